@@ -1,0 +1,58 @@
+"""What answers a request: connectors, their streams, the ledger and the errors of a dial, the channel."""
+
+from ziggurat.services.errors import (
+    ChannelClosed,
+    ConnectError,
+    ConnectRefused,
+    ConnectTimeout,
+    Http2Error,
+    LimitExceeded,
+    ProxyAuthError,
+    ProxyError,
+    ProxyProtocolError,
+    ProxyRefused,
+    ResolveError,
+    TlsError,
+)
+from ziggurat.services.ledger import Dial, Ledger, Limit, Phase, dial, phase
+from ziggurat.services.service import Connector, Service, service_fn
+from ziggurat.services.socket import SocketConnector
+from ziggurat.services.stream import DialAttribute, ObservedStream, WrappedStream, closing_on_error, observed
+from ziggurat.services.tcp import TcpConnector
+from ziggurat.services.transport_stream import TransportStream
+from ziggurat.services.unix import UnixConnector
+from ziggurat.services.uri import Uri
+
+__all__ = [
+    "ChannelClosed",
+    "ConnectError",
+    "ConnectRefused",
+    "ConnectTimeout",
+    "Connector",
+    "Dial",
+    "DialAttribute",
+    "Http2Error",
+    "Ledger",
+    "Limit",
+    "LimitExceeded",
+    "ObservedStream",
+    "Phase",
+    "ProxyAuthError",
+    "ProxyError",
+    "ProxyProtocolError",
+    "ProxyRefused",
+    "ResolveError",
+    "Service",
+    "SocketConnector",
+    "TcpConnector",
+    "TlsError",
+    "TransportStream",
+    "UnixConnector",
+    "Uri",
+    "WrappedStream",
+    "closing_on_error",
+    "dial",
+    "observed",
+    "phase",
+    "service_fn",
+]

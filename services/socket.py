@@ -1,0 +1,30 @@
+"""Dial whatever socket the Uri names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from anyio.abc import ByteStream
+
+from ziggurat.services.tcp import TcpConnector
+from ziggurat.services.unix import UnixConnector
+from ziggurat.services.uri import Uri
+
+__all__ = ["SocketConnector"]
+
+
+@dataclass(frozen=True, slots=True)
+class SocketConnector:
+    """The leaf that opens a unix socket for ``unix:/path`` and a TCP connection for everything else.
+
+    Args:
+        tcp: how TCP connections are made.
+        unix: how unix sockets are opened.
+    """
+
+    tcp: TcpConnector = field(default_factory=TcpConnector)
+    unix: UnixConnector = field(default_factory=UnixConnector)
+
+    async def __call__(self, uri: Uri, /) -> ByteStream:
+        """Open a connection to ``uri``; raises what the chosen leaf raises."""
+        return await (self.unix(uri) if uri.scheme == "unix" else self.tcp(uri))

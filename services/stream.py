@@ -1,0 +1,132 @@
+"""Byte streams that know when they end and how much passed, and the rule that none is left open.
+
+`closing_on_error` is the resource rule of every layer: from the moment ``inner`` answered with a stream until the
+layer answers with its own, any exception closes that stream. Python does not close what is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from anyio import TypedAttributeSet, aclose_forcefully, typed_attribute
+from anyio.abc import ByteStream
+
+if TYPE_CHECKING:
+    from ziggurat.services.ledger import Ledger
+
+__all__ = ["DialAttribute", "ObservedStream", "WrappedStream", "closing_on_error", "observed"]
+
+S = TypeVar("S", bound=ByteStream)
+
+
+class DialAttribute(TypedAttributeSet):
+    """Typed attributes of a dialled stream."""
+
+    ledger: Ledger = typed_attribute()
+    """The record of the dial that opened it."""
+
+
+class closing_on_error(Generic[S]):
+    """Close ``stream`` by force if the block ends with any exception, cancellation included.
+
+    ``async with closing_on_error(stream): ...`` hands out the stream and closes nothing on success. The original
+    exception always wins over one that closing raises.
+    """
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: S) -> None:
+        self._stream = stream
+
+    async def __aenter__(self) -> S:
+        return self._stream
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        try:
+            await aclose_forcefully(self._stream)
+        except Exception:
+            pass
+
+
+class ObservedStream(ByteStream):
+    """A stream that counts its bytes and tells once when it has ended; the base of all our streams.
+
+    Attributes:
+        bytes_sent, bytes_received: what passed through ``send`` and ``receive``; after a hand-over they stand still.
+        ledger: the record of its dial, also found as the typed attribute `DialAttribute.ledger`; ``None`` if it was
+            not dialled.
+    """
+
+    def __init__(self) -> None:
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self.ledger: Ledger | None = None
+        self._ended = False
+        self._callbacks: list[Callable[[], object]] = []
+
+    def on_close(self, callback: Callable[[], object]) -> None:
+        """Call ``callback()`` once when the stream has ended, however it ends; at once if it has already.
+
+        It is called on the event loop's thread and must not raise; callbacks run in the order in which they came.
+        """
+        if self._ended:
+            callback()
+        else:
+            self._callbacks.append(callback)
+
+    def report_close(self) -> None:
+        """Tell that the stream has ended. Only the first call has an effect; who took over the transport makes it."""
+        self._ended = True
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        """The typed attributes of the stream below, and the ledger."""
+        ledger = self.ledger
+        return {} if ledger is None else {DialAttribute.ledger: lambda: ledger}
+
+
+class WrappedStream(ObservedStream):
+    """Any anyio ``ByteStream`` with a ledger, counters and `on_close`. Typed attributes are forwarded."""
+
+    def __init__(self, inner: ByteStream) -> None:
+        super().__init__()
+        self.inner = inner
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        data = await self.inner.receive(max_bytes)
+        self.bytes_received += len(data)
+        return data
+
+    async def send(self, item: bytes) -> None:
+        await self.inner.send(item)
+        self.bytes_sent += len(item)
+
+    async def send_eof(self) -> None:
+        await self.inner.send_eof()
+
+    async def aclose(self) -> None:
+        try:
+            await self.inner.aclose()
+        finally:
+            self.report_close()
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        return {**self.inner.extra_attributes, **super().extra_attributes}
+
+    def __repr__(self) -> str:
+        return f"WrappedStream({self.inner!r})"
+
+
+def observed(stream: ByteStream) -> ObservedStream:
+    """Our own stream as it is; a foreign one wrapped, so that it has `ObservedStream.on_close` and counters."""
+    return stream if isinstance(stream, ObservedStream) else WrappedStream(stream)

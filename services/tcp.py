@@ -1,0 +1,161 @@
+"""Dial a TCP address: look the name up, then race its addresses.
+
+The two are phases of their own, ``dns`` and ``tcp``, so that an error can tell which of them failed. The race is
+happy eyeballs (RFC 8305): address families take turns, an attempt starts each quarter of a second or as soon as the
+one before it fails, the first to connect wins, and the losers are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+
+import anyio
+import sniffio
+from anyio.abc import ByteStream
+
+from ziggurat.services.errors import ConnectError, ConnectRefused, ResolveError
+from ziggurat.services.ledger import Limit, dial, phase
+from ziggurat.services.stream import ObservedStream, WrappedStream
+from ziggurat.services.system_error import reason
+from ziggurat.services.transport_stream import StreamProtocol, TransportStream
+from ziggurat.services.uri import Uri
+
+__all__ = ["TcpConnector"]
+
+TRY_AGAIN = frozenset({socket.EAI_AGAIN})
+"""What the resolver says when it could not find out; every other answer will be the same next time."""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpConnector:
+    """The leaf that opens a TCP connection. ``TCP_NODELAY`` is on.
+
+    On asyncio it answers with a `TransportStream`, on trio with a `WrappedStream` over anyio's socket stream.
+
+    Args:
+        timeout: seconds for ``dns`` and ``tcp`` together; ``None`` for no limit.
+        local_address: IP address to dial from; ``None`` leaves it to the system. Only addresses of its family are
+            tried.
+        happy_eyeballs_delay: seconds before the next address is tried beside a slow one (RFC 8305 section 8).
+
+    Raises:
+        ValueError: a number is not positive, or the local address is not an IP address.
+    """
+
+    timeout: float | None = None
+    local_address: str | None = None
+    happy_eyeballs_delay: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"timeout must be positive or None, not {self.timeout!r}")
+        if not self.happy_eyeballs_delay > 0:
+            raise ValueError(f"happy_eyeballs_delay must be positive, not {self.happy_eyeballs_delay!r}")
+        if self.local_address is not None and not Uri("tcp", self.local_address, 1).is_literal:
+            raise ValueError(f"local_address must be an IP address, not {self.local_address!r}")
+
+    async def __call__(self, uri: Uri, /) -> ByteStream:
+        """Open a connection to ``uri``; its scheme is not looked at.
+
+        Raises:
+            ResolveError: phase ``dns``.
+            ConnectRefused, ConnectError: phase ``tcp``.
+            ConnectTimeout: ``timeout`` ran out, in either.
+        """
+        with dial(uri) as current:
+            via = None if uri == current.ledger.target else uri.authority
+            if uri.scheme == "unix":
+                raise ConnectError(f"TcpConnector cannot dial {uri}", hint="use SocketConnector", transient=False)
+            with Limit(self.timeout, "TcpConnector timeout") as limit:
+                if uri.is_literal:
+                    addresses = [uri.host]
+                else:
+                    with phase("dns", via=via, limit=limit):
+                        addresses = await _resolve(uri.host, uri.port, self.local_address)
+                with phase("tcp", via=via, limit=limit):
+                    stream = await self._connect(addresses, uri.port)
+                    return current.established(stream)
+
+    async def _connect(self, addresses: list[str], port: int) -> ObservedStream:
+        if len(addresses) > 1:
+            return await self._race(addresses, port)
+        try:
+            return await _open(addresses[0], port, self.local_address)
+        except OSError as error:
+            raise _connect_error(addresses, [error]) from error
+
+    async def _race(self, addresses: list[str], port: int) -> ObservedStream:
+        winner: ObservedStream | None = None
+        errors: list[OSError] = []
+
+        async def attempt(address: str, done: anyio.Event) -> None:
+            nonlocal winner
+            try:
+                stream = await _open(address, port, self.local_address)
+            except OSError as error:
+                errors.append(error)
+            else:
+                if winner is None:
+                    winner = stream
+                    group.cancel_scope.cancel()
+                else:
+                    await anyio.aclose_forcefully(stream)
+            finally:
+                done.set()
+
+        try:
+            async with anyio.create_task_group() as group:
+                for address in addresses:
+                    done = anyio.Event()
+                    group.start_soon(attempt, address, done)
+                    with anyio.move_on_after(self.happy_eyeballs_delay):
+                        await done.wait()
+        except BaseException:
+            if winner is not None:
+                await anyio.aclose_forcefully(winner)
+            raise
+        if winner is None:
+            raise _connect_error(addresses, errors) from errors[-1]
+        return winner
+
+
+async def _resolve(host: str, port: int, local_address: str | None) -> list[str]:
+    family = socket.AF_UNSPEC
+    if local_address is not None:
+        family = socket.AF_INET6 if ":" in local_address else socket.AF_INET
+    try:
+        found = await anyio.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        again = error.errno in TRY_AGAIN
+        hint = "the resolver could not be asked" if again else "check the name"
+        raise ResolveError(f"{host}: {error.strerror}", hint=hint, transient=again) from error
+    except (OSError, UnicodeError) as error:  # a label of more than 63 bytes
+        raise ResolveError(f"{host}: {error}", hint="check the name", transient=False) from error
+    addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+    if not addresses:
+        raise ResolveError(f"{host}: no address", hint="check the name", transient=False)
+    # RFC 8305 section 4: take turns, beginning with the family that the system's order (RFC 6724) puts first.
+    first = [a for a in addresses if (":" in a) == (":" in addresses[0])]
+    second = [a for a in addresses if (":" in a) != (":" in addresses[0])]
+    return [a for a in chain.from_iterable(zip_longest(first, second)) if a is not None]
+
+
+async def _open(address: str, port: int, local_address: str | None) -> ObservedStream:
+    if sniffio.current_async_library() != "asyncio":
+        return WrappedStream(await anyio.connect_tcp(address, port, local_host=local_address))
+    local = None if local_address is None else (local_address, 0)
+    transport, protocol = await asyncio.get_running_loop().create_connection(
+        StreamProtocol, address, port, local_addr=local
+    )
+    return TransportStream(transport, protocol)
+
+
+def _connect_error(addresses: list[str], errors: list[OSError]) -> ConnectError:
+    reasons = "; ".join(dict.fromkeys(reason(error) for error in errors))
+    message = f"{reasons} ({', '.join(addresses)})"
+    if all(isinstance(error, ConnectionRefusedError) for error in errors):
+        return ConnectRefused(message, hint="nobody listens there")
+    return ConnectError(message)

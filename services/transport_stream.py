@@ -1,0 +1,256 @@
+"""Our byte stream on an asyncio transport, which can be handed over to a protocol without a copy and without a loss.
+
+A transport reads up to 256 KiB at once, so whoever reads "exactly ten bytes" of a proxy's reply may well have the
+target's first bytes in the queue behind them. `TransportStream.hand_over` replays what is queued before the transport
+goes on reading, which taking the socket away would not. Only asyncio's public interface is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, EndOfStream
+from anyio.abc import SocketAttribute
+from anyio.lowlevel import checkpoint
+
+from ziggurat.services.stream import ObservedStream
+
+__all__ = ["StreamProtocol", "TransportStream"]
+
+HIGH_WATER = 65536
+"""Bytes that may wait unread before the transport is told to stop reading: one `receive` of anyio's default size."""
+
+
+class StreamProtocol(asyncio.Protocol):
+    """The asyncio side of a `TransportStream`: it queues what arrives and wakes who waits."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.chunks: deque[bytes] = deque()
+        self.waiting = 0  # bytes in chunks, less what of the first was read
+        self.eof = False
+        self.lost = False
+        self.error: Exception | None = None
+        self.reader: asyncio.Future[None] | None = None
+        self.writer: asyncio.Future[None] | None = None
+        self.write_paused = False
+        self.read_paused = False
+        self.on_lost: Callable[[], None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        # send() returns when the kernel has the bytes, so that a slow peer slows down the sender.
+        self.transport.set_write_buffer_limits(0)
+
+    def data_received(self, data: bytes) -> None:
+        self.chunks.append(data)
+        self.waiting += len(data)
+        if self.waiting > HIGH_WATER and self.transport is not None:
+            self.read_paused = True
+            self.transport.pause_reading()
+        self.wake(self.reader)
+
+    def eof_received(self) -> bool:
+        self.eof = True
+        self.wake(self.reader)
+        return True  # keep the writing side open
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self.error = exc
+        self.wake(self.reader)
+        self.wake(self.writer)
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        self.wake(self.writer)
+
+    @staticmethod
+    def wake(waiter: asyncio.Future[None] | None) -> None:
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+class TransportStream(ObservedStream):
+    """A connected TCP or unix stream on asyncio; the leaves answer with it.
+
+    Exact reads leave the rest in the stream's own queue: ``receive(n)`` never loses what arrived behind ``n`` bytes.
+    """
+
+    def __init__(self, transport: asyncio.Transport, protocol: StreamProtocol) -> None:
+        super().__init__()
+        self._transport = transport
+        self._protocol = protocol
+        self._offset = 0  # of the first chunk; slicing the chunk at each small read would copy its tail each time
+        self._spent = False
+        protocol.on_lost = self.report_close
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """Return what has arrived, 1 to ``max_bytes`` bytes; wait for it where nothing has.
+
+        Raises:
+            EndOfStream: the peer has ended its side.
+            BrokenResourceError: the connection was lost; the cause is the system's error.
+            ClosedResourceError: closed here, or handed over.
+            BusyResourceError: another task is receiving.
+        """
+        protocol = self._protocol
+        if protocol.waiting and not self._spent:
+            await checkpoint()
+            if protocol.waiting and not self._spent:
+                return self._take(max_bytes)
+        while not protocol.waiting:
+            self._check_open()
+            if protocol.reader is not None:
+                raise BusyResourceError("receiving from")
+            if protocol.lost and protocol.error is not None:
+                raise BrokenResourceError from protocol.error
+            if protocol.eof or protocol.lost:
+                raise EndOfStream
+            protocol.reader = asyncio.get_running_loop().create_future()
+            try:
+                await protocol.reader
+            finally:
+                protocol.reader = None
+        self._check_open()
+        return self._take(max_bytes)
+
+    async def send(self, item: bytes) -> None:
+        """Send all of ``item``, and wait until the system has taken it.
+
+        Raises:
+            BrokenResourceError: the connection was lost; the cause is the system's error.
+            ClosedResourceError: closed here, or handed over.
+            BusyResourceError: another task is sending.
+        """
+        protocol = self._protocol
+        self._check_open()
+        if protocol.writer is not None:
+            raise BusyResourceError("sending to")
+        if protocol.lost:
+            raise BrokenResourceError from protocol.error
+        if not protocol.write_paused:
+            await checkpoint()
+            self._check_open()
+        self._transport.write(item)
+        self.bytes_sent += len(item)
+        while protocol.write_paused and not protocol.lost:
+            protocol.writer = asyncio.get_running_loop().create_future()
+            try:
+                await protocol.writer
+            finally:
+                protocol.writer = None
+        if protocol.lost:
+            self._check_open()
+            raise BrokenResourceError from protocol.error
+
+    async def send_eof(self) -> None:
+        """End our side; the peer can go on sending."""
+        self._check_open()
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+        await checkpoint()
+
+    async def aclose(self) -> None:
+        """Close at once. What the system has taken is still delivered; after a hand-over this does nothing."""
+        if not self._spent:
+            self._spent = True
+            if not self._transport.is_closing():
+                if self._transport.can_write_eof():
+                    try:
+                        self._transport.write_eof()
+                    except OSError:
+                        pass  # the peer was faster
+                self._transport.close()
+            self._transport.abort()
+            self._protocol.wake(self._protocol.reader)
+            self._protocol.wake(self._protocol.writer)
+            self.report_close()
+        await checkpoint()
+
+    def hand_over(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+        """Give the transport to ``protocol``, with everything that was received and not yet read, in order.
+
+        The stream is spent afterwards. ``protocol.connection_lost`` has to call `report_close` of this stream, so that
+        `on_close` keeps its word.
+
+        Raises:
+            ClosedResourceError: closed here, or handed over before.
+            BrokenResourceError: the connection was lost, or is being used by a task right now.
+        """
+        ours, transport = self._protocol, self._transport
+        self._check_open()
+        if ours.lost or transport.is_closing():
+            raise BrokenResourceError from ours.error
+        if ours.reader is not None or ours.writer is not None:
+            raise BusyResourceError("using")
+        self._spent = True
+        transport.pause_reading()  # nothing may overtake the replay
+        transport.set_write_buffer_limits()  # back to the loop's default
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if self._offset:
+            ours.chunks[0] = ours.chunks[0][self._offset :]
+        while ours.chunks and not transport.is_closing():
+            protocol.data_received(ours.chunks.popleft())
+        if transport.is_closing():
+            return transport
+        if ours.eof:
+            if not protocol.eof_received():
+                transport.close()
+        else:
+            transport.resume_reading()
+        return transport
+
+    def _take(self, max_bytes: int) -> bytes:
+        protocol = self._protocol
+        head, start = protocol.chunks[0], self._offset
+        if start or len(head) > max_bytes:
+            data = head[start : start + max_bytes]
+            self._offset = start + len(data)
+        else:
+            data, self._offset = head, len(head)
+        if self._offset >= len(head):
+            protocol.chunks.popleft()
+            self._offset = 0
+        protocol.waiting -= len(data)
+        self.bytes_received += len(data)
+        if protocol.read_paused and protocol.waiting <= HIGH_WATER:
+            protocol.read_paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+        return data
+
+    def _check_open(self) -> None:
+        if self._spent:
+            raise ClosedResourceError
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        """anyio's `SocketAttribute`, and the ledger."""
+        get = self._transport.get_extra_info
+        raw: Any = get("socket")
+        attributes: dict[Any, Callable[[], Any]] = {**super().extra_attributes}
+        if raw is None:
+            return attributes
+        attributes[SocketAttribute.family] = lambda: raw.family
+        attributes[SocketAttribute.raw_socket] = lambda: raw
+        attributes[SocketAttribute.local_address] = lambda: get("sockname")
+        attributes[SocketAttribute.remote_address] = lambda: get("peername")
+        if raw.family in (socket.AF_INET, socket.AF_INET6):
+            attributes[SocketAttribute.local_port] = lambda: get("sockname")[1]
+            attributes[SocketAttribute.remote_port] = lambda: get("peername")[1]
+        return attributes
+
+    def __repr__(self) -> str:
+        peer = self._transport.get_extra_info("peername")
+        return f"TransportStream(to {peer!r}{', spent' if self._spent else ''})"

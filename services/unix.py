@@ -1,0 +1,63 @@
+"""Dial a unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import anyio
+import sniffio
+from anyio.abc import ByteStream
+
+from ziggurat.services.errors import ConnectError, ConnectRefused
+from ziggurat.services.ledger import dial, phase
+from ziggurat.services.stream import ObservedStream, WrappedStream
+from ziggurat.services.system_error import reason
+from ziggurat.services.transport_stream import StreamProtocol, TransportStream
+from ziggurat.services.uri import Uri
+
+__all__ = ["UnixConnector"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnixConnector:
+    """The leaf that opens a unix stream socket (phase ``unix``); the `Uri` is ``unix:/path``.
+
+    Args:
+        timeout: seconds; ``None`` for no limit.
+
+    Raises:
+        ValueError: ``timeout`` is not positive.
+    """
+
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not self.timeout > 0:
+            raise ValueError(f"timeout must be positive or None, not {self.timeout!r}")
+
+    async def __call__(self, uri: Uri, /) -> ByteStream:
+        """Open a connection to ``uri.path``.
+
+        Raises:
+            ConnectRefused, ConnectError: the socket is not there, or nobody listens on it.
+            ConnectTimeout: ``timeout`` ran out.
+        """
+        with dial(uri) as current:
+            via = None if uri == current.ledger.target else uri.authority
+            with phase("unix", via=via, limit=self.timeout):
+                if uri.scheme != "unix":
+                    raise ConnectError(f"UnixConnector cannot dial {uri}", hint="use SocketConnector", transient=False)
+                return current.established(await _open(uri.path))
+
+
+async def _open(path: str) -> ObservedStream:
+    try:
+        if sniffio.current_async_library() != "asyncio":
+            return WrappedStream(await anyio.connect_unix(path))
+        return TransportStream(*await asyncio.get_running_loop().create_unix_connection(StreamProtocol, path))
+    except ConnectionRefusedError as error:
+        raise ConnectRefused(f"{reason(error)} ({path})", hint="nobody listens there") from error
+    except OSError as error:
+        # "AF_UNIX path too long" has no errno and will not get shorter.
+        raise ConnectError(f"{reason(error)} ({path})", transient=error.errno is not None) from error

@@ -1,0 +1,163 @@
+"""Where a dial goes: scheme, host and port, or a unix socket.
+
+Hosts are checked and normalised once, here, so that everything below can rely on them: lower case, IDNA (UTS 46),
+IPv6 compressed and without brackets, zone ids (RFC 4007, in URIs RFC 6874) kept as ``fe80::1%eth0``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+import idna
+
+__all__ = ["Uri"]
+
+DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080, "tcp": 0}
+"""Port by scheme where the text has none (RFC 9110 4.2, RFC 1928 3); 0: the text must have one."""
+
+MAX_HOST = 255
+"""Bytes. What one length byte of a SOCKS5 request can carry (RFC 1928 4); DNS itself stops at 253."""
+
+_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.ASCII)
+_ZONE = re.compile(r"[A-Za-z0-9._~-]+", re.ASCII)
+_AUTHORITY = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<host>[^\[\]:]*))(?::(?P<port>.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Uri:
+    """A target, or a proxy. Comparable and hashable; every instance is valid.
+
+    Attributes:
+        scheme: ``http``, ``https``, ``socks5``, ``socks5h``, ``tcp`` or ``unix``.
+        host: a name in ASCII, or an IP literal without brackets; empty for ``unix``.
+        port: 1 to 65535; 0 for ``unix``.
+        path: the socket's path for ``unix``, else empty.
+
+    Raises:
+        ValueError: a part is wrong; the message quotes it.
+    """
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __post_init__(self) -> None:
+        if self.scheme == "unix":
+            if self.host or self.port:
+                raise ValueError(f"a unix Uri has a path and neither host nor port, not {self.host!r}, {self.port!r}")
+            if not self.path or "\0" in self.path:
+                raise ValueError(f"bad unix socket path: {self.path!r}")
+            return
+        if self.scheme not in DEFAULT_PORTS:
+            raise ValueError(f"bad scheme: {self.scheme!r} (known: {', '.join(DEFAULT_PORTS)}, unix)")
+        if self.path:
+            raise ValueError(f"only a unix Uri has a path, not {self.scheme!r}: {self.path!r}")
+        object.__setattr__(self, "host", _normal_host(self.host))
+        # bool is an int, and 1.0 == 1: neither is a port.
+        if type(self.port) is not int or not 0 < self.port < 65536:
+            raise ValueError(f"bad port: {self.port!r} (1 to 65535)")
+
+    @classmethod
+    def parse(cls, text: str) -> Uri:
+        """Read ``scheme://host[:port]``, ``unix:path`` or ``unix:///path``.
+
+        IPv6 literals stand in brackets. Credentials, a path, a query or a fragment have no meaning for a dial and are
+        refused; credentials are not quoted.
+
+        Raises:
+            ValueError: a part is missing or wrong; the message quotes it.
+        """
+        scheme, colon, rest = text.partition(":")
+        scheme = scheme.lower()
+        if scheme == "unix" and colon:
+            return cls("unix", path=rest[2:] if rest.startswith("///") else rest)
+        if not rest.startswith("//"):
+            raise ValueError(f"no scheme in {text!r}: write it as http://{text}" if "@" not in text else "no scheme")
+        if scheme not in DEFAULT_PORTS:
+            raise ValueError(f"bad scheme: {scheme!r} (known: {', '.join(DEFAULT_PORTS)}, unix)")
+        authority = rest[2:].removesuffix("/")
+        if "@" in authority:
+            raise ValueError(f"a {scheme} target takes no credentials (the part before '@')")
+        if unwanted := re.search(r"[/?#]", authority):
+            raise ValueError(f"a target ends with its port: unexpected {authority[unwanted.start() :]!r} in {text!r}")
+        host, port = split_authority(authority)
+        return cls(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
+
+    @property
+    def authority(self) -> str:
+        """``host:port``, IPv6 in brackets; the path of a unix socket behind ``unix:``."""
+        if self.scheme == "unix":
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether the host is an IP address, so that nothing has to be looked up."""
+        return ":" in self.host or _is_ipv4(self.host)
+
+    def __str__(self) -> str:
+        if self.scheme == "unix":
+            return self.authority
+        return f"{self.scheme}://{self.authority.replace('%', '%25')}"
+
+
+def split_authority(text: str) -> tuple[str, int | None]:
+    """Split ``host[:port]`` or ``[v6][:port]``; the port is ``None`` where there is none.
+
+    Raises:
+        ValueError: the brackets or the port are wrong; the message quotes them. The host is not judged here.
+    """
+    match = _AUTHORITY.fullmatch(text)
+    if match is None:
+        hint = " (an IPv6 address stands in brackets)" if text.count(":") > 1 else ""
+        raise ValueError(f"bad host: {text!r}{hint}")
+    v6, port = match["v6"], match["port"]
+    if v6 is not None and ":" not in v6:
+        raise ValueError(f"bad host: {text!r} (only an IPv6 address stands in brackets)")
+    if port is not None and ":" in port:
+        raise ValueError(f"bad host: {text!r} (an IPv6 address stands in brackets)")
+    if port is not None and not (port.isascii() and port.isdigit() and len(port) <= 5):
+        raise ValueError(f"bad port: {port!r} (1 to 65535)")
+    host = match["host"] if v6 is None else v6.replace("%25", "%", 1)
+    return host, None if port is None else int(port)
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _normal_host(host: str) -> str:
+    if ":" in host:
+        return _normal_ipv6(host)
+    if _is_ipv4(host):
+        return host
+    try:
+        name = host.lower() if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
+    except idna.IDNAError as error:
+        raise ValueError(f"bad host: {host!r} ({error})") from error
+    if len(name) > MAX_HOST:
+        raise ValueError(f"bad host: {host!r} is {len(name)} bytes long, more than {MAX_HOST}")
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"bad host: {host!r}")
+    # libc reads "127.1" and "256.1" as IPv4 in old notations: a name must not end in a number (WHATWG URL 3.5).
+    if name.removesuffix(".").rpartition(".")[2].isdigit():
+        raise ValueError(f"bad host: {host!r} is neither an IPv4 address nor a name")
+    return name
+
+
+def _normal_ipv6(host: str) -> str:
+    address, percent, zone = host.partition("%")
+    try:
+        parsed = ipaddress.IPv6Address(address)
+    except ValueError as error:
+        raise ValueError(f"bad host: {host!r} is not an IPv6 address") from error
+    if percent and not _ZONE.fullmatch(zone):
+        raise ValueError(f"bad host: {host!r} has a bad zone id")
+    return f"{parsed.compressed}{percent}{zone}"
