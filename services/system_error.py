@@ -6,20 +6,19 @@ import os
 import ssl
 from socket import gaierror
 
-__all__ = ["reason"]
+__all__ = ["reason", "system_error"]
+
+
+def system_error(error: BaseException) -> BaseException:
+    """The error that the system gave: anyio hides it in the cause of an ``OSError`` or resource error of its own."""
+    cause = error.__cause__
+    has_number = isinstance(error, OSError) and error.errno is not None
+    return system_error(cause) if isinstance(cause, OSError) and not has_number else error
 
 
 def reason(error: BaseException) -> str:
-    """Say what the system said: ``connection refused``.
-
-    anyio and asyncio put a phrase of their own in front, or hide the error in a cause.
-    """
-    cause = error.__cause__
-    if isinstance(error, OSError) and not isinstance(error, (gaierror, ssl.SSLError)):
-        if error.errno is not None:
-            return os.strerror(error.errno).lower()
-        if isinstance(cause, OSError):
-            return reason(cause)
-    if not str(error) and cause is not None:
-        return reason(cause)
+    """Say what the system said, in its own words: ``connection refused``."""
+    error = system_error(error)
+    if isinstance(error, OSError) and not isinstance(error, (gaierror, ssl.SSLError)) and error.errno is not None:
+        return os.strerror(error.errno).lower()
     return str(error) or type(error).__name__

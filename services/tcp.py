@@ -19,7 +19,7 @@ from anyio.abc import ByteStream
 from ziggurat.services.errors import ConnectError, ConnectRefused, ResolveError
 from ziggurat.services.ledger import Limit, dial, phase
 from ziggurat.services.stream import ObservedStream, WrappedStream
-from ziggurat.services.system_error import reason
+from ziggurat.services.system_error import reason, system_error
 from ziggurat.services.transport_stream import StreamProtocol, TransportStream
 from ziggurat.services.uri import Uri
 
@@ -156,6 +156,6 @@ async def _open(address: str, port: int, local_address: str | None) -> ObservedS
 def _connect_error(addresses: list[str], errors: list[OSError]) -> ConnectError:
     reasons = "; ".join(dict.fromkeys(reason(error) for error in errors))
     message = f"{reasons} ({', '.join(addresses)})"
-    if all(isinstance(error, ConnectionRefusedError) for error in errors):
+    if all(isinstance(system_error(error), ConnectionRefusedError) for error in errors):
         return ConnectRefused(message, hint="nobody listens there")
     return ConnectError(message)

@@ -12,7 +12,7 @@ from anyio.abc import ByteStream
 from ziggurat.services.errors import ConnectError, ConnectRefused
 from ziggurat.services.ledger import dial, phase
 from ziggurat.services.stream import ObservedStream, WrappedStream
-from ziggurat.services.system_error import reason
+from ziggurat.services.system_error import reason, system_error
 from ziggurat.services.transport_stream import StreamProtocol, TransportStream
 from ziggurat.services.uri import Uri
 
@@ -56,8 +56,8 @@ async def _open(path: str) -> ObservedStream:
         if sniffio.current_async_library() != "asyncio":
             return WrappedStream(await anyio.connect_unix(path))
         return TransportStream(*await asyncio.get_running_loop().create_unix_connection(StreamProtocol, path))
-    except ConnectionRefusedError as error:
-        raise ConnectRefused(f"{reason(error)} ({path})", hint="nobody listens there") from error
     except OSError as error:
+        if isinstance(system_error(error), ConnectionRefusedError):
+            raise ConnectRefused(f"{reason(error)} ({path})", hint="nobody listens there") from error
         # "AF_UNIX path too long" has no errno and will not get shorter.
-        raise ConnectError(f"{reason(error)} ({path})", transient=error.errno is not None) from error
+        raise ConnectError(f"{reason(error)} ({path})", transient=isinstance(system_error(error), OSError)) from error

@@ -1,0 +1,49 @@
+"""Two backends, and virtual time on both: no test waits for a clock.
+
+Marks: ``real_io`` runs an async test on real event loops (sockets on loopback); ``asyncio_only`` leaves trio out, for
+the channel and the node, which stand on grpclib.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import async_solipsism
+import pytest
+import structlog
+from trio.testing import MockClock
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "real_io: real sockets, so real time")
+    config.addinivalue_line("markers", "asyncio_only: stands on grpclib")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "anyio_backend" not in metafunc.fixturenames:
+        return
+    real = metafunc.definition.get_closest_marker("real_io") is not None
+    names = ["asyncio"] if metafunc.definition.get_closest_marker("asyncio_only") else ["asyncio", "trio"]
+    metafunc.parametrize("anyio_backend", [f"{name}-real" if real else name for name in names], indirect=True)
+
+
+@pytest.fixture
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    backends: dict[str, tuple[str, dict[str, Any]]] = {
+        "asyncio": ("asyncio", {"loop_factory": async_solipsism.EventLoop}),
+        "trio": ("trio", {"clock": MockClock(autojump_threshold=0)}),
+        "asyncio-real": ("asyncio", {"debug": True}),
+        "trio-real": ("trio", {}),
+    }
+    return backends[request.param]
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured_structlog() -> Iterator[None]:
+    """Each test sees structlog as a program that never configured it does."""
+    structlog.reset_defaults()
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    yield
+    structlog.reset_defaults()
