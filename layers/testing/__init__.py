@@ -1,0 +1,23 @@
+"""What to test a layer with: far ends to play by hand, streams that misbehave, proxies, and the contract suite.
+
+It ships with the library, works on asyncio and trio, and needs no test runner.
+"""
+
+from ziggurat.layers.testing.faults import DelayStream, EofStream, ResetStream, SplitStream, StallStream, fault_layer
+from ziggurat.layers.testing.memory import MemoryStream, stream_pair
+from ziggurat.layers.testing.mock import MockConnector, MockHandle, MockRequest, mock_connector
+
+__all__ = [
+    "DelayStream",
+    "EofStream",
+    "MemoryStream",
+    "MockConnector",
+    "MockHandle",
+    "MockRequest",
+    "ResetStream",
+    "SplitStream",
+    "StallStream",
+    "fault_layer",
+    "mock_connector",
+    "stream_pair",
+]
