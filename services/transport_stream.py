@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import SocketAttribute
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from ziggurat.services.stream import ObservedStream
 
@@ -92,6 +92,7 @@ class TransportStream(ObservedStream):
         self._protocol = protocol
         self._offset = 0  # of the first chunk; slicing the chunk at each small read would copy its tail each time
         self._spent = False
+        self._sent_in_a_row = 0
         protocol.on_lost = self.report_close
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
@@ -103,11 +104,9 @@ class TransportStream(ObservedStream):
             ClosedResourceError: closed here, or handed over.
             BusyResourceError: another task is receiving.
         """
+        # No need to yield where bytes are there: the queue is bounded, and only the loop fills it again.
+        await checkpoint_if_cancelled()
         protocol = self._protocol
-        if protocol.waiting and not self._spent:
-            await checkpoint()
-            if protocol.waiting and not self._spent:
-                return self._take(max_bytes)
         while not protocol.waiting:
             self._check_open()
             if protocol.reader is not None:
@@ -138,11 +137,14 @@ class TransportStream(ObservedStream):
             raise BusyResourceError("sending to")
         if protocol.lost:
             raise BrokenResourceError from protocol.error
-        if not protocol.write_paused:
-            await checkpoint()
-            self._check_open()
+        await checkpoint_if_cancelled()
         self._transport.write(item)
         self.bytes_sent += len(item)
+        self._sent_in_a_row += len(item)
+        if self._sent_in_a_row > HIGH_WATER:
+            # A peer that reads as fast as we write would never let another task run.
+            self._sent_in_a_row = 0
+            await checkpoint()
         while protocol.write_paused and not protocol.lost:
             protocol.writer = asyncio.get_running_loop().create_future()
             try:

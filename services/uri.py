@@ -98,6 +98,9 @@ class Uri:
         """Whether the host is an IP address, so that nothing has to be looked up."""
         return ":" in self.host or _is_ipv4(self.host)
 
+    def __repr__(self) -> str:
+        return f"Uri({str(self)!r})"
+
     def __str__(self) -> str:
         if self.scheme == "unix":
             return self.authority

@@ -1,0 +1,141 @@
+"""Reach the target through a SOCKS5 proxy (RFC 1928); the layer twice is a chain of two.
+
+Everything below the layer dials the proxy; everything above sees a stream to the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
+from anyio.abc import ByteStream
+
+from ziggurat.layers.socks5.auth import Auth, Credentials, Isolated, UserPass, credentials_source
+from ziggurat.layers.socks5.handshake import NO_AUTH, Handshake, Literals, Pipeline, State, connect_request
+from ziggurat.layers.socks5.proxy import parse_proxy
+from ziggurat.services.ledger import Limit, Phase, dial, phase
+from ziggurat.services.service import Connector
+from ziggurat.services.stream import closing_on_error
+from ziggurat.services.uri import Uri
+
+__all__ = ["Socks5", "Socks5Layer"]
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Socks5Layer:
+    """Wraps a connector in `Socks5`. Names go to the proxy unresolved, always; there is no way around the proxy.
+
+    Args:
+        proxy: ``host:port``, ``socks5://[user:password@]host[:port]``, ``socks5h://`` (the same), ``unix:/path``, or
+            a `Uri`; port 1080 when none is given.
+        auth: ``None`` (no authentication), `UserPass`, or `Isolated`.
+        handshake_timeout: seconds for greeting and authentication together; ``None`` for no limit.
+        connect_timeout: seconds for the proxy to open the tunnel; ``None`` for no limit. Tor may take a minute.
+        pipeline: ``None`` sends one message and awaits its reply. ``"auth"`` sends the request behind the
+            credentials (one round trip less), ``"all"`` everything at once (two less). microsocks and byte-wise
+            readers hang on either; Tor loses its method reply when ``"all"`` carries credentials.
+        literals: ``"as-is"`` sends IP addresses as such, ``"domain"`` as text, which Tor's SafeSocks wants.
+
+    Raises:
+        ValueError: an argument is wrong, or credentials are both in ``proxy`` and in ``auth``.
+    """
+
+    proxy: Uri
+    auth: Auth
+    handshake_timeout: float | None
+    connect_timeout: float | None
+    pipeline: Pipeline
+    literals: Literals
+
+    def __init__(
+        self,
+        proxy: str | Uri,
+        *,
+        auth: Auth = None,
+        handshake_timeout: float | None = 10.0,
+        connect_timeout: float | None = None,
+        pipeline: Pipeline = None,
+        literals: Literals = "as-is",
+    ) -> None:
+        address, embedded = parse_proxy(proxy) if isinstance(proxy, str) else (proxy, None)
+        if address.scheme not in ("socks5", "socks5h", "unix"):
+            raise ValueError(f"bad proxy scheme: {address.scheme!r} (a SOCKS5 proxy is socks5:// or socks5h://)")
+        if embedded is not None and auth is not None:
+            raise ValueError("credentials are both in the proxy's address and in auth=: give them once")
+        if auth is not None and not isinstance(auth, (UserPass, Isolated)):
+            raise TypeError(f"auth must be UserPass, Isolated or None, not {type(auth).__name__}")
+        for name, value in (("handshake_timeout", handshake_timeout), ("connect_timeout", connect_timeout)):
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive or None, not {value!r}")
+        if pipeline not in (None, "auth", "all"):
+            raise ValueError(f"pipeline must be None, 'auth' or 'all', not {pipeline!r}")
+        if literals not in ("as-is", "domain"):
+            raise ValueError(f"literals must be 'as-is' or 'domain', not {literals!r}")
+        put = object.__setattr__
+        put(self, "proxy", address)
+        put(self, "auth", auth if embedded is None else embedded)
+        put(self, "handshake_timeout", handshake_timeout)
+        put(self, "connect_timeout", connect_timeout)
+        put(self, "pipeline", pipeline)
+        put(self, "literals", literals)
+
+    def layer(self, inner: Connector, /) -> Connector:
+        return Socks5(inner, self, credentials_source(self.auth))
+
+
+@dataclass(frozen=True, slots=True)
+class Socks5:
+    """Dials the proxy through ``inner`` and asks it for a tunnel; answers with the inner stream itself."""
+
+    inner: Connector
+    settings: Socks5Layer
+    credentials: Callable[[Uri], Credentials | None] = field(repr=False)
+
+    async def __call__(self, uri: Uri, /) -> ByteStream:
+        """Open a tunnel to ``uri``.
+
+        Raises:
+            ProxyError: its kinds tell who is to blame; ``reply_code`` has the proxy's word.
+            ConnectTimeout: ``handshake_timeout`` or ``connect_timeout`` ran out.
+            ConnectError: the proxy was not reached, or SOCKS5 cannot express the target.
+        """
+        settings = self.settings
+        with dial(uri) as current:
+            via = settings.proxy.authority
+            request = connect_request(uri, settings.literals)  # judged before anything is sent
+            credentials = self.credentials(uri)
+            handshake = Handshake(request, credentials, settings.pipeline)
+            stream = await self.inner(settings.proxy)
+            async with closing_on_error(stream):
+                with Limit(settings.handshake_timeout, "handshake_timeout") as limit:
+                    with phase("proxy.greeting", via=via, limit=limit) as entry:
+                        await _exchange(stream, handshake, State.GREETING, entry)
+                        if handshake.method == NO_AUTH and credentials is not None and credentials.isolating:
+                            entry.note = "the proxy knows no authentication: nothing was isolated"
+                    if handshake.state is State.AUTH:
+                        with phase("proxy.auth", via=via, limit=limit) as entry:
+                            await _exchange(stream, handshake, State.AUTH, entry)
+                            entry.note = handshake.odd
+                with (
+                    Limit(settings.connect_timeout, "connect_timeout") as limit,
+                    phase("proxy.connect", via=via, limit=limit) as entry,
+                ):
+                    await _exchange(stream, handshake, State.CONNECT, entry)
+            return current.established(stream)
+
+
+async def _exchange(stream: ByteStream, handshake: Handshake, state: State, entry: Phase) -> None:
+    """Send what this state has to send, and read its reply to the last byte and no further."""
+    try:
+        if message := handshake.outgoing():
+            await stream.send(message)
+            entry.sent += len(message)
+        while handshake.state is state:
+            data = await stream.receive(handshake.wants)
+            entry.received += len(data)
+            handshake.receive(data)
+    except EndOfStream as error:
+        raise handshake.closed(reset=False) from error
+    except (BrokenResourceError, ClosedResourceError) as error:
+        raise handshake.closed(reset=True) from error
