@@ -1,0 +1,125 @@
+"""The one place where the HTTP/2 engine is made.
+
+h2 4.1 and later formats every inbound frame for a log line that nobody reads (`repr(frame)` in `_receive_frame`), and
+for a DATA frame that means the whole payload in hexadecimal: two thirds of what a large download costs. `Engine` is an
+`H2Connection` that leaves it out, for our own connections only; no library is changed for the rest of the process.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import ConnectionTerminated, Event
+from h2.exceptions import ProtocolError, StreamClosedError, StreamIDTooLowError
+from h2.settings import SettingCodes, Settings
+from hyperframe.frame import Frame, GoAwayFrame
+
+if TYPE_CHECKING:
+    from h2._typing import Buffer
+
+    from ziggurat.services.channel.options import ConnectionOptions
+
+__all__ = ["Engine", "h2_configuration", "make_engine"]
+
+
+class _Failed(Frame):
+    """Stands for a frame that was refused, so that h2 deals with the error in its own way."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(0)
+        self.error = error
+
+    def __repr__(self) -> str:
+        return f"a frame refused with {self.error!r}"
+
+
+class Engine(H2Connection):
+    """h2 without the log line per frame, and without losing what came before a frame that breaks the rules.
+
+    Attributes:
+        error: why the peer may not go on, once it broke the protocol; the GOAWAY is then among the data to send.
+    """
+
+    def __init__(self, config: H2Configuration) -> None:
+        super().__init__(config=config)
+        self.error: ProtocolError | None = None
+        self._events: list[Event] = []
+        self._frame_dispatch_table[_Failed] = self._raise_error
+
+    def receive_data(self, data: Buffer) -> list[Event]:
+        """Take what arrived, and return the events of all good frames in it, also when a bad one follows them."""
+        events: list[Event] = []
+        self._events = events
+        try:
+            super().receive_data(data)
+        except ProtocolError as error:
+            self.error = error
+        return events
+
+    def _receive_frame(self, frame: Frame) -> list[Event]:
+        try:
+            frames, events = self._frame_dispatch_table[frame.__class__](frame)
+        except (StreamClosedError, StreamIDTooLowError) as error:
+            events = super()._receive_frame(_Failed(error))
+        else:
+            if frames:
+                self._prepare_for_sending(frames)
+        self._events += events
+        return []
+
+    @staticmethod
+    def _raise_error(frame: _Failed) -> tuple[list[Frame], list[Event]]:
+        raise frame.error
+
+
+def h2_configuration(client_side: bool) -> H2Configuration:
+    """h2's settings as grpclib has them, but for the encoding of header values.
+
+    With grpclib's ``ascii`` a single byte beyond it in any header ends the connection and every call on it.
+    """
+    return H2Configuration(
+        client_side=client_side,
+        header_encoding="latin-1",
+        validate_inbound_headers=False,
+        validate_outbound_headers=False,
+        normalize_inbound_headers=False,
+        normalize_outbound_headers=False,
+    )
+
+
+def make_engine(config: H2Configuration, options: ConnectionOptions) -> H2Connection:
+    """Make the engine of one connection, with its preface, SETTINGS and window among the data to send."""
+    engine = H2Connection(config=config) if options.stock_h2 else Engine(config)
+    # One SETTINGS frame says everything, rather than one with h2's defaults and two that take them back.
+    engine.local_settings = Settings(
+        client=bool(config.client_side),
+        initial_values={
+            SettingCodes.ENABLE_PUSH: 0,
+            SettingCodes.MAX_CONCURRENT_STREAMS: 100,
+            SettingCodes.MAX_HEADER_LIST_SIZE: engine.DEFAULT_MAX_HEADER_LIST_SIZE,
+            SettingCodes.INITIAL_WINDOW_SIZE: options.stream_window,
+            SettingCodes.MAX_FRAME_SIZE: options.max_frame_size,
+        },
+    )
+    engine.max_inbound_frame_size = options.max_frame_size
+    table = engine._frame_dispatch_table
+    table[GoAwayFrame] = _receive_goaway
+    engine.initiate_connection()
+    if delta := options.connection_window - engine.inbound_flow_control_window:
+        engine.increment_flow_control_window(delta)
+    return engine
+
+
+def _receive_goaway(frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
+    """Report a GOAWAY and go on; h2 would refuse every later frame, but calls in flight may finish (RFC 9113 6.8)."""
+    event = ConnectionTerminated()
+    try:
+        event.error_code = ErrorCodes(frame.error_code)
+    except ValueError:
+        event.error_code = cast(ErrorCodes, frame.error_code)
+    event.last_stream_id = frame.last_stream_id & 0x7FFFFFFF
+    event.additional_data = frame.additional_data or None
+    return [], [event]

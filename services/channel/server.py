@@ -1,0 +1,66 @@
+"""gzip, and a limit on message sizes, for any grpclib server."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Literal
+
+from grpclib.config import Configuration
+from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
+from grpclib.protocol import H2Protocol
+from grpclib.server import Server
+
+from ziggurat.services.channel.engine import h2_configuration
+from ziggurat.services.channel.options import ConnectionOptions
+from ziggurat.services.channel.protocol import ServerProtocol
+
+if TYPE_CHECKING:
+    from grpclib._typing import IServable
+
+__all__ = ["CompressionMixin"]
+
+DEFAULT = ConnectionOptions()
+
+
+class CompressionMixin(Server):
+    """Put in front of a grpclib server class: ``class GzipServer(CompressionMixin, Server): ...``.
+
+    What a client sends compressed is received, within ``max_message_size``; answers are compressed when ``compression``
+    asks for it, and only for clients that say that they take gzip.
+
+    Args:
+        handlers: as in grpclib.
+        codec: as in grpclib.
+        status_details_codec: as in grpclib.
+        config: as in grpclib; its windows and keepalive settings hold.
+        compression: how to compress answers; ``None``: not at all.
+        max_message_size: bytes; the largest message that is received, compressed and inflated. Beyond it the handler
+            and the client get ``RESOURCE_EXHAUSTED``. ``None``: no limit.
+    """
+
+    def __init__(
+        self,
+        handlers: Collection[IServable],
+        *,
+        codec: CodecBase | None = None,
+        status_details_codec: StatusDetailsCodecBase | None = None,
+        config: Configuration | None = None,
+        compression: Literal["gzip"] | None = None,
+        max_message_size: int | None = DEFAULT.max_message_size,
+    ) -> None:
+        if compression not in (None, "gzip"):
+            raise ValueError(f"compression must be 'gzip' or None, not {compression!r}")
+        if max_message_size is not None and max_message_size < 0:
+            raise ValueError(f"max_message_size must not be negative: {max_message_size!r}")
+        super().__init__(handlers, codec=codec, status_details_codec=status_details_codec, config=config)
+        self._h2_config = h2_configuration(client_side=False)
+        self._options = ConnectionOptions(
+            stream_window=self._config.http2_stream_window_size,
+            connection_window=self._config.http2_connection_window_size,
+            max_message_size=max_message_size,
+            compression=compression,
+        )
+
+    def _protocol_factory(self) -> H2Protocol:
+        stock = super()._protocol_factory()
+        return ServerProtocol(stock.handler, stock.config, stock.h2_config, self._options)
