@@ -1,0 +1,20 @@
+"""A gRPC channel over any connector; the only package that imports grpclib's client."""
+
+from ziggurat.services.channel.backoff import Backoff
+from ziggurat.services.channel.channel import Channel
+from ziggurat.services.channel.endpoint import Connecting, Endpoint
+from ziggurat.services.channel.options import ConnectionOptions
+from ziggurat.services.channel.protocol import ClientProtocol
+from ziggurat.services.channel.state import ChannelState
+from ziggurat.services.channel.transport import StreamTransport
+
+__all__ = [
+    "Backoff",
+    "Channel",
+    "ChannelState",
+    "ClientProtocol",
+    "Connecting",
+    "ConnectionOptions",
+    "Endpoint",
+    "StreamTransport",
+]

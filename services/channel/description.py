@@ -1,0 +1,83 @@
+"""What a dial will do, in plain text, as far as can be seen without dialling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from ziggurat.services.service import Connector
+from ziggurat.services.tcp import TcpConnector
+from ziggurat.services.unix import UnixConnector
+
+if TYPE_CHECKING:
+    from ziggurat.services.channel.endpoint import Endpoint
+
+__all__ = ["describe"]
+
+
+def describe(endpoint: Endpoint, connector: Connector) -> str:
+    """Lines: the target, the stack outermost first, the path into HTTP/2, the settings, the warnings."""
+    stack = _stack_lines(connector)
+    scheme, authority = endpoint.origin_parts
+    lines = [f"dial {endpoint.uri} (requests say {scheme}://{authority})", "stack, outermost first:"]
+    lines += [f"  {line}" for line in stack]
+    lines += ["path into HTTP/2:", f"  {_path(stack)}", "settings:"]
+    lines += [f"  {line}" for line in _settings(endpoint)]
+    warnings = list(_warnings(endpoint, connector, stack))
+    if warnings:
+        lines += ["warnings:", *(f"  {line}" for line in warnings)]
+    return "\n".join(lines)
+
+
+def _stack_lines(connector: Connector) -> list[str]:
+    # A Stack's str is one layer a line; a plain function's repr is mostly its address.
+    name = getattr(connector, "__qualname__", None)
+    return [name] if isinstance(name, str) else str(connector).splitlines() or [repr(connector)]
+
+
+def _enters_tls(stack: list[str]) -> bool:
+    # Layers live above this package, so that they are known by name only.
+    return any("tls" in line.lower() or "ssl" in line.lower() for line in stack)
+
+
+def _path(stack: list[str]) -> str:
+    if _enters_tls(stack):
+        return "pump, since a TLS stream cannot be handed over"
+    return "hand-over if the outermost stream is exactly a TransportStream, else pump; decided when it is there"
+
+
+def _settings(endpoint: Endpoint) -> Iterator[str]:
+    for entry in fields(endpoint):
+        value = getattr(endpoint, entry.name)
+        if entry.name == "user_agent":
+            value = endpoint.connection_options.user_agent
+        if entry.name == "origin" and value is not None:
+            value = str(value)
+        if entry.name != "target":
+            yield f"{entry.name}={value!r}"
+
+
+def _warnings(endpoint: Endpoint, connector: Connector, stack: list[str]) -> Iterator[str]:
+    uri, leaf = endpoint.uri, getattr(connector, "leaf", connector)
+    if uri.scheme == "https" and not _enters_tls(stack):
+        yield f"will fail: https, but no layer is seen to enter a tls phase with {uri.host!r}; add a TlsLayer"
+    if uri.scheme == "unix" and isinstance(leaf, TcpConnector):
+        yield "will fail: TcpConnector cannot dial a unix socket; use SocketConnector"
+    if uri.scheme != "unix" and isinstance(leaf, UnixConnector) and len(stack) == 1:
+        yield f"will fail: UnixConnector cannot dial {uri}; use SocketConnector"
+    if endpoint.http2_keepalive_interval is None:
+        for name, default in (("http2_keepalive_timeout", 20.0), ("http2_keepalive_while_idle", False)):
+            if getattr(endpoint, name) != default:
+                yield f"no effect: {name}, since http2_keepalive_interval is None"
+    if endpoint.connect_timeout is not None:
+        if endpoint.http2_timeout is not None and endpoint.http2_timeout >= endpoint.connect_timeout:
+            yield "no effect: http2_timeout, since connect_timeout runs out first"
+    elif endpoint.http2_timeout is None:
+        yield "may hang: a mute peer is waited for without limit; set http2_timeout or connect_timeout"
+    if endpoint.wait_for_ready and endpoint.call_timeout is None:
+        yield "may hang: wait_for_ready, and a call without a deadline waits as long as the target is dead"
+    if endpoint.stream_window > endpoint.connection_window:
+        yield "no effect: stream_window beyond connection_window, which all streams share"
+    if endpoint.max_message_size is None:
+        yield "may exhaust memory: max_message_size is None, and a message may announce 4 GiB"

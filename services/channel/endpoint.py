@@ -1,0 +1,250 @@
+"""The HTTP/2 and gRPC side of a connection, as frozen configuration."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Generator
+from dataclasses import KW_ONLY, dataclass, field
+from types import TracebackType
+from typing import Literal
+
+from anyio import CancelScope
+from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
+
+from ziggurat.services.channel.backoff import Backoff
+from ziggurat.services.channel.channel import Channel
+from ziggurat.services.channel.description import describe
+from ziggurat.services.channel.options import MIB, ConnectionOptions, default_user_agent
+from ziggurat.services.service import Connector
+from ziggurat.services.uri import Uri
+
+__all__ = ["Connecting", "Endpoint"]
+
+SCHEMES = ("http", "https", "unix")
+
+WINDOWS = (2**16 - 1, 2**31 - 1)
+"""Bytes: from the window that every connection starts with (RFC 9113 6.9.2) to the largest there is (6.9.1)."""
+
+FRAMES = (2**14, 2**24 - 1)
+"""Bytes (RFC 9113 4.2)."""
+
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where calls go and how their connection is made; `connect` and `connect_lazy` give channels.
+
+    Durations are seconds, sizes are bytes, ``None`` switches off. ``dataclasses.replace`` makes a changed copy.
+
+    Args:
+        target: ``http://``, ``https://`` or ``unix:``, as text or as a `Uri`. For https the stack has to verify the
+            host by TLS.
+        call_timeout: the deadline of a call that brings none.
+        connect_timeout: for a dial, from the top of the stack to the peer's SETTINGS.
+        http2_timeout: from the open tunnel to the peer's SETTINGS (phase ``http2``).
+        http2_keepalive_interval: between two HTTP/2 PINGs; not TCP keepalive, which is a layer.
+        http2_keepalive_timeout: that the peer has to answer a PING before the connection counts as lost.
+        http2_keepalive_while_idle: whether to PING while there is no call.
+        stream_window: bytes that the peer may send on one stream before the reader has taken them.
+        connection_window: the same for all streams together.
+        max_frame_size: of a frame that the peer sends.
+        max_message_size: of a received message, inflated; beyond it the call ends with ``RESOURCE_EXHAUSTED``.
+        compression: ``"gzip"`` compresses what is sent, which the server must be able to read. Receiving needs no
+            setting.
+        linger: how long a close waits for unsent data before it aborts; 0.0 does not wait.
+        stock_h2: ``True`` takes h2 as it is, without our shortcuts.
+        wait_for_ready: whether calls wait out the backoff and dial again, rather than fail with the last error. An
+            error that is not transient ends the wait, too.
+        backoff: how long a failed target is left alone.
+        user_agent: stands before ours in the header; ``None`` for ours alone.
+        origin: ``http(s)://host[:port]`` that every request names as its scheme and authority; ``None``: the target.
+        codec: as in grpclib; ``None`` for protobuf.
+        status_details_codec: as in grpclib.
+
+    Raises:
+        ValueError, TypeError: an argument is wrong; the message names it.
+    """
+
+    target: str | Uri
+    _: KW_ONLY
+    call_timeout: float | None = None
+    connect_timeout: float | None = None
+    http2_timeout: float | None = 10.0
+    http2_keepalive_interval: float | None = None
+    http2_keepalive_timeout: float = 20.0
+    http2_keepalive_while_idle: bool = False
+    stream_window: int = 4 * MIB
+    connection_window: int = 4 * MIB
+    max_frame_size: int = 256 * 1024
+    max_message_size: int | None = 32 * MIB
+    compression: Literal["gzip"] | None = None
+    linger: float = 2.0
+    stock_h2: bool = False
+    wait_for_ready: bool = False
+    backoff: Backoff = field(default_factory=Backoff)
+    user_agent: str | None = None
+    origin: str | Uri | None = None
+    codec: CodecBase | None = None
+    status_details_codec: StatusDetailsCodecBase | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", _uri("target", self.target, SCHEMES))
+        if self.origin is not None:
+            object.__setattr__(self, "origin", _uri("origin", self.origin, ("http", "https")))
+        for name in ("call_timeout", "connect_timeout", "http2_timeout", "http2_keepalive_interval"):
+            if getattr(self, name) is not None:
+                _check_seconds(name, getattr(self, name))
+        _check_seconds("http2_keepalive_timeout", self.http2_keepalive_timeout)
+        _check_seconds("linger", self.linger, zero=True)
+        _check_size("stream_window", self.stream_window, *WINDOWS)
+        _check_size("connection_window", self.connection_window, *WINDOWS)
+        _check_size("max_frame_size", self.max_frame_size, *FRAMES)
+        if self.max_message_size is not None:
+            _check_size("max_message_size", self.max_message_size, 1, 2**32 - 1)  # the length prefix has 32 bits
+        if self.compression not in (None, "gzip"):
+            raise ValueError(f"compression must be 'gzip' or None, not {self.compression!r}")
+        for name in ("http2_keepalive_while_idle", "stock_h2", "wait_for_ready"):
+            _check_type(name, getattr(self, name), bool)
+        _check_type("backoff", self.backoff, Backoff)
+        if self.user_agent is not None:
+            _check_type("user_agent", self.user_agent, str)
+            if not _HEADER_VALUE.fullmatch(self.user_agent):
+                raise ValueError(f"user_agent must be words of printable ASCII, not {self.user_agent!r}")
+        if self.codec is not None:
+            _check_type("codec", self.codec, CodecBase)
+        if self.status_details_codec is not None:
+            _check_type("status_details_codec", self.status_details_codec, StatusDetailsCodecBase)
+
+    def connect(self, connector: Connector) -> Connecting:
+        """Dial now: ``await`` the answer, or enter it with ``async with``, for a `Channel`.
+
+        One attempt, whatever ``wait_for_ready`` says.
+
+        Raises:
+            TypeError: the connector cannot be called.
+            ConnectError: the dial failed; when awaited or entered.
+            RuntimeError: not on asyncio; when awaited or entered.
+        """
+        _check_connector(connector)
+        return Connecting(self, connector)
+
+    def connect_lazy(self, connector: Connector) -> Channel:
+        """Make a `Channel` that dials at the first call.
+
+        Raises:
+            TypeError: the connector cannot be called.
+            RuntimeError: not on a running asyncio loop.
+        """
+        _check_connector(connector)
+        return Channel(self, connector)
+
+    def describe(self, connector: Connector) -> str:
+        """Tell in plain text what a dial will do, and what about it will fail or have no effect."""
+        _check_connector(connector)
+        return describe(self, connector)
+
+    @property
+    def uri(self) -> Uri:
+        """The target, parsed."""
+        return _uri("target", self.target, SCHEMES)
+
+    @property
+    def origin_parts(self) -> tuple[str, str]:
+        """What requests carry as ``:scheme`` and ``:authority``."""
+        uri = self.uri if self.origin is None else _uri("origin", self.origin, SCHEMES)
+        if uri.scheme == "unix":
+            return "http", "localhost"  # as gRPC has it; a path is no authority
+        host, percent, _ = uri.authority.partition("%")
+        # A zone id means something on this machine only and stays here (RFC 6874 section 1).
+        return uri.scheme, f"{host}]:{uri.port}" if percent else uri.authority
+
+    @property
+    def connection_options(self) -> ConnectionOptions:
+        """What one HTTP/2 connection is made with."""
+        ours = default_user_agent()
+        return ConnectionOptions(
+            stream_window=self.stream_window,
+            connection_window=self.connection_window,
+            max_frame_size=self.max_frame_size,
+            max_message_size=self.max_message_size,
+            compression=self.compression,
+            linger=self.linger,
+            stock_h2=self.stock_h2,
+            http2_keepalive_interval=self.http2_keepalive_interval,
+            http2_keepalive_timeout=self.http2_keepalive_timeout,
+            http2_keepalive_while_idle=self.http2_keepalive_while_idle,
+            user_agent=ours if self.user_agent is None else f"{self.user_agent} {ours}",
+        )
+
+
+class Connecting:
+    """A channel to be: ``channel = await it``, or ``async with it as channel``. Each use makes a new one."""
+
+    __slots__ = ("_channel", "_connector", "_endpoint")
+
+    def __init__(self, endpoint: Endpoint, connector: Connector) -> None:
+        self._endpoint = endpoint
+        self._connector = connector
+        self._channel: Channel | None = None
+
+    def __await__(self) -> Generator[None, None, Channel]:
+        return self._connect().__await__()
+
+    async def __aenter__(self) -> Channel:
+        self._channel = await self._connect()
+        return self._channel
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.aclose()
+
+    async def _connect(self) -> Channel:
+        channel = Channel(self._endpoint, self._connector)
+        try:
+            await channel.connect()
+        except BaseException:
+            with CancelScope(shield=True):  # bounded: nothing was sent yet that a close would wait for
+                await channel.aclose()
+            raise
+        return channel
+
+
+def _uri(name: str, value: str | Uri, schemes: tuple[str, ...]) -> Uri:
+    _check_type(name, value, (str, Uri))
+    try:
+        uri = value if isinstance(value, Uri) else Uri.parse(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    if uri.scheme not in schemes:
+        raise ValueError(f"{name} must be {', '.join(schemes[:-1])} or {schemes[-1]}, not {str(uri)!r}")
+    return uri
+
+
+def _check_type(name: str, value: object, kind: type | tuple[type, ...]) -> None:
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        raise TypeError(f"{name} must be {' or '.join(k.__name__ for k in kinds)}, not {value!r}")
+
+
+def _check_seconds(name: str, value: object, *, zero: bool = False) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if not (0 < value < math.inf or (zero and value == 0)):
+        raise ValueError(f"{name} must be a positive number of seconds, not {value!r}")
+
+
+def _check_size(name: str, value: object, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a number of bytes, not {value!r}")
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be from {least} to {most} bytes, not {value!r}")
+
+
+def _check_connector(connector: object) -> None:
+    if not callable(connector):
+        raise TypeError(f"a connector is an async callable from a Uri to a byte stream, not {connector!r}")

@@ -1,0 +1,116 @@
+"""One dial for all who wait for it.
+
+The dial runs in a task of its own, in a fresh context: it belongs to nobody's deadline, and what the first caller has
+in its context variables does not decide how everybody's connection is made. Who waits can leave at any time; when
+the last has left, the dial is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, Generic, TypeVar
+
+from ziggurat.services.errors import ConnectError
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
+
+__all__ = ["SharedDial", "own_copy"]
+
+
+class SharedDial(Generic[T]):
+    """Starts ``dial`` at once.
+
+    Args:
+        dial: what to run.
+        on_end: called once, on the loop, before anybody who waits is told: with the result, with the error, or with
+            ``None`` when the dial was given up.
+        discard: what to do with a result that came although the dial had been given up.
+    """
+
+    def __init__(
+        self,
+        dial: Callable[[], Coroutine[Any, Any, T]],
+        *,
+        on_end: Callable[[T | ConnectError | None], None],
+        discard: Callable[[T], None],
+    ) -> None:
+        self._on_end = on_end
+        self._discard = discard
+        self._outcome: T | Exception | None = None
+        self._ended = False
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self.task = self._loop.create_task(self._run(dial), context=Context(), name="ziggurat dial")
+        self.task.add_done_callback(self._task_ended)
+
+    async def wait(self) -> T:
+        """Wait for the end. Cancelling this disturbs nobody else who waits.
+
+        Raises:
+            ConnectError: the dial failed; each who waits gets an exception of its own, with the same cause.
+            Exception: what `give_up` was given.
+            CancelledError: somebody cancelled the dial's own task, as ``asyncio.run`` does when it ends.
+        """
+        waiter = self._loop.create_future()
+        self._waiters.add(waiter)
+        try:
+            if not self._ended:
+                await waiter
+        finally:
+            self._waiters.discard(waiter)
+            if not self._waiters:
+                self.give_up()
+        outcome = self._outcome
+        if outcome is None:
+            raise asyncio.CancelledError
+        if isinstance(outcome, Exception):
+            raise own_copy(outcome)
+        return outcome
+
+    def give_up(self, reason: Exception | None = None) -> None:
+        """Cancel the dial unless it has ended; who still waits gets ``reason``."""
+        if not self._ended:
+            self._end(reason)
+            self._on_end(None)
+            self.task.cancel()
+
+    async def _run(self, dial: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        try:
+            result = await dial()
+        except ConnectError as error:
+            if not self._ended:
+                # Without its traceback: its frames hold the channel, which would hold the error.
+                failure = own_copy(error)
+                self._on_end(failure)
+                self._end(failure)
+        else:
+            # No await from here on: a connection is never between two owners.
+            if self._ended:
+                self._discard(result)
+            else:
+                self._on_end(result)
+                self._end(result)
+
+    def _end(self, outcome: T | Exception | None) -> None:
+        self._ended = True
+        self._outcome = outcome
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if not self._ended:  # cancelled by others, perhaps before its first step; or a defect of ours
+            self._end(error if isinstance(error, Exception) else None)
+            self._on_end(None)
+
+
+def own_copy(error: E) -> E:
+    """The same error with the same cause, and a traceback of its own."""
+    mine = copy.copy(error)
+    mine.__cause__ = error.__cause__
+    return mine

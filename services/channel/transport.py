@@ -1,0 +1,290 @@
+"""Any anyio byte stream as an asyncio transport: the pump under a connection whose stream cannot be handed over.
+
+Two tasks carry the bytes. The writer owns the stream: it sends what was written since it last looked in one piece,
+and it is the one that closes. The reader feeds the protocol. ``connection_lost`` comes once, after the stream is
+closed and both tasks are done, also when a task was cancelled before its first step and so never reached a
+``finally`` of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context
+from typing import Any
+
+from anyio import CancelScope, EndOfStream, aclose_forcefully, move_on_after
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSAttribute
+
+__all__ = ["StreamTransport"]
+
+READ_SIZE = 65536
+"""Bytes of one read. A TLS record has at most 16 KiB, and ``SSLObject.read`` allocates what it is asked for."""
+
+HIGH_WATER = 65536
+"""Bytes that may wait to be sent before the protocol is told to pause: asyncio's own default."""
+
+CLOSE_LIMIT = 2.0
+"""Seconds. Closing may wait for the peer (TLS's close_notify does); a peer that is gone must not hold us."""
+
+EXTRA: dict[str, Any] = {
+    "socket": SocketAttribute.raw_socket,
+    "peername": SocketAttribute.remote_address,
+    "sockname": SocketAttribute.local_address,
+    "ssl_object": TLSAttribute.ssl_object,
+    "cipher": TLSAttribute.cipher,
+    "peercert": TLSAttribute.peer_certificate,
+}
+
+NOBODY = asyncio.Protocol()
+"""Stands in for the protocol when it has been told of the end, so that neither keeps the other alive."""
+
+
+class StreamTransport(asyncio.Transport):
+    """Runs ``protocol`` over ``stream``, which belongs to the transport from now on.
+
+    Raises:
+        Exception: whatever ``protocol.connection_made`` raises, after which the stream is being closed.
+    """
+
+    def __init__(self, stream: ByteStream, protocol: asyncio.Protocol) -> None:
+        super().__init__()
+        self._stream = stream
+        self._protocol = protocol
+        self._chunks: list[bytes] = []
+        self._size = 0  # bytes written and not yet taken by the stream
+        self._high, self._low = HIGH_WATER, HIGH_WATER // 4
+        self._writing_paused = False
+        self._eof_asked = self._eof_sent = False
+        self._closing = False  # nothing is read any more; what was written still goes out
+        self._broken = False  # nothing goes out any more either
+        self._shut = False
+        self._error: Exception | None = None
+        self._work: asyncio.Future[None] | None = None  # the writer waits here
+        self._gate: asyncio.Future[None] | None = None  # the reader waits here while reading is paused
+        self._loop = asyncio.get_running_loop()
+        # A fresh context each: what the caller of the first call has in its own must not live on here.
+        self._writer = self._loop.create_task(self._write(), context=Context(), name=f"write {stream!r:.80}")
+        self._reader = self._loop.create_task(self._read(), context=Context(), name=f"read {stream!r:.80}")
+        self._writer.add_done_callback(self._task_ended)
+        self._reader.add_done_callback(self._task_ended)
+        try:
+            protocol.connection_made(self)
+        except BaseException:
+            self.abort()
+            raise
+
+    # -- what the protocol calls
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        """Send ``data`` soon; what is written before the writer runs goes out in one piece."""
+        if self._closing or not data:
+            return
+        if self._eof_asked:
+            raise RuntimeError("cannot write after write_eof()")
+        chunk = data if isinstance(data, bytes) else bytes(data)
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        self._wake_writer()
+        if self._size > self._high and not self._writing_paused:
+            self._writing_paused = True
+            self._protocol.pause_writing()
+
+    def write_eof(self) -> None:
+        """End our side, behind what was written."""
+        self._eof_asked = True
+        self._wake_writer()
+
+    def can_write_eof(self) -> bool:
+        """False for TLS, which anyio cannot end on one side."""
+        return self._stream.extra(TLSAttribute.standard_compatible, None) is None
+
+    def close(self) -> None:
+        """Read nothing more, send what was written, then close."""
+        self._closing = True
+        self._open_gate()
+        self._wake_writer()
+
+    def abort(self) -> None:
+        """Close now; what was not sent is lost."""
+        self._closing = True
+        if not self._broken:
+            self._broken = True
+            self._writer.cancel()
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def pause_reading(self) -> None:
+        if self._gate is None and not self._closing:
+            self._gate = self._loop.create_future()
+
+    def resume_reading(self) -> None:
+        self._open_gate()
+
+    def is_reading(self) -> bool:
+        return self._gate is None and not self._closing
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Set when the protocol is paused and resumed, in bytes; ``None`` as in asyncio: 64 KiB, a quarter of it."""
+        if high is None:
+            high = HIGH_WATER if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self._high, self._low = high, low
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return self._low, self._high
+
+    def get_write_buffer_size(self) -> int:
+        return self._size
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        if not isinstance(protocol, asyncio.Protocol):
+            raise TypeError(f"StreamTransport takes an asyncio.Protocol, not {protocol!r}")
+        self._protocol = protocol
+
+    def get_protocol(self) -> asyncio.Protocol:
+        return self._protocol
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """``socket``, ``peername``, ``sockname``, ``ssl_object``, ``cipher`` or ``peercert``, where the stream knows it."""
+        attribute = EXTRA.get(name)
+        if attribute is None:
+            return default
+        try:
+            return self._stream.extra(attribute, default)
+        except OSError:  # a closed socket has no address
+            return default
+
+    def __repr__(self) -> str:
+        return f"StreamTransport({self._stream!r}{', closing' if self._closing else ''})"
+
+    # -- the two tasks
+
+    async def _read(self) -> None:
+        while not self._closing:
+            try:
+                data = await self._stream.receive(READ_SIZE)
+            except EndOfStream:
+                data = b""
+            except Exception as error:
+                self._fail(error)
+                return
+            if self._gate is not None:
+                await self._gate
+            if self._closing:
+                return
+            try:
+                if data:
+                    self._protocol.data_received(data)
+                else:
+                    if not self._protocol.eof_received():
+                        self.close()
+                    return
+            except Exception as error:
+                # A defect of the protocol. asyncio's transports say so and hang up; so do we.
+                message = "Fatal error: the protocol failed on received data."
+                self._loop.call_exception_handler(
+                    {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
+                )
+                self._fail(error)
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                while self._chunks:
+                    chunks, self._chunks = self._chunks, []
+                    data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                    await self._stream.send(data)
+                    self._size -= len(data)
+                    if self._writing_paused and self._size <= self._low:
+                        self._writing_paused = False
+                        self._protocol.resume_writing()
+                if self._eof_asked and not self._eof_sent:
+                    self._eof_sent = True
+                    await self._stream.send_eof()
+                elif self._closing:
+                    break
+                else:
+                    self._work = self._loop.create_future()
+                    await self._work
+        except Exception as error:
+            self._broken = True
+            self._fail(error)
+        except BaseException:
+            self._broken = True
+            raise
+        finally:
+            self._closing = True
+            await self._close_stream()
+
+    async def _close_stream(self) -> None:
+        # The reader first: a TLS stream says goodbye by reading, and two readers are one too many.
+        self._reader.cancel()
+        try:
+            with CancelScope(shield=True), move_on_after(CLOSE_LIMIT):
+                await asyncio.wait([self._reader])
+                if not self._broken:
+                    await self._stream.aclose()
+                    self._shut = True
+        except Exception as error:
+            self._error = self._error or error
+        finally:
+            if not self._shut:
+                self._shut = True
+                with CancelScope(shield=True):
+                    try:
+                        await aclose_forcefully(self._stream)
+                    except Exception:
+                        pass  # it is as closed as it will be
+
+    # -- how it ends
+
+    def _fail(self, error: Exception) -> None:
+        if self._closing and not self._broken:
+            return  # the reader has nothing to say any more; should the writer fail, it says so itself
+        if self._error is None and not self._closing:
+            cause = error.__cause__
+            self._error = cause if isinstance(cause, Exception) else error
+        self.abort()
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if task is self._reader and task.cancelled() and not self._closing:
+            self.abort()  # somebody cancels every task there is: this connection ends, too
+        if not self._writer.done():
+            return
+        self._closing = True
+        if not self._reader.done():
+            self._reader.cancel()
+        elif self._shut:
+            self._tell()
+        else:
+            # The writer was cancelled before its first step: its `finally` never ran, and the stream is still open.
+            self._shut = True
+            closer = self._loop.create_task(aclose_forcefully(self._stream), context=Context())
+            closer.add_done_callback(self._closed_late)
+
+    def _closed_late(self, closer: asyncio.Task[None]) -> None:
+        if not closer.cancelled():
+            closer.exception()  # it is as closed as it will be
+        self._tell()
+
+    def _tell(self) -> None:
+        protocol, self._protocol = self._protocol, NOBODY
+        self._chunks.clear()
+        self._size = 0
+        if protocol is not NOBODY:
+            protocol.connection_lost(self._error)
+
+    def _wake_writer(self) -> None:
+        work = self._work
+        if work is not None and not work.done():
+            work.set_result(None)
+
+    def _open_gate(self) -> None:
+        gate, self._gate = self._gate, None
+        if gate is not None and not gate.done():
+            gate.set_result(None)
