@@ -1,0 +1,150 @@
+"""Compose a stack, outermost layer first.
+
+The first layer added sees the dial first, as in tower: in ``ServiceBuilder().timeout(5.0).concurrency_limit(10)`` the
+five seconds include the wait for one of the ten places; the other way round they begin when there is one.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterable
+
+from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Hold, Limiter, Mode
+from ziggurat.layers.keepalive import KeepAliveLayer
+from ziggurat.layers.layer import Layer, Stack, layer_fn
+from ziggurat.layers.logging import EventLogger, LoggingLayer
+from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.socks5.auth import Auth
+from ziggurat.layers.socks5.handshake import Literals, Pipeline
+from ziggurat.layers.socks5.layer import Socks5Layer
+from ziggurat.layers.timeout import TimeoutLayer
+from ziggurat.layers.tls import TlsLayer
+from ziggurat.services.service import Connector
+from ziggurat.services.uri import Uri
+
+__all__ = ["ServiceBuilder"]
+
+
+class ServiceBuilder:
+    """Layers, waiting for a leaf. Immutable: every method answers with a new builder, and each can be used again.
+
+    Attributes:
+        layers: outermost first.
+    """
+
+    __slots__ = ("layers",)
+
+    layers: tuple[Layer, ...]
+
+    def __init__(self, layers: Iterable[Layer] = ()) -> None:
+        self.layers = tuple(layers)
+
+    def layer(self, layer: Layer | Callable[[Connector], Connector], /) -> ServiceBuilder:
+        """Add a layer below those that are there: an object with ``layer(inner)``, or a function of ``inner``.
+
+        Raises:
+            TypeError: it is neither.
+        """
+        if isinstance(layer, type):
+            raise TypeError(f"{layer.__name__} is a class: add an instance, {layer.__name__}(...)")
+        if callable(getattr(layer, "layer", None)):
+            return ServiceBuilder((*self.layers, layer))  # type: ignore[arg-type]
+        if not callable(layer):
+            raise TypeError(f"a layer has a method layer(inner), or is a function inner -> connector; not {layer!r}")
+        return ServiceBuilder((*self.layers, layer_fn(layer)))
+
+    def option_layer(self, layer: Layer | Callable[[Connector], Connector] | None, /) -> ServiceBuilder:
+        """Add a layer, or nothing for ``None``."""
+        return self if layer is None else self.layer(layer)
+
+    def service(self, connector: Connector, /) -> Stack:
+        """Put the layers on a connector; each stack has layers with state of its own.
+
+        Raises:
+            TypeError: ``connector`` cannot be called.
+        """
+        if not callable(connector):
+            raise TypeError(f"a connector is an async callable, uri -> stream; not {connector!r}")
+        if isinstance(connector, type):
+            raise TypeError(f"{connector.__name__} is a class: give an instance, {connector.__name__}(...)")
+        return Stack(self.layers, connector)
+
+    def logging(
+        self, *, logger: EventLogger | None = None, mask_target: bool | Callable[[Uri], str] = False
+    ) -> ServiceBuilder:
+        """Log the dial; see `LoggingLayer`."""
+        return self.layer(LoggingLayer(logger=logger, mask_target=mask_target))
+
+    def timeout(self, seconds: float, name: str | None = None) -> ServiceBuilder:
+        """Limit everything below to ``seconds``; see `TimeoutLayer`."""
+        return self.layer(TimeoutLayer(seconds, name))
+
+    def concurrency_limit(
+        self,
+        limit: int | Limiter,
+        *,
+        mode: Mode = "wait",
+        max_waiting: int | None = None,
+        max_wait: float | None = None,
+        hold: Hold = "dial",
+    ) -> ServiceBuilder:
+        """Limit how many dials, or streams, there are at once; see `ConcurrencyLimitLayer`."""
+        return self.layer(
+            ConcurrencyLimitLayer(limit, mode=mode, max_waiting=max_waiting, max_wait=max_wait, hold=hold)
+        )
+
+    def tls(
+        self,
+        context: ssl.SSLContext | None = None,
+        *,
+        alpn: tuple[str, ...] = ("h2",),
+        timeout: float | None = 10.0,
+    ) -> ServiceBuilder:
+        """TLS with the host of the Uri asked for; see `TlsLayer`."""
+        return self.layer(TlsLayer(context, alpn=alpn, timeout=timeout))
+
+    def socks5(
+        self,
+        proxy: str | Uri,
+        *,
+        auth: Auth = None,
+        handshake_timeout: float | None = 10.0,
+        connect_timeout: float | None = None,
+        pipeline: Pipeline = None,
+        literals: Literals = "as-is",
+    ) -> ServiceBuilder:
+        """Go through a SOCKS5 proxy; everything below dials the proxy. See `Socks5Layer`."""
+        layer = Socks5Layer(
+            proxy,
+            auth=auth,
+            handshake_timeout=handshake_timeout,
+            connect_timeout=connect_timeout,
+            pipeline=pipeline,
+            literals=literals,
+        )
+        return self.layer(layer)
+
+    def keepalive(
+        self,
+        idle: float,
+        interval: float | None = None,
+        count: int | None = None,
+        *,
+        user_timeout: float | None = None,
+        require: bool = False,
+    ) -> ServiceBuilder:
+        """TCP keepalive; see `KeepAliveLayer`."""
+        return self.layer(KeepAliveLayer(idle, interval, count, user_timeout, require))
+
+    def no_delay(self, enabled: bool = True, *, require: bool = False) -> ServiceBuilder:
+        """``TCP_NODELAY``; see `NoDelayLayer`."""
+        return self.layer(NoDelayLayer(enabled, require))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ServiceBuilder) and self.layers == other.layers
+
+    def __hash__(self) -> int:
+        return hash(self.layers)
+
+    def __repr__(self) -> str:
+        return f"ServiceBuilder({' > '.join(map(repr, self.layers))})"
