@@ -3,6 +3,7 @@
 It ships with the library, works on asyncio and trio, and needs no test runner.
 """
 
+from ziggurat.layers.testing.contract import check_layer
 from ziggurat.layers.testing.faults import DelayStream, EofStream, ResetStream, SplitStream, StallStream, fault_layer
 from ziggurat.layers.testing.memory import MemoryStream, stream_pair
 from ziggurat.layers.testing.mock import MockConnector, MockHandle, MockRequest, mock_connector
@@ -17,6 +18,7 @@ __all__ = [
     "ResetStream",
     "SplitStream",
     "StallStream",
+    "check_layer",
     "fault_layer",
     "mock_connector",
     "stream_pair",
