@@ -14,6 +14,9 @@ from ziggurat.services.channel.stream import CallRefused, Stream
 
 __all__ = ["Connection"]
 
+HIGH_WATER = 65536
+"""Bytes that may collect in the engine before they are written."""
+
 
 class Connection(GrpclibConnection):
     """grpclib's connection between engine and transport.
@@ -53,13 +56,16 @@ class Connection(GrpclibConnection):
     # Sending
 
     def flush(self) -> None:
-        """Write what the engine holds, once the loop has gone round."""
-        if not self._scheduled and self._connection._data_to_send:
+        """Write what the engine holds, once the loop has gone round; at once when it is much."""
+        size = len(self._connection._data_to_send)
+        if size >= HIGH_WATER:
+            self.write_now()  # so that the transport can say when it is too much
+        elif size and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._write)
 
     def write_now(self) -> None:
-        """Write what the engine holds, so that the transport can say when it is too much."""
+        """Write what the engine holds."""
         if not self._transport.is_closing() and (data := self._connection.data_to_send()):
             self._transport.write(data)
 

@@ -7,6 +7,7 @@ for a DATA frame that means the whole payload in hexadecimal: two thirds of what
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, cast
 
 from h2.config import H2Configuration
@@ -15,7 +16,7 @@ from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, Event
 from h2.exceptions import ProtocolError, StreamClosedError, StreamIDTooLowError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import Frame, GoAwayFrame
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 
 if TYPE_CHECKING:
     from h2._typing import Buffer
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from ziggurat.services.channel.options import ConnectionOptions
 
 __all__ = ["Engine", "h2_configuration", "make_engine"]
+
+
+FRAME_HEADER = struct.Struct(">HBBBL").pack
+"""Length in two parts, type, flags, stream (RFC 9113 4.1)."""
 
 
 class _Failed(Frame):
@@ -69,6 +74,16 @@ class Engine(H2Connection):
                 self._prepare_for_sending(frames)
         self._events += events
         return []
+
+    def _prepare_for_sending(self, frames: list[Frame]) -> None:
+        if len(frames) != 1 or frames[0].__class__ is not DataFrame or "PADDED" in frames[0].flags:
+            super()._prepare_for_sending(frames)
+            return
+        # hyperframe puts a frame together in three steps, each with a copy of the payload.
+        frame = cast(DataFrame, frames[0])
+        frame.body_len = size = len(frame.data)
+        self._data_to_send += FRAME_HEADER(size >> 8, size & 0xFF, 0, "END_STREAM" in frame.flags, frame.stream_id)
+        self._data_to_send += frame.data
 
     @staticmethod
     def _raise_error(frame: _Failed) -> tuple[list[Frame], list[Event]]:

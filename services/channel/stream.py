@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CallRefused", "Stream"]
 
-HIGH_WATER = 65536
-"""Bytes that one message puts into the engine before they are written, so that the transport's backpressure is felt."""
-
 PACK_PREFIX = struct.Struct(">BI").pack
 
 
@@ -125,12 +122,11 @@ class Stream(GrpclibStream):
             body = compress(data[PREFIX:])
             data = PACK_PREFIX(1, len(body)) + body
         engine, connection, stream_id = self._h2_connection, self.connection, cast(int, self.id)
-        position, size, unwritten = 0, len(data), 0
+        position, size = 0, len(data)
         while True:
             await self.ready()
             window = engine.local_flow_control_window(stream_id)
             if window <= 0:
-                connection.flush()
                 self.window_updated.clear()
                 await self.window_updated.wait()
                 continue
@@ -141,13 +137,9 @@ class Stream(GrpclibStream):
             self.data_sent += step
             connection.data_sent += step
             connection.data_send_process()
+            connection.flush()
             if position == size:
-                connection.flush()
                 return
-            unwritten += step
-            if unwritten >= HIGH_WATER:
-                connection.write_now()
-                unwritten = 0
 
     async def send_headers(self, headers: _Headers, end_stream: bool = False) -> None:
         """Send a server's headers or trailers."""
