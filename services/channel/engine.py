@@ -80,7 +80,7 @@ class Engine(H2Connection):
             super()._prepare_for_sending(frames)
             return
         # hyperframe puts a frame together in three steps, each with a copy of the payload.
-        frame = cast(DataFrame, frames[0])
+        frame = frames[0]
         frame.body_len = size = len(frame.data)
         self._data_to_send += FRAME_HEADER(size >> 8, size & 0xFF, 0, "END_STREAM" in frame.flags, frame.stream_id)
         self._data_to_send += frame.data

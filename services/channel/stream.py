@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -47,7 +48,9 @@ class Stream(GrpclibStream):
 
     def init_stream(self, stream_id: int, connection: GrpclibConnection) -> None:
         """Called by grpclib once the stream has a number."""
-        super().init_stream(stream_id, connection)
+        self.id = stream_id
+        connection.streams_started += 1
+        self.created = connection.last_stream_created = time.monotonic()
         self.buffer = MessageBuffer(
             partial(connection.ack, stream_id), self.connection.options.max_message_size, self._judge, self._refuse
         )
