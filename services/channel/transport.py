@@ -58,7 +58,8 @@ class StreamTransport(asyncio.Transport):
         self._eof_asked = self._eof_sent = False
         self._closing = False  # nothing is read any more; what was written still goes out
         self._broken = False  # nothing goes out any more either
-        self._shut = False
+        self._shut = False  # the writer has closed the stream
+        self._ending = False
         self._error: Exception | None = None
         self._work: asyncio.Future[None] | None = None  # the writer waits here
         self._gate: asyncio.Future[None] | None = None  # the reader waits here while reading is paused
@@ -150,7 +151,7 @@ class StreamTransport(asyncio.Transport):
         return self._protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """``socket``, ``peername``, ``sockname``, ``ssl_object``, ``cipher`` or ``peercert``, where the stream knows it."""
+        """Whatever the stream knows of the names in `EXTRA`."""
         attribute = EXTRA.get(name)
         if attribute is None:
             return default
@@ -259,11 +260,14 @@ class StreamTransport(asyncio.Transport):
         self._closing = True
         if not self._reader.done():
             self._reader.cancel()
+        elif self._ending:
+            pass
         elif self._shut:
+            self._ending = True
             self._tell()
         else:
             # The writer was cancelled before its first step: its `finally` never ran, and the stream is still open.
-            self._shut = True
+            self._ending = True
             closer = self._loop.create_task(aclose_forcefully(self._stream), context=Context())
             closer.add_done_callback(self._closed_late)
 
@@ -274,10 +278,12 @@ class StreamTransport(asyncio.Transport):
 
     def _tell(self) -> None:
         protocol, self._protocol = self._protocol, NOBODY
+        self._broken = True
         self._chunks.clear()
         self._size = 0
-        if protocol is not NOBODY:
-            protocol.connection_lost(self._error)
+        # A task that was cancelled keeps its CancelledError, whose traceback keeps us.
+        del self._reader, self._writer
+        protocol.connection_lost(self._error)
 
     def _wake_writer(self) -> None:
         work = self._work
