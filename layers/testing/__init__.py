@@ -7,6 +7,8 @@ from ziggurat.layers.testing.contract import check_layer
 from ziggurat.layers.testing.faults import DelayStream, EofStream, ResetStream, SplitStream, StallStream, fault_layer
 from ziggurat.layers.testing.memory import MemoryStream, stream_pair
 from ziggurat.layers.testing.mock import MockConnector, MockHandle, MockRequest, mock_connector
+from ziggurat.layers.testing.scripted_proxy import ProxySession, ScriptedProxy
+from ziggurat.layers.testing.socks5_server import Socks5Server
 
 __all__ = [
     "DelayStream",
@@ -15,7 +17,10 @@ __all__ = [
     "MockConnector",
     "MockHandle",
     "MockRequest",
+    "ProxySession",
     "ResetStream",
+    "ScriptedProxy",
+    "Socks5Server",
     "SplitStream",
     "StallStream",
     "check_layer",

@@ -1,0 +1,258 @@
+"""A SOCKS5 proxy that answers what the test says, in the pieces, with the delay and up to the byte that the test says.
+
+::
+
+    async with ScriptedProxy(reply=0xF0, split=1) as proxy:       # in memory
+        await Socks5Layer("proxy.example").layer(proxy.connector())(uri)
+
+    async with ScriptedProxy(auth=1).serve() as proxy_uri:        # on a socket on loopback
+        ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal, TypeAlias
+
+import anyio
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
+from anyio.abc import ByteStream, TaskGroup
+
+from ziggurat.layers.testing import socks5_messages as messages
+from ziggurat.layers.testing.loopback import SocketByteStream, serve_loopback
+from ziggurat.layers.testing.memory import MemoryStream, stream_pair
+from ziggurat.layers.testing.recording import RecordingStream
+from ziggurat.layers.testing.socks5_messages import Credentials, MalformedMessageError, Request
+from ziggurat.services.ledger import dial
+from ziggurat.services.service import Connector
+from ziggurat.services.uri import Uri
+
+__all__ = ["ProxySession", "ScriptedProxy"]
+
+CutWith: TypeAlias = Literal["eof", "reset", "stall"]
+
+
+@dataclass(slots=True)
+class ProxySession:
+    """What one client did.
+
+    Attributes:
+        methods: what it offered; ``None`` before it did.
+        credentials: what it sent as username and password.
+        request: what it wants to reach.
+        chunks: what it sent before the tunnel was open, one entry a write (in memory; a socket may join them).
+        uri: where the in-memory connector was asked to go.
+        error: how it broke off or what it did wrong, or ``None``.
+        ended: whether it is over.
+    """
+
+    methods: tuple[int, ...] | None = None
+    credentials: Credentials | None = None
+    request: Request | None = None
+    chunks: list[bytes] = field(default_factory=list)
+    uri: Uri | None = None
+    error: Exception | None = None
+    ended: bool = False
+
+    @property
+    def received(self) -> bytes:
+        """All that it sent before the tunnel was open."""
+        return b"".join(self.chunks)
+
+
+class _CutError(Exception):
+    """The script ends here."""
+
+
+class ScriptedProxy:
+    """A proxy that plays a script. Bytes in place of a number are sent as they are.
+
+    Args:
+        method: the method that it chooses, or its whole answer to the greeting; ``None`` takes username and password
+            if they are offered, else the first that is. After an answer that chooses neither 0 nor 2 it hangs up.
+        auth: the status that it answers credentials with, or the whole answer; it hangs up unless the status is 0.
+        reply: the code that it answers the request with, or the whole reply; it hangs up unless the code is 0.
+        bound: host and port in the reply; the host decides its address type.
+        early: the target's first bytes, glued to the reply in the same write.
+        split: bytes a write; ``None`` writes each answer at once.
+        delay: seconds before each write.
+        cut: end after this many bytes of all that it would say; ``None`` never.
+        cut_with: how to end there: ``eof``, ``reset``, or ``stall``, which keeps the connection and says nothing.
+        target: what happens in the open tunnel; ``None`` echoes.
+
+    Attributes:
+        sessions: what each client did, in order.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        method: int | bytes | None = None,
+        auth: int | bytes = 0,
+        reply: int | bytes = 0,
+        bound: tuple[str, int] = ("0.0.0.0", 0),
+        early: bytes = b"",
+        split: int | None = None,
+        delay: float = 0.0,
+        cut: int | None = None,
+        cut_with: CutWith = "eof",
+        target: Callable[[ByteStream], Awaitable[object]] | None = None,
+    ) -> None:
+        if split is not None and split < 1:
+            raise ValueError(f"split must be positive or None, not {split!r}")
+        if cut is not None and cut < 0:
+            raise ValueError(f"cut must be a number of bytes or None, not {cut!r}")
+        if not delay >= 0:
+            raise ValueError(f"delay must not be negative, not {delay!r}")
+        if cut_with not in ("eof", "reset", "stall"):
+            raise ValueError(f"cut_with must be 'eof', 'reset' or 'stall', not {cut_with!r}")
+        self._method = bytes([messages.VERSION, method]) if isinstance(method, int) else method
+        self._auth = bytes([messages.AUTH_VERSION, auth]) if isinstance(auth, int) else auth
+        self._reply = messages.reply(reply, *bound) if isinstance(reply, int) else reply
+        self._early = early
+        self._split = split
+        self._delay = delay
+        self._cut = cut
+        self._cut_with: CutWith = cut_with
+        self._target = target or _echo
+        self._tasks: TaskGroup | None = None
+        self.sessions: list[ProxySession] = []
+
+    async def __aenter__(self) -> ScriptedProxy:
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        assert self._tasks is not None
+        tasks, self._tasks = self._tasks, None
+        tasks.cancel_scope.cancel()
+        return await tasks.__aexit__(kind, error, trace)
+
+    def connector(self) -> Connector:
+        """A leaf that reaches this proxy in memory, whatever it is asked to dial; works inside ``async with``."""
+
+        async def connect(uri: Uri, /) -> ByteStream:
+            if self._tasks is None:
+                raise RuntimeError("a scripted proxy works inside `async with proxy:`")
+            with dial(uri) as current:
+                near, far = stream_pair()
+                self._tasks.start_soon(self.handle, far, uri)
+                return current.established(near)
+
+        return connect
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[Uri]:
+        """Listen on loopback for the length of an ``async with`` block, and give the proxy's Uri."""
+        async with serve_loopback(self.handle) as port:
+            yield Uri("socks5", "127.0.0.1", port)
+
+    async def handle(self, stream: ByteStream, uri: Uri | None = None) -> None:
+        """Play the script to one client on any byte stream, and close it. What ``target`` raises comes out."""
+        session = ProxySession(uri=uri)
+        self.sessions.append(session)
+        client = RecordingStream(stream, session.chunks)
+        try:
+            if await self._negotiate(_Script(client, self._split, self._delay, self._cut), session):
+                client.stop()
+                await self._target(client)
+            else:
+                await _hang_up(client)
+        except _CutError:
+            await self._end(stream, client)
+        except (EndOfStream, BrokenResourceError, ClosedResourceError, MalformedMessageError) as error:
+            session.error = error
+        finally:
+            session.ended = True
+            await anyio.aclose_forcefully(stream)
+
+    async def _negotiate(self, script: _Script, session: ProxySession) -> bool:
+        client = script.client
+        session.methods = await messages.read_methods(client)
+        answer = self._method
+        if answer is None:
+            choice = (
+                *(m for m in session.methods if m == messages.USER_PASSWORD),
+                *session.methods,
+                messages.NO_METHOD,
+            )[0]
+            answer = bytes([messages.VERSION, choice])
+        await script.say(answer)
+        if answer == bytes([messages.VERSION, messages.USER_PASSWORD]):
+            session.credentials = await messages.read_credentials(client)
+            await script.say(self._auth)
+            if self._auth[1:] != b"\0":
+                return False
+        elif answer != bytes([messages.VERSION, messages.NO_AUTH]):
+            return False
+        session.request = await messages.read_request(client)
+        await script.say(self._reply + self._early)
+        return self._reply[1:2] == b"\0"
+
+    async def _end(self, stream: ByteStream, client: RecordingStream) -> None:
+        if self._cut_with == "stall":
+            await _discard(client)
+        elif self._cut_with == "eof":
+            await _hang_up(client)
+        elif isinstance(stream, (MemoryStream, SocketByteStream)):
+            stream.reset()
+        else:
+            raise TypeError(f"cut_with='reset' works in memory and on serve(), not on {stream!r}")
+
+    def __repr__(self) -> str:
+        return f"ScriptedProxy({len(self.sessions)} sessions)"
+
+
+class _Script:
+    """Says what it is told to, in pieces and up to the cut."""
+
+    def __init__(self, client: RecordingStream, split: int | None, delay: float, cut: int | None) -> None:
+        self.client = client
+        self._split = split
+        self._delay = delay
+        self._left = cut
+
+    async def say(self, data: bytes) -> None:
+        size = self._split or len(data) or 1
+        for start in range(0, len(data), size):
+            piece = data[start : start + size]
+            allowed = piece if self._left is None else piece[: self._left]
+            if self._delay:
+                await anyio.sleep(self._delay)
+            if allowed:
+                await self.client.send(allowed)
+            if self._left is not None:
+                self._left -= len(allowed)
+                if not self._left:
+                    raise _CutError
+
+
+async def _echo(stream: ByteStream) -> None:
+    while True:
+        await stream.send(await stream.receive())
+
+
+async def _hang_up(stream: ByteStream) -> None:
+    # A socket that is closed with unread data in it is reset, and what was said last is lost: let the client end.
+    try:
+        await stream.send_eof()
+    except (BrokenResourceError, ClosedResourceError):
+        return
+    await _discard(stream)
+
+
+async def _discard(stream: ByteStream) -> None:
+    try:
+        while True:
+            await stream.receive()
+    except (EndOfStream, BrokenResourceError, ClosedResourceError):
+        pass
