@@ -1,5 +1,6 @@
 """What answers a request: connectors, their streams, the ledger and the errors of a dial, the channel."""
 
+from ziggurat.services.channel import Backoff, Channel, ChannelState, Endpoint
 from ziggurat.services.errors import (
     ChannelClosed,
     ConnectError,
@@ -24,13 +25,17 @@ from ziggurat.services.unix import UnixConnector
 from ziggurat.services.uri import Uri
 
 __all__ = [
+    "Backoff",
+    "Channel",
     "ChannelClosed",
+    "ChannelState",
     "ConnectError",
     "ConnectRefused",
     "ConnectTimeout",
     "Connector",
     "Dial",
     "DialAttribute",
+    "Endpoint",
     "Http2Error",
     "Ledger",
     "Limit",
