@@ -1,0 +1,157 @@
+"""Tell how each dial went: ``dial.started``, then ``dial.connected`` or ``dial.failed``.
+
+================== ======= ==========================================================
+event              level   keys
+================== ======= ==========================================================
+``dial.started``   info    ``dial``, ``target``
+``dial.connected`` info    ``dial``, ``target``, ``via``, ``elapsed``
+``dial.failed``    warning ``dial``, ``target``, ``via``, ``phase``, ``elapsed``, ``error``
+================== ======= ==========================================================
+
+``dial`` is the ledger's id, the same in all layers of a dial. ``via`` names the proxies that the dial passed, in
+order, joined by `` > ``, and in a failure the proxy that it failed at; ``None`` when it went directly. ``elapsed`` is
+in seconds since the dial began. A dial that was cancelled is a ``dial.failed`` with ``error="cancelled"``, at level
+info: somebody changed his mind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from anyio import get_cancelled_exc_class
+from anyio.abc import ByteStream
+
+from ziggurat.layers.events import EventLogger, write_event
+from ziggurat.services.errors import ConnectError, ConnectTimeout, ProxyError, one_line
+from ziggurat.services.ledger import Ledger, dial
+from ziggurat.services.service import Connector
+from ziggurat.services.stream import closing_on_error
+from ziggurat.services.uri import Uri
+
+__all__ = ["EventLogger", "Logging", "LoggingLayer"]
+
+MASK = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingLayer:
+    """Wraps a connector in `Logging`.
+
+    Args:
+        logger: a structlog logger; ``None`` takes ``structlog.get_logger("ziggurat")``, or the standard library's
+            logger of that name while structlog is not configured.
+        mask_target: ``True`` writes ``***`` for the target, a function what it makes of it. The error is then its
+            type, and what it holds of numbers and limits: messages quote names, addresses and certificates.
+
+    Raises:
+        TypeError: ``mask_target`` is neither.
+    """
+
+    logger: EventLogger | None = field(default=None, repr=False)
+    mask_target: bool | Callable[[Uri], str] = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.mask_target, bool) and not callable(self.mask_target):
+            raise TypeError(f"mask_target must be a bool or a function of the Uri, not {self.mask_target!r}")
+
+    def layer(self, inner: Connector, /) -> Connector:
+        return Logging(self, inner)
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """Passes dials through and writes their events. A logger that fails does not fail the dial."""
+
+    config: LoggingLayer
+    inner: Connector
+
+    async def __call__(self, uri: Uri, /) -> ByteStream:
+        """Dial through ``inner``; whatever it raises passes as it is."""
+        logger = self.config.logger
+        with dial(uri) as current:
+            ledger = current.ledger
+            id, target = ledger.id, self._shown(uri)
+            write_event(logger, "info", "dial.started", dial=id, target=target)
+            try:
+                stream = await self.inner(uri)
+            except BaseException as error:
+                self._failed(uri, ledger, target, error)
+                raise
+            async with closing_on_error(stream):
+                via = self._harmless(uri, ledger, target, _proxies(ledger))
+                elapsed = round(ledger.elapsed, 3)
+                write_event(logger, "info", "dial.connected", dial=id, target=target, via=via, elapsed=elapsed)
+                return current.established(stream)
+
+    def _failed(self, uri: Uri, ledger: Ledger, target: str, error: BaseException) -> None:
+        cancelled = isinstance(error, get_cancelled_exc_class())
+        phase, via = _where(ledger, error)
+        if cancelled:
+            text = "cancelled"
+        else:
+            text = _story(error) if self.config.mask_target is False else self._masked(uri, ledger, error)
+        write_event(
+            self.config.logger,
+            "info" if cancelled else "warning",
+            "dial.failed",
+            dial=ledger.id,
+            target=target,
+            via=self._harmless(uri, ledger, target, via),
+            phase=phase,
+            elapsed=round(ledger.elapsed, 3),
+            error=text,
+        )
+
+    def _shown(self, uri: Uri) -> str:
+        mask = self.config.mask_target
+        if isinstance(mask, bool):
+            return MASK if mask else str(uri)
+        try:
+            return one_line(str(mask(uri)))
+        except Exception:
+            return MASK  # it must neither fail the dial nor show what it was to hide
+
+    def _masked(self, uri: Uri, ledger: Ledger, error: BaseException) -> str:
+        kind = type(error).__name__
+        if isinstance(error, ConnectTimeout):
+            text = f"{kind}: the limit {error.name!r} of {error.limit:g} s ran out"
+        elif isinstance(error, ProxyError) and error.reply_code is not None:
+            text = f"{kind}: reply {error.reply_code:#04x}"
+        else:
+            return kind
+        return kind if _tells(text, uri, ledger.target) else text
+
+    def _harmless(self, uri: Uri, ledger: Ledger, target: str, via: str | None) -> str | None:
+        # A phase's via may be the target, e.g. the name that TLS verified.
+        hidden = self.config.mask_target is not False and via is not None and _tells(via, uri, ledger.target)
+        return target if hidden else via
+
+
+def _proxies(ledger: Ledger) -> str | None:
+    passed = dict.fromkeys(entry.via for entry in ledger.phases if entry.name.startswith("proxy.") and entry.via)
+    return " > ".join(passed) or None
+
+
+def _where(ledger: Ledger, error: BaseException) -> tuple[str | None, str | None]:
+    if isinstance(error, ConnectError):
+        phase, via = error.phase, error.via
+    else:
+        ended = next((entry for entry in reversed(ledger.phases) if entry.outcome != "ok"), None)
+        phase, via = (None, None) if ended is None else (ended.name, ended.via)
+    if via is None or via == ledger.target.host:
+        return phase, _proxies(ledger)
+    return phase, via
+
+
+def _story(error: BaseException) -> str:
+    # Not str(error): where, through what and when have keys of their own.
+    text = error.message if isinstance(error, ConnectError) else str(error)
+    hint = error.hint if isinstance(error, ConnectError) else None
+    return one_line(f"{type(error).__name__}: {text}{f'; {hint}' if hint else ''}".removesuffix(": "))
+
+
+def _tells(text: str, *hidden: Uri) -> bool:
+    # Bare, as TLS names it: without a zone and without the root's dot.
+    names = (uri.path or uri.host.partition("%")[0].removesuffix(".") for uri in hidden)
+    return any(name.lower() in text.lower() for name in names)

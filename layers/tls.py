@@ -1,0 +1,143 @@
+"""Speak TLS with whoever the dial was asked for: above SOCKS5 that is the target, below it the proxy.
+
+The layer answers with anyio's ``TLSStream``, made with ``standard_compatible=False``: the end of the TCP connection is
+the end of the stream, with or without the peer's ``close_notify``, and closing does not wait for the peer's. HTTP/2
+frames what it sends, so a cut shows there, and many servers just close (RFC 9110 and 9113 allow for both).
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from anyio.abc import ByteStream
+from anyio.streams.tls import TLSAttribute, TLSStream
+
+from ziggurat.layers.tls_errors import HANDSHAKE_ERRORS, tls_error
+from ziggurat.layers.validation import check_seconds
+from ziggurat.services.errors import TlsError
+from ziggurat.services.ledger import Ledger, Limit, Phase, dial, phase
+from ziggurat.services.service import Connector
+from ziggurat.services.stream import ObservedStream, closing_on_error
+from ziggurat.services.uri import Uri
+
+__all__ = ["Tls", "TlsLayer"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TlsLayer:
+    """Wraps a connector in `Tls` (phase ``tls``).
+
+    Args:
+        context: used as it is and never changed; its own ALPN settings apply. ``None`` makes a default one for each
+            stack: the system's authorities, host name checked, TLS 1.2 or later, and ``alpn`` offered.
+        alpn: protocols to offer, the favourite first. The one that the peer selects must be among them; empty offers
+            none and takes what comes, as below a proxy.
+        timeout: seconds for the handshake; ``None`` for no limit.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong.
+    """
+
+    context: ssl.SSLContext | None = None
+    alpn: Sequence[str] = ("h2",)
+    timeout: float | None = field(default=10.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.context is not None and not isinstance(self.context, ssl.SSLContext):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"context must be an ssl.SSLContext or None, not {self.context!r}")
+        if self.context is not None and self.context.protocol is ssl.PROTOCOL_TLS_SERVER:
+            raise ValueError("context must be a client's, not one of PROTOCOL_TLS_SERVER")
+        if isinstance(self.alpn, str):
+            raise TypeError(f"alpn must be a sequence of names, not {self.alpn!r}: write ({self.alpn!r},)")
+        object.__setattr__(self, "alpn", tuple(self.alpn))
+        for name in self.alpn:
+            # RFC 7301 3.1: one length byte; the ssl module takes ASCII.
+            if not name.isascii() or not 0 < len(name) < 256:
+                raise ValueError(f"alpn names have 1 to 255 ASCII characters, not {name!r}")
+        check_seconds("timeout", self.timeout)
+
+    def layer(self, inner: Connector, /) -> Connector:
+        context = self.context
+        if context is None:
+            context = ssl.create_default_context()
+            if self.alpn:
+                context.set_alpn_protocols(list(self.alpn))
+        return Tls(self, inner, context)
+
+    def __repr__(self) -> str:
+        context = "None" if self.context is None else type(self.context).__name__
+        return f"TlsLayer(context={context}, alpn={self.alpn!r}, timeout={self.timeout!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Does the handshake on each stream and answers with anyio's ``TLSStream`` over it."""
+
+    config: TlsLayer
+    inner: Connector
+    context: ssl.SSLContext
+
+    async def __call__(self, uri: Uri, /) -> ByteStream:
+        """Dial through ``inner``, then shake hands with the host of ``uri``.
+
+        Raises:
+            TlsError: no trust, another name, no TLS, no protocol in common, or cut off; the stream is closed.
+            ConnectTimeout: ``timeout`` ran out.
+        """
+        with dial(uri) as current:
+            if uri.scheme == "unix":
+                # Before the dial: it cannot succeed.
+                raise TlsError("a unix socket has no host name to verify", hint="leave out TLS, or dial a host")
+            stream = await self.inner(uri)
+            async with closing_on_error(stream):
+                limit = Limit(self.config.timeout, "TlsLayer timeout")
+                name = server_name(uri)
+                with limit, phase("tls", via=name, limit=limit) as entry:
+                    if not self._verifies:
+                        entry.note = "not verified: the context does not check"
+                    secured = await self._handshake(stream, name, uri, current.ledger, entry)
+                return current.established(secured)
+
+    @property
+    def _verifies(self) -> bool:
+        return self.context.verify_mode is ssl.CERT_REQUIRED and self.context.check_hostname
+
+    async def _handshake(self, stream: ByteStream, name: str, uri: Uri, ledger: Ledger, entry: Phase) -> TLSStream:
+        known = ledger.sent_to_target
+        # The hello leaves at once; a cancelled handshake may have sent it.
+        ledger.sent_to_target = known or (uri.host, uri.port) == (ledger.target.host, ledger.target.port)
+        counted = stream if isinstance(stream, ObservedStream) else None
+        sent, received = (counted.bytes_sent, counted.bytes_received) if counted else (0, 0)
+        try:
+            secured = await TLSStream.wrap(
+                stream, server_side=False, hostname=name, ssl_context=self.context, standard_compatible=False
+            )
+        except HANDSHAKE_ERRORS as error:
+            raise tls_error(error, name) from error
+        except ValueError as error:  # a label of more than 63 characters: nothing was sent
+            ledger.sent_to_target = known
+            raise TlsError(f"{name!r} cannot be a TLS server name: {error}", hint="check the name") from error
+        finally:
+            if counted:
+                entry.sent, entry.received = counted.bytes_sent - sent, counted.bytes_received - received
+        self._check_protocol(secured.extra(TLSAttribute.alpn_protocol), name)
+        return secured
+
+    def _check_protocol(self, selected: str | None, name: str) -> None:
+        if not self.config.alpn or selected in self.config.alpn:
+            return
+        hint = f"does {name} serve that over TLS?"
+        if self.config.context is not None:
+            hint += " Was set_alpn_protocols called on the context that was passed?"
+        wanted = " or ".join(self.config.alpn)
+        raise TlsError(f"the peer selected {selected or 'no protocol'} (ALPN), not {wanted}", hint=hint)
+
+
+def server_name(uri: Uri) -> str:
+    """The name to send (SNI, which goes without the root's dot: RFC 6066 3) and to verify.
+
+    A zone id (RFC 4007) is this machine's own business: no certificate has it.
+    """
+    return uri.host.partition("%")[0].removesuffix(".")
