@@ -73,9 +73,12 @@ class Uri:
         scheme, colon, rest = text.partition(":")
         scheme = scheme.lower()
         if scheme == "unix" and colon:
-            return cls("unix", path=rest[2:] if rest.startswith("///") else rest)
+            if rest.startswith("//") and not rest.startswith("///"):
+                raise ValueError(f"a unix Uri has no host: {text!r} (write unix:path or unix:///path)")
+            return cls("unix", path=rest.removeprefix("//"))
         if not rest.startswith("//"):
-            raise ValueError(f"no scheme in {text!r}: write it as http://{text}" if "@" not in text else "no scheme")
+            # What has an @ may hold a password.
+            raise ValueError("no scheme" if "@" in text else f"no scheme in {text!r}: write it as {'http://' + text!r}")
         if scheme not in DEFAULT_PORTS:
             raise ValueError(f"bad scheme: {scheme!r} (known: {', '.join(DEFAULT_PORTS)}, unix)")
         authority = rest[2:].removesuffix("/")
@@ -90,7 +93,7 @@ class Uri:
     def authority(self) -> str:
         """``host:port``, IPv6 in brackets; the path of a unix socket behind ``unix:``."""
         if self.scheme == "unix":
-            return f"unix:{self.path}"
+            return f"unix:{'//' if self.path.startswith('//') else ''}{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
