@@ -68,7 +68,7 @@ class ConnectError(OSError):
     def __init__(self, message: str, *, hint: str | None = None, transient: bool | None = None) -> None:
         super().__init__(message)
         self.message = one_line(message)
-        self.hint = hint
+        self.hint = None if hint is None else one_line(hint)
         self.transient = self._transient if transient is None else transient
         self.phase: str | None = None
         self.target: Uri | None = None
@@ -90,7 +90,8 @@ class ConnectError(OSError):
         )
         when = f" after {self.elapsed:.2f} s" if self.elapsed is not None else ""
         story = f" ({self.ledger})" if self.ledger is not None and self.ledger.phases else ""
-        text = f"{where} failed{when}: {self.message}{story}" if where else self.message
+        # A unix path, or the name of a user's phase, may hold anything.
+        text = fold(f"{where} failed{when}: {self.message}{story}") if where else self.message
         return f"{text}; {self.hint}" if self.hint else text
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -99,13 +100,19 @@ class ConnectError(OSError):
 
 
 def _rebuild(cls: type[ConnectError], args: tuple[object, ...]) -> ConnectError:
-    return cls.__new__(cls, *args)
+    error = cls.__new__(cls, *args)
+    error.args = args  # where __init__ is overridden, OSError leaves them to it
+    return error
+
+
+def fold(text: str) -> str:
+    """Fold white space and unprintable characters, so that no peer can forge a second log line."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 
 def one_line(text: str) -> str:
-    """Fold white space and unprintable characters, so that no peer can forge a second log line."""
-    folded = " ".join(text.split())
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in folded[: MAX_MESSAGE + 1])
+    """`fold` the text, and cut it at `MAX_MESSAGE` characters."""
+    shown = fold(" ".join(text.split())[: MAX_MESSAGE + 1])
     return shown if len(shown) <= MAX_MESSAGE else shown[: MAX_MESSAGE - 3] + "..."
 
 
