@@ -122,8 +122,9 @@ class Ledger:
 
     def _interrupted(self, deadline: float) -> Phase | None:
         # Phases nest and may race: of those that this deadline cut off, the last to begin is where the time went.
+        # The microsecond is for rounding: the sum may miss the deadline at which the phase ended by the last bit.
         for entry in reversed(self.phases):
-            if entry.outcome == "cancelled" and self._start + entry.start + (entry.elapsed or 0.0) >= deadline:
+            if entry.outcome == "cancelled" and self._start + entry.start + (entry.elapsed or 0.0) >= deadline - 1e-6:
                 return entry
         return None
 
@@ -193,12 +194,15 @@ class Limit:
         name: whose limit it is, for the error.
 
     Raises:
+        ValueError: ``seconds`` is not positive.
         ConnectTimeout: the time ran out; it names the phase that was running.
     """
 
     __slots__ = ("_deadline", "_scope", "name", "seconds")
 
     def __init__(self, seconds: float | None, name: str) -> None:
+        if seconds is not None and not seconds > 0:
+            raise ValueError(f"the limit {name!r} must be positive or None, not {seconds!r}")
         self.seconds = seconds
         self.name = name
         self._scope: CancelScope | None = None
@@ -242,7 +246,7 @@ class _PhaseScope:
 
     def __enter__(self) -> Phase:
         ledger = _current.get()
-        if ledger is None:
+        if ledger is None or not ledger.running:
             raise RuntimeError(f"phase({self._name!r}) outside of a dial: put `with dial(uri):` around the call")
         if self._own is not None:
             self._own.__enter__()
