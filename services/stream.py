@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from anyio import TypedAttributeSet, aclose_forcefully, typed_attribute
+from anyio import CancelScope, TypedAttributeSet, typed_attribute
 from anyio.abc import ByteStream
 
 if TYPE_CHECKING:
@@ -48,10 +48,14 @@ class closing_on_error(Generic[S]):
     ) -> None:
         if error is None:
             return
-        try:
-            await aclose_forcefully(self._stream)
-        except Exception:
-            pass
+        # Cancelled from the start, so that closing cannot wait; shielded, so that a cancellation from outside does not
+        # take the place of the original exception.
+        with CancelScope(shield=True) as scope:
+            scope.cancel()
+            try:
+                await self._stream.aclose()
+            except Exception:
+                pass
 
 
 class ObservedStream(ByteStream):
