@@ -92,6 +92,7 @@ class TransportStream(ObservedStream):
         self._protocol = protocol
         self._offset = 0  # of the first chunk; slicing the chunk at each small read would copy its tail each time
         self._spent = False
+        self._sending = False
         self._sent_in_a_row = 0
         protocol.on_lost = self.report_close
 
@@ -133,24 +134,26 @@ class TransportStream(ObservedStream):
         """
         protocol = self._protocol
         self._check_open()
-        if protocol.writer is not None:
+        if self._sending:
             raise BusyResourceError("sending to")
         if protocol.lost:
             raise BrokenResourceError from protocol.error
         await checkpoint_if_cancelled()
-        self._transport.write(item)
-        self.bytes_sent += len(item)
-        self._sent_in_a_row += len(item)
-        if self._sent_in_a_row > HIGH_WATER:
-            # A peer that reads as fast as we write would never let another task run.
-            self._sent_in_a_row = 0
-            await checkpoint()
-        while protocol.write_paused and not protocol.lost:
-            protocol.writer = asyncio.get_running_loop().create_future()
-            try:
+        self._sending = True  # not protocol.writer alone: another task may run before there is one
+        try:
+            self._transport.write(item)
+            self.bytes_sent += len(item)
+            self._sent_in_a_row += len(item)
+            if self._sent_in_a_row > HIGH_WATER:
+                # A peer that reads as fast as we write would never let another task run.
+                self._sent_in_a_row = 0
+                await checkpoint()
+            while protocol.write_paused and not protocol.lost:
+                protocol.writer = asyncio.get_running_loop().create_future()
                 await protocol.writer
-            finally:
-                protocol.writer = None
+        finally:
+            protocol.writer = None
+            self._sending = False
         if protocol.lost:
             self._check_open()
             raise BrokenResourceError from protocol.error
@@ -187,15 +190,25 @@ class TransportStream(ObservedStream):
 
         Raises:
             ClosedResourceError: closed here, or handed over before.
-            BrokenResourceError: the connection was lost, or is being used by a task right now.
+            BrokenResourceError: the connection was lost.
+            BusyResourceError: a task is receiving or sending right now.
         """
         ours, transport = self._protocol, self._transport
         self._check_open()
         if ours.lost or transport.is_closing():
             raise BrokenResourceError from ours.error
-        if ours.reader is not None or ours.writer is not None:
+        if ours.reader is not None or self._sending:
             raise BusyResourceError("using")
         self._spent = True
+        try:
+            self._replay(protocol)
+        except BaseException:
+            transport.abort()  # nobody else would: this stream is spent, and the protocol did not get it
+            raise
+        return transport
+
+    def _replay(self, protocol: asyncio.Protocol) -> None:
+        ours, transport = self._protocol, self._transport
         transport.pause_reading()  # nothing may overtake the replay
         transport.set_write_buffer_limits()  # back to the loop's default
         transport.set_protocol(protocol)
@@ -205,13 +218,11 @@ class TransportStream(ObservedStream):
         while ours.chunks and not transport.is_closing():
             protocol.data_received(ours.chunks.popleft())
         if transport.is_closing():
-            return transport
-        if ours.eof:
-            if not protocol.eof_received():
-                transport.close()
-        else:
+            return
+        if not ours.eof:
             transport.resume_reading()
-        return transport
+        elif not protocol.eof_received():
+            transport.close()
 
     def _take(self, max_bytes: int) -> bytes:
         protocol = self._protocol
@@ -246,8 +257,8 @@ class TransportStream(ObservedStream):
             return attributes
         attributes[SocketAttribute.family] = lambda: raw.family
         attributes[SocketAttribute.raw_socket] = lambda: raw
-        attributes[SocketAttribute.local_address] = lambda: get("sockname")
-        attributes[SocketAttribute.remote_address] = lambda: get("peername")
+        attributes[SocketAttribute.local_address] = lambda: _plain_address(get("sockname"))
+        attributes[SocketAttribute.remote_address] = lambda: _plain_address(get("peername"))
         if raw.family in (socket.AF_INET, socket.AF_INET6):
             attributes[SocketAttribute.local_port] = lambda: get("sockname")[1]
             attributes[SocketAttribute.remote_port] = lambda: get("peername")[1]
@@ -256,3 +267,11 @@ class TransportStream(ObservedStream):
     def __repr__(self) -> str:
         peer = self._transport.get_extra_info("peername")
         return f"TransportStream(to {peer!r}{', spent' if self._spent else ''})"
+
+
+def _plain_address(address: Any) -> Any:
+    # anyio's form: IPv6 too is (host, port), with the scope in the host.
+    if not isinstance(address, tuple) or len(cast("tuple[object, ...]", address)) != 4:
+        return address
+    host, port, _, scope = cast("tuple[str, int, int, int]", address)
+    return (f"{host.partition('%')[0]}%{scope}" if scope else host, port)
