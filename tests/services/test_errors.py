@@ -1,0 +1,160 @@
+"""One tree, one line each, and a copy for every waiter."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ziggurat.services import errors
+from ziggurat.services.errors import (
+    MAX_MESSAGE,
+    ChannelClosed,
+    ConnectError,
+    ConnectRefused,
+    ConnectTimeout,
+    Http2Error,
+    LimitExceeded,
+    ProxyAuthError,
+    ProxyError,
+    ProxyProtocolError,
+    ProxyRefused,
+    ResolveError,
+    TlsError,
+    one_line,
+)
+from ziggurat.services.ledger import dial, phase
+from ziggurat.services.uri import Uri
+
+TARGET = Uri("http", "target.example", 80)
+
+MAKERS: list[Callable[[str], ConnectError]] = [
+    lambda m: ConnectError(m, hint="look", transient=False),
+    lambda m: ConnectTimeout(2.5, "TimeoutLayer", m),
+    lambda m: ResolveError(m),
+    lambda m: ConnectRefused(m, hint="nobody listens there"),
+    lambda m: ProxyError(m, reply_code=0xF1, hint="look", transient=False),
+    lambda m: ProxyProtocolError(m),
+    lambda m: ProxyAuthError(m, reply_code=2),
+    lambda m: ProxyRefused(m, reply_code=5),
+    lambda m: TlsError(m),
+    lambda m: Http2Error(m),
+    lambda m: LimitExceeded(m),
+]
+
+
+async def failed(make: Callable[[str], ConnectError], message: str = "it broke") -> ConnectError:
+    with pytest.raises(ConnectError) as caught, dial(TARGET) as current, phase("my.step", via="proxy:1080"):
+        current.ledger.sent_to_target = True
+        raise make(message)
+    return caught.value
+
+
+@pytest.mark.parametrize("make", MAKERS)
+async def test_the_line_says_target_phase_via_time_and_what_happened(make: Callable[[str], ConnectError]) -> None:
+    error = await failed(make)
+
+    assert str(error).startswith("http://target.example:80: my.step via proxy:1080 failed after 0.00 s: it broke")
+    assert "(my.step 0.00 s)" in str(error)
+    assert str(error).endswith(f"; {error.hint}" if error.hint else ")")
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
+async def test_a_copy_is_another_object_with_every_field(
+    make: Callable[[str], ConnectError], duplicate: Callable[[ConnectError], ConnectError]
+) -> None:
+    error = await failed(make)
+    twin = duplicate(error)
+
+    assert twin is not error
+    assert type(twin) is type(error)
+    assert str(twin) == str(error)
+    assert repr(twin) == repr(error)
+    assert {**vars(twin), "ledger": None} == {**vars(error), "ledger": None}
+    assert repr(twin.ledger) == repr(error.ledger)
+    assert twin.__traceback__ is None
+
+
+async def test_a_shallow_copy_shares_the_ledger() -> None:
+    error = await failed(MAKERS[0])
+
+    assert copy.copy(error).ledger is error.ledger
+
+
+def test_builtin_parents_are_there_for_callers_who_expect_them() -> None:
+    assert all(isinstance(make("x"), OSError) for make in MAKERS)
+    assert isinstance(ConnectTimeout(1, "x"), TimeoutError)
+    assert isinstance(ConnectRefused("x"), ConnectionRefusedError)
+    assert isinstance(ChannelClosed("x"), RuntimeError)
+    assert not issubclass(ChannelClosed, OSError)
+    assert not isinstance(ResolveError("x"), (TimeoutError, ConnectionError))
+
+
+def test_the_proxys_kinds_are_proxy_errors() -> None:
+    kinds = (ProxyProtocolError, ProxyAuthError, ProxyRefused)
+
+    assert all(issubclass(kind, ProxyError) for kind in kinds)
+    assert ProxyRefused("x", reply_code=0xF1).reply_code == 0xF1
+    assert ProxyRefused("x").reply_code is None
+
+
+def test_what_a_retry_cannot_mend_is_not_transient() -> None:
+    lasting = {type(make("x")) for make in MAKERS[2:] if not make("x").transient} - {ProxyError}
+
+    assert lasting == {ProxyProtocolError, ProxyAuthError, TlsError, Http2Error}
+    assert TlsError("x", transient=True).transient
+    assert ConnectError("x").transient
+    assert not ConnectError("x", transient=False).transient
+
+
+def test_a_timeout_says_whose_limit_it_was() -> None:
+    error = ConnectTimeout(0.25, "reach proxy")
+
+    assert (error.limit, error.name) == (0.25, "reach proxy")
+    assert str(error) == "the limit 'reach proxy' of 0.25 s ran out"
+
+
+def test_outside_of_a_dial_there_is_only_the_message_and_the_hint() -> None:
+    error = ConnectError("it broke", hint="mend it")
+
+    assert str(error) == "it broke; mend it"
+    assert (error.phase, error.target, error.via, error.elapsed, error.ledger) == (None,) * 5
+    assert error.sent_to_target is False
+
+
+@given(st.text(), st.text())
+def test_no_text_forges_a_second_line(message: str, hint: str) -> None:
+    for make in MAKERS:
+        line = str(make(message))
+        assert line.isprintable()
+        assert len(line) <= MAX_MESSAGE + 40
+    assert str(ConnectError(message, hint=hint)).isprintable()
+
+
+async def test_nor_does_the_name_of_a_phase_or_the_path_of_a_socket() -> None:
+    with pytest.raises(ConnectError) as caught, dial(Uri("unix", path="/a\nb")), phase("x\ny", via="v\r\x1b[31m"):
+        raise ConnectError("m")
+
+    assert str(caught.value).isprintable()
+
+
+def test_what_is_folded_can_still_be_read() -> None:
+    assert one_line("a\r\n  b\tc\x1b[31m\u202e") == "a b c\\x1b[31m\\u202e"
+    assert one_line("grüße 例え") == "grüße 例え"
+
+
+def test_a_long_message_is_cut_and_says_so() -> None:
+    assert one_line("x" * 10_000) == "x" * (MAX_MESSAGE - 3) + "..."
+    assert one_line("\0" * 10_000).endswith("...")
+    assert len(one_line("\0" * 10_000)) == MAX_MESSAGE
+    assert one_line(" " * 10_000 + "x") == "x"
+
+
+def test_the_list_at_the_top_of_the_module_is_the_tree() -> None:
+    for name in errors.__all__:
+        assert f" {name} " in (errors.__doc__ or "") + " "
