@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from grpclib.const import Cardinality, Status
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+from h2.errors import ErrorCodes
+from hyperframe.frame import DataFrame, HeadersFrame, RstStreamFrame
+
+from ziggurat.services.channel.stream import CallRefused
+
+pytestmark = pytest.mark.asyncio_only
+
+
+@pytest.mark.parametrize("code", [ErrorCodes.NO_ERROR, ErrorCodes.CANCEL])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_reset_behind_a_complete_response_takes_nothing_away(wire: Any, code: int, at_once: bool) -> None:
+    await wire.connect()
+    with pytest.raises(GRPCError) as caught:
+        async with wire.channel.open() as call:
+            await call.send_message(b"hello")
+            response = [wire.response(1), wire.message(1, b"last words"), wire.trailers(1, 7, "go away")]
+            if at_once:
+                await wire.send(*response, wire.reset(1, code))
+            else:
+                await wire.send(*response)
+                await wire.send(wire.reset(1, code))
+
+            assert await call.recv_message() == b"last words"
+            assert await call.recv_message() is None
+
+    assert caught.value.status is Status.PERMISSION_DENIED
+    assert caught.value.message == "go away"
+
+
+async def test_the_status_can_be_asked_for_while_our_side_never_ended(wire: Any) -> None:
+    await wire.connect()
+    async with wire.channel.open() as call:
+        await call.send_message(b"hello")
+        await wire.send(wire.response(1), wire.message(1, b"x"), wire.trailers(1, 5, "no"), wire.reset(1))
+        assert await call.recv_message() == b"x"
+        with pytest.raises(GRPCError) as caught:
+            await call.recv_trailing_metadata()
+        assert caught.value.status is Status.NOT_FOUND
+
+
+async def test_a_good_status_is_no_error_although_our_side_never_ended(wire: Any) -> None:
+    await wire.connect()
+    async with wire.channel.open() as call:
+        await call.send_message(b"hello")
+        await wire.send(wire.response(1), wire.message(1, b"x"), wire.trailers(1), wire.reset(1))
+        assert [message async for message in call] == [b"x"]
+        await call.end()  # nobody reads it, and nobody minds
+    assert call.trailing_metadata is not None
+
+
+async def test_a_later_send_is_told_that_the_peer_is_done(wire: Any) -> None:
+    await wire.connect()
+    async with wire.channel.open() as call:
+        await call.send_message(b"hello")
+        await wire.send(wire.response(1), wire.trailers(1), wire.reset(1))
+        with pytest.raises(StreamTerminatedError, match="NO_ERROR"):
+            await call.send_message(b"more")
+
+
+async def test_a_send_that_waits_for_the_window_is_told_too(wire: Any) -> None:
+    await wire.connect()
+    async with wire.channel.open() as call:
+        sending = asyncio.ensure_future(call.send_message(bytes(100_000)))  # the window is 65535
+        await wire.settle()
+        assert not sending.done()
+        await wire.send(wire.response(1), wire.message(1, b"enough"), wire.trailers(1), wire.reset(1))
+        with pytest.raises(StreamTerminatedError):
+            await sending
+        assert await call.recv_message() == b"enough"
+
+
+async def test_a_send_that_waits_for_the_transport_is_told_too(wire: Any) -> None:
+    await wire.connect()
+    wire.protocol.pause_writing()
+    async with wire.channel.open() as call:
+        wire.protocol.connection.write_ready.set()
+        await call.send_message(b"hello")
+        wire.protocol.pause_writing()
+        sending = asyncio.ensure_future(call.send_message(b"more"))
+        await wire.settle()
+        assert not sending.done()
+        await wire.send(wire.response(1), wire.trailers(1), wire.reset(1))
+        with pytest.raises(StreamTerminatedError):
+            await sending
+
+
+async def test_a_sender_goes_on_when_the_transport_does(wire: Any) -> None:
+    await wire.connect()
+    call = wire.channel.open()
+    await call.__aenter__()
+    await call.send_message(b"hello")
+    wire.protocol.pause_writing()
+    sending = asyncio.ensure_future(call.send_message(b"more"))
+    await wire.settle()
+    assert not sending.done()
+    wire.protocol.resume_writing()
+    await sending
+    assert (await wire.expect(DataFrame)).data.endswith(b"hello")
+    assert (await wire.expect(DataFrame)).data.endswith(b"more")
+    await call.cancel()
+    await call.__aexit__(None, None, None)
+
+
+async def test_a_complete_response_outlives_the_connection(wire: Any) -> None:
+    await wire.connect()
+    with pytest.raises(GRPCError) as caught:
+        async with wire.channel.open() as call:
+            await call.send_message(b"hello")
+            wire.writer.write(wire.response(1) + wire.message(1, b"bye") + wire.trailers(1, 13, "broken"))
+            wire.writer.close()
+            await wire.protocol.lost.wait()
+            assert await call.recv_message() == b"bye"
+    assert caught.value.status is Status.INTERNAL
+
+
+async def test_a_reset_in_the_middle_leaves_whole_messages_readable(wire: Any) -> None:
+    await wire.connect()
+    async with wire.channel.open() as call:
+        await call.send_message(b"hello")
+        await wire.send(
+            wire.response(1), wire.message(1, b"one"), wire.message(1, b"two"), wire.data(1, b"\0\0\0\0\x09par"),
+            wire.reset(1, ErrorCodes.INTERNAL_ERROR),
+        )  # fmt: skip
+        assert await call.recv_message() == b"one"
+        assert await call.recv_message() == b"two"
+        for _ in range(2):
+            with pytest.raises(StreamTerminatedError, match="INTERNAL_ERROR"):
+                await call.recv_message()
+        with pytest.raises(StreamTerminatedError, match="INTERNAL_ERROR"):
+            await call.send_message(b"more")
+        with pytest.raises(StreamTerminatedError):
+            await call.end()
+        call._cancel_done = True
+
+
+async def test_a_waiting_reader_hears_of_a_reset(wire: Any) -> None:
+    await wire.connect()
+    with pytest.raises(StreamTerminatedError, match="error_code: 8"):
+        async with wire.channel.open() as call:
+            await call.send_message(b"hello", end=True)
+            reading = asyncio.ensure_future(call.recv_message())
+            await wire.send(wire.reset(1, ErrorCodes.CANCEL))
+            await reading
+
+
+async def test_a_waiter_for_trailers_hears_of_a_reset(wire: Any) -> None:
+    await wire.connect()
+    with pytest.raises(StreamTerminatedError):
+        async with wire.channel.open() as call:
+            await call.send_message(b"hello", end=True)
+            await wire.send(wire.response(1))
+            await call.recv_initial_metadata()
+            waiting = asyncio.ensure_future(call.recv_trailing_metadata())
+            await wire.send(wire.reset(1, ErrorCodes.CANCEL))
+            await waiting
+
+
+async def test_refused_stream_says_that_it_is_safe_to_send_again(wire: Any) -> None:
+    await wire.connect()
+    with pytest.raises(CallRefused, match="REFUSED_STREAM: the call was not processed"):
+        async with wire.channel.open() as call:
+            await call.send_message(b"hello", end=True)
+            await wire.send(wire.reset(1, ErrorCodes.REFUSED_STREAM))
+            await call.recv_message()
+
+
+async def test_a_response_without_trailers_has_no_status_and_does_not_hang(wire: Any) -> None:
+    await wire.connect()
+    with pytest.raises(GRPCError, match="Missing grpc-status"):
+        async with wire.channel.open() as call:
+            await call.send_message(b"hello", end=True)
+            await wire.send(wire.response(1), wire.message(1, b"x", end=True))
+            assert await call.recv_message() == b"x"
+
+
+async def test_a_response_in_headers_alone_is_understood(wire: Any) -> None:
+    await wire.connect()
+    status = [(":status", "200"), ("content-type", "application/grpc+raw"), ("grpc-status", "16")]
+    with pytest.raises(GRPCError) as caught:
+        async with wire.channel.open() as call:
+            await call.send_message(b"hello")
+            await wire.send(wire.headers(1, status, end=True), wire.reset(1))
+            await call.recv_message()
+    assert caught.value.status is Status.UNAUTHENTICATED
+
+
+async def test_an_informational_response_is_skipped(wire: Any) -> None:
+    await wire.connect()
+    async with wire.channel.open() as call:
+        await call.send_message(b"hello", end=True)
+        await wire.send(
+            wire.headers(1, [(":status", "103")]), wire.response(1), wire.message(1, b"x"), wire.trailers(1)
+        )
+        assert await call.recv_message() == b"x"
+
+
+async def test_cancelling_a_call_says_cancel(wire: Any) -> None:
+    await wire.connect()
+    async with wire.channel.open() as call:
+        await call.send_message(b"hello")
+        await call.cancel()
+    assert (await wire.expect(RstStreamFrame)).error_code == ErrorCodes.CANCEL
+
+
+async def test_cancelling_a_call_that_the_peer_has_reset_does_nothing(wire: Any) -> None:
+    await wire.connect()
+    async with wire.channel.open() as call:
+        await call.send_message(b"hello")
+        await wire.send(wire.response(1), wire.trailers(1), wire.reset(1))
+        await call.cancel()
+
+
+async def test_the_request_says_who_we_are_and_what_we_inflate(wire: Any) -> None:
+    await wire.connect(user_agent="tests/1")
+    async with wire.channel.open(metadata={"x-key": "v"}) as call:
+        await call.send_message(b"hello")
+        headers = (await wire.expect(HeadersFrame)).decoded
+        await call.cancel()
+
+    assert [value for name, value in headers if name == "user-agent"] == ["tests/1"]
+    assert ("grpc-accept-encoding", "identity,gzip") in headers
+    assert ("x-key", "v") in headers
+    assert "grpc-encoding" not in dict(headers)
+
+
+async def test_a_call_waits_for_its_turn_when_the_peer_limits_streams(wire: Any) -> None:
+    await wire.connect(settings=False)
+    await wire.send(wire.settings({3: 1}))
+    first = wire.channel.open()
+    await first.__aenter__()
+    await first.send_request()
+
+    async def second() -> bytes:
+        async with wire.channel.open() as call:
+            await call.send_message(b"second", end=True)
+            return await call.recv_message()
+
+    waiting = asyncio.ensure_future(second())
+    await wire.settle()
+    assert len(wire.protocol.processor.streams) == 1
+    await wire.send(wire.response(1), wire.trailers(1))
+    await first.end()
+    await first.__aexit__(None, None, None)
+    await wire.settle()
+    await wire.send(wire.response(3), wire.message(3, b"turn"), wire.trailers(3))
+    assert await waiting == b"turn"
+
+
+async def test_who_waits_for_a_turn_hears_of_the_loss(wire: Any) -> None:
+    await wire.connect(settings=False)
+    await wire.send(wire.settings({3: 0}))
+    waiting = asyncio.ensure_future(wire.channel.method("/raw/echo", Cardinality.UNARY_UNARY)(b"x"))
+    await wire.settle()
+    wire.writer.close()
+    with pytest.raises(CallRefused, match="was not sent"):
+        await waiting
+
+
+async def test_a_raised_limit_lets_the_next_call_go(wire: Any) -> None:
+    await wire.connect(settings=False)
+    await wire.send(wire.settings({3: 0}))
+    call = wire.channel.open()
+    await call.__aenter__()
+    sending = asyncio.ensure_future(call.send_request())
+    await wire.settle()
+    assert not sending.done()
+    await wire.send(wire.settings({3: 5}))
+    await sending
+    await call.cancel()
+    await call.__aexit__(None, None, None)
+
+
+async def test_a_message_is_not_lost_by_who_gave_up_waiting_for_it(wire: Any) -> None:
+    await wire.connect()
+    async with wire.channel.open() as call:
+        await call.send_message(b"hello", end=True)
+        await wire.send(wire.response(1), wire.data(1, b"\0\0\0\0\x06abc"))
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(call.recv_message(), 1.0)
+        await wire.send(wire.data(1, b"def"), wire.trailers(1))
+        assert await call.recv_message() == b"abcdef"
+
+
+async def test_a_deadline_still_ends_a_call(wire: Any) -> None:
+    await wire.connect()
+    with pytest.raises(asyncio.TimeoutError):
+        async with wire.channel.open(timeout=5.0) as call:
+            await call.send_message(b"hello", end=True)
+            await call.recv_message()
+    assert (await wire.expect(RstStreamFrame)).error_code == ErrorCodes.CANCEL
