@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import TypeAlias, cast
 
 import anyio
@@ -182,10 +183,10 @@ class _Suite:
         for what, total, fault in (
             ("was reset after {} received bytes", received, ResetStream),
             ("ended after {} received bytes", received, EofStream),
-            ("was reset after {} sent bytes", sent, lambda stream, after: ResetStream(stream, sent=after)),
+            ("was reset after {} sent bytes", sent, _reset_at_sent),
         ):
             for position in _positions(total):
-                probe.fault = lambda stream, fault=fault, after=position: fault(stream, after)
+                probe.fault = partial(_at, fault, position)
                 outcome = await self._call(connector)
                 where = f"inner's stream {what.format(position)}"
                 rules.broken_stream(outcome, where)
@@ -277,6 +278,14 @@ class _Suite:
 
     async def _hang(self, connector: Connector) -> None:
         await call(connector, self.uri, patience=100 * self.patience)
+
+
+def _reset_at_sent(stream: ByteStream, position: int) -> ByteStream:
+    return ResetStream(stream, sent=position)
+
+
+def _at(fault: Callable[[ByteStream, int], ByteStream], position: int, stream: ByteStream) -> ByteStream:
+    return fault(stream, position)
 
 
 async def _aclose(stream: ByteStream) -> None:

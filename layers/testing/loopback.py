@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -91,7 +91,7 @@ class SocketByteStream(ByteStream):
 
 
 @asynccontextmanager
-async def serve_loopback(handler: Callable[[ByteStream], Awaitable[object]]) -> AsyncIterator[int]:
+async def serve_loopback(handler: Callable[[ByteStream], Awaitable[object]]) -> AsyncGenerator[int, None]:
     """Listen on 127.0.0.1 for the length of an ``async with`` block, and give the port.
 
     Each connection runs ``handler`` in a task and is closed after it. Leaving the block cancels them all.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -67,7 +67,7 @@ def state_of(layer: object) -> object:
 
 
 @contextmanager
-def in_time(seconds: float, what: str) -> Iterator[None]:
+def in_time(seconds: float, what: str) -> Generator[None, None, None]:
     """Fail if the block takes longer."""
     with anyio.move_on_after(seconds) as scope:
         yield

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -52,7 +52,7 @@ class ProxySession:
     methods: tuple[int, ...] | None = None
     credentials: Credentials | None = None
     request: Request | None = None
-    chunks: list[bytes] = field(default_factory=list)
+    chunks: list[bytes] = field(default_factory=list[bytes])
     uri: Uri | None = None
     error: Exception | None = None
     ended: bool = False
@@ -151,7 +151,7 @@ class ScriptedProxy:
         return connect
 
     @asynccontextmanager
-    async def serve(self) -> AsyncIterator[Uri]:
+    async def serve(self) -> AsyncGenerator[Uri, None]:
         """Listen on loopback for the length of an ``async with`` block, and give the proxy's Uri."""
         async with serve_loopback(self.handle) as port:
             yield Uri("socks5", "127.0.0.1", port)

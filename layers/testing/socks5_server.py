@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -68,7 +68,7 @@ class Socks5Server:
         self._connect_timeout = connect_timeout
 
     @asynccontextmanager
-    async def serve(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Uri]:
+    async def serve(self, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[Uri, None]:
         """Listen for the length of an ``async with`` block, and give the proxy's Uri. Leaving it ends every session.
 
         Args:

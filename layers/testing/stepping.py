@@ -10,7 +10,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import anyio
 from anyio.abc import ByteStream
@@ -34,8 +34,8 @@ def drive(
         on_suspend: called each time it is about to wait for the event loop.
         on_error: called with each exception that the event loop wakes it with.
     """
-    resume: Callable[[Any], Any] = coroutine.send
-    value: object = None
+    resume: Callable[[Any], object] = coroutine.send
+    value: Any = None
     while True:
         try:
             suspended = resume(value)
@@ -51,7 +51,7 @@ def drive(
                 on_error(error)
         except BaseException as error:
             on_error(error)
-            resume, value = coroutine.throw, error
+            resume, value = cast(Callable[[Any], object], coroutine.throw), error
 
 
 @dataclass(slots=True)

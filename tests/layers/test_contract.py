@@ -1,0 +1,151 @@
+"""Every layer of ours keeps the contracts of a layer, alone and in a stack, on both backends."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trustme
+from anyio.abc import ByteStream
+from anyio.streams.tls import TLSStream
+
+from ziggurat.layers import (
+    ConcurrencyLimitLayer,
+    Identity,
+    Isolated,
+    KeepAliveLayer,
+    Limiter,
+    LoggingLayer,
+    NoDelayLayer,
+    ServiceBuilder,
+    Socks5Layer,
+    TimeoutLayer,
+    TlsLayer,
+    UserPass,
+)
+from ziggurat.layers.layer import Layer, Stack
+from ziggurat.layers.testing import ScriptedProxy, check_layer
+from ziggurat.services import Connector, Uri
+
+TARGET = Uri.parse("https://target.example:443")
+PROXY = Uri.parse("socks5://proxy.example:1080")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Identity(),
+        TimeoutLayer(60.0),
+        TimeoutLayer(60.0, name="all"),
+        KeepAliveLayer(10.0),
+        KeepAliveLayer(10.0, interval=5.0, count=3, require=True),
+        NoDelayLayer(),
+        NoDelayLayer(require=True),
+        LoggingLayer(),
+        LoggingLayer(mask_target=True),
+        ConcurrencyLimitLayer(1),
+        ConcurrencyLimitLayer(1, max_wait=30.0),
+        ConcurrencyLimitLayer(1, mode="reject"),
+        ConcurrencyLimitLayer(1, hold="stream"),
+        ConcurrencyLimitLayer(1, mode="reject", hold="stream"),
+    ],
+    ids=repr,
+)
+async def test_a_layer_that_does_not_speak_keeps_the_contract_and_adds_no_wrapper(layer: Layer) -> None:
+    await check_layer(layer, transparent=True)
+
+
+@pytest.mark.parametrize("hold", ["dial", "stream"])
+async def test_a_limiter_that_the_user_shares_gets_every_permit_back(hold: Any) -> None:
+    await check_layer(ConcurrencyLimitLayer(Limiter(1), hold=hold), shared=True, transparent=True)
+
+
+def proxy(**script: Any) -> Callable[[ByteStream], Any]:
+    return ScriptedProxy(**script).handle
+
+
+@pytest.mark.parametrize(
+    ("layer", "script"),
+    [
+        (Socks5Layer(PROXY), {}),
+        (Socks5Layer(PROXY), {"split": 1}),
+        (Socks5Layer(PROXY), {"bound": ("a.name", 1), "split": 3}),
+        (Socks5Layer(PROXY), {"bound": ("::1", 1)}),
+        (Socks5Layer(PROXY, auth=UserPass("user", "word")), {}),
+        (Socks5Layer(PROXY, auth=UserPass("user", "word"), pipeline="auth"), {}),
+        (Socks5Layer(PROXY, auth=UserPass("user", "word"), pipeline="all"), {"split": 1}),
+        (Socks5Layer(PROXY, pipeline="all"), {}),
+        (Socks5Layer(PROXY, auth=Isolated()), {}),
+        (Socks5Layer(PROXY, auth=Isolated(required=False)), {"method": 0}),
+        (Socks5Layer(PROXY, handshake_timeout=None), {}),
+        (Socks5Layer(PROXY, connect_timeout=30.0), {}),
+    ],
+    ids=repr,
+)
+async def test_socks5_keeps_the_contract_and_adds_no_wrapper(layer: Layer, script: dict[str, Any]) -> None:
+    await check_layer(layer, uri=TARGET, peer=proxy(**script), inner_uri=PROXY, transparent=True)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def tls_peer(authority: trustme.CA, name: str) -> Callable[[ByteStream], Any]:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(name).configure_cert(context)
+    context.set_alpn_protocols(["h2"])
+
+    async def peer(stream: ByteStream) -> ByteStream:
+        return await TLSStream.wrap(stream, server_side=True, ssl_context=context)
+
+    return peer
+
+
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+async def test_tls_keeps_the_contract(authority: trustme.CA) -> None:
+    await check_layer(
+        TlsLayer(trusting(authority)), uri=TARGET, peer=tls_peer(authority, TARGET.host), inner_uri=TARGET
+    )
+
+
+class Whole:
+    """A stack as one layer."""
+
+    def __init__(self, builder: ServiceBuilder) -> None:
+        self.builder = builder
+
+    def layer(self, inner: Connector, /) -> Stack:
+        return self.builder.service(inner)
+
+
+async def test_a_whole_stack_keeps_the_contract(authority: trustme.CA) -> None:
+    tls = tls_peer(authority, TARGET.host)
+
+    async def peer(stream: ByteStream) -> None:
+        async def target(tunnel: ByteStream) -> None:
+            inside = await tls(tunnel)
+            while True:
+                await inside.send(await inside.receive())
+
+        await ScriptedProxy(target=target).handle(stream)
+
+    stack = (
+        ServiceBuilder()
+        .logging()
+        .concurrency_limit(1, hold="stream")
+        .timeout(60.0, name="tunnel")
+        .tls(trusting(authority))
+        .socks5(str(PROXY), auth=UserPass("user", "word"))
+        .keepalive(10.0)
+        .timeout(5.0, name="reach proxy")
+    )
+    await check_layer(Whole(stack), uri=TARGET, peer=peer, inner_uri=PROXY)
