@@ -46,6 +46,7 @@ class Connection(GrpclibConnection):
         self._stream_class = stream_class
         self._loop = asyncio.get_running_loop()
         self._scheduled = False
+        self._gone = False
         self._linger: asyncio.TimerHandle | None = None
         self._writers: set[asyncio.Future[None]] = set()
 
@@ -140,12 +141,13 @@ class Connection(GrpclibConnection):
         self.refuse_new("Connection closed")
         self.closing = True
         self._stop_grpclib_timers()
-        self._transport.abort()
+        if not self._gone:  # a transport that is gone raises an AttributeError
+            self._transport.abort()
 
     def lost(self) -> None:
         """The transport is gone."""
         self.refuse_new("Connection lost")
-        self.closing = True
+        self.closing = self._gone = True
         self._stop_grpclib_timers()
         if self._linger is not None:
             self._linger.cancel()

@@ -33,11 +33,13 @@ class KeepAlive:
         self._on_dead = on_dead
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
+        self._answered = True
         self._timer = self._loop.call_later(interval, self._silent)
 
     def heard(self) -> None:
         """Something has arrived."""
         self._last = self._loop.time()
+        self._answered = True
 
     def stop(self) -> None:
         """No more PINGs."""
@@ -48,12 +50,13 @@ class KeepAlive:
         if now < self._last + self._interval:
             self._timer = self._loop.call_at(self._last + self._interval, self._silent)
         elif self._ping():
-            self._timer = self._loop.call_later(self._timeout, self._unanswered, now)
+            self._answered = False
+            self._timer = self._loop.call_later(self._timeout, self._judge)
         else:
             self._timer = self._loop.call_later(self._interval, self._silent)
 
-    def _unanswered(self, pinged: float) -> None:
-        if self._last > pinged:
+    def _judge(self) -> None:
+        if self._answered:
             self._timer = self._loop.call_at(max(self._last + self._interval, self._loop.time()), self._silent)
         else:
             self._on_dead()

@@ -1,4 +1,4 @@
-"""The two ends of one HTTP/2 connection, in memory: ours, and a far end that writes exact frames or is a real server."""
+"""The two ends of one HTTP/2 connection in memory: ours, and one that writes exact frames or is a real server."""
 
 from __future__ import annotations
 
@@ -168,6 +168,10 @@ class Wire(FrameWriter):
             self.writer.write(self.settings())
             await self.until(lambda: self.protocol.settings_received)
 
+    def go_deaf(self) -> None:
+        """Read nothing more, as a peer does that is gone."""
+        self.writer.transport.pause_reading()
+
     async def serve(self, factory: Callable[[], asyncio.BaseProtocol], **options: Any) -> RawChannel:
         """Connect to a real server's protocol."""
         near, far = async_solipsism.socketpair()
@@ -233,7 +237,7 @@ class RawService:
         self.request_headers: dict[str, str] = {}
 
     async def echo(self, stream: Any) -> None:
-        self.request_headers = dict(stream._stream.headers)
+        self.request_headers = dict(stream._stream.headers or ())
         await stream.send_message(await stream.recv_message())
 
     async def talk(self, stream: Any) -> None:
