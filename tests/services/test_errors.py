@@ -48,10 +48,13 @@ MAKERS: list[Callable[[str], ConnectError]] = [
 
 
 async def failed(make: Callable[[str], ConnectError], message: str = "it broke") -> ConnectError:
-    with pytest.raises(ConnectError) as caught, dial(TARGET) as current, phase("my.step", via="proxy:1080"):
-        current.ledger.sent_to_target = True
-        raise make(message)
-    return caught.value
+    error = make(message)
+    try:
+        with dial(TARGET) as current, phase("my.step", via="proxy:1080"):
+            current.ledger.sent_to_target = True
+            raise error
+    except ConnectError as caught:
+        return caught
 
 
 @pytest.mark.parametrize("make", MAKERS)

@@ -44,9 +44,11 @@ def test_any_text_is_a_uri_or_a_value_error_of_one_line(text: str) -> None:
         try:
             uri = Uri.parse(candidate)
         except ValueError as error:
-            assert len(str(error).splitlines()) == 1
+            problem = str(error)
         else:
             assert Uri.parse(str(uri)) == uri
+            continue
+        assert len(problem.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,8 @@ def test_a_scheme_without_a_default_needs_a_port() -> None:
 
 
 @pytest.mark.parametrize(
-    "port", ["0", "65536", "99999", "+1", "-1", " 80", "80 ", "80\n", "８０", "٨٠", "1e3", "0x50", "", "1_0"]
+    "port",
+    ["0", "65536", "99999", "+1", "-1", " 80", "80 ", "80\n", "\uff18\uff10", "\u0668\u0660", "1e3", "0x50", "", "1_0"],
 )
 def test_a_bad_port_is_quoted(port: str) -> None:
     quoted = repr(int(port)) if port.isdecimal() and port.isascii() else repr(port)
@@ -142,7 +145,7 @@ def test_a_host_is_normalised_once(host: str, normal: str) -> None:
         "127.1",
         "1.2.3.4.5",
         "0x7f.1",
-        "１２７.1",
+        "\uff11\uff12\uff17.1",
         "a" * 256,
         "\ud800.example",
         "☃" * 70 + ".example",

@@ -1,0 +1,127 @@
+"""A stack: the first layer is outermost, and its repr shows what a dial passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from anyio.abc import ByteStream
+
+from ziggurat.layers.layer import Identity, Stack, layer_fn
+from ziggurat.layers.testing import MemoryStream, stream_pair
+from ziggurat.services import Uri
+from ziggurat.services.service import Connector
+
+TARGET = Uri("http", "target.example", 80)
+
+
+class Leaf:
+    """Answers with one end of a pair, and notes who passed by."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.stream: MemoryStream
+        self.stream, self.far = stream_pair()
+
+    async def __call__(self, uri: Uri, /) -> ByteStream:
+        self.seen.append(str(uri))
+        return self.stream
+
+    def __repr__(self) -> str:
+        return "Leaf()"
+
+
+@dataclass(frozen=True, slots=True)
+class NoteLayer:
+    """Notes its name on the way down and on the way up."""
+
+    name: str
+    seen: list[str]
+
+    def layer(self, inner: Connector, /) -> Connector:
+        async def noting(uri: Uri) -> ByteStream:
+            self.seen.append(f"{self.name} in")
+            stream = await inner(uri)
+            self.seen.append(f"{self.name} out")
+            return stream
+
+        return noting
+
+    def __repr__(self) -> str:
+        return f"NoteLayer({self.name!r})"
+
+
+async def test_the_first_layer_sees_the_dial_first_and_the_answer_last() -> None:
+    leaf = Leaf()
+    stack = Stack((NoteLayer("outer", leaf.seen), NoteLayer("inner", leaf.seen)), leaf)
+    stream = await stack(TARGET)
+
+    assert stream is leaf.stream
+    assert leaf.seen == ["outer in", "inner in", str(TARGET), "inner out", "outer out"]
+
+
+async def test_a_stack_can_dial_any_number_of_times_and_be_a_leaf_itself() -> None:
+    leaf = Leaf()
+    stack = Stack((NoteLayer("above", leaf.seen),), Stack((), leaf))
+    await stack(TARGET)
+    await stack(TARGET)
+
+    assert leaf.seen.count(str(TARGET)) == 2
+
+
+def test_a_layer_is_applied_once_for_each_stack() -> None:
+    applied: list[Connector] = []
+
+    def wrap(inner: Connector) -> Connector:
+        applied.append(inner)
+        return inner
+
+    leaf, layer = Leaf(), layer_fn(wrap)
+    Stack((layer,), leaf)
+    Stack((layer, layer), leaf)
+
+    assert applied == [leaf, leaf, leaf]
+
+
+def test_repr_is_one_line_outermost_first_and_str_one_layer_a_line() -> None:
+    stack = Stack((NoteLayer("a", []), Identity(), NoteLayer("b", [])), Leaf())
+
+    assert repr(stack) == "Stack(NoteLayer('a') > Identity() > NoteLayer('b') > Leaf())"
+    assert str(stack) == "NoteLayer('a')\nIdentity()\nNoteLayer('b')\nLeaf()"
+
+
+def test_the_parts_of_a_stack_can_be_read() -> None:
+    layers, leaf = (NoteLayer("a", []),), Leaf()
+    stack = Stack(layers, leaf)
+
+    assert stack.layers == layers
+    assert stack.leaf is leaf
+
+
+def test_identity_adds_nothing() -> None:
+    leaf = Leaf()
+
+    assert Identity().layer(leaf) is leaf
+    assert Identity() == Identity()
+
+
+async def test_a_function_is_a_layer_with_its_own_name() -> None:
+    leaf = Leaf()
+
+    def shout(inner: Connector) -> Connector:
+        async def shouting(uri: Uri) -> ByteStream:
+            leaf.seen.append("shout")
+            return await inner(uri)
+
+        return shouting
+
+    await layer_fn(shout).layer(leaf)(TARGET)
+
+    assert leaf.seen == ["shout", str(TARGET)]
+    assert repr(layer_fn(shout)).endswith("shout")
+    assert repr(layer_fn(shout, "Shout")) == "Shout"
+
+
+def test_what_cannot_be_called_is_no_layer() -> None:
+    with pytest.raises(TypeError, match="not 7"):
+        layer_fn(7)  # type: ignore[arg-type]

@@ -1,0 +1,204 @@
+"""No stream is left open, and each tells once when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import anyio
+import pytest
+from anyio import TypedAttributeSet, typed_attribute
+from anyio.abc import ByteStream
+
+from ziggurat.layers.testing import stream_pair
+from ziggurat.services import DialAttribute, Uri, WrappedStream, closing_on_error, dial, observed
+
+
+class Extra(TypedAttributeSet):
+    colour: str = typed_attribute()
+
+
+class Recorder(ByteStream):
+    """A foreign stream that notes how it was closed; ``on_aclose`` runs inside of ``aclose``."""
+
+    def __init__(self, on_aclose: Callable[[], Any] | None = None) -> None:
+        self.closed = 0
+        self.left_aclose = False
+        self.eofs = 0
+        self.sent = b""
+        self._on_aclose = on_aclose
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        await anyio.lowlevel.checkpoint()
+        return b"x" * min(max_bytes, 5)
+
+    async def send(self, item: bytes) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.sent += item
+
+    async def send_eof(self) -> None:
+        self.eofs += 1
+
+    async def aclose(self) -> None:
+        self.closed += 1
+        try:
+            if self._on_aclose is not None:
+                await self._on_aclose()
+        finally:
+            self.left_aclose = True
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        return {Extra.colour: lambda: "red"}
+
+
+async def fail() -> None:
+    raise ConnectionResetError("closing failed")
+
+
+async def test_success_closes_nothing_and_hands_out_the_stream() -> None:
+    stream = Recorder()
+    async with closing_on_error(stream) as same:
+        pass
+
+    assert same is stream
+    assert stream.closed == 0
+
+
+@pytest.mark.parametrize("on_aclose", [None, fail, anyio.sleep_forever, anyio.lowlevel.checkpoint])
+@pytest.mark.parametrize("problem", [ValueError("mine"), KeyboardInterrupt("mine")])
+async def test_an_error_closes_the_stream_and_stays_what_it_was(
+    problem: BaseException, on_aclose: Callable[[], Any] | None
+) -> None:
+    stream = Recorder(on_aclose)
+
+    with pytest.raises(type(problem)) as caught:
+        async with closing_on_error(stream):
+            raise problem
+
+    assert caught.value is problem
+    assert (stream.closed, stream.left_aclose) == (1, True)
+
+
+@pytest.mark.parametrize("on_aclose", [None, fail, anyio.sleep_forever])
+async def test_a_cancellation_closes_the_stream_and_goes_on(on_aclose: Callable[[], Any] | None) -> None:
+    stream = Recorder(on_aclose)
+    with anyio.move_on_after(1) as scope:
+        async with closing_on_error(stream):
+            await anyio.sleep_forever()
+
+    assert scope.cancelled_caught
+    assert (stream.closed, stream.left_aclose) == (1, True)
+
+
+@pytest.mark.parametrize("on_aclose", [fail, anyio.sleep_forever, anyio.lowlevel.checkpoint])
+async def test_an_error_wins_over_a_cancellation_that_comes_while_closing(on_aclose: Callable[[], Any]) -> None:
+    stream = Recorder(on_aclose)
+
+    async def work() -> None:
+        async with closing_on_error(stream):
+            scope.cancel()
+            raise ValueError("mine")
+
+    with anyio.CancelScope() as scope, pytest.raises(ValueError, match="mine"):
+        await work()
+    assert stream.left_aclose
+
+
+async def test_a_stream_that_hangs_in_aclose_takes_no_time() -> None:
+    before = anyio.current_time()
+    with pytest.raises(ValueError, match="mine"):
+        async with closing_on_error(Recorder(anyio.sleep_forever)):
+            raise ValueError("mine")
+
+    assert anyio.current_time() == before
+
+
+async def test_on_close_is_called_once_in_order_however_often_it_is_closed() -> None:
+    calls: list[str] = []
+    stream = WrappedStream(Recorder())
+    stream.on_close(lambda: calls.append("first"))
+    stream.on_close(lambda: calls.append("second"))
+    await stream.aclose()
+    await stream.aclose()
+    stream.report_close()
+
+    assert calls == ["first", "second"]
+
+
+async def test_on_close_of_an_ended_stream_is_called_at_once() -> None:
+    calls: list[int] = []
+    stream = WrappedStream(Recorder())
+    await stream.aclose()
+    stream.on_close(lambda: calls.append(1))
+
+    assert calls == [1]
+
+
+async def test_a_callback_may_add_another_one() -> None:
+    calls: list[int] = []
+    stream = WrappedStream(Recorder())
+    stream.on_close(lambda: stream.on_close(lambda: calls.append(2)))
+    await stream.aclose()
+
+    assert calls == [2]
+
+
+async def test_on_close_is_called_when_closing_fails_or_is_cancelled() -> None:
+    calls: list[int] = []
+    failing = WrappedStream(Recorder(fail))
+    failing.on_close(lambda: calls.append(1))
+    with pytest.raises(ConnectionResetError):
+        await failing.aclose()
+    hanging = WrappedStream(Recorder(anyio.sleep_forever))
+    hanging.on_close(lambda: calls.append(2))
+    await anyio.aclose_forcefully(hanging)
+
+    assert calls == [1, 2]
+
+
+async def test_a_wrap_passes_bytes_eof_and_close_and_counts() -> None:
+    inner = Recorder()
+    stream = WrappedStream(inner)
+    await stream.send(b"abc")
+    await stream.send(b"de")
+    received = await stream.receive(4)
+    await stream.send_eof()
+    await stream.aclose()
+
+    assert (received, inner.sent, inner.eofs, inner.closed) == (b"xxxx", b"abcde", 1, 1)
+    assert (stream.bytes_sent, stream.bytes_received) == (5, 4)
+
+
+async def test_a_send_that_fails_is_not_counted() -> None:
+    ours, far = stream_pair()
+    stream = WrappedStream(ours)
+    await stream.aclose()
+    with pytest.raises(anyio.ClosedResourceError):
+        await stream.send(b"abc")
+    await far.aclose()
+
+    assert stream.bytes_sent == 0
+
+
+async def test_a_wrap_forwards_typed_attributes_and_adds_the_ledger() -> None:
+    stream = WrappedStream(Recorder())
+
+    assert stream.extra(Extra.colour) == "red"
+    assert stream.extra(DialAttribute.ledger, None) is None
+
+    with dial(Uri("http", "h", 80)) as current:
+        stream.ledger = current.ledger
+
+    assert stream.extra(DialAttribute.ledger) is current.ledger
+    assert stream.extra(Extra.colour) == "red"
+
+
+async def test_only_a_foreign_stream_is_wrapped() -> None:
+    foreign = Recorder()
+    ours = observed(foreign)
+
+    assert isinstance(ours, WrappedStream)
+    assert ours.inner is foreign
+    assert observed(ours) is ours
+    assert "Recorder" in repr(ours)
