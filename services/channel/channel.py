@@ -261,7 +261,7 @@ class Channel(grpclib.client.Channel):
             self._states.enter(ChannelState.SHUTDOWN)  # for who still looks at the states
             return
         message = f"Unclosed channel: {self!r}"
-        warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
+        warnings.warn(message, ResourceWarning, stacklevel=2)
         if not self._loop.is_closed():
             self.close()
             self._loop.call_exception_handler({"message": message})

@@ -82,11 +82,11 @@ class SharedDial(Generic[T]):
         try:
             result = await dial()
         except ConnectError as error:
+            # The frames of its traceback hold the channel, which is to be freed as soon as it is dropped.
+            error.__traceback__ = None
             if not self._ended:
-                # Without its traceback: its frames hold the channel, which would hold the error.
-                failure = own_copy(error)
-                self._on_end(failure)
-                self._end(failure)
+                self._on_end(error)
+                self._end(error)
         else:
             # No await from here on: a connection is never between two owners.
             if self._ended:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from anyio.abc import ByteStream
 from google.protobuf.wrappers_pb2 import BytesValue
 from grpclib.client import StreamStreamMethod, UnaryUnaryMethod
 from grpclib.const import Cardinality, Handler
+from grpclib.protocol import H2Protocol
 from grpclib.server import Server
 from grpclib.server import Stream as Call
 
 from ziggurat.layers.testing import MemoryStream, stream_pair
-from ziggurat.services import ConnectError, Uri, dial, phase
+from ziggurat.services import Uri, dial, phase
 from ziggurat.services.channel.channel import Channel
 from ziggurat.services.channel.transport import StreamTransport
 
 
 class EchoService:
-    """Answers with what was sent; ``metadata`` keeps the last call's, ``release`` lets ``Hold`` answer."""
+    """Answers with what was sent; ``headers`` are those of the last call, ``release`` lets ``Hold`` answer."""
 
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
@@ -29,7 +31,6 @@ class EchoService:
         self.holding = asyncio.Event()
 
     async def say(self, stream: Call[BytesValue, BytesValue]) -> None:
-        self.headers = {**dict(stream._stream.headers), **dict(stream.metadata or {})}
         self.deadlines.append(None if stream.deadline is None else stream.deadline.time_remaining())
         await stream.send_message(await stream.recv_message())
 
@@ -106,13 +107,24 @@ class MemoryServer:
             self.near.append(near)
             self.far.append(far)
             if self.play is None:
-                self.transports.append(StreamTransport(far, self.server._protocol_factory()))
+                self.transports.append(StreamTransport(far, self._serve()))
             else:
                 self.tasks.append(asyncio.create_task(self._play(far)))
             if self.tls_host is not None:
                 with phase("tls", via=self.tls_host):
                     await asyncio.sleep(0)
             return current.established(near)
+
+    def _serve(self) -> H2Protocol:
+        protocol = self.server._protocol_factory()
+        accept = protocol.handler.accept
+
+        def look(stream: object, headers: Any, release_stream: Callable[[], None]) -> None:
+            self.service.headers = dict(headers)
+            accept(stream, headers, release_stream)  # type: ignore[arg-type]
+
+        protocol.handler.accept = look  # type: ignore[method-assign,assignment]
+        return protocol
 
     async def _play(self, far: MemoryStream) -> None:
         assert self.play is not None
@@ -156,7 +168,3 @@ def make_stub() -> object:
 @pytest.fixture
 def echo_service() -> object:
     return EchoService
-
-
-def dead(message: str = "nobody there") -> ConnectError:
-    return ConnectError(message)
