@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSAttribute, TLSStream
@@ -42,7 +42,7 @@ class TlsLayer:
 
     context: ssl.SSLContext | None = None
     alpn: Sequence[str] = ("h2",)
-    timeout: float | None = field(default=10.0, kw_only=True)
+    timeout: float | None = 10.0
 
     def __post_init__(self) -> None:
         if self.context is not None and not isinstance(self.context, ssl.SSLContext):  # pyright: ignore[reportUnnecessaryIsInstance]
