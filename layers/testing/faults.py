@@ -51,7 +51,7 @@ class FaultStream(ByteStream):
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        return {**self.inner.extra_attributes, **super().extra_attributes}
+        return self.inner.extra_attributes  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 class SplitStream(FaultStream):

@@ -1,0 +1,70 @@
+"""The rules that no broken layer of test_contract.py breaks: the kit's own corners."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from ziggurat.layers.testing import rules, stream_pair
+from ziggurat.layers.testing.stepping import Outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "message"),
+    [
+        (Outcome("stuck"), "it broke, but the dial did not end"),
+        (Outcome("cancelled"), "as if the caller had been cancelled"),
+        (Outcome("failed", error=anyio.EndOfStream()), "every failure is a ConnectError"),
+    ],
+)
+def test_a_broken_stream_has_to_become_a_connect_error(outcome: Outcome, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        rules.broken_stream(outcome, "it broke")
+
+
+def test_a_cancelled_dial_has_to_end() -> None:
+    with pytest.raises(AssertionError, match="the dial did not end"):
+        rules.cancelled(Outcome("stuck"), "here")
+
+
+@pytest.mark.parametrize("kind", ["answered", "cancelled", "stuck"])
+def test_an_error_may_not_be_lost(kind: str) -> None:
+    with pytest.raises(AssertionError, match=r"inner raised ValueError, but the layer .*: let the error through"):
+        rules.error_passes(Outcome(kind), ValueError("x"))  # type: ignore[arg-type]
+
+
+def test_an_error_may_be_mapped_with_its_cause_and_only_so() -> None:
+    cause, mapped = ValueError("x"), RuntimeError("y")
+    mapped.__context__ = cause
+    with pytest.raises(AssertionError, match="which hides it"):
+        rules.error_passes(Outcome("failed", error=mapped), cause)
+    mapped.__cause__ = cause
+    rules.error_passes(Outcome("failed", error=mapped), cause)
+
+
+async def test_a_stream_that_does_not_close_in_time_is_found() -> None:
+    near, _ = stream_pair()
+    with pytest.raises(AssertionError, match="closing the layer's stream did not happen within 5 s"):
+        await rules.close(near, lambda stream: anyio.sleep(100), 5.0)
+
+
+async def test_a_stream_that_is_of_no_use_is_found() -> None:
+    near, far = stream_pair()
+    await far.aclose()
+    with pytest.raises(AssertionError, match=r"of no use \(BrokenResourceError\)"):
+        await rules.echoes(near, 5.0)
+
+
+def test_the_state_of_a_layer_is_all_that_can_be_seen() -> None:
+    class Slotted:
+        __slots__ = ("value",)
+        __hash__ = None  # type: ignore[assignment]
+
+        def __repr__(self) -> str:
+            return "Slotted"
+
+    layer = Slotted()
+    before = rules.state_of(layer)
+    assert rules.state_of(layer) == before
+    layer.value = 1
+    assert rules.state_of(layer) != before
