@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+
+import pytest
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ziggurat.services.channel.compression import accepts_gzip, compress, encoding_of, inflate, judge_encoding
+
+
+@given(st.binary(max_size=5000))
+def test_a_message_survives_the_round_trip(message: bytes) -> None:
+    assert inflate(compress(message), len(message)) == message
+    assert gzip.decompress(compress(message)) == message
+    assert inflate(gzip.compress(message), None) == message
+
+
+def refused(data: bytes, limit: int | None = 1000) -> GRPCError:
+    with pytest.raises(GRPCError) as caught:
+        inflate(data, limit)
+    return caught.value
+
+
+@pytest.mark.parametrize("limit", [0, 1, 999])
+def test_a_message_beyond_the_limit_is_refused(limit: int) -> None:
+    error = refused(compress(bytes(limit + 1)), limit)
+    assert error.status is Status.RESOURCE_EXHAUSTED
+    assert "max_message_size" in str(error.message)
+
+
+def test_a_bomb_costs_no_more_than_the_limit() -> None:
+    bomb = compress(bytes(64 * 1024 * 1024))
+    tracemalloc.start()
+    error = refused(bomb, 100_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert error.status is Status.RESOURCE_EXHAUSTED
+    assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("cut", range(1, 25))
+def test_a_cut_off_message_is_refused(cut: int) -> None:
+    assert refused(compress(b"hello world")[:-cut]).status is Status.INTERNAL
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"", "cut off"),
+        (b"plain text", "not gzip"),
+        (compress(b"x")[:-8] + bytes(8), "not gzip"),
+        (compress(b"x") + b"tail", "4 bytes behind"),
+        (compress(b"x") + compress(b"y"), "bytes behind"),
+    ],
+)
+def test_what_is_not_one_gzip_member_is_refused(data: bytes, text: str) -> None:
+    error = refused(data)
+    assert error.status is Status.INTERNAL
+    assert text in str(error.message)
+
+
+@given(st.binary(max_size=200))
+def test_garbage_raises_nothing_else(data: bytes) -> None:
+    try:
+        inflate(data, 100)
+    except GRPCError:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("flag", "encoding", "status"),
+    [
+        (0, None, None),
+        (0, "br", None),
+        (1, "gzip", None),
+        (1, None, Status.INTERNAL),
+        (1, "identity", Status.INTERNAL),
+        (1, "deflate", Status.UNIMPLEMENTED),
+        (2, "gzip", Status.INTERNAL),
+        (255, None, Status.INTERNAL),
+    ],
+)
+def test_flag_and_encoding_have_to_agree(flag: int, encoding: str | None, status: Status | None) -> None:
+    error = judge_encoding(flag, encoding)
+    assert (None if error is None else error.status) is status
+
+
+def test_an_unknown_encoding_is_named() -> None:
+    error = judge_encoding(1, "deflate")
+    assert error is not None
+    assert "'deflate'" in str(error.message)
+
+
+def test_headers_are_read() -> None:
+    assert encoding_of([("a", "b"), ("grpc-encoding", "gzip")]) == "gzip"
+    assert encoding_of(None) is None
+    assert accepts_gzip([("grpc-accept-encoding", "identity, deflate,gzip")])
+    assert not accepts_gzip([("grpc-accept-encoding", "identity,xgzip")])
+    assert not accepts_gzip(None)

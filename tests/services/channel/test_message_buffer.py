@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+
+import pytest
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ziggurat.services.channel.message_buffer import MessageBuffer, fresh
+
+pytestmark = pytest.mark.asyncio_only
+
+
+class Held:
+    """A buffer, what it gave back, and what it refused."""
+
+    def __init__(self, limit: int | None = 10) -> None:
+        self.acked = 0
+        self.refused: list[GRPCError] = []
+        self.buffer = MessageBuffer(self.ack, limit, self.judge, self.refused.append)
+        self.limit = limit
+
+    def ack(self, size: int) -> None:
+        self.acked += size
+
+    def judge(self, flag: int, length: int) -> GRPCError | None:
+        if self.limit is not None and length > self.limit:
+            return GRPCError(Status.RESOURCE_EXHAUSTED, f"{length} bytes")
+        return None
+
+    def add(self, data: bytes) -> None:
+        self.buffer.add(data, len(data))
+
+
+def message(body: bytes, flag: int = 0) -> bytes:
+    return bytes([flag]) + len(body).to_bytes(4, "big") + body
+
+
+async def test_the_limit_is_judged_when_the_prefix_arrives() -> None:
+    held = Held()
+    held.add(message(b"first") + message(b"second", 1) + b"\0\0\0\0\x0b" + bytes(8))
+    assert [error.args for error in held.refused] == [(Status.RESOURCE_EXHAUSTED, "11 bytes", None)]
+    assert held.buffer._size == 10 + 11  # the two good messages
+    held.add(bytes(1000))
+    assert held.buffer._size == 21
+    assert held.acked == 1000
+    assert await held.buffer.message() == (0, b"first")
+    assert await held.buffer.message() == (1, b"second")
+    for _ in range(2):
+        with pytest.raises(GRPCError, match="11 bytes"):
+            await held.buffer.message()
+    assert held.acked + held.buffer.unacked_size() == 1000 + 21 + 13
+
+
+async def test_a_message_as_large_as_the_limit_passes() -> None:
+    held = Held()
+    held.add(message(bytes(10)))
+    assert await held.buffer.message() == (0, bytes(10))
+
+
+async def test_without_a_limit_everything_passes() -> None:
+    held = Held(None)
+    held.add(b"\0\xff\xff\xff\xff" + bytes(10))
+    assert held.refused == []
+
+
+async def test_the_window_is_given_back_as_the_reader_takes() -> None:
+    held = Held()
+    held.add(message(b"one"))
+    held.add(message(b"two"))
+    assert held.acked == 0
+    await held.buffer.message()
+    assert held.acked == 8
+    assert held.buffer.unacked_size() == 8
+    assert held.buffer.unacked_size() == 0
+
+
+async def test_a_reader_who_waits_for_more_lets_the_peer_send_it() -> None:
+    held = Held(1000)
+    reading = asyncio.ensure_future(held.buffer.message())
+    await asyncio.sleep(0)
+    for byte in message(bytes(100)):
+        assert not reading.done()
+        held.add(bytes([byte]))
+        await asyncio.sleep(0)
+    assert await reading == (0, bytes(100))
+    assert held.acked == 105
+
+
+async def test_giving_up_takes_nothing_away() -> None:
+    held = Held()
+    held.add(message(b"abcdef")[:8])
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(held.buffer.message(), 1.0)
+    held.add(message(b"abcdef")[8:])
+    assert await held.buffer.message() == (0, b"abcdef")
+
+
+@pytest.mark.parametrize("piece", [b"\0\0", b"\0\0\0\0\5ab"])
+async def test_an_end_inside_a_message_is_an_error(piece: bytes) -> None:
+    held = Held()
+    held.add(message(b"whole") + piece)
+    held.buffer.eof()
+    assert await held.buffer.message() == (0, b"whole")
+    with pytest.raises(GRPCError, match="inside a message"):
+        await held.buffer.message()
+
+
+async def test_the_end_is_none_for_as_often_as_one_asks() -> None:
+    held = Held()
+    held.buffer.eof()
+    assert await held.buffer.message() is None
+    assert await held.buffer.message() is None
+
+
+async def test_a_failure_wakes_the_reader() -> None:
+    held = Held()
+    reading = asyncio.ensure_future(held.buffer.message())
+    await asyncio.sleep(0)
+    held.buffer.fail(StreamTerminatedError("gone"))
+    held.buffer.fail(StreamTerminatedError("later"))
+    with pytest.raises(StreamTerminatedError, match="gone"):
+        await reading
+
+
+async def test_two_readers_are_one_too_many() -> None:
+    held = Held()
+    reading = asyncio.ensure_future(held.buffer.message())
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="another task"):
+        await held.buffer.message()
+    held.buffer.eof()
+    assert await reading is None
+
+
+def test_a_copy_of_an_error_says_the_same() -> None:
+    error = GRPCError(Status.INTERNAL, "x", ["detail"])
+    copy = fresh(error)
+    assert copy is not error
+    assert isinstance(copy, GRPCError)
+    assert (copy.status, copy.message, copy.details) == (Status.INTERNAL, "x", ["detail"])
+
+
+@settings(deadline=None)
+@given(
+    bodies=st.lists(st.binary(max_size=30), max_size=8), cuts=st.lists(st.integers(0, 300), max_size=12), data=st.data()
+)
+def test_messages_come_out_as_they_went_in(bodies: list[bytes], cuts: list[int], data: st.DataObject) -> None:
+    stream = b"".join(map(message, bodies))
+    edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
+    pieces = [stream[a:b] for a, b in itertools.pairwise(edges)]
+
+    async def main() -> None:
+        held = Held(100)
+        reader = asyncio.ensure_future(read(held)) if early else None
+        for piece in pieces:
+            held.add(piece)
+            await asyncio.sleep(0)
+        held.buffer.eof()
+        assert await (reader or read(held)) == bodies
+        assert held.acked == len(stream)
+        assert held.buffer._size == 0
+
+    async def read(held: Held) -> list[bytes]:
+        found = []
+        while (one := await held.buffer.message()) is not None:
+            found.append(one[1])
+        return found
+
+    asyncio.run(main())

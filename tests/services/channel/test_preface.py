@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ziggurat.services.channel.preface import Preface
+
+SETTINGS = b"\0\0\6\4\0\0\0\0\0\0\3\0\0\0\x64"
+
+
+def verdict(*pieces: bytes) -> str | None:
+    preface = Preface()
+    for piece in pieces:
+        if preface.verdict is None and not preface.done:
+            preface.feed(piece)
+    return preface.verdict
+
+
+@pytest.mark.parametrize("split", range(len(SETTINGS) + 1))
+def test_settings_pass_wherever_they_are_split(split: int) -> None:
+    preface = Preface()
+    passed = preface.feed(SETTINGS[:split])
+    passed += preface.feed(SETTINGS[split:]) if not preface.done else SETTINGS[split:]
+    assert preface.done
+    assert preface.verdict is None
+    assert passed == SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n", "the peer speaks HTTP/1.1 (it answered 'HTTP/1.1 400 Bad Request')"),
+        (
+            b"\x15\x03\x01\x00\x02\x02\x46",
+            "not HTTP/2: the peer speaks TLS (first bytes '\\x15\\x03\\x01\\x00\\x02\\x02F')",
+        ),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "not HTTP/2: the peer speaks SSH (first bytes 'SSH-2.0-OpenSSH_9.2\\r\\n')"),
+        (b"\0\0\6\6\0\0\0\0\0", "not HTTP/2 (first bytes '\\x00\\x00\\x06\\x06\\x00\\x00\\x00\\x00\\x00')"),
+        (b"\0\0\0\4\1\0\0\0\0", "not HTTP/2 (first bytes '\\x00\\x00\\x00\\x04\\x01\\x00\\x00\\x00\\x00')"),
+    ],
+)
+def test_what_is_not_http2_is_named(data: bytes, text: str) -> None:
+    assert verdict(data) == text
+
+
+def test_a_length_that_no_settings_frame_has_is_refused() -> None:
+    assert verdict(b"\0\0\7") is not None
+
+
+def test_a_status_line_is_waited_for() -> None:
+    assert verdict(b"HTTP/1.1 4") is None
+    assert (
+        verdict(b"H", b"TTP/1.1 404 No", b"t Found\n")
+        == "the peer speaks HTTP/1.1 (it answered 'HTTP/1.1 404 Not Found')"
+    )
+
+
+def test_a_status_line_that_never_ends_is_judged_all_the_same() -> None:
+    assert "HTTP/1.1" in (verdict(b"HTTP/1.1 " + b"x" * 600) or "")
+
+
+@given(st.binary(min_size=9), st.integers(0, 9))
+def test_every_start_is_settings_or_named(data: bytes, split: int) -> None:
+    said = verdict(data[:split], data[split:])
+    preface = Preface()
+    preface.feed(data)
+    assert (said is None) == (preface.verdict is None)  # in pieces, fewer bytes are quoted
+    assert preface.done or preface.verdict is not None or data.startswith(b"HTTP/1")
+    assert "\n" not in (said or "")
