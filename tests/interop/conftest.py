@@ -1,0 +1,56 @@
+"""Real counterparts. A test is skipped, and says why, where its program or package is not installed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.interop import proxies
+
+
+@pytest.fixture(scope="session")
+def new_folder() -> Iterator[Callable[[str], Path]]:
+    """Make a folder for one program: short, since the paths of unix sockets are, and for us alone."""
+    with ExitStack() as folders:
+
+        def make(name: str) -> Path:
+            folder = Path(tempfile.mkdtemp(prefix=f"ziggurat-{name}-"))
+            folders.callback(shutil.rmtree, folder, ignore_errors=True)
+            return folder
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+def microsocks(new_folder: Callable[[str], Path]) -> Iterator[str]:
+    with proxies.microsocks(new_folder("microsocks")) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def microsocks_with_password(new_folder: Callable[[str], Path]) -> Iterator[str]:
+    with proxies.microsocks(new_folder("microsocks"), auth=True) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def dante(new_folder: Callable[[str], Path]) -> Iterator[str]:
+    with proxies.dante(new_folder("dante")) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def dante_with_password(new_folder: Callable[[str], Path]) -> Iterator[str]:
+    with proxies.dante(new_folder("dante"), auth=True) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def ssh(new_folder: Callable[[str], Path]) -> Iterator[str]:
+    with proxies.ssh(new_folder("ssh")) as proxy:
+        yield proxy
