@@ -38,7 +38,7 @@ ALERT_HINTS = {
     "certificate required": "it wants a client certificate: load_cert_chain on the context",
 }
 
-_ALERT = re.compile(r"(?:sslv3|tlsv1|tlsv13)(?: alert)? (.+)")
+_ALERT = re.compile(r"(?:sslv3|tlsv1|tlsv13|ssl/tls)(?: alert)? (.+)")
 
 
 def tls_error(error: Exception, name: str) -> TlsError:
@@ -70,5 +70,5 @@ def _cause(error: BaseException) -> str:
 
 def _plain(error: ssl.SSLError) -> str:
     """OpenSSL's words without the module's: ``[SSL: X_Y] x y (_ssl.c:1006)`` is ``x y``."""
-    text = re.sub(r"^\[[^]]*] *| *\(_ssl\.c:\d+\)$", "", str(error.args[-1] if error.args else error))
+    text = re.sub(r"^\[[^]]*] *| *\(_ssl\.c:\d+\)$", "", str(error.args[-1]) if error.args else "")
     return text.lower() or "unknown"

@@ -1,0 +1,444 @@
+from __future__ import annotations
+
+import datetime
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+import trustme
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSAttribute, TLSStream
+
+from ziggurat.layers.testing import MemoryStream, SplitStream, StallStream, check_layer, stream_pair
+from ziggurat.layers.tls import TlsLayer
+from ziggurat.services.errors import ConnectError, ConnectTimeout, TlsError
+from ziggurat.services.ledger import Ledger, dial
+from ziggurat.services.service import Connector
+from ziggurat.services.stream import DialAttribute, WrappedStream
+from ziggurat.services.uri import Uri
+
+TARGET = Uri.parse("https://target.example:443")
+CA = trustme.CA()
+OTHER_CA = trustme.CA()
+
+Play = Callable[[MemoryStream], Awaitable[object]]
+
+
+def trusting(alpn: tuple[str, ...] = ("h2",), ca: trustme.CA = CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    ca.configure_trust(context)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def serving(*names: str, alpn: tuple[str, ...] = ("h2",), ca: trustme.CA = CA, expired: bool = False) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    not_after = past if expired else None
+    before = {"not_before": past - datetime.timedelta(days=9), "not_after": not_after} if expired else {}
+    ca.issue_cert(*(names or ("target.example",)), **before).configure_cert(context)  # type: ignore[arg-type]
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def server(context: ssl.SSLContext | None = None) -> Play:
+    """A TLS server that echoes. It ends with its own error, as a server does: the client's is what is looked at."""
+    context = context or serving()
+
+    async def play(far: MemoryStream) -> None:
+        try:
+            secured = await TLSStream.wrap(far, server_side=True, ssl_context=context, standard_compatible=False)
+            while True:
+                await secured.send(await secured.receive())
+        except (ssl.SSLError, anyio.EndOfStream, anyio.BrokenResourceError):
+            await far.aclose()
+
+    return play
+
+
+def saying(answer: bytes) -> Play:
+    async def play(far: MemoryStream) -> None:
+        await far.receive()
+        await far.send(answer)
+        await far.aclose()
+
+    return play
+
+
+async def mute(far: MemoryStream) -> None:
+    await anyio.sleep_forever()
+
+
+class Leaf:
+    """Answers with the near end of a pair, in our own wrapper, and keeps it for inspection."""
+
+    def __init__(self, near: MemoryStream) -> None:
+        self.near = near
+        self.dials = 0
+
+    async def __call__(self, uri: Uri, /) -> ByteStream:
+        with dial(uri) as current:
+            self.dials += 1
+            return current.established(WrappedStream(self.near))
+
+
+@asynccontextmanager
+async def far_end(play: Play) -> AsyncIterator[Leaf]:
+    near, far = stream_pair()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(play, far)
+        try:
+            yield Leaf(near)
+        finally:
+            tasks.cancel_scope.cancel()
+
+
+async def refused(layer: TlsLayer, play: Play, uri: Uri = TARGET) -> ConnectError:
+    """Dial; give the error. The stream must be closed by then."""
+    caught: ConnectError | None = None
+    async with far_end(play) as leaf:
+        try:
+            await layer.layer(leaf)(uri)
+        except ConnectError as error:
+            caught = error
+        assert caught is not None, "no error"
+        assert leaf.near.closed
+    return caught
+
+
+async def echo_server(stream: ByteStream) -> ByteStream:
+    return await TLSStream.wrap(stream, server_side=True, ssl_context=serving(), standard_compatible=False)
+
+
+async def test_it_keeps_the_contracts_of_a_layer() -> None:
+    await check_layer(TlsLayer(trusting()), peer=echo_server, uri=TARGET, inner_uri=TARGET)
+
+
+async def test_it_answers_with_anyios_stream_over_a_verified_peer() -> None:
+    async with far_end(server()) as leaf:
+        with dial(TARGET) as current:
+            stream = await TlsLayer(trusting()).layer(leaf)(TARGET)
+            assert type(stream) is TLSStream
+            assert not stream.extra(TLSAttribute.standard_compatible)
+            assert stream.extra(TLSAttribute.alpn_protocol) == "h2"
+            await stream.send(b"hello")
+            assert await stream.receive() == b"hello"
+        await stream.aclose()
+        assert leaf.near.closed
+
+    (entry,) = current.ledger.phases
+    assert (entry.name, entry.via, entry.outcome, entry.note, entry.limit) == (
+        "tls",
+        "target.example",
+        "ok",
+        None,
+        10.0,
+    )
+    assert entry.sent > 100
+    assert entry.received > 500
+    assert current.ledger.sent_to_target
+
+
+async def test_the_owner_of_the_dial_puts_the_ledger_on_it() -> None:
+    async with far_end(server()) as leaf:
+
+        async def bare(uri: Uri, /) -> ByteStream:
+            return leaf.near
+
+        stream = await TlsLayer(trusting()).layer(bare)(TARGET)
+        ledger: Ledger = stream.extra(DialAttribute.ledger)
+        await stream.aclose()
+    assert [entry.via for entry in ledger.phases] == ["target.example"]
+
+
+async def test_the_default_context_trusts_the_system_and_offers_alpn(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    trusted = tmp_path_factory.mktemp("tls") / "ca.pem"
+    CA.cert_pem.write_to_path(trusted)
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    async with far_end(server()) as leaf:
+        stream = await TlsLayer().layer(leaf)(TARGET)
+        assert stream.extra(TLSAttribute.alpn_protocol) == "h2"
+        await stream.aclose()
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "sni"),
+    [
+        ("target.example", "target.example", "target.example"),
+        ("target.example.", "target.example", "target.example"),
+        ("bücher.example", "xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("127.0.0.1", "127.0.0.1", None),
+        ("[2001:DB8::1]", "2001:db8::1", None),
+        ("[fe80::1%25eth0]", "fe80::1", None),
+    ],
+)
+async def test_the_name_that_is_sent_and_verified(host: str, name: str, sni: str | None) -> None:
+    seen: list[str | None] = []
+    context = serving(name)
+    context.sni_callback = lambda _, asked, __: seen.append(asked)  # type: ignore[assignment,func-returns-value]
+    async with far_end(server(context)) as leaf:
+        stream = await TlsLayer(trusting()).layer(leaf)(Uri.parse(f"https://{host}"))
+        assert [entry.via for entry in stream_ledger(stream)] == [name]
+        await stream.aclose()
+    assert seen == [sni]
+
+
+def stream_ledger(stream: ByteStream) -> list[object]:
+    ledger: Ledger = stream.extra(DialAttribute.ledger)
+    return list(ledger.phases)
+
+
+@pytest.mark.parametrize(
+    ("context", "uri", "text", "hint"),
+    [
+        (serving("other.example"), TARGET, "certificate is not valid for 'target.example'", "the right host"),
+        (serving(), Uri.parse("https://127.0.0.1"), "not valid for '127.0.0.1'", "the right address"),
+        (serving(ca=OTHER_CA), TARGET, "unable to get local issuer certificate", "load_verify_locations"),
+        (serving(expired=True), TARGET, "certificate has expired", "clock"),
+    ],
+    ids=["name", "address", "authority", "expired"],
+)
+async def test_a_certificate_that_does_not_fit(context: ssl.SSLContext, uri: Uri, text: str, hint: str) -> None:
+    error = await refused(TlsLayer(trusting()), server(context), uri)
+
+    assert type(error) is TlsError
+    assert error.phase == "tls"
+    assert error.via == uri.host
+    assert error.message.startswith(f"the certificate of {uri.host} was refused: ")
+    assert text in error.message
+    assert hint in (error.hint or "")
+    assert not error.transient
+    assert error.sent_to_target
+    assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
+
+
+@pytest.mark.parametrize(
+    ("offered", "selected"), [((), "no protocol"), (("http/1.1",), "no protocol"), (("h3", "h2"), None)]
+)
+async def test_the_selected_protocol_must_be_one_of_alpn(offered: tuple[str, ...], selected: str | None) -> None:
+    layer, play = TlsLayer(trusting()), server(serving(alpn=offered))
+    if selected is not None:
+        error = await refused(layer, play)
+        assert type(error) is TlsError
+        assert error.message == f"the peer selected {selected} (ALPN), not h2"
+        assert error.phase == "tls"
+        return
+    async with far_end(play) as leaf:
+        await (await layer.layer(leaf)(TARGET)).aclose()
+
+
+async def test_a_context_that_offers_something_else_is_told_by_the_line() -> None:
+    error = await refused(TlsLayer(trusting(("http/1.1",))), server(serving(alpn=("http/1.1",))))
+    assert error.message == "the peer selected http/1.1 (ALPN), not h2"
+    assert "set_alpn_protocols" in (error.hint or "")
+
+
+async def test_without_alpn_whatever_is_selected_will_do() -> None:
+    async with far_end(server(serving(alpn=()))) as leaf:
+        await (await TlsLayer(trusting(()), alpn=()).layer(leaf)(TARGET)).aclose()
+
+
+def state_of(context: ssl.SSLContext) -> tuple[object, ...]:
+    return (
+        context.options, context.verify_mode, context.check_hostname, context.verify_flags, context.minimum_version,
+        context.maximum_version, context.cert_store_stats(), [c["name"] for c in context.get_ciphers()],
+        context.post_handshake_auth, context.sni_callback, context.keylog_filename,
+    )  # fmt: skip
+
+
+async def test_a_context_of_the_callers_is_used_and_never_changed() -> None:
+    context = trusting(())  # offers no ALPN, which the context does not tell: the server does
+    before = state_of(context)
+    error = await refused(TlsLayer(context, alpn=("h2",)), server())
+    assert error.message == "the peer selected no protocol (ALPN), not h2"
+    assert state_of(context) == before
+
+
+async def test_a_context_that_does_not_verify_is_noted() -> None:
+    context = trusting()
+    context.check_hostname = False
+    async with far_end(server(serving("other.example"))) as leaf:
+        with dial(TARGET) as current:
+            await (await TlsLayer(context).layer(leaf)(TARGET)).aclose()
+    assert current.ledger.phases[0].note == "not verified: the context does not check"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" + bytes(18),  # an HTTP/2 server's SETTINGS
+        b"SSH-2.0-OpenSSH_9\r\n",
+    ],
+)
+async def test_a_plain_server_is_named_as_one(answer: bytes) -> None:
+    error = await refused(TlsLayer(trusting()), saying(answer))
+    assert type(error) is TlsError
+    assert error.message.startswith("the peer does not speak TLS")
+    assert "plain-text" in (error.hint or "")
+    assert not error.transient
+
+
+async def test_an_alert_of_the_peer_is_told() -> None:
+    error = await refused(TlsLayer(trusting()), saying(b"\x15\x03\x03\x00\x02\x02\x28"))
+    assert error.message == "the peer ended the TLS handshake with the alert 'handshake failure'"
+
+
+@pytest.mark.parametrize("answer", [b"", b"\x16", b"\x16\x03\x03\x00\x50", b"\x16\x03\x03\x00\x50aaaa"])
+async def test_a_peer_that_closes_during_the_handshake(answer: bytes) -> None:
+    error = await refused(TlsLayer(trusting()), saying(answer))
+    assert type(error) is TlsError
+    assert error.message == "the peer closed the connection during the TLS handshake"
+    assert error.transient
+
+
+async def test_the_same_on_a_context_that_takes_a_cut_for_an_end() -> None:
+    context = trusting()
+    context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
+    error = await refused(TlsLayer(context), saying(b"\x16\x03\x03\x00\x50aaaa"))
+    assert "closed the connection" in error.message
+    assert error.transient
+
+
+async def test_a_reset_during_the_handshake() -> None:
+    async def reset(far: MemoryStream) -> None:
+        await far.receive()
+        far.reset()
+
+    error = await refused(TlsLayer(trusting()), reset)
+    assert type(error) is TlsError
+    assert error.message == "the connection was lost during the TLS handshake"
+    assert error.transient
+
+
+async def test_a_mute_peer_is_a_timeout_of_the_phase() -> None:
+    started = anyio.current_time()
+    error = await refused(TlsLayer(trusting(), timeout=3.0), mute)
+    assert isinstance(error, ConnectTimeout)
+    assert (error.phase, error.name, error.limit) == ("tls", "TlsLayer timeout", 3.0)
+    assert anyio.current_time() - started == pytest.approx(3.0)
+    assert error.sent_to_target  # the hello went out
+
+
+async def test_a_peer_that_stalls_half_way_is_one_too_and_cancellation_closes() -> None:
+    async with far_end(server()) as leaf:
+
+        async def stalling(uri: Uri, /) -> ByteStream:
+            return StallStream(leaf.near, 100)
+
+        with anyio.move_on_after(2.0) as scope:
+            await TlsLayer(trusting(), timeout=None).layer(stalling)(TARGET)
+        assert scope.cancelled_caught
+        assert leaf.near.closed
+
+
+async def test_the_end_of_the_connection_is_the_end_of_the_stream_without_a_close_notify() -> None:
+    async def hang_up(far: MemoryStream) -> None:
+        await TLSStream.wrap(far, server_side=True, ssl_context=serving(), standard_compatible=False)
+        await far.aclose()
+
+    async with far_end(hang_up) as leaf:
+        stream = await TlsLayer(trusting()).layer(leaf)(TARGET)
+        with pytest.raises(anyio.EndOfStream):
+            await stream.receive()
+        await stream.aclose()
+
+
+async def test_a_handshake_in_small_pieces() -> None:
+    async with far_end(server()) as leaf:
+
+        async def splitting(uri: Uri, /) -> ByteStream:
+            return SplitStream(leaf.near, 1)
+
+        stream = await TlsLayer(trusting()).layer(splitting)(TARGET)
+        await stream.send(b"hello")
+        assert await stream.receive() == b"hello"
+        await stream.aclose()
+
+
+async def test_tls_inside_tls_names_the_proxy_below_and_the_target_above() -> None:
+    proxy = Uri.parse("http://proxy.example:3128")
+
+    async def play(far: MemoryStream) -> None:
+        outer = await TLSStream.wrap(
+            far, server_side=True, ssl_context=serving("proxy.example", alpn=()), standard_compatible=False
+        )
+        inner = await TLSStream.wrap(outer, server_side=True, ssl_context=serving(), standard_compatible=False)
+        await inner.send(await inner.receive())
+
+    async with far_end(play) as leaf:
+        below = TlsLayer(trusting(()), alpn=()).layer(leaf)
+        known: list[bool] = []
+
+        async def tunnel(uri: Uri, /) -> ByteStream:
+            with dial(uri) as current:
+                stream = await below(proxy)
+                known.append(current.ledger.sent_to_target)
+                return stream
+
+        with dial(TARGET) as current:
+            stream = await TlsLayer(trusting()).layer(tunnel)(TARGET)
+        await stream.send(b"hello")
+        assert await stream.receive() == b"hello"
+        await stream.aclose()
+
+    assert known == [False], "the hello for the proxy is not for the target"
+    assert current.ledger.sent_to_target
+    assert [entry.via for entry in current.ledger.phases] == ["proxy.example", "target.example"]
+
+
+async def test_typed_attributes_of_the_stream_below_are_found() -> None:
+    async with far_end(server()) as leaf:
+        leaf.near.attributes[SocketAttribute.remote_port] = lambda: 4711
+        stream = await TlsLayer(trusting()).layer(leaf)(TARGET)
+        assert stream.extra(SocketAttribute.remote_port) == 4711
+        await stream.aclose()
+
+
+async def test_a_unix_socket_has_no_name_and_is_not_even_dialled() -> None:
+    async with far_end(mute) as leaf:
+        with pytest.raises(TlsError, match="no host name to verify") as caught:
+            await TlsLayer(trusting()).layer(leaf)(Uri.parse("unix:/run/x"))
+        assert leaf.dials == 0
+    assert not caught.value.transient
+
+
+def test_each_stack_gets_a_context_of_its_own_and_the_callers_is_shared() -> None:
+    async def leaf(uri: Uri, /) -> ByteStream:
+        raise AssertionError
+
+    def contexts(layer: TlsLayer) -> list[object]:
+        stacks: list[Connector] = [layer.layer(leaf), layer.layer(leaf)]
+        return [stack.context for stack in stacks]  # type: ignore[attr-defined]
+
+    first, second = contexts(TlsLayer())
+    assert first is not second
+    mine = trusting()
+    assert contexts(TlsLayer(mine)) == [mine, mine]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"context": "tls"}, TypeError, "context must be an ssl.SSLContext or None, not 'tls'"),
+        ({"context": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)}, ValueError, "context must be a client's"),
+        ({"alpn": "h2"}, TypeError, "alpn must be a sequence of names"),
+        ({"alpn": ("",)}, ValueError, "alpn names have 1 to 255 ASCII characters, not ''"),
+        ({"alpn": ("é",)}, ValueError, "alpn names"),
+        ({"timeout": 0}, ValueError, "timeout must be positive"),
+    ],
+)
+def test_wrong_settings_are_refused(arguments: dict[str, object], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        TlsLayer(**arguments)  # type: ignore[arg-type]
+
+
+def test_repr_shows_the_settings() -> None:
+    assert repr(TlsLayer()) == "TlsLayer(context=None, alpn=('h2',), timeout=10.0)"
+    assert repr(TlsLayer(trusting(), alpn=())) == "TlsLayer(context=SSLContext, alpn=(), timeout=10.0)"

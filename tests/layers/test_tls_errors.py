@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import ssl
+
+import pytest
+from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
+
+from ziggurat.layers.tls_errors import tls_error
+from ziggurat.services.errors import ConnectError
+
+
+def ssl_error(reason: str) -> ssl.SSLError:
+    return ssl.SSLError(1, f"{reason} (_ssl.c:1006)")
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "hint"),
+    [
+        (
+            "[SSL: WRONG_VERSION_NUMBER] wrong version number",
+            "the peer does not speak TLS (wrong version number)",
+            "port",
+        ),
+        ("[SSL] record layer failure", "the peer does not speak TLS (record layer failure)", "plain-text"),
+        (
+            "[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure",
+            "the peer ended the TLS handshake with the alert 'handshake failure'",
+            None,
+        ),
+        (
+            "[SSL: SSL/TLS_ALERT_HANDSHAKE_FAILURE] ssl/tls alert handshake failure",
+            "the peer ended the TLS handshake with the alert 'handshake failure'",
+            None,
+        ),
+        ("[SSL] tlsv1 alert no application protocol", "the alert 'no application protocol'", "ALPN"),
+        ("[SSL: TLSV1_UNRECOGNIZED_NAME] tlsv1 unrecognized name", "the alert 'unrecognized name'", "name"),
+        ("[SSL: UNSUPPORTED_PROTOCOL] unsupported protocol", "handshake failed: unsupported protocol", "older"),
+        ("[SSL: UNEXPECTED_MESSAGE] unexpected message", "the TLS handshake failed: unexpected message", None),
+    ],
+)
+def test_openssls_words_become_a_line(reason: str, message: str, hint: str | None) -> None:
+    error = tls_error(ssl_error(reason), "a.test")
+    assert message in error.message
+    assert (hint or "") in (error.hint or "")
+    assert not error.transient
+
+
+@pytest.mark.parametrize("error", [EndOfStream(), ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")])
+def test_an_end_may_be_no_end_the_next_time(error: Exception) -> None:
+    mapped = tls_error(error, "a.test")
+    assert mapped.message == "the peer closed the connection during the TLS handshake"
+    assert mapped.transient
+
+
+@pytest.mark.parametrize(
+    ("cause", "text"),
+    [
+        (None, "the connection was lost during the TLS handshake"),
+        (ConnectionResetError(104, "x"), "the connection was lost during the TLS handshake: connection reset by peer"),
+        (ConnectError("the tunnel fell in"), "the connection was lost during the TLS handshake: the tunnel fell in"),
+    ],
+)
+@pytest.mark.parametrize("kind", [BrokenResourceError, ClosedResourceError])
+def test_a_lost_connection_says_why(kind: type[Exception], cause: Exception | None, text: str) -> None:
+    error = kind()
+    error.__cause__ = cause
+    mapped = tls_error(error, "a.test")
+    assert mapped.message == text
+    assert mapped.transient
+
+
+def test_an_error_without_words_is_still_a_line() -> None:
+    assert tls_error(ssl.SSLError(), "a.test").message == "the TLS handshake failed: unknown"
