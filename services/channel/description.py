@@ -60,6 +60,7 @@ def _settings(endpoint: Endpoint) -> Iterator[str]:
 
 def _warnings(endpoint: Endpoint, connector: Connector, stack: list[str]) -> Iterator[str]:
     uri, leaf = endpoint.uri, getattr(connector, "leaf", connector)
+    defaults = {entry.name: entry.default for entry in fields(endpoint)}
     if uri.scheme == "https" and not _enters_tls(stack):
         yield f"will fail: https, but no layer is seen to enter a tls phase with {uri.host!r}; add a TlsLayer"
     if uri.scheme == "unix" and isinstance(leaf, TcpConnector):
@@ -67,11 +68,12 @@ def _warnings(endpoint: Endpoint, connector: Connector, stack: list[str]) -> Ite
     if uri.scheme != "unix" and isinstance(leaf, UnixConnector) and len(stack) == 1:
         yield f"will fail: UnixConnector cannot dial {uri}; use SocketConnector"
     if endpoint.http2_keepalive_interval is None:
-        for name, default in (("http2_keepalive_timeout", 20.0), ("http2_keepalive_while_idle", False)):
-            if getattr(endpoint, name) != default:
+        for name in ("http2_keepalive_timeout", "http2_keepalive_while_idle"):
+            if getattr(endpoint, name) != defaults[name]:
                 yield f"no effect: {name}, since http2_keepalive_interval is None"
     if endpoint.connect_timeout is not None:
-        if endpoint.http2_timeout is not None and endpoint.http2_timeout >= endpoint.connect_timeout:
+        set_on_purpose = endpoint.http2_timeout not in (None, defaults["http2_timeout"])
+        if set_on_purpose and (endpoint.http2_timeout or 0.0) >= endpoint.connect_timeout:
             yield "no effect: http2_timeout, since connect_timeout runs out first"
     elif endpoint.http2_timeout is None:
         yield "may hang: a mute peer is waited for without limit; set http2_timeout or connect_timeout"

@@ -1,0 +1,200 @@
+"""From an open stream to HTTP/2: which path, and what becomes of the stream when it fails. On loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from anyio.abc import ByteStream
+from grpclib.server import Server
+
+from ziggurat.services import (
+    ConnectError,
+    Http2Error,
+    ObservedStream,
+    TcpConnector,
+    TransportStream,
+    Uri,
+    WrappedStream,
+)
+from ziggurat.services.channel.adoption import adopt
+from ziggurat.services.channel.options import ConnectionOptions
+from ziggurat.services.channel.protocol import ClientProtocol
+from ziggurat.services.channel.transport import StreamTransport
+
+pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+SETTINGS = b"\0\0\0\4\0\0\0\0\0"
+
+
+@asynccontextmanager
+async def grpclib_server() -> AsyncIterator[Uri]:
+    server = Server([])
+    await server.start("127.0.0.1", 0)
+    assert server._server is not None
+    port = server._server.sockets[0].getsockname()[1]
+    try:
+        yield Uri.parse(f"http://127.0.0.1:{port}")
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@asynccontextmanager
+async def scripted(talk: Talk) -> AsyncIterator[Uri]:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await talk(reader, writer)
+        finally:
+            writer.close()
+            try:
+                await writer.wait_closed()
+            except OSError:
+                pass
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield Uri.parse(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+
+async def give(stream: ByteStream, changes: list[str] | None = None) -> ClientProtocol:
+    told = [] if changes is None else changes
+    return await adopt(stream, ConnectionOptions(), on_change=lambda: told.append("changed"))
+
+
+async def test_our_own_stream_is_handed_over_and_tells_of_its_end_once() -> None:
+    async with grpclib_server() as uri:
+        stream = await TcpConnector()(uri)
+        assert type(stream) is TransportStream
+        ends: list[str] = []
+        stream.on_close(lambda: ends.append("closed"))
+        changes: list[str] = []
+        protocol = await give(stream, changes)
+        assert not isinstance(protocol.connection._transport, StreamTransport)
+        assert protocol.settings_received
+        assert ends == []
+        await stream.aclose()  # spent: this does nothing
+        assert protocol.accepting
+        await protocol.aclose()
+        assert ends == ["closed"]
+        assert changes != []
+
+
+async def test_every_other_stream_is_pumped_though_it_stands_on_ours() -> None:
+    class Subclass(TransportStream):
+        """Overrides nothing, but could."""
+
+    async with grpclib_server() as uri:
+        bare = await TcpConnector()(uri)
+        for stream in (WrappedStream(bare), await subclassed(uri, Subclass)):
+            ends: list[str] = []
+            stream.on_close(lambda ends=ends: ends.append("closed"))  # type: ignore[misc]
+            protocol = await give(stream)
+            assert isinstance(protocol.connection._transport, StreamTransport)
+            await protocol.aclose()
+            assert ends == ["closed"]
+
+
+async def subclassed(uri: Uri, kind: type[TransportStream]) -> ObservedStream:
+    stream = await TcpConnector()(uri)
+    assert isinstance(stream, TransportStream)
+    return kind(stream._transport, stream._protocol)
+
+
+async def test_what_was_read_ahead_of_the_hand_over_is_not_lost() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"proxy says ok" + SETTINGS)  # in one segment, as proxies do
+        await reader.read()
+
+    async with scripted(talk) as uri:
+        stream = await TcpConnector()(uri)
+        reply = b""
+        while len(reply) < 13:
+            reply += await stream.receive(13 - len(reply))
+        protocol = await give(stream)
+        assert protocol.settings_received
+        await protocol.aclose()
+
+
+async def test_a_stream_that_was_lost_before_is_a_connect_error() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # RST instead of FIN.
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async with scripted(talk) as uri:
+        stream = await TcpConnector()(uri)
+        assert isinstance(stream, TransportStream)
+        gone = asyncio.Event()
+        stream.on_close(gone.set)
+        await gone.wait()
+        with pytest.raises(ConnectError, match="lost") as caught:
+            await give(stream)
+        assert caught.value.transient
+        await stream.aclose()
+
+
+async def test_a_stream_that_another_task_still_reads_is_refused() -> None:
+    async with grpclib_server() as uri:
+        stream = await TcpConnector()(uri)
+        reader = asyncio.create_task(stream.receive())
+        # The server's SETTINGS end this receive; the next one waits.
+        await reader
+        reader = asyncio.create_task(stream.receive())
+        await asyncio.sleep(0)
+        with pytest.raises(ConnectError, match="in use") as caught:
+            await give(stream)
+        assert not caught.value.transient
+        reader.cancel()
+        await asyncio.wait([reader])
+        await stream.aclose()
+
+
+@pytest.mark.parametrize("pumped", [False, True])
+async def test_another_protocol_is_told_apart_and_closed(pumped: bool) -> None:
+    over = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(24)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await reader.read()
+        over.set()
+
+    async with scripted(talk) as uri:
+        stream = await TcpConnector()(uri)
+        with pytest.raises(Http2Error) as caught:
+            await give(WrappedStream(stream) if pumped else stream)
+        assert not caught.value.transient
+        assert "HTTP/1" in str(caught.value)
+        await over.wait()
+
+
+@pytest.mark.parametrize("pumped", [False, True])
+async def test_cancelled_while_it_waits_for_settings_it_closes_the_stream(pumped: bool) -> None:
+    reached, over = asyncio.Event(), asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(24)
+        reached.set()
+        try:
+            await reader.read()
+        except ConnectionResetError:
+            pass
+        over.set()
+
+    async with scripted(talk) as uri:
+        stream = await TcpConnector()(uri)
+        assert isinstance(stream, TransportStream)
+        ends: list[str] = []
+        stream.on_close(lambda: ends.append("closed"))
+        waiting = asyncio.create_task(give(WrappedStream(stream) if pumped else stream))
+        await reached.wait()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        assert ends == ["closed"]
+        await over.wait()
