@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop import proxies
+from tests.interop.tor_network import TorNetwork, tor_network
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +55,9 @@ def dante_with_password(new_folder: Callable[[str], Path]) -> Iterator[str]:
 def ssh(new_folder: Callable[[str], Path]) -> Iterator[str]:
     with proxies.ssh(new_folder("ssh")) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def tor(new_folder: Callable[[str], Path]) -> Iterator[TorNetwork]:
+    with tor_network(new_folder("tor")) as network:
+        yield network

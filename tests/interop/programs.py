@@ -1,4 +1,4 @@
-"""Programs that the tests start: found or the test is skipped, waited for, and gone at the end with all their children."""
+"""Programs that the tests start: found or the test is skipped, waited for, and gone at the end, children and all."""
 
 from __future__ import annotations
 

@@ -183,11 +183,10 @@ async def test_credentials_can_be_pipelined_where_the_proxy_reads_on(locked: Ser
 
 async def test_two_proxies_make_a_chain(dante: str, microsocks: str) -> None:
     connector = ServiceBuilder().socks5(microsocks).socks5(dante).service(TcpConnector())
-    async with echo() as port:
-        async with await connector(Uri("http", "localhost", port)) as stream:
-            await stream.send(b"hello")
-            assert await read_exactly(stream, 5) == b"hello"
-            ledger = stream.extra(DialAttribute.ledger)
+    async with echo() as port, await connector(Uri("http", "localhost", port)) as stream:
+        await stream.send(b"hello")
+        assert await read_exactly(stream, 5) == b"hello"
+        ledger = stream.extra(DialAttribute.ledger)
 
     asked = [(phase.name, phase.via) for phase in ledger.phases if phase.name == "proxy.connect"]
     assert asked == [("proxy.connect", dante), ("proxy.connect", microsocks)]
