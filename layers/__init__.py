@@ -1,1 +1,29 @@
-"""What wraps a connector."""
+"""What wraps a connector: a layer, a stack of layers, and the layers themselves."""
+
+from ziggurat.layers.builder import ServiceBuilder
+from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Limiter
+from ziggurat.layers.keepalive import KeepAliveLayer
+from ziggurat.layers.layer import Identity, Layer, Stack, layer_fn
+from ziggurat.layers.logging import LoggingLayer
+from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.socks5 import Isolated, Socks5Layer, UserPass
+from ziggurat.layers.timeout import TimeoutLayer
+from ziggurat.layers.tls import TlsLayer
+
+__all__ = [
+    "ConcurrencyLimitLayer",
+    "Identity",
+    "Isolated",
+    "KeepAliveLayer",
+    "Layer",
+    "Limiter",
+    "LoggingLayer",
+    "NoDelayLayer",
+    "ServiceBuilder",
+    "Socks5Layer",
+    "Stack",
+    "TimeoutLayer",
+    "TlsLayer",
+    "UserPass",
+    "layer_fn",
+]

@@ -1,6 +1,6 @@
 """What answers a request: connectors, their streams, the ledger and the errors of a dial, the channel."""
 
-from ziggurat.services.channel import Backoff, Channel, ChannelState, Endpoint
+from ziggurat.services.channel import Backoff, Channel, ChannelState, Connecting, Endpoint
 from ziggurat.services.errors import (
     ChannelClosed,
     ConnectError,
@@ -32,6 +32,7 @@ __all__ = [
     "ConnectError",
     "ConnectRefused",
     "ConnectTimeout",
+    "Connecting",
     "Connector",
     "Dial",
     "DialAttribute",

@@ -1,0 +1,8 @@
+"""``python -m ziggurat.node`` is the command ``ziggurat``."""
+
+import sys
+
+from ziggurat.node.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
