@@ -7,6 +7,7 @@ from anyio.abc import ByteStream
 from ziggurat.services.errors import ConnectError
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.service import Connector
+from ziggurat.services.stream import ObservedStream
 from ziggurat.services.uri import Uri
 
 __all__ = ["answer", "require_tls"]
@@ -32,6 +33,8 @@ async def answer(connector: Connector, uri: Uri, ledger: Ledger) -> ByteStream:
         raise mapped from error
     if not isinstance(stream, ByteStream):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConnectError(f"the connector answered with {stream!r}, which is not an anyio ByteStream", transient=False)
+    if isinstance(stream, ObservedStream):
+        stream.ledger = ledger  # the channel owns the dial, so nobody below has put it there
     return stream
 
 

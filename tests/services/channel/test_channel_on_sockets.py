@@ -1,0 +1,247 @@
+"""A channel's life on real sockets, once for each way into HTTP/2: hand-over, pump, and TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trustme
+from anyio.abc import ByteStream
+from google.protobuf.wrappers_pb2 import BytesValue
+from grpclib.exceptions import StreamTerminatedError
+from grpclib.server import Server
+
+from ziggurat.layers.tls import TlsLayer
+from ziggurat.services import (
+    ChannelClosed,
+    ChannelState,
+    DialAttribute,
+    Endpoint,
+    TcpConnector,
+    UnixConnector,
+    Uri,
+    WrappedStream,
+)
+from ziggurat.services.channel.transport import StreamTransport
+from ziggurat.services.service import Connector
+
+pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
+
+MIB = 2**20
+
+AUTHORITY = trustme.CA()
+
+
+class Served:
+    """A grpclib server on loopback, and a connector to it."""
+
+    def __init__(self, service: Any, way: str) -> None:
+        self.service = service
+        self.way = way
+        self.server = Server([service])
+        self.protocols: list[Any] = []
+        self.port = 0
+        factory = self.server._protocol_factory
+
+        def remember() -> Any:
+            self.protocols.append(factory())
+            return self.protocols[-1]
+
+        self.server._protocol_factory = remember  # type: ignore[method-assign]
+
+    async def start(self) -> None:
+        context = None
+        if self.way == "tls":
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.set_alpn_protocols(["h2"])
+            AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
+        await self.server.start("127.0.0.1", self.port, ssl=context)
+        assert self.server._server is not None
+        self.port = self.server._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        self.server.close()
+        for protocol in self.protocols:
+            if hasattr(protocol.connection, "_transport"):
+                protocol.connection._transport.abort()
+        await self.server.wait_closed()
+
+    def cut(self) -> None:
+        """Lose every connection, as a cable does that is pulled."""
+        for protocol in self.protocols:
+            if hasattr(protocol.connection, "_transport"):
+                protocol.connection._transport.abort()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(f"{'https' if self.way == 'tls' else 'http'}://127.0.0.1:{self.port}")
+
+    @property
+    def connector(self) -> Connector:
+        return {"hand-over": TcpConnector(), "pump": pump, "tls": over_tls()}[self.way]
+
+
+async def pump(uri: Uri) -> ByteStream:
+    return WrappedStream(await TcpConnector()(uri))
+
+
+def over_tls() -> Connector:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2"])
+    AUTHORITY.configure_trust(context)
+    return TlsLayer(context).layer(TcpConnector())
+
+
+@pytest.fixture(params=["hand-over", "pump", "tls"])
+async def served(request: pytest.FixtureRequest, echo_service: Any, anyio_backend: object) -> AsyncIterator[Served]:
+    served = Served(echo_service(), request.param)
+    await served.start()
+    yield served
+    await served.stop()
+
+
+async def test_calls_small_and_large_and_many(served: Served, say: Any) -> None:
+    async with served.endpoint.connect(served.connector) as channel:
+        protocol = await channel.__connect__()
+        assert isinstance(protocol.connection._transport, StreamTransport) is (served.way != "hand-over")
+        assert await say(channel) == b"hello"
+        large = bytes(range(256)) * (4 * MIB // 256)
+        assert await say(channel, large) == large
+        assert await asyncio.gather(*(say(channel, b"%d" % n) for n in range(50))) == [b"%d" % n for n in range(50)]
+        assert len(served.protocols) == 1
+        peer = protocol.connection.get_peer()
+        assert peer.addr() == ("127.0.0.1", served.port)
+        assert (peer.cert() is not None) is (served.way == "tls")
+
+
+async def test_a_stream_of_messages_both_ways(served: Served, make_stub: Any) -> None:
+    async with (
+        served.endpoint.connect(served.connector) as channel,
+        make_stub(channel).talk.open(timeout=60.0) as stream,
+    ):
+        for number in range(20):
+            await stream.send_message(BytesValue(value=b"x" * 10_000 * number))
+            reply = await stream.recv_message()
+            assert len(reply.value) == 10_000 * number
+        await stream.end()
+        assert await stream.recv_message() is None
+
+
+async def test_a_pulled_cable_fails_the_call_in_flight_and_the_next_one_dials_again(
+    served: Served, say: Any, make_stub: Any
+) -> None:
+    async with served.endpoint.connect(served.connector) as channel:
+        held = asyncio.create_task(make_stub(channel).hold(BytesValue(value=b"x")))
+        await served.service.holding.wait()
+        served.cut()
+        with pytest.raises(StreamTerminatedError):
+            await held
+        await channel.wait_for_state(ChannelState.IDLE)
+        assert channel._alive == set()
+        assert await say(channel) == b"hello"
+        assert channel.state is ChannelState.READY
+
+
+async def test_a_server_that_restarts_is_found_again(served: Served, say: Any) -> None:
+    async with served.endpoint.connect(served.connector) as channel:
+        assert await say(channel) == b"hello"
+        states = channel.states()
+        assert await anext(states) is ChannelState.READY
+        await served.stop()
+        assert await anext(states) is ChannelState.IDLE
+        again = Served(served.service, served.way)
+        again.port = served.port
+        await again.start()
+        try:
+            assert await say(channel) == b"hello"
+        finally:
+            await again.stop()
+
+
+async def test_close_and_aclose_end_a_call_in_flight(served: Served, say: Any, make_stub: Any) -> None:
+    for end in ("close", "aclose"):
+        channel = await served.endpoint.connect(served.connector)
+        held = asyncio.create_task(make_stub(channel).hold(BytesValue(value=b"x")))
+        await served.service.holding.wait()
+        served.service.holding.clear()
+        if end == "close":
+            channel.close()
+        await channel.aclose()
+        with pytest.raises(StreamTerminatedError):
+            await held
+        with pytest.raises(ChannelClosed):
+            await say(channel)
+        assert channel._alive == set()
+
+
+async def test_the_stream_tells_of_its_end_once_and_carries_the_ledger(served: Served, say: Any) -> None:
+    streams: list[Any] = []
+    ends: list[str] = []
+
+    async def watch(uri: Uri) -> ByteStream:
+        stream = await served.connector(uri)
+        streams.append(stream)
+        if hasattr(stream, "on_close"):
+            stream.on_close(lambda: ends.append("closed"))
+        return stream
+
+    async with served.endpoint.connect(watch) as channel:
+        await say(channel)
+        assert ends == []
+        ledger = channel.ledger
+        assert ledger is not None
+        assert ledger.phases[-1].name == "http2"
+        if served.way == "hand-over":
+            assert streams[0].extra(DialAttribute.ledger) is ledger
+    assert ends == ([] if served.way == "tls" else ["closed"])
+
+
+@asynccontextmanager
+async def on_a_unix_socket(service: Any, path: str) -> AsyncIterator[None]:
+    server = Server([service])
+    await server.start(path=path)
+    try:
+        yield
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_a_unix_socket(echo_service: Any, say: Any, tmp_path: Any) -> None:
+    path = f"{tmp_path}/far.sock"
+    async with (
+        on_a_unix_socket(echo_service(), path),
+        Endpoint(f"unix:{path}").connect(UnixConnector()) as channel,
+    ):
+        assert await say(channel) == b"hello"
+
+
+def test_the_end_of_the_loop_leaves_nothing_behind(echo_service: Any, say: Any) -> None:
+    """``asyncio.run`` cancels every task that is left, the pump's and a dial's among them."""
+
+    async def forget() -> None:
+        served = Served(echo_service(), "pump")
+        await served.start()
+        channel = await served.endpoint.connect(served.connector)
+        await say(channel)
+        slow = Endpoint("http://127.0.0.1:1").connect_lazy(never)
+        dialling = asyncio.create_task(say(slow))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        kept.extend((channel, slow, dialling))
+        served.server.close()
+
+    async def never(uri: Uri) -> ByteStream:
+        await asyncio.get_running_loop().create_future()
+        raise NotImplementedError
+
+    kept: list[Any] = []
+    asyncio.run(forget(), debug=True)
+    channel, slow, dialling = kept
+    assert channel.state is ChannelState.IDLE
+    assert slow.state is ChannelState.IDLE
+    assert dialling.cancelled()
