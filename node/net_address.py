@@ -1,0 +1,85 @@
+"""Where a node listens: an IP address and a port, in one form only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TypeAlias
+
+from ziggurat.services.uri import Uri, split_authority
+
+__all__ = ["IpAddress", "NetAddress", "canonical_ip"]
+
+IpAddress: TypeAlias = IPv4Address | IPv6Address
+
+
+def canonical_ip(ip: IpAddress) -> IpAddress:
+    """Answer with the one form of an address that is compared and stored.
+
+    A v4-mapped address (RFC 4291 2.5.5.2) is what a dual-stack socket and a Go peer make of an IPv4 one: the same host.
+    A zone id (RFC 4007) names an interface of one machine and means nothing to another.
+    """
+    if isinstance(ip, IPv4Address):
+        return ip
+    if ip.ipv4_mapped is not None:
+        return ip.ipv4_mapped
+    return IPv6Address(int(ip)) if ip.scope_id is not None else ip
+
+
+@dataclass(frozen=True, slots=True)
+class NetAddress:
+    """An IP address and a port. Two that reach the same socket are equal.
+
+    Attributes:
+        ip: made canonical: v4-mapped becomes IPv4, a zone id is dropped.
+        port: 0 to 65535. Peers may gossip port 0, and no dial takes it.
+
+    Raises:
+        ValueError: the port is out of range.
+        TypeError: ``ip`` is text.
+    """
+
+    ip: IpAddress
+    port: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.ip, IPv4Address | IPv6Address):
+            raise TypeError(f"ip must be an IPv4Address or IPv6Address, not {self.ip!r}")
+        if type(self.port) is not int or not 0 <= self.port <= 65535:
+            raise ValueError(f"bad port: {self.port!r} (0 to 65535)")
+        object.__setattr__(self, "ip", canonical_ip(self.ip))
+
+    @classmethod
+    def parse(cls, text: str, default_port: int | None = None) -> NetAddress:
+        """Read ``IP[:PORT]``; an IPv6 address with a port stands in brackets.
+
+        Args:
+            text: a literal; names are not looked up.
+            default_port: taken where the text has none; ``None`` makes that an error.
+
+        Raises:
+            ValueError: it is something else; the message quotes it.
+        """
+        try:
+            ip, port = ip_address(text), None
+        except ValueError:
+            host, port = split_authority(text)
+            try:
+                ip = ip_address(host)
+            except ValueError:
+                raise ValueError(f"bad address: {text!r} is not an IP address, with or without a port") from None
+        port = default_port if port is None else port
+        if port is None:
+            raise ValueError(f"bad address: {text!r} has no port")
+        return cls(ip, port)
+
+    def uri(self) -> Uri:
+        """The target of a dial to it.
+
+        Raises:
+            ValueError: the port is 0.
+        """
+        return Uri("http", str(self.ip), self.port)
+
+    def __str__(self) -> str:
+        return f"[{self.ip}]:{self.port}" if self.ip.version == 6 else f"{self.ip}:{self.port}"
