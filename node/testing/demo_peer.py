@@ -44,7 +44,9 @@ class DemoPeer:
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[int]:
         """Listen on loopback for the length of an ``async with`` block; gives the port."""
-        listener = socket.create_server((LOOPBACK, 0))
+        # With the protocol named: asyncio turns Nagle off only for sockets that say they are TCP.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.bind((LOOPBACK, 0))
         server = Server([self])
         await server.start(sock=listener)
         try:
