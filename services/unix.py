@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import anyio
 import sniffio
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute
 
 from ziggurat.services.errors import ConnectError, ConnectRefused
 from ziggurat.services.ledger import dial, phase
@@ -53,11 +53,21 @@ class UnixConnector:
 
 async def _open(path: str) -> ObservedStream:
     try:
-        if sniffio.current_async_library() != "asyncio":
-            return WrappedStream(await anyio.connect_unix(path))
-        return TransportStream(*await asyncio.get_running_loop().create_unix_connection(StreamProtocol, path))
+        if sniffio.current_async_library() == "asyncio":
+            loop = asyncio.get_running_loop()
+            stream: ObservedStream = TransportStream(*await loop.create_unix_connection(StreamProtocol, path))
+        else:
+            stream = WrappedStream(await anyio.connect_unix(path))
     except OSError as error:
         if isinstance(system_error(error), ConnectionRefusedError):
             raise ConnectRefused(f"{reason(error)} ({path})", hint="nobody listens there") from error
         # "AF_UNIX path too long" has no errno and will not get shorter.
         raise ConnectError(f"{reason(error)} ({path})", transient=isinstance(system_error(error), OSError)) from error
+    try:
+        # Where the listener's queue is full, Linux says EAGAIN, which asyncio and trio both take for "in progress" and
+        # then for success: only the missing peer shows it.
+        stream.extra(SocketAttribute.raw_socket).getpeername()
+    except OSError as error:
+        await anyio.aclose_forcefully(stream)
+        raise ConnectError(f"the connection was not taken, too many wait already ({path})") from error
+    return stream

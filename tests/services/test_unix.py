@@ -1,0 +1,158 @@
+"""The unix leaf over real sockets in a directory of the test."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+import sniffio
+from anyio.lowlevel import checkpoint
+
+from ziggurat.services import (
+    ConnectError,
+    ConnectRefused,
+    ConnectTimeout,
+    DialAttribute,
+    TransportStream,
+    UnixConnector,
+    Uri,
+    WrappedStream,
+    dial,
+)
+
+pytestmark = pytest.mark.real_io
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.settimeout(30)
+        yield listener
+
+
+def uri_of(path: Path) -> Uri:
+    return Uri("unix", path=str(path))
+
+
+async def test_it_connects_and_counts(tmp_path: Path) -> None:
+    path = tmp_path / "with a space"
+    with listening(path) as listener:
+        stream = await UnixConnector()(uri_of(path))
+        far, _ = listener.accept()
+        with far:
+            await stream.send(b"ping")
+            assert far.recv(4) == b"ping"
+            far.sendall(b"pong")
+            assert await stream.receive() == b"pong"
+        await stream.aclose()
+
+    assert isinstance(stream, TransportStream | WrappedStream)
+    assert isinstance(stream, TransportStream) == (sniffio.current_async_library() == "asyncio")
+    assert (stream.bytes_sent, stream.bytes_received) == (4, 4)
+    ledger = stream.extra(DialAttribute.ledger)
+    assert [(p.name, p.outcome, p.via) for p in ledger.phases] == [("unix", "ok", None)]
+
+
+async def test_a_socket_that_nobody_listens_on_is_refused(tmp_path: Path) -> None:
+    with listening(tmp_path / "s"):
+        pass
+    with pytest.raises(ConnectRefused) as caught:
+        await UnixConnector()(uri_of(tmp_path / "s"))
+
+    assert (caught.value.phase, caught.value.transient) == ("unix", True)
+    assert f"connection refused ({tmp_path}/s)" in str(caught.value)
+
+
+async def test_a_socket_that_is_not_there_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConnectError, match=re.escape(f"no such file or directory ({tmp_path}/none)")) as caught:
+        await UnixConnector()(uri_of(tmp_path / "none"))
+
+    assert caught.value.phase == "unix"
+    assert not isinstance(caught.value, ConnectRefused)
+
+
+async def test_a_path_that_is_too_long_is_a_connect_error_of_the_phase() -> None:
+    with pytest.raises(ConnectError, match="too long") as caught:
+        await UnixConnector()(Uri("unix", path="/" + "a" * 200))
+
+    assert caught.value.phase == "unix"
+
+
+async def test_a_socket_with_a_full_queue_is_not_taken_for_a_connection(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as fillers:
+        listener.bind(path)
+        listener.listen(0)
+        full = False
+        while not full:
+            filler = fillers.enter_context(socket.socket(socket.AF_UNIX))
+            filler.setblocking(False)
+            full = filler.connect_ex(path) == errno.EAGAIN
+        with pytest.raises(ConnectError, match=re.escape(f"({path})")) as caught:
+            await UnixConnector()(Uri("unix", path=path))
+
+    assert (caught.value.phase, caught.value.transient) == ("unix", True)
+
+
+async def test_a_timeout_is_enforced_and_named(tmp_path: Path) -> None:
+    with listening(tmp_path / "s"), pytest.raises(ConnectTimeout) as caught:
+        await UnixConnector(timeout=1e-9)(uri_of(tmp_path / "s"))
+
+    assert (caught.value.phase, caught.value.limit) == ("unix", 1e-9)
+
+
+async def test_as_a_way_to_somewhere_else_it_names_the_socket(tmp_path: Path) -> None:
+    with listening(tmp_path / "s"), dial(Uri("http", "target", 80)) as current:
+        stream = await UnixConnector()(uri_of(tmp_path / "s"))
+        await stream.aclose()
+
+    assert [p.via for p in current.ledger.phases] == [f"unix:{tmp_path}/s"]
+
+
+async def test_cancelled_at_any_await_it_leaves_nothing_open(tmp_path: Path) -> None:
+    answered = []
+
+    async def work() -> None:
+        answered.append(await UnixConnector()(uri_of(tmp_path / "s")))
+
+    with listening(tmp_path / "s") as listener:
+        for steps in range(12):
+            async with anyio.create_task_group() as group:
+                group.start_soon(work)
+                for _ in range(steps):
+                    await checkpoint()
+                group.cancel_scope.cancel()
+            for stream in answered:
+                await stream.aclose()
+            answered.clear()
+        await checkpoint()
+        listener.setblocking(False)
+        while True:
+            try:
+                far, _ = listener.accept()
+            except BlockingIOError:
+                break
+            with far:
+                far.settimeout(30)
+                assert far.recv(1) == b""
+
+
+async def test_it_says_that_it_cannot_dial_tcp() -> None:
+    with pytest.raises(ConnectError, match=r"UnixConnector cannot dial http://h:80.*use SocketConnector") as caught:
+        await UnixConnector()(Uri("http", "h", 80))
+
+    assert not caught.value.transient
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan")])
+def test_a_timeout_that_is_not_positive_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"timeout must be positive or None, not {value!r}")):
+        UnixConnector(timeout=value)
