@@ -8,13 +8,15 @@ one before it fails, the first to connect wins, and the losers are closed.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from dataclasses import dataclass
+from ipaddress import ip_address
 from itertools import chain, zip_longest
 
 import anyio
 import sniffio
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketStream
 
 from ziggurat.services.errors import ConnectError, ConnectRefused, ResolveError
 from ziggurat.services.ledger import Limit, dial, phase
@@ -54,8 +56,11 @@ class TcpConnector:
             raise ValueError(f"timeout must be positive or None, not {self.timeout!r}")
         if not self.happy_eyeballs_delay > 0:
             raise ValueError(f"happy_eyeballs_delay must be positive, not {self.happy_eyeballs_delay!r}")
-        if self.local_address is not None and not Uri("tcp", self.local_address, 1).is_literal:
-            raise ValueError(f"local_address must be an IP address, not {self.local_address!r}")
+        if self.local_address is not None:
+            try:
+                ip_address(self.local_address)
+            except ValueError as error:
+                raise ValueError(f"local_address must be an IP address, not {self.local_address!r}") from error
 
     async def __call__(self, uri: Uri, /) -> ByteStream:
         """Open a connection to ``uri``; its scheme is not looked at.
@@ -144,13 +149,37 @@ async def _resolve(host: str, port: int, local_address: str | None) -> list[str]
 
 
 async def _open(address: str, port: int, local_address: str | None) -> ObservedStream:
-    if sniffio.current_async_library() != "asyncio":
-        return WrappedStream(await anyio.connect_tcp(address, port, local_host=local_address))
-    local = None if local_address is None else (local_address, 0)
-    transport, protocol = await asyncio.get_running_loop().create_connection(
-        StreamProtocol, address, port, local_addr=local
-    )
-    return TransportStream(transport, protocol)
+    if sniffio.current_async_library() == "asyncio":
+        local = None if local_address is None else (local_address, 0)
+        transport, protocol = await asyncio.get_running_loop().create_connection(
+            StreamProtocol, address, port, local_addr=local
+        )
+        return TransportStream(transport, protocol)
+    if local_address is None:
+        return WrappedStream(await anyio.connect_tcp(address, port))
+    return WrappedStream(await _open_bound(address, port, local_address))
+
+
+async def _open_bound(address: str, port: int, local_address: str) -> ByteStream:
+    # anyio's connect_tcp(local_host=) leaves its socket open on trio where binding it fails or is cancelled.
+    raw = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        raw.setblocking(False)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            raw.bind((local_address, 0))
+        except socket.gaierror as error:
+            raise OSError(f"the local address {local_address} is of another family") from error
+        try:
+            raw.connect((address, port))
+        except BlockingIOError:
+            await anyio.wait_writable(raw)
+        if number := raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(number, os.strerror(number))
+        return await SocketStream.from_socket(raw)
+    except BaseException:
+        raw.close()
+        raise
 
 
 def _connect_error(addresses: list[str], errors: list[OSError]) -> ConnectError:
