@@ -28,7 +28,7 @@ class Call(GrpclibCall[SendT, RecvT]):
     """
 
     if TYPE_CHECKING:
-        _stream: Stream
+        _stream: Stream  # pyright: ignore[reportIncompatibleVariableOverride]
 
     async def send_request(self, *, end: bool = False) -> None:
         """Send the request headers; on a new connection, where the one at hand takes no new call any more."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.metadata import USER_AGENT as GRPCLIB_USER_AGENT
@@ -13,10 +12,7 @@ from h2.exceptions import NoAvailableStreamIDError, TooManyStreamsError
 
 from ziggurat.services.channel.compression import ACCEPT_ENCODING
 from ziggurat.services.channel.message_buffer import fresh
-from ziggurat.services.channel.stream import Stream
-
-if TYPE_CHECKING:
-    from grpclib.protocol import _Headers
+from ziggurat.services.channel.stream import Headers, Stream
 
 __all__ = ["ClientStream"]
 
@@ -29,7 +25,7 @@ class ClientStream(Stream):
     _broken: Exception | None = None  # what came instead of the rest of the response
 
     async def send_request(
-        self, headers: _Headers, end_stream: bool = False, *, _processor: EventsProcessor
+        self, headers: Headers, end_stream: bool = False, *, _processor: EventsProcessor
     ) -> Callable[[], None]:
         """Open the stream with its request headers, once the peer's limit on concurrent streams lets it.
 
@@ -59,7 +55,7 @@ class ClientStream(Stream):
             connection.headers_send_process()
             return release_stream
 
-    def _rewrite(self, headers: _Headers) -> None:
+    def _rewrite(self, headers: Headers) -> None:
         """Say who we are, and what we can inflate; grpclib's client has no hook for either."""
         options = self.connection.options
         self.gzip = options.compression == "gzip"
@@ -71,7 +67,7 @@ class ClientStream(Stream):
         if self.gzip:
             headers.append(("grpc-encoding", "gzip"))
 
-    async def recv_headers(self) -> _Headers:
+    async def recv_headers(self) -> Headers:
         """Return the response's headers."""
         if self.headers is None and self._broken is None:
             await self.headers_received.wait()
@@ -79,7 +75,7 @@ class ClientStream(Stream):
             raise self._reason()
         return self.headers
 
-    async def recv_trailers(self) -> _Headers:
+    async def recv_trailers(self) -> Headers:
         """Return the trailers; none at all when the peer ended the stream without, which is no valid status."""
         if self.trailers is None and self._broken is None and not self.ended:
             await self.trailers_received.wait()

@@ -9,6 +9,7 @@ from grpclib.protocol import Connection as GrpclibConnection
 from grpclib.utils import Wrapper
 from h2.connection import ConnectionState, H2Connection
 
+from ziggurat.services.channel.engine import forget
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.stream import CallRefused, Stream
 
@@ -58,7 +59,7 @@ class Connection(GrpclibConnection):
 
     def flush(self) -> None:
         """Write what the engine holds, once the loop has gone round; at once when it is much."""
-        size = len(self._connection._data_to_send)
+        size = len(self._connection._data_to_send)  # pyright: ignore[reportPrivateUsage]
         if size >= HIGH_WATER:
             self.write_now()  # so that the transport can say when it is too much
         elif size and not self._scheduled:
@@ -73,6 +74,17 @@ class Connection(GrpclibConnection):
     def _write(self) -> None:
         self._scheduled = False
         self.write_now()
+
+    def ping(self) -> None:
+        """Send a PING."""
+        self._connection.ping(b"ziggurat")
+        self.write_now()
+
+    @property
+    def violation(self) -> str | None:
+        """How the peer broke the protocol, if it did."""
+        error = getattr(self._connection, "error", None)  # stock h2 has raised it
+        return None if error is None else str(error) or type(error).__name__
 
     def ack(self, stream_id: int, size: int) -> None:
         """Give ``size`` bytes of flow control back to the peer."""
@@ -152,8 +164,7 @@ class Connection(GrpclibConnection):
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
-        # Its entries are methods of the engine, which would keep each other alive until the next collection.
-        self._connection._frame_dispatch_table.clear()
+        forget(self._connection)
 
     def _stop_grpclib_timers(self) -> None:
         """A server's PINGs are grpclib's own."""

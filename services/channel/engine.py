@@ -8,7 +8,8 @@ for a DATA frame that means the whole payload in hexadecimal: two thirds of what
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 
     from ziggurat.services.channel.options import ConnectionOptions
 
-__all__ = ["Engine", "h2_configuration", "make_engine"]
+__all__ = ["Engine", "forget", "h2_configuration", "make_engine"]
 
+
+Answer = tuple[list[Frame], list[Event]]
+"""What h2 makes of a frame: the frames to send, and the events."""
 
 FRAME_HEADER = struct.Struct(">HBBBL").pack
 """Length in two parts, type, flags, stream (RFC 9113 4.1)."""
@@ -52,7 +56,8 @@ class Engine(H2Connection):
         super().__init__(config=config)
         self.error: ProtocolError | None = None
         self._events: list[Event] = []
-        self._frame_dispatch_table[_Failed] = self._raise_error
+        self._dispatch = _dispatch_table(self)
+        self._dispatch[_Failed] = self._raise_error
 
     def receive_data(self, data: Buffer) -> list[Event]:
         """Take what arrived, and return the events of all good frames in it, also when a bad one follows them."""
@@ -66,7 +71,7 @@ class Engine(H2Connection):
 
     def _receive_frame(self, frame: Frame) -> list[Event]:
         try:
-            frames, events = self._frame_dispatch_table[frame.__class__](frame)
+            frames, events = self._dispatch[frame.__class__](frame)
         except (StreamClosedError, StreamIDTooLowError) as error:
             events = super()._receive_frame(_Failed(error))
         else:
@@ -76,17 +81,17 @@ class Engine(H2Connection):
         return []
 
     def _prepare_for_sending(self, frames: list[Frame]) -> None:
-        if len(frames) != 1 or frames[0].__class__ is not DataFrame or "PADDED" in frames[0].flags:
+        frame = frames[0] if len(frames) == 1 else None
+        if not isinstance(frame, DataFrame) or "PADDED" in frame.flags:
             super()._prepare_for_sending(frames)
             return
         # hyperframe puts a frame together in three steps, each with a copy of the payload.
-        frame = frames[0]
         frame.body_len = size = len(frame.data)
         self._data_to_send += FRAME_HEADER(size >> 8, size & 0xFF, 0, "END_STREAM" in frame.flags, frame.stream_id)
         self._data_to_send += frame.data
 
     @staticmethod
-    def _raise_error(frame: _Failed) -> tuple[list[Frame], list[Event]]:
+    def _raise_error(frame: _Failed) -> Answer:
         raise frame.error
 
 
@@ -120,15 +125,24 @@ def make_engine(config: H2Configuration, options: ConnectionOptions) -> H2Connec
         },
     )
     engine.max_inbound_frame_size = options.max_frame_size
-    table = engine._frame_dispatch_table
-    table[GoAwayFrame] = _receive_goaway
+    _dispatch_table(engine)[GoAwayFrame] = _receive_goaway
     engine.initiate_connection()
     if delta := options.connection_window - engine.inbound_flow_control_window:
         engine.increment_flow_control_window(delta)
     return engine
 
 
-def _receive_goaway(frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
+def forget(engine: H2Connection) -> None:
+    """Take an engine apart that is done: its methods in its own table would keep it alive until the next collection."""
+    _dispatch_table(engine).clear()
+
+
+def _dispatch_table(engine: H2Connection) -> dict[type[Frame], Callable[[Any], Answer]]:
+    table: dict[type[Frame], Callable[[Any], Answer]] = vars(engine)["_frame_dispatch_table"]
+    return table
+
+
+def _receive_goaway(frame: GoAwayFrame) -> Answer:
     """Report a GOAWAY and go on; h2 would refuse every later frame, but calls in flight may finish (RFC 9113 6.8)."""
     event = ConnectionTerminated()
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from grpclib.exceptions import StreamTerminatedError
 from grpclib.protocol import AbstractHandler, EventsProcessor
@@ -51,11 +51,12 @@ def error_name(code: ErrorCodes | int) -> str:
 class Processor(EventsProcessor):
     """grpclib's processor, which ends what has ended and nothing else."""
 
-    connection: Connection
+    connection: Connection  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, handler: AbstractHandler, connection: Connection, owner: Owner) -> None:
         super().__init__(handler, connection)
         self._owner = owner
+        self._processes: dict[type[Event], Callable[[Any], None]] = vars(self)["processors"]
         self._draining = False
 
     def register(self, stream: GrpclibStream) -> Callable[[], None]:
@@ -73,8 +74,8 @@ class Processor(EventsProcessor):
 
     def process(self, event: Event) -> None:
         """Deal with one event. One that means nothing to gRPC is skipped: a 1xx response, an unknown frame."""
-        if (process := self.processors.get(event.__class__)) is not None:
-            process(event)  # type: ignore[operator]
+        if (process := self._processes.get(event.__class__)) is not None:
+            process(event)
 
     def process_request_received(self, event: RequestReceived) -> None:
         """A client calls."""
@@ -94,7 +95,7 @@ class Processor(EventsProcessor):
         self.connection.streams_failed += 1
         if stream is None:
             return
-        code = event.error_code if event.error_code is not None else ErrorCodes.NO_ERROR
+        code = event.error_code or ErrorCodes.NO_ERROR
         if not event.remote_reset:
             stream.terminate(StreamTerminatedError(f"Protocol error ({error_name(code)})"))
         elif code == ErrorCodes.REFUSED_STREAM:
@@ -108,12 +109,12 @@ class Processor(EventsProcessor):
     def process_connection_terminated(self, event: ConnectionTerminated) -> None:
         """A GOAWAY (RFC 9113 6.8). With NO_ERROR, calls up to ``last_stream_id`` finish; it may come more than once."""
         debug = one_line((event.additional_data or b"").decode("utf-8", "backslashreplace"))[:200]
-        code = event.error_code if event.error_code is not None else ErrorCodes.NO_ERROR
+        code = event.error_code or ErrorCodes.NO_ERROR
         reason = f"GOAWAY {error_name(code)}" + (f" ({debug})" if debug else "")
         first = not self._draining
         self._draining = True
         self.connection.refuse_new(f"The peer has sent {reason}")
-        last = event.last_stream_id if event.last_stream_id is not None else 0
+        last = event.last_stream_id or 0
         for stream_id, stream in list(self.streams.items()):
             if stream_id > last and self.connection.client_side:  # a client's GOAWAY is about pushed streams
                 cast(Stream, stream).terminate(CallRefused(f"The peer has sent {reason}: {SAFE}"))
@@ -135,4 +136,4 @@ class Processor(EventsProcessor):
         self.handler.close()
         for stream in list(self.streams.values()):
             stream.__terminated__(reason)
-        self.processors = {}  # a cycle; and what arrives now is for nobody
+        self._processes.clear()  # a cycle; and what arrives now is for nobody

@@ -9,12 +9,12 @@ from typing import cast
 from grpclib.client import Handler
 from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, H2Protocol
-from grpclib.protocol import _set_nodelay as set_nodelay
+from grpclib.protocol import _set_nodelay as set_nodelay  # pyright: ignore[reportPrivateUsage]
 from h2.config import H2Configuration
 
 from ziggurat.services.channel.client_stream import ClientStream
 from ziggurat.services.channel.connection import Connection
-from ziggurat.services.channel.engine import Engine, h2_configuration, make_engine
+from ziggurat.services.channel.engine import h2_configuration, make_engine
 from ziggurat.services.channel.keepalive import KeepAlive
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.preface import Preface
@@ -36,8 +36,8 @@ class Protocol(H2Protocol):
     """
 
     stream_class: type[Stream]
-    connection: Connection
-    processor: Processor
+    connection: Connection  # pyright: ignore[reportIncompatibleVariableOverride]
+    processor: Processor  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self, handler: AbstractHandler, config: Configuration, h2_config: H2Configuration, options: ConnectionOptions
@@ -54,7 +54,7 @@ class Protocol(H2Protocol):
         if (sock := transport.get_extra_info("socket")) is not None:
             set_nodelay(sock)
         self._made = True
-        self.connection = Connection(
+        self.connection = Connection(  # pyright: ignore[reportIncompatibleVariableOverride]
             make_engine(self.h2_config, self.options),
             cast(asyncio.Transport, transport),
             config=self.config,
@@ -63,7 +63,8 @@ class Protocol(H2Protocol):
         )
         self.connection.write_now()
         self.connection.initialize()
-        self.processor = Processor(self.handler, self.connection, self)
+        processor = Processor(self.handler, self.connection, self)
+        self.processor = processor  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def data_received(self, data: bytes) -> None:
         """Feed the engine, and deal with what it made of it."""
@@ -76,9 +77,8 @@ class Protocol(H2Protocol):
         except Exception as error:  # whatever a hostile peer makes h2, hpack or hyperframe raise
             self.fail(f"HTTP/2 protocol error: {one_line(str(error)) or type(error).__name__}")
             return
-        engine = connection._connection
-        if isinstance(engine, Engine) and engine.error is not None:
-            self.fail(f"HTTP/2 protocol error: {one_line(str(engine.error)) or type(engine.error).__name__}")
+        if connection.violation is not None:
+            self.fail(f"HTTP/2 protocol error: {one_line(connection.violation)}")
         else:
             connection.flush()
 
@@ -226,8 +226,7 @@ class ClientProtocol(Protocol):
     def _ping(self) -> bool:
         if self.connection.closing or not (self.processor.streams or self.options.http2_keepalive_while_idle):
             return False
-        self.connection._connection.ping(b"ziggurat")
-        self.connection.write_now()
+        self.connection.ping()
         return True
 
     def _dead(self) -> None:

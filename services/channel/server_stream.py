@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ziggurat.services.channel.compression import ACCEPT_ENCODING, accepts_gzip
-from ziggurat.services.channel.stream import Stream
-
-if TYPE_CHECKING:
-    from grpclib.protocol import _Headers
+from ziggurat.services.channel.stream import Headers, Stream
 
 __all__ = ["ServerStream"]
 
@@ -18,7 +13,7 @@ class ServerStream(Stream):
 
     _answered = False
 
-    async def send_headers(self, headers: _Headers, end_stream: bool = False) -> None:
+    async def send_headers(self, headers: Headers, end_stream: bool = False) -> None:
         """Send headers or trailers; the first ones say what we can inflate, and whether we compress."""
         if not self._answered:
             self._answered = True

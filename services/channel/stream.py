@@ -18,11 +18,12 @@ from ziggurat.services.channel.message_buffer import PREFIX, MessageBuffer, fres
 
 if TYPE_CHECKING:
     from grpclib.protocol import Connection as GrpclibConnection
-    from grpclib.protocol import _Headers
 
     from ziggurat.services.channel.connection import Connection
 
-__all__ = ["CallRefused", "Stream"]
+__all__ = ["CallRefused", "Headers", "Stream"]
+
+Headers = list[tuple[str, str]]
 
 PACK_PREFIX = struct.Struct(">BI").pack
 
@@ -144,7 +145,7 @@ class Stream(GrpclibStream):
             if position == size:
                 return
 
-    async def send_headers(self, headers: _Headers, end_stream: bool = False) -> None:
+    async def send_headers(self, headers: Headers, end_stream: bool = False) -> None:
         """Send a server's headers or trailers."""
         await self.ready()
         stream_id = cast(int, self.id)
