@@ -1,0 +1,18 @@
+"""The gRPC service that all sides speak: paths, messages, and nothing generated."""
+
+from __future__ import annotations
+
+from google.protobuf.wrappers_pb2 import BytesValue, Int64Value
+
+__all__ = ["DOWNLOAD", "IDLE", "MIB", "UNARY", "UPLOAD", "BytesValue", "Int64Value"]
+
+MIB = 1024 * 1024
+
+UNARY = "/bench.Bench/Unary"
+"""BytesValue -> BytesValue: an echo."""
+DOWNLOAD = "/bench.Bench/Download"
+"""Int64Value n -> n times a BytesValue of 1 MiB."""
+UPLOAD = "/bench.Bench/Upload"
+"""Stream of BytesValue -> Int64Value: the bytes that came."""
+IDLE = "/bench.Bench/Idle"
+"""Stream of BytesValue -> stream of BytesValue: an echo for as long as the client keeps it open."""

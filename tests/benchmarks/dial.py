@@ -1,0 +1,136 @@
+"""B5 and B7: dials through a SOCKS5 proxy, many at once.
+
+Both sides end with what a program can use: ours with the stream, python-socks with the transport that
+``create_connection(sock=)`` makes of its socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+from measure import Sample, Scale, compare, ratios, typical
+from processes import proxy, proxy_name, server
+from report import Must, Row, cpu_row, number
+
+from ziggurat.layers.layer import Stack
+from ziggurat.layers.socks5.layer import Socks5Layer
+from ziggurat.services.tcp import TcpConnector
+from ziggurat.services.uri import Uri
+
+__all__ = ["connect", "storm"]
+
+Close: TypeAlias = Callable[[], Awaitable[None]]
+Dial: TypeAlias = Callable[[], Awaitable[Close]]
+
+OPEN_FILES = Path("/proc/self/fd")
+SETTLED = 0.05
+"""Seconds after a burst in which proxy and target see their ends of what was closed."""
+
+
+def ziggurat(proxy_port: int, target_port: int) -> Dial:
+    """Our stack: `Socks5Layer` over `TcpConnector`."""
+    connector = Stack((Socks5Layer(f"127.0.0.1:{proxy_port}"),), TcpConnector())
+    target = Uri("tcp", "127.0.0.1", target_port)
+
+    async def dial() -> Close:
+        return (await connector(target)).aclose
+
+    return dial
+
+
+def python_socks(proxy_port: int, target_port: int) -> Dial:
+    """python-socks, and its socket given to the loop."""
+    from python_socks.async_.asyncio import Proxy
+
+    url = f"socks5://127.0.0.1:{proxy_port}"
+
+    async def dial() -> Close:
+        sock = await Proxy.from_url(url).connect("127.0.0.1", target_port)
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=sock)
+
+        async def close() -> None:
+            transport.close()
+
+        return close
+
+    return dial
+
+
+class Burst:
+    """A block of ``count`` dials at once. What they opened stays open until `clear`, which is not measured."""
+
+    def __init__(self, dial: Dial, count: int) -> None:
+        self._dial, self._count = dial, count
+        self._opened: list[Close] = []
+        self.errors: list[BaseException] = []
+
+    async def __call__(self) -> float:
+        for answer in await asyncio.gather(*(self._dial() for _ in range(self._count)), return_exceptions=True):
+            if isinstance(answer, BaseException):
+                self.errors.append(answer)
+            else:
+                self._opened.append(answer)
+        return self._count
+
+    async def clear(self) -> None:
+        opened, self._opened = self._opened, []
+        await asyncio.gather(*(close() for close in opened))
+
+
+@asynccontextmanager
+async def bursts(count: int) -> AsyncIterator[dict[str, Burst]]:
+    """Both sides, before a proxy and a target in processes of their own."""
+    async with server("accept") as target, proxy() as port:
+        yield {
+            "ziggurat": Burst(ziggurat(port, target), count),
+            "python-socks": Burst(python_socks(port, target), count),
+        }
+
+
+async def measure(sides: dict[str, Burst], rounds: int) -> dict[str, list[Sample]]:
+    async def clear() -> None:
+        for burst in sides.values():
+            await burst.clear()
+        await asyncio.sleep(SETTLED)
+
+    return await compare(sides, rounds, between=clear)
+
+
+async def connect(scale: Scale) -> list[Row]:
+    """B5: CPU of a dial, 100 at once."""
+    async with bursts(scale.units(100, 5)) as sides:
+        samples = await measure(sides, scale.pairs(100))
+    for burst in sides.values():
+        if burst.errors:
+            raise burst.errors[0]
+    what = f"CPU per dial through {proxy_name()}, 100 at once"
+    return [cpu_row("B5", what, samples, "python-socks", 0.95, unit="dial")]
+
+
+async def storm(scale: Scale) -> list[Row]:
+    """B7: 1000 dials at once, errors, and what is open afterwards."""
+    count = scale.units(1000, 20)
+    async with bursts(count) as sides:
+        await measure(sides, 1)  # the loop and its threads open files of their own
+        before = open_files()
+        samples = await measure(sides, scale.pairs(15))
+        left = open_files() - before
+    ours, theirs = samples["ziggurat"], samples["python-socks"]
+    shown = [f"{typical(side, 'wall') * count:.2f} s" for side in (ours, theirs)]
+    what = f"{count} dials at once through {proxy_name()}"
+    errors = [len(sides[side].errors) for side in ("ziggurat", "python-socks")]
+    return [
+        Row("B7", f"{what}, seconds", "python-socks", *shown, ratios(ours, theirs, "wall"), Must(1.1)),
+        Row("B7", f"{what}, errors", "", str(errors[0]), str(errors[1]), number(errors[0]), Must(0, "=")),
+        Row("B7", "left open afterwards, files", "", str(left), "", number(left), Must(0, "=")),
+    ]
+
+
+def open_files() -> int:
+    """Open file descriptors of this process; 0 where the system does not list them."""
+    return len(os.listdir(OPEN_FILES)) if OPEN_FILES.exists() else 0

@@ -1,0 +1,103 @@
+"""Start the far ends and stop them again; the client on the first core, they on the last."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from measure import cores, pin
+
+__all__ = ["client_core", "proxy", "proxy_name", "server", "server_core"]
+
+HERE = Path(__file__).parent
+ALL_CORES = cores()  # before anything is pinned
+
+
+def client_core() -> int | None:
+    """The core of the client; ``None`` where there is only one, or the system cannot pin."""
+    return ALL_CORES[0] if len(ALL_CORES) > 1 else None
+
+
+def server_core() -> int | None:
+    """The core of servers and proxies."""
+    return ALL_CORES[-1] if len(ALL_CORES) > 1 else None
+
+
+@asynccontextmanager
+async def server(kind: str, *, certificate: str | None = None) -> AsyncIterator[int]:
+    """Run ``servers.py kind`` for the length of the block, and give its port."""
+    command = [sys.executable, str(HERE / "servers.py"), kind]
+    if server_core() is not None:
+        command += ["--core", str(server_core())]
+    if certificate is not None:
+        command += ["--certificate", certificate]
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        line = await process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the server {kind!r} did not start")
+        yield int(line)
+    finally:
+        process.stdin.close()
+        await _ended(process)
+
+
+def proxy_name() -> str:
+    """Which proxy `proxy` runs."""
+    return "microsocks" if shutil.which("microsocks") else "layers.testing.Socks5Server"
+
+
+@asynccontextmanager
+async def proxy() -> AsyncIterator[int]:
+    """Run a SOCKS5 proxy without authentication, and give its port: microsocks where it is installed, else ours."""
+    program = shutil.which("microsocks")
+    if program is None:
+        async with server("socks5") as port:
+            yield port
+        return
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    pin(server_core())  # inherited; microsocks has no option for it
+    try:
+        arguments = ["-i", "127.0.0.1", "-p", str(port)]
+        process = await asyncio.create_subprocess_exec(
+            program, *arguments, stderr=DEVNULL
+        )  # it writes a line for each client
+    finally:
+        pin(client_core())
+    try:
+        await _listening(port)
+        yield port
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await _ended(process)
+
+
+async def _listening(port: int) -> None:
+    for _ in range(500):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            await writer.wait_closed()
+            return
+    raise RuntimeError("the proxy did not start")
+
+
+async def _ended(process: Process) -> None:
+    try:
+        await asyncio.wait_for(process.wait(), 5)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,131 @@
+"""What was measured, as a table and as JSON."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from measure import Estimate, Sample, ratios, typical
+
+__all__ = ["Must", "Row", "as_json", "as_text", "cpu_row", "number"]
+
+PACKAGES = ("ziggurat", "anyio", "grpclib", "grpcio", "h2", "hpack", "protobuf", "python-socks", "socksio")
+
+
+@dataclass(frozen=True, slots=True)
+class Must:
+    """What a figure has to reach: at most ``limit``, or just that."""
+
+    limit: float
+    kind: Literal["<=", "="] = "<="
+
+    def met_by(self, value: float) -> bool:
+        """Judge a figure as it is printed: to two digits behind the point."""
+        return round(value, 2) <= self.limit if self.kind == "<=" else value == self.limit
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.limit:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        benchmark: ``B1`` and so on.
+        what: is measured.
+        against: what; empty for a figure of our own.
+        ours, theirs: for the reader, with their unit.
+        value: what is judged: a ratio, or a plain number.
+        must: what it has to reach; ``None`` where it is only reported.
+        note: what a reader should know; empty for nothing.
+    """
+
+    benchmark: str
+    what: str
+    against: str
+    ours: str
+    theirs: str
+    value: Estimate
+    must: Must | None = None
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """``ok``, ``missed``, either with a ``?`` where the interval holds the limit; a dash without one."""
+        if self.must is None:
+            return "-"
+        verdict = "ok" if self.must.met_by(self.value.median) else "missed"
+        unsure = self.must.kind == "<=" and self.value.low <= self.must.limit < self.value.high
+        return f"{verdict}?" if unsure and self.value.count > 1 else verdict
+
+
+def number(value: float) -> Estimate:
+    """A figure that was measured once, or does not vary."""
+    return Estimate(value, value, value, 1)
+
+
+def cpu_row(
+    benchmark: str,
+    what: str,
+    samples: dict[str, list[Sample]],
+    against: str,
+    must: float | None,
+    *,
+    ours: str = "ziggurat",
+    unit: str = "call",
+) -> Row:
+    """The usual row: CPU of one side over CPU of another."""
+    mine, other = samples[ours], samples[against]
+    value = ratios(mine, other)
+    rate = ratios(other, mine, "wall")
+    note = (
+        f"rate x{rate.median:.2f} ({1 / typical(mine, 'wall'):.0f} against {1 / typical(other, 'wall'):.0f} {unit}/s)"
+    )
+    limit = None if must is None else Must(must)
+    shown = [f"{typical(side) * 1e6:.0f} us/{unit}" for side in (mine, other)]
+    return Row(benchmark, what, against, *shown, value, limit, note)
+
+
+def as_text(rows: list[Row]) -> str:
+    """The table, a line a row."""
+    head = ("", "what", "against", "ours", "theirs", "measured", "95 %", "n", "must", "")
+    lines = [head]
+    for row in rows:
+        value = row.value
+        spread = "" if value.count == 1 else f"{value.low:.2f}..{value.high:.2f}"
+        must = "" if row.must is None else str(row.must)
+        measured = f"{value.median:.2f}".removesuffix(".00") if value.count == 1 else f"{value.median:.2f}"
+        cells = (row.benchmark, row.what, row.against, row.ours, row.theirs, measured, spread, str(value.count))
+        lines.append((*cells, must, row.verdict))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    text.insert(1, "  ".join("-" * width for width in widths))
+    notes = [f"{row.benchmark} {row.what}: {row.note}" for row in rows if row.note]
+    return "\n".join([*text, "", *notes])
+
+
+def as_json(rows: list[Row]) -> dict[str, Any]:
+    """The table as one object."""
+    return {"schema": 1, "machine": machine(), "rows": [{**asdict(row), "verdict": row.verdict} for row in rows]}
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on, as far as it matters."""
+    versions: dict[str, str] = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            pass
+    return {
+        "cores": os.cpu_count(),
+        "implementation": sys.implementation.name,
+        "packages": versions,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }

@@ -1,0 +1,151 @@
+"""The far ends, each a process of its own: ``python servers.py grpcio|grpclib|accept|socks5``.
+
+Prints its port, and lives until its standard input ends: no server outlives a benchmark that was killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ssl
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bench_service import DOWNLOAD, IDLE, MIB, UNARY, UPLOAD, BytesValue, Int64Value
+from measure import pin
+
+BACKLOG = 4096
+PAYLOAD = BytesValue(value=bytes(range(256)) * (MIB // 256))
+
+
+@asynccontextmanager
+async def grpcio(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
+    """A grpcio server; it advertises frames of 4 MiB."""
+    import grpc
+    import grpc.aio
+
+    async def unary(request: BytesValue, context: Any) -> BytesValue:
+        return request
+
+    async def download(request: Int64Value, context: Any) -> AsyncIterator[BytesValue]:
+        for _ in range(request.value):
+            yield PAYLOAD
+
+    async def upload(requests: AsyncIterator[BytesValue], context: Any) -> Int64Value:
+        return Int64Value(value=sum([len(message.value) async for message in requests]))
+
+    async def idle(requests: AsyncIterator[BytesValue], context: Any) -> AsyncIterator[BytesValue]:
+        async for message in requests:
+            yield message
+
+    value, size = (BytesValue.FromString, BytesValue.SerializeToString), Int64Value.SerializeToString
+    handlers = {
+        UNARY: grpc.unary_unary_rpc_method_handler(unary, *value),
+        DOWNLOAD: grpc.unary_stream_rpc_method_handler(download, Int64Value.FromString, value[1]),
+        UPLOAD: grpc.stream_unary_rpc_method_handler(upload, value[0], size),
+        IDLE: grpc.stream_stream_rpc_method_handler(idle, *value),
+    }
+    service, methods = "bench.Bench", {path.rsplit("/", 1)[1]: handler for path, handler in handlers.items()}
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield port
+    await server.stop(0)
+
+
+class GrpclibService:
+    """What `grpclib.server.Server` wants of a service."""
+
+    def __mapping__(self) -> dict[str, Any]:
+        from grpclib.const import Cardinality, Handler
+
+        return {
+            UNARY: Handler(self.echo, Cardinality.UNARY_UNARY, BytesValue, BytesValue),
+            DOWNLOAD: Handler(self.download, Cardinality.UNARY_STREAM, Int64Value, BytesValue),
+            UPLOAD: Handler(self.upload, Cardinality.STREAM_UNARY, BytesValue, Int64Value),
+            IDLE: Handler(self.echo, Cardinality.STREAM_STREAM, BytesValue, BytesValue),
+        }
+
+    async def echo(self, stream: Any) -> None:
+        async for message in stream:
+            await stream.send_message(message)
+
+    async def download(self, stream: Any) -> None:
+        for _ in range((await stream.recv_message()).value):
+            await stream.send_message(PAYLOAD)
+
+    async def upload(self, stream: Any) -> None:
+        await stream.send_message(Int64Value(value=sum([len(message.value) async for message in stream])))
+
+
+@asynccontextmanager
+async def grpclib(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
+    """A grpclib server; it advertises frames of 16 KiB."""
+    from grpclib.server import Server
+
+    server = Server([GrpclibService()])
+    await server.start("127.0.0.1", 0, ssl=tls, backlog=BACKLOG)
+    assert server._server is not None
+    yield server._server.sockets[0].getsockname()[1]
+    server.close()
+
+
+@asynccontextmanager
+async def accept(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
+    """A target for tunnels: accepts, says nothing, and hangs up when the client does."""
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0, backlog=BACKLOG)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+@asynccontextmanager
+async def socks5(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
+    """The library's own test proxy, for machines without microsocks."""
+    from ziggurat.layers.testing.socks5_server import Socks5Server
+
+    async with Socks5Server().serve() as uri:
+        yield uri.port
+
+
+KINDS: dict[str, Callable[[ssl.SSLContext | None], Any]] = {
+    "grpcio": grpcio,
+    "grpclib": grpclib,
+    "accept": accept,
+    "socks5": socks5,
+}
+
+
+async def until_stdin_ends() -> None:
+    """Wait until the benchmark lets go of our standard input, however it ends."""
+    loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+    transport.close()
+
+
+async def serve(kind: str, tls: ssl.SSLContext | None, wait: Callable[[], Awaitable[None]]) -> None:
+    async with KINDS[kind](tls) as port:
+        print(port, flush=True)
+        await wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=sorted(KINDS))
+    parser.add_argument("--core", type=int)
+    parser.add_argument("--certificate", help="PEM file with key and chain; for grpclib")
+    arguments = parser.parse_args()
+    pin(arguments.core)
+    tls = None
+    if arguments.certificate:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(arguments.certificate)
+        tls.set_alpn_protocols(["h2"])
+    asyncio.run(serve(arguments.kind, tls, until_stdin_ends))
+
+
+if __name__ == "__main__":
+    main()

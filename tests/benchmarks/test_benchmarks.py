@@ -1,0 +1,37 @@
+"""The benchmarks themselves, at their quickest: that they run and what they print, and no figure."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("grpc", reason="the benchmarks need the extra 'bench'")
+pytest.importorskip("python_socks", reason="the benchmarks need the extra 'bench'")
+
+FOLDER = Path(__file__).parent
+
+
+def test_the_quickest_benchmarks_print_a_table_and_write_json(tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    command = [sys.executable, str(FOLDER), "b6", "B8", "--quick", "--json", str(written)]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr
+    table = done.stdout.splitlines()
+    assert [line.split()[0] for line in table[2:] if line] == ["B6"] * 5 + ["B8"] * 2
+    rows = json.loads(written.read_text())["rows"]
+    # Of what does not depend on the machine: round trips saved, and one dial for all callers.
+    assert [row["value"]["median"] for row in rows[:6]] == [0, -1, 0, -1, -2, 1]
+    assert [row["verdict"] for row in rows[:6]] == ["ok"] * 6
+
+
+def test_an_unknown_benchmark_is_refused() -> None:
+    done = subprocess.run([sys.executable, str(FOLDER), "B99"], capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 2
+    assert "no benchmark B99" in done.stderr
