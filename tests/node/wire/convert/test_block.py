@@ -22,7 +22,7 @@ HEADER = Header(2, ((HASH,),), HASH, HASH, HASH, 1, 2, 3, 4, 5, 6, HASH)
 LARGE = Transaction(0, (), (), 0, bytes(20), 0, bytes(800 * 1024), 0)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.from_type(Block), st.booleans())
 def test_a_block_comes_back(block: Block, runs: bool) -> None:
     message = p2p_pb2.BlockMessage.FromString(block_to_wire(block, runs=runs).SerializeToString())

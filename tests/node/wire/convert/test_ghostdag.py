@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ziggurat.node.wire import p2p_pb2
@@ -11,6 +11,7 @@ from ziggurat.node.wire.convert.ghostdag import GhostdagData, ghostdag_data_from
 PLAIN = GhostdagData(1, 2, b"p" * 32, (b"b" * 32,), (b"r" * 32,), ((b"b" * 32, 3),))
 
 
+@settings(deadline=None)
 @given(st.from_type(GhostdagData))
 def test_it_comes_back(data: GhostdagData) -> None:
     message = p2p_pb2.GhostdagData.FromString(ghostdag_data_to_wire(data).SerializeToString())

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ziggurat.node.wire.convert.errors import MISSING, RANGE, ConversionError
@@ -15,6 +15,7 @@ HASH = b"h" * 32
 PLAIN = Header(2, ((HASH,),), HASH, HASH, HASH, 1, 2, 3, 4, 5, 6, HASH)
 
 
+@settings(deadline=None)
 @given(st.from_type(Header), st.booleans())
 def test_a_header_comes_back_in_both_forms(header: Header, runs: bool) -> None:
     message = BlockHeader.FromString(header_to_wire(header, runs=runs).SerializeToString())

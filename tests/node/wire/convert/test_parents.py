@@ -4,7 +4,7 @@ import tracemalloc
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ziggurat.node.wire.convert.errors import ConversionError
@@ -24,11 +24,13 @@ levels = st.lists(
 ).map(tuple)
 
 
+@settings(deadline=None)
 @given(levels, st.booleans())
 def test_parents_come_back_in_both_forms(parents: Parents, runs: bool) -> None:
     assert parents_from_wire(parents_to_wire(parents, runs=runs), runs=runs) == parents
 
 
+@settings(deadline=None)
 @given(levels)
 def test_runs_grow_and_neighbours_differ(parents: Parents) -> None:
     entries = parents_to_wire(parents)
@@ -39,6 +41,7 @@ def test_runs_grow_and_neighbours_differ(parents: Parents) -> None:
     assert all(a.parentHashes != b.parentHashes for a, b in pairwise(entries))
 
 
+@settings(deadline=None)
 @given(levels)
 def test_the_older_form_has_an_entry_for_each_level_and_no_numbers(parents: Parents) -> None:
     entries = parents_to_wire(parents, runs=False)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ziggurat.node.wire import p2p_pb2
@@ -26,6 +26,7 @@ OUTPUT = TransactionOutput(4, ScriptPublicKey(0, b"key"), CovenantBinding(5, b"c
 PLAIN = Transaction(0, (INPUT,), (OUTPUT,), 6, b"s" * 20, 7, b"payload", 8)
 
 
+@settings(deadline=None)
 @given(st.from_type(Transaction))
 def test_a_transaction_comes_back(transaction: Transaction) -> None:
     message = p2p_pb2.TransactionMessage.FromString(transaction_to_wire(transaction).SerializeToString())

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ziggurat.node.wire import p2p_pb2
@@ -13,6 +13,7 @@ from ziggurat.node.wire.convert.version import Version, truncated_user_agent, ve
 PLAIN = Version(protocol_version=11, network="kaspa-simnet", id=bytes(range(16)))
 
 
+@settings(deadline=None)
 @given(st.from_type(Version))
 def test_a_version_comes_back(version: Version) -> None:
     message = p2p_pb2.VersionMessage.FromString(version_to_wire(version).SerializeToString())
@@ -54,6 +55,7 @@ def test_an_id_of_another_length_is_refused_both_ways(length: int) -> None:
         version_to_wire(replace(PLAIN, id=bytes(length)))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=400))
 def test_a_user_agent_is_cut_to_256_bytes_between_characters(text: str) -> None:
     cut = truncated_user_agent(text)
