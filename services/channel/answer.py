@@ -25,17 +25,22 @@ async def answer(connector: Connector, uri: Uri, ledger: Ledger) -> ByteStream:
     except ConnectError:
         raise
     except Exception as error:
-        mapped = ConnectError(f"the connector raised {type(error).__name__}: {error}")
-        for step in reversed(ledger.phases):
-            if step.outcome == "failed":
-                mapped.phase, mapped.via = step.name, step.via
-                break
-        raise mapped from error
+        # Not through a local name: this frame is in the traceback of the cause, and would make a cycle of the two.
+        raise _mapped(error, ledger) from error
     if not isinstance(stream, ByteStream):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConnectError(f"the connector answered with {stream!r}, which is not an anyio ByteStream", transient=False)
     if isinstance(stream, ObservedStream):
         stream.ledger = ledger  # the channel owns the dial, so nobody below has put it there
     return stream
+
+
+def _mapped(error: Exception, ledger: Ledger) -> ConnectError:
+    mapped = ConnectError(f"the connector raised {type(error).__name__}: {error}")
+    for step in reversed(ledger.phases):
+        if step.outcome == "failed":
+            mapped.phase, mapped.via = step.name, step.via
+            break
+    return mapped
 
 
 def require_tls(ledger: Ledger) -> None:

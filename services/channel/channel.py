@@ -34,7 +34,7 @@ from ziggurat.services.stream import closing_on_error
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from grpclib.metadata import _Metadata, _MetadataLike
+    from grpclib.metadata import _Metadata, _MetadataLike  # pyright: ignore[reportPrivateUsage]
 
     from ziggurat.services.channel.endpoint import Endpoint
 
@@ -64,7 +64,7 @@ class Channel(grpclib.client.Channel):
         self._alive: set[ClientProtocol] = set()
         _require_asyncio()
         uri = endpoint.uri
-        super().__init__(
+        super().__init__(  # pyright: ignore[reportUnknownMemberType]
             uri.host or "localhost",
             uri.port or None,
             codec=endpoint.codec,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import sys
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable
@@ -624,6 +625,8 @@ async def test_a_channel_without_a_connection_can_be_dropped_silently(far_end: A
     gc.disable()
     try:
         del channel
+        if sys.version_info[:2] == (3, 12):
+            gc.collect()  # its first releases keep the callers of a frame that a traceback holds
         assert gone() is None
     finally:
         gc.enable()

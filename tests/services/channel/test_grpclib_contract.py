@@ -21,6 +21,8 @@ from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import DataFrame, GoAwayFrame
 
+from ziggurat.services import Channel
+
 
 @pytest.mark.parametrize(
     ("owner", "name", "parameters"),
@@ -151,3 +153,32 @@ def test_h2_keeps_its_parts_under_these_names() -> None:
     engine.max_inbound_frame_size = 20_000
     engine.initiate_connection()
     assert (20_000).to_bytes(4, "big") in engine.data_to_send()
+
+
+def test_nothing_else_in_grpclibs_channel_makes_a_connection() -> None:
+    makers = [
+        name
+        for name, method in inspect.getmembers(grpclib.client.Channel, inspect.isfunction)
+        if "create_connection" in inspect.getsource(method) or "create_unix_connection" in inspect.getsource(method)
+    ]
+    assert sorted(makers) == ["__connect__", "_create_connection"]
+    source = inspect.getsource(grpclib.client.Stream.send_request)
+    assert "await self._channel.__connect__()" in source
+
+
+@pytest.mark.asyncio_only
+async def test_a_channel_keeps_its_parts_under_these_names() -> None:
+    channel = grpclib.client.Channel("127.0.0.1", 1)
+    for name in ("_protocol", "_scheme", "_authority", "_codec", "_status_details_codec", "_loop", "__dispatch__"):
+        assert hasattr(channel, name), name
+    assert channel._protocol is None
+
+
+def test_a_call_is_made_with_the_arguments_that_our_channel_gives_it() -> None:
+    ours = inspect.signature(Channel.request).parameters
+    theirs = inspect.signature(grpclib.client.Channel.request).parameters
+    assert {name: p.default for name, p in ours.items()} == {name: p.default for name, p in theirs.items()}
+    made = (
+        "self channel method_name metadata cardinality send_type recv_type codec status_details_codec dispatch deadline"
+    )
+    assert " ".join(inspect.signature(grpclib.client.Stream.__init__).parameters) == made
