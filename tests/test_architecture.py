@@ -1,0 +1,284 @@
+"""The rules of the tree, read from the source: who imports whom, how long things are, what has a test."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from types import FunctionType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("services", "layers", "node")  # from the bottom up
+MAX_MODULE = 300
+MAX_FUNCTION = 50
+TOP_LEVEL = {
+    *("layers", "services", "node", "tests", "docs"),
+    *("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"),
+}
+FACES = ("ziggurat.services", "ziggurat.layers", "ziggurat.layers.testing")
+LEAVES = {"TcpConnector", "UnixConnector", "SocketConnector", "Endpoint"}
+WAYS_OUT = {
+    *("getaddrinfo", "getnameinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr"),
+    *("create_connection", "open_connection", "sock_connect", "connect_ex", "connect_tcp", "open_tcp_stream"),
+}
+FAR_ENDS = {("node/demo.py", "connect_tcp")}
+"""What plays somebody else: the demo's embedded proxy opens the connection that it was asked for."""
+
+NOT_ABOUT_A_MODULE = {
+    "tests/layers/test_contract.py": "check_layer over all layers",
+    "tests/layers/testing/test_kit.py": "the folder as users get it",
+    "tests/node/wire/test_p2p_proto.py": "p2p.proto and what was generated of it",
+    "tests/services/channel/test_grpclib_contract.py": "the private names of grpclib that we rely on",
+}
+"""Test files below a mirrored folder that have no module, and what they are about."""
+
+
+def is_generated(path: Path) -> bool:
+    return "_pb2" in path.name or path.name.endswith("_grpc.py")
+
+
+def modules(*packages: str) -> list[Path]:
+    """Our own modules, without what a generator wrote."""
+    return [
+        path.relative_to(ROOT)
+        for package in packages or PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if not is_generated(path)
+    ]
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"), str(path))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The dotted name of everything that a module imports, wherever the statement stands."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def used_names(path: Path) -> set[str]:
+    """Every name and attribute that a module's code mentions, and what it imports."""
+    names = {name.rpartition(".")[2] for name in imports(path)}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            names.add(node.attr)
+    return names
+
+
+def no_complaint(complaints: list[str]) -> None:
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+# --- imports ----------------------------------------------------------------------------------------------------------
+
+
+def test_imports_only_point_from_node_to_layers_to_services() -> None:
+    no_complaint(
+        [
+            f"{path} imports {name}"
+            for path in modules()
+            for name in imports(path)
+            for above in PACKAGES[PACKAGES.index(path.parts[0]) + 1 :]
+            if f"{name}.".startswith(f"ziggurat.{above}.")
+        ]
+    )
+
+
+def test_nothing_is_imported_by_its_bare_folder_name() -> None:
+    no_complaint(
+        [f"{p} imports {n}" for p in modules() for n in imports(p) if n.partition(".")[0] in {*PACKAGES, "tests"}]
+    )
+
+
+def test_only_the_channel_imports_grpclibs_client() -> None:
+    no_complaint(
+        [
+            f"{path} imports {name}"
+            for path in modules()
+            if path.parts[:2] != ("services", "channel")
+            for name in imports(path)
+            if f"{name}.".startswith("grpclib.client.")
+        ]
+    )
+
+
+def test_in_the_node_only_the_connection_handler_can_reach_out() -> None:
+    complaints = []
+    for path in modules("node"):
+        if path == Path("node/connection_handler.py"):
+            continue
+        complaints += [
+            f"{path} uses {name}"
+            for name in sorted(used_names(path) & (LEAVES | WAYS_OUT))
+            if (path.as_posix(), name) not in FAR_ENDS
+        ]
+        complaints += [
+            f"{path} imports {name}"
+            for name in imports(path)
+            if re.match(r"ziggurat\.services\.(tcp|unix|socket|channel\.endpoint)\b", name)
+        ]
+    no_complaint(complaints)
+
+
+def test_the_library_needs_no_test_runner() -> None:
+    runners = {"pytest", "hypothesis", "unittest", "_pytest"}
+    no_complaint([f"{p} imports {n}" for p in modules() for n in imports(p) if n.partition(".")[0] in runners])
+
+
+def test_only_the_command_line_configures_structlog() -> None:
+    calls = {"configure", "configure_once"}
+    complaints = []
+    for path in modules():
+        for node in ast.walk(tree(path)):
+            match node:
+                case ast.Attribute(value=ast.Name(id="structlog"), attr=name) if name in calls:
+                    complaints.append(f"{path}:{node.lineno}: structlog.{name}")
+                case ast.ImportFrom(module="structlog", names=names) if {n.name for n in names} & calls:
+                    complaints.append(f"{path}:{node.lineno}: from structlog import ..")
+    no_complaint([complaint for complaint in complaints if not complaint.startswith(("node/cli.py:", "node/log.py:"))])
+    users = [str(path) for path in modules() if any(f"{n}.".startswith("ziggurat.node.log.") for n in imports(path))]
+    assert set(users) <= {"node/cli.py"}
+
+
+# --- sizes and places -------------------------------------------------------------------------------------------------
+
+
+def test_no_module_is_too_long() -> None:
+    lengths = {path: len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in modules()}
+
+    no_complaint([f"{path}: {length} lines" for path, length in lengths.items() if length > MAX_MODULE])
+
+
+def test_no_function_is_too_long() -> None:
+    complaints = []
+    for path in modules():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
+                length = node.end_lineno - node.lineno + 1
+                if length > MAX_FUNCTION:
+                    complaints.append(f"{path}:{node.lineno}: {node.name} has {length} lines")
+    no_complaint(complaints)
+
+
+def mirror(path: Path) -> Path:
+    return Path("tests", *path.parts[:-1], f"test_{path.name}")
+
+
+def test_every_module_has_its_test_file() -> None:
+    tested = (path for path in modules() if not path.stem.startswith("__"))
+
+    no_complaint([f"{path} has no {mirror(path)}" for path in tested if not (ROOT / mirror(path)).is_file()])
+
+
+def test_every_test_file_has_its_module() -> None:
+    """``test_channel_on_sockets.py`` is a second file about ``channel.py``."""
+    mirrored = {mirror(path).with_suffix("").as_posix() for path in modules()}
+    complaints = []
+    for package in PACKAGES:
+        for path in sorted((ROOT / "tests" / package).rglob("test_*.py")):
+            name = path.relative_to(ROOT).with_suffix("").as_posix()
+            starts = {name[: match.start()] for match in re.finditer("_|$", name)}
+            if not starts & mirrored and f"{name}.py" not in NOT_ABOUT_A_MODULE:
+                complaints.append(f"{name}.py tests no module")
+    no_complaint(complaints)
+
+
+def test_the_top_level_holds_what_was_agreed_and_nothing_else() -> None:
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("not a checkout: what belongs to the project cannot be told from what was built")
+    tracked = subprocess.run([git, "-C", ROOT, "ls-files"], check=True, capture_output=True, text=True).stdout
+    top = {line.partition("/")[0] for line in tracked.splitlines()}
+
+    no_complaint(sorted(name for name in top if not name.startswith(".") and name not in TOP_LEVEL))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_each_package_says_that_it_is_typed(package: str) -> None:
+    assert (ROOT / package / "py.typed").is_file()
+
+
+# --- the face ---------------------------------------------------------------------------------------------------------
+
+
+def exported(face: str) -> list[tuple[str, object]]:
+    module = importlib.import_module(face)
+    return [(f"{face}.{name}", getattr(module, name)) for name in module.__all__]
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_all_is_sorted_without_a_double_and_importable(face: str) -> None:
+    names = list(importlib.import_module(face).__all__)
+
+    assert names == sorted(set(names))
+    assert len(exported(face)) == len(names)
+
+
+def test_every_modules_own_all_is_true() -> None:
+    complaints = []
+    for path in modules("services", "layers"):
+        module = importlib.import_module(".".join(("ziggurat", *path.with_suffix("").parts)).removesuffix(".__init__"))
+        complaints += [f"{path}: {name}" for name in getattr(module, "__all__", ()) if not hasattr(module, name)]
+    no_complaint(complaints)
+
+
+def is_ours(thing: object) -> bool:
+    return isinstance(thing, type | FunctionType) and thing.__module__.startswith("ziggurat.")
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_everything_public_has_a_docstring(face: str) -> None:
+    complaints = []
+    for name, thing in exported(face):
+        text = vars(thing).get("__doc__") if isinstance(thing, type) else thing.__doc__
+        # A dataclass without one gets its signature.
+        if is_ours(thing) and (not text or text.startswith(f"{name.rpartition('.')[2]}(")):
+            complaints.append(name)
+    no_complaint(complaints)
+
+
+def public_functions(name: str, thing: object) -> Iterator[tuple[str, Callable[..., object]]]:
+    if isinstance(thing, FunctionType):
+        yield name, thing
+    elif isinstance(thing, type):
+        for attribute, value in vars(thing).items():
+            if attribute.startswith("_") and attribute not in {"__init__", "__call__", "__aenter__", "__enter__"}:
+                continue
+            if isinstance(value, property):
+                value = value.fget
+            if isinstance(value, staticmethod | classmethod):
+                value = value.__func__
+            if isinstance(value, FunctionType):
+                yield f"{name}.{attribute}", value
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_no_public_signature_says_any(face: str) -> None:
+    complaints = []
+    for name, thing in exported(face):
+        if not is_ours(thing):
+            continue
+        for where, function in public_functions(name, thing):
+            annotations = inspect.get_annotations(function)
+            if where.endswith(".extra_attributes"):
+                continue  # anyio's own signature
+            complaints += [
+                f"{where}: {key}: {value}" for key, value in annotations.items() if re.search(r"\bAny\b", str(value))
+            ]
+    no_complaint(complaints)
