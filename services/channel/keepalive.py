@@ -39,7 +39,11 @@ class KeepAlive:
     def heard(self) -> None:
         """Something has arrived."""
         self._last = self._loop.time()
-        self._answered = True
+        if not self._answered:
+            # The next PING is due an interval from here, not when the answer would have been late.
+            self._answered = True
+            self._timer.cancel()
+            self._timer = self._loop.call_at(self._last + self._interval, self._silent)
 
     def stop(self) -> None:
         """No more PINGs."""
@@ -51,12 +55,6 @@ class KeepAlive:
             self._timer = self._loop.call_at(self._last + self._interval, self._silent)
         elif self._ping():
             self._answered = False
-            self._timer = self._loop.call_later(self._timeout, self._judge)
+            self._timer = self._loop.call_later(self._timeout, self._on_dead)
         else:
             self._timer = self._loop.call_later(self._interval, self._silent)
-
-    def _judge(self) -> None:
-        if self._answered:
-            self._timer = self._loop.call_at(max(self._last + self._interval, self._loop.time()), self._silent)
-        else:
-            self._on_dead()

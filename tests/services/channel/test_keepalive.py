@@ -70,3 +70,14 @@ async def test_it_stops() -> None:
     watched.keepalive.stop()
     await asyncio.sleep(100.0)
     assert watched.pings == []
+
+
+async def test_the_next_ping_does_not_wait_for_the_time_that_the_answer_had() -> None:
+    watched = Watched()
+    watched.keepalive.stop()
+    watched.keepalive = KeepAlive(2.0, 60.0, ping=watched.ping, on_dead=lambda: watched.dead.append(watched.now))
+    for _ in range(3):
+        await asyncio.sleep(2.5)
+        watched.keepalive.heard()
+    watched.keepalive.stop()
+    assert watched.pings == [2.0, 4.5, 7.0]
