@@ -41,17 +41,13 @@ async def adopt(stream: ByteStream, options: ConnectionOptions, *, on_change: Ca
         if not settled.done():
             settled.set_result(None)
 
-    def draining() -> None:
-        settle()
-        on_change()
-
     def lost(reason: str) -> None:
         settle()
         if isinstance(stream, ObservedStream):
             stream.report_close()  # after a hand-over nobody else can tell
         on_change()
 
-    protocol = ClientProtocol(options, on_settings=settle, on_draining=draining, on_lost=lost)
+    protocol = ClientProtocol(options, on_settings=settle, on_draining=on_change, on_lost=lost)
     _connect(stream, protocol)
     try:
         await settled
