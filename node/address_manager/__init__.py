@@ -1,0 +1,9 @@
+"""Which nodes we have heard of, how often they failed, and which to try next."""
+
+from __future__ import annotations
+
+from ziggurat.node.address_manager.manager import MAX_ADDRESSES, AddressManager
+from ziggurat.node.address_manager.routable import is_publicly_routable
+from ziggurat.node.address_manager.store import StoreError
+
+__all__ = ["MAX_ADDRESSES", "AddressManager", "StoreError", "is_publicly_routable"]

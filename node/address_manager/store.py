@@ -1,0 +1,242 @@
+"""One thread that writes the address book, so that the event loop never waits for a disk.
+
+It is handed whole pictures of the book, never changes: what is in the file is what the last picture that it wrote says,
+a newer picture replaces one that it has not come to yet, and a write that failed is made good by the next one. So
+nothing piles up behind a slow disk, and a file that goes bad while the node runs can be written anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVarTuple, Unpack
+
+from ziggurat.node.address_manager import database
+from ziggurat.node.net_address import NetAddress
+
+__all__ = ["AddressStore", "Listener", "StoreError"]
+
+Ts = TypeVarTuple("Ts")
+
+RETRY_INTERVAL = 30.0
+"""Seconds until a write that failed is tried again, if nothing else is to be written before. Disks stay full long."""
+
+
+class StoreError(OSError):
+    """The address book can neither be opened nor made. ``str`` names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told, on the event loop, what the thread did.
+
+    Attributes:
+        stored: called with how many addresses are new in the file, and how many it holds; they are durable.
+        failed: called with what went wrong; the same will be tried again.
+        set_aside: called with the path of a damaged file, its new path, and what was wrong with it.
+    """
+
+    stored: Callable[[int, int], None]
+    failed: Callable[[str], None]
+    set_aside: Callable[[Path, Path, str], None]
+
+
+class AddressStore:
+    """The writer, as the event loop sees it. Made by `open`, on the loop that it then belongs to."""
+
+    def __init__(self, path: Path, listener: Listener) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[dict[NetAddress, int] | StoreError] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._durable = 0
+        self._submitted = 0
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._listener = listener
+        self._writer = _Writer(path, self)
+
+    @classmethod
+    async def open(cls, path: Path, listener: Listener) -> tuple[AddressStore, dict[NetAddress, int]]:
+        """Open or make the file, and read it.
+
+        Raises:
+            StoreError: it cannot be opened. A damaged file is set aside instead, and the book is empty.
+        """
+        store = cls(path, listener)
+        store._writer.start()
+        try:
+            book = await asyncio.shield(store._opened)
+        except BaseException:
+            store._writer.close()
+            raise
+        if isinstance(book, StoreError):
+            await store.aclose()
+            raise book
+        return store, book
+
+    def submit(self, book: Mapping[NetAddress, int]) -> None:
+        """Have the file hold this picture of the book, soon. Nobody may change it any more."""
+        self._submitted += 1
+        self._writer.submit(self._submitted, book)
+
+    async def flush(self) -> None:
+        """Return when what was submitted is durable, or when the thread has ended."""
+        if self._durable < self._submitted and not self._ended.done():
+            done: asyncio.Future[None] = self._loop.create_future()
+            self._waiting.append((self._submitted, done))
+            await done
+
+    async def aclose(self) -> None:
+        """Write what was submitted, close the file, end the thread. Cancelling only stops the waiting."""
+        self._writer.close()
+        await asyncio.shield(self._ended)
+        self._writer.join()
+
+    # What the thread tells, on the loop.
+
+    def on_opened(self, book: dict[NetAddress, int] | StoreError) -> None:
+        if not self._opened.done():
+            self._opened.set_result(book)
+
+    def on_stored(self, number: int, added: int, total: int) -> None:
+        self._durable = number
+        # Before whoever flushes goes on, so that the log is in order.
+        self._listener.stored(added, total)
+        self._wake(number)
+
+    def on_failed(self, problem: str) -> None:
+        self._listener.failed(problem)
+
+    def on_set_aside(self, path: Path, aside: Path, problem: str) -> None:
+        self._listener.set_aside(path, aside, problem)
+
+    def on_ended(self) -> None:
+        self.on_opened(StoreError("the thread that writes the address book died"))
+        self._ended.set_result(None)
+        self._wake(self._submitted)
+
+    def tell(self, callback: Callable[[Unpack[Ts]], None], *arguments: *Ts) -> None:
+        """Call on the loop, from the thread."""
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:
+            pass  # the loop is closed: nobody is there to be told
+
+    def _wake(self, number: int) -> None:
+        for wanted, done in self._waiting:
+            if wanted <= number and not done.done():
+                done.set_result(None)
+        self._waiting = [entry for entry in self._waiting if not entry[1].done()]
+
+
+class _Writer(threading.Thread):
+    """The thread. Only `submit`, `close` and what `threading.Thread` has are for others."""
+
+    def __init__(self, path: Path, store: AddressStore) -> None:
+        # A daemon: an interpreter that dies without aclose() must not hang on it. What was reported is on the disk.
+        super().__init__(name="address-store", daemon=True)
+        self._path = path
+        self._store = store
+        # Guards the two below, which both sides use; held for moments only.
+        self._turn = threading.Condition()
+        self._wanted: tuple[int, Mapping[NetAddress, int]] | None = None
+        self._closing = False
+        # The thread's own.
+        self._connection: sqlite3.Connection | None = None
+        self._stored: Mapping[NetAddress, int] = {}
+
+    def submit(self, number: int, book: Mapping[NetAddress, int]) -> None:
+        with self._turn:
+            self._wanted = (number, book)
+            self._turn.notify()
+
+    def close(self) -> None:
+        with self._turn:
+            self._closing = True
+            self._turn.notify()
+
+    def run(self) -> None:
+        tell, store = self._store.tell, self._store
+        try:
+            self._open()
+        except (OSError, sqlite3.Error, database.Damaged) as error:
+            tell(store.on_opened, StoreError(f"cannot open the address book {self._path}: {error}"))
+        else:
+            # A copy: the loop's book changes, and this one says what is in the file.
+            tell(store.on_opened, dict(self._stored))
+            self._serve()
+        finally:
+            self._disconnect()
+            tell(store.on_ended)
+
+    def _open(self) -> sqlite3.Connection:
+        """Connect, and learn what is in the file; put a new one in the place of a damaged one."""
+        try:
+            return self._load()
+        except database.Damaged as error:
+            self._set_aside(str(error))
+            return self._load()
+
+    def _load(self) -> sqlite3.Connection:
+        self._connection = database.connect(self._path)
+        try:
+            self._stored = database.read(self._connection)
+        except BaseException:
+            self._disconnect()
+            raise
+        return self._connection
+
+    def _set_aside(self, problem: str) -> None:
+        aside = database.set_aside(self._path)
+        self._store.tell(self._store.on_set_aside, self._path, aside, problem)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _serve(self) -> None:
+        while (job := self._next()) is not None:
+            number, book = job
+            try:
+                added = self._write(book)
+            except (OSError, sqlite3.Error, database.Damaged) as error:
+                # The next try begins with what the file says then, whatever became of it.
+                self._disconnect()
+                self._store.tell(self._store.on_failed, f"{self._path}: {error}")
+                if not self._pause(job):
+                    return
+            else:
+                self._stored = book
+                self._store.tell(self._store.on_stored, number, added, len(book))
+
+    def _write(self, book: Mapping[NetAddress, int]) -> int:
+        connection = self._connection or self._open()
+        try:
+            return database.write(connection, self._stored, book)
+        except sqlite3.Error as error:
+            if not database.is_damage(error):
+                raise
+            self._disconnect()
+            self._set_aside(str(error))
+            return database.write(self._open(), self._stored, book)
+
+    def _next(self) -> tuple[int, Mapping[NetAddress, int]] | None:
+        with self._turn:
+            while self._wanted is None and not self._closing:
+                self._turn.wait()
+            job, self._wanted = self._wanted, None
+            return job
+
+    def _pause(self, job: tuple[int, Mapping[NetAddress, int]]) -> bool:
+        """Keep the picture for another try unless there is a newer one, and wait; answer whether to try at all."""
+        with self._turn:
+            if self._wanted is None:
+                if self._closing:
+                    return False
+                self._wanted = job
+                self._turn.wait(RETRY_INTERVAL)
+            return True

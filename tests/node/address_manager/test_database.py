@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ziggurat.node.address_manager import database
+from ziggurat.node.address_manager.database import Damaged
+from ziggurat.node.net_address import NetAddress
+
+BOOK = {NetAddress.parse(f"10.0.{n % 256}.{n // 256}", 16111): n % 4 for n in range(300)}
+SIX = NetAddress.parse("[2001:db8::1]:7")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "addresses.db"
+
+
+def fill(path: Path, book: dict[NetAddress, int]) -> None:
+    with closing(database.connect(path)) as connection:
+        database.write(connection, {}, book)
+
+
+def held(path: Path) -> dict[NetAddress, int]:
+    with closing(database.connect(path)) as connection:
+        return database.read(connection)
+
+
+def test_what_was_written_is_read_again(path: Path) -> None:
+    fill(path, {**BOOK, SIX: 2})
+
+    assert held(path) == {**BOOK, SIX: 2}
+
+
+def test_a_commit_waits_for_the_disk(path: Path) -> None:
+    with closing(database.connect(path)) as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_the_file_is_its_owners(path: Path) -> None:
+    fill(path, BOOK)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+books = st.dictionaries(st.sampled_from(sorted(BOOK, key=str)[:12]), st.integers(0, 3))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(books, max_size=5))
+def test_the_file_follows_the_book(history: list[dict[NetAddress, int]]) -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.executescript(database.SCHEMA)
+        stored: dict[NetAddress, int] = {}
+        for book in history:
+            assert database.write(connection, stored, book) == len(set(book) - set(stored))
+            assert database.read(connection) == book
+            stored = book
+
+
+def test_a_write_that_fails_writes_nothing(path: Path) -> None:
+    with closing(database.connect(path)) as connection:
+        database.write(connection, {}, BOOK)
+        with pytest.raises(sqlite3.IntegrityError):
+            database.write(connection, BOOK, {SIX: 1, next(iter(BOOK)): 9})
+        assert database.read(connection) == BOOK
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def overwrite_all(path: Path) -> None:
+    path.write_bytes(b"not a database, but some text that is longer than a header " * 50)
+
+
+def overwrite_a_page(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096)
+
+
+def script(text: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(text)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        truncate,
+        overwrite_all,
+        overwrite_a_page,
+        script("PRAGMA user_version = 2"),
+        script("PRAGMA user_version = 0"),
+        script("DROP TABLE addresses"),
+        script("ALTER TABLE addresses RENAME COLUMN port TO door"),
+        script("UPDATE addresses SET ip = 'nonsense' WHERE ip = '10.0.0.0'"),
+        script("UPDATE addresses SET ip = CAST(X'FF' AS TEXT) WHERE ip = '10.0.0.0'"),
+        script("PRAGMA ignore_check_constraints = 1; UPDATE addresses SET port = 70000 WHERE ip = '10.0.0.0'"),
+        script("PRAGMA ignore_check_constraints = 1; UPDATE addresses SET failures = 4 WHERE ip = '10.0.0.0'"),
+    ],
+)
+def test_damage_is_seen_when_the_file_is_opened_or_read(path: Path, damage: Callable[[Path], None]) -> None:
+    fill(path, BOOK)
+    damage(path)
+
+    with pytest.raises(Damaged):
+        held(path)
+
+
+def test_an_empty_file_is_a_new_book(path: Path) -> None:
+    path.touch()
+
+    assert held(path) == {}
+
+
+def test_what_cannot_be_opened_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="missing"):
+        database.connect(tmp_path / "missing" / "addresses.db")
+    with pytest.raises(IsADirectoryError):
+        database.connect(tmp_path)
+
+
+def test_a_locked_file_is_not_called_damaged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.0)
+    fill(path, BOOK)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            held(path)
+
+
+def test_a_damaged_file_is_set_aside_whole_and_nothing_is_overwritten(path: Path) -> None:
+    for number in (1, 2):
+        path.write_bytes(b"file %d" % number)
+        path.with_name("addresses.db-wal").write_bytes(b"log %d" % number)
+        assert database.set_aside(path) == path.with_name(f"addresses.db.damaged-{number}")
+
+    assert {entry.name: entry.read_bytes() for entry in path.parent.iterdir()} == {
+        "addresses.db.damaged-1": b"file 1",
+        "addresses.db.damaged-1-wal": b"log 1",
+        "addresses.db.damaged-2": b"file 2",
+        "addresses.db.damaged-2-wal": b"log 2",
+    }

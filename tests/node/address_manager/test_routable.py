@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from ziggurat.node.address_manager.routable import is_publicly_routable
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "before", "after"),
+    [
+        ("0.0.0.0", "0.255.255.255", None, "1.0.0.0"),
+        ("10.0.0.0", "10.255.255.255", "9.255.255.255", "11.0.0.0"),
+        ("100.64.0.0", "100.127.255.255", "100.63.255.255", "100.128.0.0"),
+        ("127.0.0.0", "127.255.255.255", "126.255.255.255", "128.0.0.0"),
+        ("169.254.0.0", "169.254.255.255", "169.253.255.255", "169.255.0.0"),
+        ("172.16.0.0", "172.31.255.255", "172.15.255.255", "172.32.0.0"),
+        ("192.0.2.0", "192.0.2.255", "192.0.1.255", "192.0.3.0"),
+        ("192.168.0.0", "192.168.255.255", "192.167.255.255", "192.169.0.0"),
+        ("198.18.0.0", "198.19.255.255", "198.17.255.255", "198.20.0.0"),
+        ("198.51.100.0", "198.51.100.255", "198.51.99.255", "198.51.101.0"),
+        ("203.0.113.0", "203.0.113.255", "203.0.112.255", "203.0.114.0"),
+        ("255.255.255.255", "255.255.255.255", "255.255.255.254", None),
+        ("::", "::1", None, "::2"),
+        ("::ffff:0:0:0", "::ffff:0:ffff:ffff", None, "::ffff:1:0:0"),
+        ("64:ff9b::", "64:ff9b::ffff:ffff", "64:ff9a:ffff:ffff:ffff:ffff:ffff:ffff", "64:ff9b::1:0:0"),
+        ("2001::", "2001:0:ffff:ffff:ffff:ffff:ffff:ffff", "2000:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:1::"),
+        ("2001:10::", "2001:1f:ffff:ffff:ffff:ffff:ffff:ffff", "2001:f:ffff:ffff::", "2001:20::"),
+        ("2001:470::", "2001:470:ffff:ffff:ffff:ffff:ffff:ffff", "2001:46f::", "2001:471::"),
+        ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db7::", "2001:db9::"),
+        ("2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff", None, "2003::"),
+        ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fbff::", "fe00::"),
+        ("fe80::", "fe80::ffff:ffff:ffff:ffff", "fe7f::", "fe80:0:0:1::"),
+    ],
+)
+def test_a_network_is_left_out_from_its_first_to_its_last_address(
+    first: str, last: str, before: str | None, after: str | None
+) -> None:
+    assert not is_publicly_routable(ip_address(first))
+    assert not is_publicly_routable(ip_address(last))
+    assert all(is_publicly_routable(ip_address(outside)) for outside in (before, after) if outside is not None)
+
+
+@pytest.mark.parametrize(("mapped", "routable"), [("::ffff:8.8.8.8", True), ("::ffff:192.168.1.1", False)])
+def test_a_v4_mapped_address_is_judged_as_ipv4(mapped: str, routable: bool) -> None:
+    assert is_publicly_routable(ip_address(mapped)) is routable
+
+
+def test_a_zone_id_does_not_make_an_address_routable() -> None:
+    assert not is_publicly_routable(ip_address("fe80::1%eth0"))
