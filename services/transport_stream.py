@@ -271,7 +271,7 @@ class TransportStream(ObservedStream):
 
 def _plain_address(address: Any) -> Any:
     # anyio's form: IPv6 too is (host, port), with the scope in the host.
-    if not isinstance(address, tuple) or len(cast("tuple[object, ...]", address)) != 4:
+    if isinstance(address, str) or len(address) != 4:
         return address
-    host, port, _, scope = cast("tuple[str, int, int, int]", address)
+    host, port, _, scope = address
     return (f"{host.partition('%')[0]}%{scope}" if scope else host, port)
