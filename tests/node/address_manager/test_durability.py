@@ -1,0 +1,95 @@
+"""``kill -9`` at any moment loses no address that the log has called stored.
+
+A real process fills its book and is really killed, at another moment each time; the next one goes on with the file.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ziggurat.node.address_manager import database
+from ziggurat.node.net_address import NetAddress
+
+ROUNDS = 10
+
+FILL = """
+import asyncio, random, sys
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import structlog
+from ziggurat.node.address_manager import AddressManager
+from ziggurat.node.net_address import NetAddress
+
+structlog.configure(
+    processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory(sys.stdout)
+)
+
+
+async def main(path, start, seed):
+    rng = random.Random(seed)
+    book = await AddressManager.open(Path(path))
+    number = start
+    while True:
+        # Nobody waits for the file: the thread commits while more comes in.
+        count = rng.randrange(1, 4)
+        book.add(NetAddress(IPv4Address((10 << 24) + n), 16111) for n in range(number, number + count))
+        number += count
+        await asyncio.sleep(rng.random() / 1000)
+
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+"""
+
+
+def stored_by(line: str) -> int:
+    event = json.loads(line)
+    return int(event["count"]) if event["event"] == "addresses.stored" else 0
+
+
+def kill_at_random(path: Path, start: int, rng: random.Random) -> int:
+    """Fill the book with addresses numbered from ``start``; answer how many were called stored before the kill."""
+    command = [sys.executable, "-c", FILL, str(path), str(start), str(rng.randrange(1 << 30))]
+    stored = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            for _ in range(rng.randrange(1, 15)):
+                stored += stored_by(process.stdout.readline())
+            # Not always right behind an event: somewhere in the work that follows it.
+            moment = time.perf_counter() + rng.random() / 200
+            while time.perf_counter() < moment:
+                pass
+        finally:
+            process.send_signal(signal.SIGKILL)
+        # What it had said and nobody had read yet. A line that is cut off was not said.
+        lines = process.stdout.read().splitlines(keepends=True)
+        stored += sum(stored_by(line) for line in lines if line.endswith("\n"))
+    assert process.returncode == -signal.SIGKILL
+    return stored
+
+
+def test_no_address_that_was_called_stored_is_lost_by_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "addresses.db"
+    rng = random.Random()
+    promised: set[NetAddress] = set()
+    for number in range(ROUNDS):
+        start = 1000 * (number + 1)
+        stored = kill_at_random(path, start, rng)
+        # They are taken up in the order of their numbers, so the first ones are those that were stored.
+        promised |= {NetAddress.parse(f"10.0.{n // 256}.{n % 256}", 16111) for n in range(start, start + stored)}
+        connection = database.connect(path)
+        try:
+            kept = set(database.read(connection))
+        finally:
+            connection.close()
+
+        assert promised <= kept, f"lost in round {number}: {sorted(map(str, promised - kept))}"
+
+    assert len(promised) >= ROUNDS

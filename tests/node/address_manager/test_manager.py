@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from ziggurat.node.address_manager import MAX_ADDRESSES, AddressManager, database
+from ziggurat.node.net_address import NetAddress
+
+
+def at(text: str) -> NetAddress:
+    return NetAddress.parse(text, 16111)
+
+
+def many(count: int, start: int = 0) -> list[NetAddress]:
+    return [NetAddress(IPv4Address((10 << 24) + n), 16111) for n in range(start, start + count)]
+
+
+class Log:
+    """A logger that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, dict[str, Any]]] = []
+
+    def debug(self, event: str, /, **fields: object) -> None:
+        self.events.append(("debug", event, fields))
+
+    def info(self, event: str, /, **fields: object) -> None:
+        self.events.append(("info", event, fields))
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        self.events.append(("warning", event, fields))
+
+
+@pytest.fixture
+def book() -> AddressManager:
+    return AddressManager(rng=random.Random(5))
+
+
+def test_a_new_address_starts_with_one_failure(book: AddressManager) -> None:
+    assert book.add([at("203.0.113.1")]) == 1
+    assert book.failures(at("203.0.113.1")) == 1
+    assert book.failures(at("203.0.113.2")) is None
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "::", "::ffff:127.0.0.1", "::ffff:0.0.0.0"])
+def test_loopback_and_unspecified_addresses_are_skipped(book: AddressManager, ip: str) -> None:
+    assert book.add([NetAddress(ip_address(ip), 16111)]) == 0
+    assert len(book) == 0
+
+
+@pytest.mark.parametrize("ip", ["10.0.0.1", "192.168.0.1", "fd00::1", "192.0.2.1", "224.0.0.1", "fe80::1"])
+def test_private_and_all_other_addresses_are_taken(book: AddressManager, ip: str) -> None:
+    assert book.add([NetAddress(ip_address(ip), 0)]) == 1
+
+
+def test_a_v4_mapped_address_is_known_as_ipv4(book: AddressManager) -> None:
+    book.add([at("10.0.0.1")])
+
+    assert book.add([NetAddress(IPv6Address("::ffff:10.0.0.1"), 16111)]) == 0
+    assert len(book) == 1
+
+
+def test_an_address_that_is_known_is_left_as_it_is(book: AddressManager) -> None:
+    book.add([at("10.0.0.1")])
+    book.mark_failure(at("10.0.0.1"))
+
+    assert book.add([at("10.0.0.1")]) == 0
+    assert book.failures(at("10.0.0.1")) == 2
+
+
+def test_failures_add_up_until_the_address_is_forgotten(book: AddressManager) -> None:
+    book.add([at("10.0.0.1")])
+    seen: list[int | None] = []
+    for _ in range(4):
+        book.mark_failure(at("10.0.0.1"))
+        seen.append(book.failures(at("10.0.0.1")))
+
+    assert seen == [2, 3, None, None]
+
+
+def test_a_success_forgets_the_failures(book: AddressManager) -> None:
+    book.add([at("10.0.0.1")])
+    book.mark_failure(at("10.0.0.1"))
+    book.mark_success(at("10.0.0.1"))
+
+    assert book.failures(at("10.0.0.1")) == 0
+
+
+def test_nothing_is_learned_about_an_unknown_address(book: AddressManager) -> None:
+    book.mark_success(at("10.0.0.1"))
+    book.mark_failure(at("10.0.0.1"))
+
+    assert at("10.0.0.1") not in book
+
+
+def test_a_full_book_gives_up_those_that_failed_most(book: AddressManager) -> None:
+    book.add(many(MAX_ADDRESSES))
+    proven, bad, worse = many(3)
+    book.mark_success(proven)
+    book.mark_failure(bad)
+    book.mark_failure(worse)
+    book.mark_failure(worse)
+
+    fresh = many(3, start=MAX_ADDRESSES)
+    book.add(fresh[:1])
+    assert (worse in book, bad in book) == (False, True)
+    book.add(fresh[1:2])
+    assert bad not in book
+    book.add(fresh[2:])
+    assert len(book) == MAX_ADDRESSES
+    assert proven in book
+    assert all(address in book for address in fresh)
+
+
+def test_a_flood_does_not_push_out_what_is_proven(book: AddressManager) -> None:
+    proven = many(100)
+    book.add(proven)
+    for address in proven:
+        book.mark_success(address)
+    book.add(many(20_000, start=1000))
+
+    assert len(book) == MAX_ADDRESSES
+    assert all(address in book for address in proven)
+
+
+def test_all_addresses_of_an_ip_can_be_forgotten(book: AddressManager) -> None:
+    book.add([at("10.0.0.1:1"), at("10.0.0.1:2"), at("10.0.0.2:1")])
+
+    assert book.remove_ip(IPv6Address("::ffff:10.0.0.1")) == 2
+    assert book.remove_ip(IPv4Address("10.0.0.1")) == 0
+    assert book.pick_order() == [at("10.0.0.2:1")]
+
+
+def test_those_who_are_connected_are_not_picked(book: AddressManager) -> None:
+    book.add(many(20))
+    connected = set(many(5))
+
+    assert set(book.pick_order(exclude=connected)) == set(many(20)) - connected
+
+
+def test_the_proven_are_picked_first(book: AddressManager) -> None:
+    # Each in a bucket of its own.
+    addresses = [at(f"10.{n}.0.1") for n in range(40)]
+    book.add(addresses)
+    for address in addresses[:3]:
+        book.mark_success(address)
+    for address in addresses[3:]:
+        book.mark_failure(address)
+
+    assert set(book.pick_order()[:3]) == set(addresses[:3])
+
+
+def test_a_peer_is_told_of_at_most_1000(book: AddressManager) -> None:
+    book.add(many(1500))
+    sample = book.sample()
+
+    assert len(sample) == len(set(sample)) == 1000
+    assert len(book.sample(10)) == 10
+
+
+def test_a_small_book_is_told_whole(book: AddressManager) -> None:
+    book.add(many(5))
+
+    assert sorted(map(str, book.sample())) == sorted(map(str, many(5)))
+
+
+def test_what_is_told_does_not_depend_on_failures(book: AddressManager) -> None:
+    book.add(many(10))
+    proven, bad = many(2)
+    book.mark_success(proven)
+    book.mark_failure(bad)
+    seen = Counter(address for _ in range(4000) for address in book.sample(3))
+
+    assert all(1050 < count < 1350 for count in seen.values()), seen
+
+
+def test_the_state_is_shown(book: AddressManager) -> None:
+    book.add(many(3))
+
+    assert repr(book) == "<AddressManager with 3 of 4096 addresses>"
+
+
+class Book(RuleBasedStateMachine):
+    """Against a model: a plain dict and the rules in words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.book = AddressManager(rng=random.Random(0))
+        self.model: dict[NetAddress, int] = {}
+
+    some = st.sampled_from(many(6))
+
+    @rule(address=some)
+    def add(self, address: NetAddress) -> None:
+        assert self.book.add([address]) == int(address not in self.model)
+        self.model.setdefault(address, 1)
+
+    @rule(address=some)
+    def fail(self, address: NetAddress) -> None:
+        self.book.mark_failure(address)
+        if address in self.model:
+            self.model[address] += 1
+            if self.model[address] > 3:
+                del self.model[address]
+
+    @rule(address=some)
+    def succeed(self, address: NetAddress) -> None:
+        self.book.mark_success(address)
+        if address in self.model:
+            self.model[address] = 0
+
+    @rule(address=some)
+    def forget(self, address: NetAddress) -> None:
+        assert self.book.remove_ip(address.ip) == int(self.model.pop(address, None) is not None)
+
+    @invariant()
+    def they_agree(self) -> None:
+        assert {address: self.book.failures(address) for address in self.book.sample()} == self.model
+        assert set(self.book.pick_order()) == set(self.model)
+
+
+TestBook = Book.TestCase
+TestBook.settings = settings(deadline=None, max_examples=50)
+
+
+async def test_without_a_file_nothing_is_stored_and_nothing_is_said() -> None:
+    log = Log()
+    async with AddressManager(logger=log) as book:
+        book.add(many(3))
+        await book.flush()
+
+    assert log.events == []
+
+
+@pytest.mark.real_io
+@pytest.mark.asyncio_only
+class TestWithAFile:
+    async def test_all_is_found_again_failures_too(self, tmp_path: Path) -> None:
+        async with await AddressManager.open(tmp_path / "addresses.db") as book:
+            book.add([*many(4), NetAddress(IPv6Address("2001:db8::1"), 7)])
+            book.mark_success(many(1)[0])
+            book.mark_failure(many(2)[1])
+            book.remove_ip(many(3)[2].ip)
+        log = Log()
+        async with await AddressManager.open(tmp_path / "addresses.db", logger=log) as book:
+            assert [book.failures(address) for address in many(4)] == [0, 2, None, 1]
+            assert NetAddress(IPv6Address("2001:db8::1"), 7) in book
+        assert log.events == [("info", "addresses.loaded", {"count": 4})]
+
+    async def test_the_log_tells_how_many_new_ones_are_durable(self, tmp_path: Path) -> None:
+        log = Log()
+        async with await AddressManager.open(tmp_path / "addresses.db", logger=log) as book:
+            book.add(many(3))
+            book.add(many(5))
+            await book.flush()
+            book.mark_failure(many(1)[0])
+            await book.flush()
+            book.add(many(6))
+            await book.flush()
+
+        # One event for what came at once, and none for a failure.
+        assert log.events == [
+            ("info", "addresses.stored", {"count": 5, "total": 5}),
+            ("info", "addresses.stored", {"count": 1, "total": 6}),
+        ]
+
+    async def test_a_damaged_file_is_named_in_the_log_and_the_node_goes_on(self, tmp_path: Path) -> None:
+        path = tmp_path / "addresses.db"
+        path.write_bytes(b"?" * 5000)
+        log = Log()
+        async with await AddressManager.open(path, logger=log) as book:
+            book.add(many(1))
+        (first, second) = log.events
+
+        assert first == (
+            "warning",
+            "addresses.set_aside",
+            {"path": str(path), "moved_to": f"{path}.damaged-1", "error": "file is not a database"},
+        )
+        assert second == ("info", "addresses.stored", {"count": 1, "total": 1})
+
+    async def test_a_write_that_fails_is_in_the_log(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.0)
+        path = tmp_path / "addresses.db"
+        log = Log()
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            async with await AddressManager.open(path, logger=log) as book:
+                other.execute("BEGIN IMMEDIATE")
+                book.add(many(1))
+
+        assert log.events == [("warning", "addresses.not_stored", {"error": f"{path}: database is locked"})]
+
+    async def test_nothing_is_stored_after_closing_and_nothing_breaks(self, tmp_path: Path) -> None:
+        log = Log()
+        book = await AddressManager.open(tmp_path / "addresses.db", logger=log)
+        await book.aclose()
+        book.add(many(1))
+        await book.flush()
+        await book.aclose()
+
+        assert log.events == []
+
+    async def test_a_file_with_too_much_in_it_is_cut_to_the_limit(self, tmp_path: Path) -> None:
+        path = tmp_path / "addresses.db"
+        with closing(database.connect(path)) as connection:
+            database.write(connection, {}, dict.fromkeys(many(MAX_ADDRESSES + 10), 1))
+        async with await AddressManager.open(path) as book:
+            assert len(book) == MAX_ADDRESSES
+            book.add(many(1, start=2 * MAX_ADDRESSES))
+        with closing(database.connect(path)) as connection:
+            assert len(database.read(connection)) == MAX_ADDRESSES

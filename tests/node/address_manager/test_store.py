@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ziggurat.node.address_manager import database, store
+from ziggurat.node.address_manager.store import AddressStore, Listener, StoreError
+from ziggurat.node.net_address import NetAddress
+
+pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
+
+A, B, C = (NetAddress.parse(f"10.{n}.0.1:16111") for n in range(3))
+
+
+class Log:
+    """What the store told, one after another."""
+
+    def __init__(self) -> None:
+        self.entries: asyncio.Queue[tuple[object, ...]] = asyncio.Queue()
+        self.listener = Listener(
+            lambda added, total: self.entries.put_nowait(("stored", added, total)),
+            lambda problem: self.entries.put_nowait(("failed", problem)),
+            lambda path, aside, problem: self.entries.put_nowait(("set aside", path.name, aside.name, problem)),
+        )
+
+    async def next(self) -> tuple[object, ...]:
+        async with asyncio.timeout(20):
+            return await self.entries.get()
+
+    def rest(self) -> list[tuple[object, ...]]:
+        return [self.entries.get_nowait() for _ in range(self.entries.qsize())]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "addresses.db"
+
+
+@asynccontextmanager
+async def opened(path: Path, log: Log) -> AsyncIterator[tuple[AddressStore, dict[NetAddress, int]]]:
+    writer, book = await AddressStore.open(path, log.listener)
+    try:
+        yield writer, book
+    finally:
+        await writer.aclose()
+
+
+def held(path: Path) -> dict[NetAddress, int]:
+    with closing(database.connect(path)) as connection:
+        return database.read(connection)
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"x" * 5000)
+
+
+def writers() -> list[Any]:
+    return [thread for thread in threading.enumerate() if thread.name == "address-store"]
+
+
+async def test_a_book_is_found_again(path: Path) -> None:
+    async with opened(path, Log()) as (writer, book):
+        assert book == {}
+        writer.submit({A: 1, B: 3})
+    async with opened(path, Log()) as (_, book):
+        assert book == {A: 1, B: 3}
+
+
+async def test_what_is_told_to_be_stored_is_in_the_file(path: Path) -> None:
+    log = Log()
+    async with opened(path, log) as (writer, _):
+        for book in ({A: 1}, {A: 2, B: 1}, {B: 1, C: 1}):
+            writer.submit(book)
+            assert await log.next() == ("stored", 1, len(book))
+            assert held(path) == book
+
+
+async def test_flush_returns_when_all_is_in_the_file(path: Path) -> None:
+    async with opened(path, Log()) as (writer, _):
+        for failures in range(4):
+            writer.submit({A: failures})
+            await writer.flush()
+            assert held(path) == {A: failures}
+        await writer.flush()
+
+
+async def test_closing_writes_what_was_submitted_and_ends_the_thread(path: Path) -> None:
+    writer, _ = await AddressStore.open(path, Log().listener)
+    writer.submit({A: 1})
+    await writer.aclose()
+
+    assert held(path) == {A: 1}
+    assert not writers()
+    assert not path.with_name(path.name + "-wal").exists()
+    await writer.aclose()
+
+
+async def test_the_loop_goes_on_while_the_disk_does_not(path: Path) -> None:
+    """Another program holds the file; only the last of all pictures is written when it lets go."""
+    log = Log()
+    async with opened(path, log) as (writer, _):
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            writer.submit({A: 0})
+            flushed = asyncio.create_task(writer.flush())
+            for failures in (1, 2, 3):
+                writer.submit({A: failures, B: failures})
+                await asyncio.sleep(0)
+            assert not flushed.done()
+            assert log.rest() == []
+            other.execute("ROLLBACK")
+        await flushed
+        await writer.flush()
+
+        assert held(path) == {A: 3, B: 3}
+    # The first picture, if the thread had taken it when the second came, and the last; none between.
+    assert log.rest() in ([("stored", 1, 1), ("stored", 1, 2)], [("stored", 2, 2)])
+
+
+async def test_a_write_that_fails_is_told_and_made_good(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.0)
+    log = Log()
+    async with opened(path, log) as (writer, _):
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            writer.submit({A: 1})
+            assert await log.next() == ("failed", f"{path}: database is locked")
+            other.execute("ROLLBACK")
+        writer.submit({A: 1, B: 1})
+        assert await log.next() == ("stored", 2, 2)
+        assert held(path) == {A: 1, B: 1}
+
+
+async def test_a_write_that_fails_is_tried_again_by_itself(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.0)
+    monkeypatch.setattr(store, "RETRY_INTERVAL", 0.001)
+    log = Log()
+    async with opened(path, log) as (writer, _):
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            writer.submit({A: 1})
+            assert (await log.next())[0] == "failed"
+            assert (await log.next())[0] == "failed"
+            other.execute("ROLLBACK")
+        await writer.flush()
+
+        assert held(path) == {A: 1}
+        assert log.rest()[-1] == ("stored", 1, 1)
+
+
+async def test_closing_does_not_wait_for_a_file_that_cannot_be_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.0)
+    log = Log()
+    async with opened(path, log) as (writer, _):
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        writer.submit({A: 1})
+        flushed = asyncio.create_task(writer.flush())
+        assert (await log.next())[0] == "failed"
+    other.close()
+
+    # Whoever waited is let go, and the log has said that it failed: once more, at the last try.
+    await flushed
+    assert [entry[0] for entry in log.rest()] == ["failed"]
+    assert held(path) == {}
+
+
+async def test_a_damaged_file_is_set_aside_and_the_book_is_empty(path: Path) -> None:
+    overwrite(path)
+    log = Log()
+    async with opened(path, log) as (writer, book):
+        assert book == {}
+        assert log.rest() == [("set aside", "addresses.db", "addresses.db.damaged-1", "file is not a database")]
+        writer.submit({A: 1})
+
+    assert held(path) == {A: 1}
+    assert path.with_name("addresses.db.damaged-1").read_bytes() == b"x" * 5000
+
+
+async def test_a_file_that_goes_bad_while_it_is_open_is_written_anew(path: Path) -> None:
+    log = Log()
+    async with opened(path, log) as (writer, _):
+        writer.submit({A: 1, B: 1})
+        await writer.flush()
+        with closing(sqlite3.connect(path)) as other:
+            other.executescript("DROP TABLE addresses")
+        writer.submit({A: 1, B: 1, C: 1})
+        await writer.flush()
+
+        assert held(path) == {A: 1, B: 1, C: 1}
+    assert log.rest() == [
+        ("stored", 2, 2),
+        ("set aside", "addresses.db", "addresses.db.damaged-1", "no such table: addresses"),
+        ("stored", 3, 3),
+    ]
+
+
+async def test_what_cannot_be_opened_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"cannot open the address book .*missing.addresses\.db: "):
+        await AddressStore.open(tmp_path / "missing" / "addresses.db", Log().listener)
+
+    assert not writers()
+
+
+async def test_a_cancelled_opening_leaves_no_thread(path: Path) -> None:
+    opening = asyncio.create_task(AddressStore.open(path, Log().listener))
+    await asyncio.sleep(0)
+    (thread,) = writers()
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+
+    await asyncio.to_thread(thread.join, 20)
+    assert not thread.is_alive()
+
+
+async def test_the_thread_ends_without_a_word_when_the_loop_is_gone(path: Path) -> None:
+    """A program that dies without closing: no traceback, and nothing that hangs."""
+
+    def die() -> None:
+        loop = asyncio.new_event_loop()
+        writer, _ = loop.run_until_complete(AddressStore.open(path, Log().listener))
+        writer.submit({A: 1})
+        loop.close()
+        (thread,) = writers()
+        thread.close()
+        thread.join()
+
+    await asyncio.to_thread(die)
+
+    assert held(path) == {A: 1}
