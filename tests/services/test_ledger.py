@@ -352,6 +352,16 @@ async def test_a_timeout_between_two_phases_names_none() -> None:
     assert caught[0].phase is None
 
 
+async def test_a_phase_that_came_to_its_end_is_not_blamed() -> None:
+    with failing() as caught, dial(TARGET) as current, Limit(1.0, "tunnel"):
+        with phase("tcp"), anyio.CancelScope(shield=True):
+            await anyio.sleep(3)
+        await anyio.sleep_forever()
+
+    assert caught[0].phase is None
+    assert shown(current.ledger) == [("tcp", 3.0, "ok")]
+
+
 async def test_the_loser_of_an_earlier_race_is_not_blamed() -> None:
     async def loser() -> None:
         with phase("lost"):
