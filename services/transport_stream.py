@@ -25,7 +25,7 @@ HIGH_WATER = 65536
 """Bytes that may wait unread before the transport is told to stop reading: one `receive` of anyio's default size."""
 
 NOTHING: deque[bytes] = deque(maxlen=0)
-"""The queue of a stream that was handed over: an empty one of its own would hold 760 bytes while the connection lives."""
+"""The queue of a stream that was handed over: one of its own would hold 760 bytes while the connection lives."""
 
 
 class StreamProtocol(asyncio.Protocol):
