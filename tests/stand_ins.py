@@ -24,6 +24,7 @@ from grpclib.health.service import Health
 from grpclib.server import Server, Stream
 
 from ziggurat.layers.testing import ScriptedProxy, Socks5Server, socks5_messages
+from ziggurat.layers.testing.faults import FaultStream
 from ziggurat.layers.testing.loopback import serve_loopback
 from ziggurat.layers.testing.socks5_server import relay
 from ziggurat.services import Uri
@@ -34,7 +35,7 @@ NAMES = {"proxy.corp": "192.0.2.10", "api.example": "192.0.2.80"}
 ONION = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion"
 """The onion service that the stand-in for Tor knows."""
 
-GIVEN = '''
+GIVEN = """
 from google.protobuf.wrappers_pb2 import StringValue
 from grpclib.client import UnaryUnaryMethod
 
@@ -43,7 +44,7 @@ class GreeterStub:
         self.SayHello = UnaryUnaryMethod(channel, "/greeter.Greeter/SayHello", StringValue, StringValue)
 
 request = StringValue(value="ziggurat")
-'''
+"""
 """What README.md takes for granted: a generated stub of the reader's own, and a request."""
 
 CHILD = """
@@ -111,13 +112,24 @@ async def grpc_server(context: ssl.SSLContext | None = None) -> AsyncIterator[in
         await server.wait_closed()
 
 
+class OneEnd(FaultStream):
+    """TLS has no half-close: the end of one direction is the end."""
+
+    async def send_eof(self) -> None:
+        await self.aclose()
+
+
 @asynccontextmanager
 async def tls_proxy(proxy: Socks5Server, context: ssl.SSLContext) -> AsyncIterator[int]:
     """The same proxy behind TLS; gives its port."""
+
+    async def handle(client: ByteStream) -> None:
+        await proxy.handle(OneEnd(client))
+
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port: int = listener.extra(SocketAttribute.local_port)
     async with TLSListener(listener, context, standard_compatible=False) as secured, anyio.create_task_group() as tasks:
-        tasks.start_soon(secured.serve, proxy.handle)
+        tasks.start_soon(secured.serve, handle)
         yield port
         tasks.cancel_scope.cancel()
 
@@ -145,9 +157,13 @@ class Tor:
 
 @asynccontextmanager
 async def stand_ins(trust: Path) -> AsyncIterator[dict[str, int]]:
-    """Start everything; gives the ports by address. ``trust`` is where the authority's certificate goes."""
+    """Start everything; gives the ports by address. ``trust`` is where the authority's certificate goes.
+
+    Beside it lies ``client.pem``, a certificate with its key.
+    """
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(trust))
+    authority.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(str(trust.with_name("client.pem")))
     contexts: list[ssl.SSLContext] = []
     for name in NAMES:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
