@@ -43,7 +43,7 @@ class NetAddress:
     port: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.ip, IPv4Address | IPv6Address):
+        if type(self.ip) not in (IPv4Address, IPv6Address):
             raise TypeError(f"ip must be an IPv4Address or IPv6Address, not {self.ip!r}")
         if type(self.port) is not int or not 0 <= self.port <= 65535:
             raise ValueError(f"bad port: {self.port!r} (0 to 65535)")
