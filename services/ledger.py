@@ -232,7 +232,10 @@ class Limit:
             if entry is not None:
                 entry.outcome = "timeout"
                 timeout.phase, timeout.via = entry.name, entry.via
-            raise timeout from None
+            try:
+                raise timeout from None
+            finally:
+                del timeout  # this frame is in its traceback: together they would wait for the next collection
 
 
 class _PhaseScope:

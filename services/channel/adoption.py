@@ -78,6 +78,6 @@ def _refusal(protocol: ClientProtocol) -> Http2Error:
     if protocol.foreign:
         hint = "is this the port of a gRPC server?"
         return Http2Error(protocol.failure or "the peer does not speak HTTP/2", hint=hint)
-    said = protocol.failure or "the peer hung up"
-    when = "with its SETTINGS" if protocol.settings_received else "before its SETTINGS"
-    return Http2Error(f"{said} ({when})", transient=True)
+    if protocol.settings_received:
+        return Http2Error(f"{protocol.failure or 'closed by the peer'}, with its SETTINGS", transient=True)
+    return Http2Error(protocol.failure or "closed by the peer before its SETTINGS", transient=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -447,3 +449,15 @@ async def test_our_own_stream_is_not_wrapped() -> None:
     assert ours.ledger is current.ledger
     await ours.aclose()
     await far.aclose()
+
+
+async def test_a_timeout_that_is_dropped_is_freed_at_once() -> None:
+    gc.disable()  # what a cycle keeps alive would be freed by the next collection
+    try:
+        with pytest.raises(ConnectTimeout) as caught, dial(TARGET), Limit(1.0, "total"):
+            await anyio.sleep(2.0)
+        gone = weakref.ref(caught.value)
+        del caught
+        assert gone() is None
+    finally:
+        gc.enable()
