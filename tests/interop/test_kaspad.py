@@ -163,6 +163,8 @@ async def test_its_last_message_is_read_although_it_resets_the_stream_behind_it(
             field, reason = await receive(stream)
             assert await stream.recv_message() is None
             await stream.recv_trailing_metadata()
+            with pytest.raises(StreamTerminatedError, match="NO_ERROR"):
+                await stream.send_message(text(READY, b""))
 
         assert field == REJECT
         assert b"Network mismatch - local: kaspa-devnet, remote: kaspa-mainnet" in reason
