@@ -12,7 +12,7 @@ import anyio
 import pytest
 from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ziggurat.layers.testing import stream_pair
@@ -404,6 +404,7 @@ async def test_a_cancellation_from_outside_is_not_renamed() -> None:
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e3), st.floats(0.001, 1e3))
+@example(43.89775833847365, 92.67230210815956, 86.01715715530347)
 def test_rounding_does_not_hide_the_phase_that_was_cut_off(opened: float, before: float, limit: float) -> None:
     async def main() -> None:
         ledger = Ledger(TARGET)
