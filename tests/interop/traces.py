@@ -53,8 +53,9 @@ def python(*argv: str) -> list[str]:
 
 def environment(**more: str) -> dict[str, str]:
     """For a program that imports the project, wherever the tests found it."""
-    project = Path(ziggurat.services.__file__).parents[2]
-    return {**os.environ, "PYTHONPATH": str(project), **more}
+    project = str(Path(ziggurat.services.__file__).parents[2])
+    path = os.pathsep.join(filter(None, (project, os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, **more}
 
 
 async def traced(argv: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Trace:
