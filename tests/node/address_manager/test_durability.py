@@ -6,6 +6,7 @@ A real process fills its book and is really killed, at another moment each time;
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -57,7 +58,9 @@ def kill_at_random(path: Path, start: int, rng: random.Random) -> int:
     """Fill the book with addresses numbered from ``start``; answer how many were called stored before the kill."""
     command = [sys.executable, "-c", FILL, str(path), str(start), str(rng.randrange(1 << 30))]
     stored = 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    # Nothing needs to be installed, as in the tests themselves.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         try:
             for _ in range(rng.randrange(1, 15)):
