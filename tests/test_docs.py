@@ -122,7 +122,7 @@ def alike(text: str) -> str:
     text = re.sub(r"\b\d+\.\d+( ?m?s\b)", r"<n>\1", text)
     text = re.sub(r"(elapsed\"?[=:] ?)\d+\.\d+", r"\1<n>", text)
     text = re.sub(r"(dial\"?[=:] ?\"?)[0-9a-f]{8}\b", r"\1<id>", text)
-    return "\n".join(line.rstrip() for line in re.sub("█+", "█", text).strip().splitlines())
+    return "\n".join(line.rstrip() for line in re.sub(" *█+", "", text).strip().splitlines())
 
 
 def environment(trust: Path) -> dict[str, str]:
@@ -229,6 +229,25 @@ def test_only_installation_is_left_alone() -> None:
     assert all("pip install" in block.text for e in examples("sh") if installs(e) for block in e.blocks)
     assert PYTHON
     assert SHELL
+
+
+def test_the_reference_is_what_the_docstrings_say(trust: Path, tmp_path: Path) -> None:
+    script = ROOT / "docs" / "generate_reference.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)],
+        capture_output=True,
+        encoding="utf-8",
+        env=environment(trust),
+        timeout=LIMIT,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    written = {path.name: path.read_text(encoding="utf-8") for path in sorted(tmp_path.iterdir())}
+    kept = {path.name: path.read_text(encoding="utf-8") for path in sorted((script.parent / "reference").iterdir())}
+    assert written.keys() == kept.keys()
+    for name, text in written.items():
+        assert text == kept[name], f"run docs/generate_reference.py: {name} has changed"
 
 
 def anchors(page: Path) -> set[str]:
