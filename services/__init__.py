@@ -1,6 +1,14 @@
 """What answers a request: connectors, their streams, the ledger and the errors of a dial, the channel."""
 
-from ziggurat.services.channel import Backoff, Channel, ChannelState, Connecting, Endpoint
+from ziggurat.services.channel import (
+    Backoff,
+    CallRefused,
+    Channel,
+    ChannelState,
+    CompressionMixin,
+    Connecting,
+    Endpoint,
+)
 from ziggurat.services.errors import (
     ChannelClosed,
     ConnectError,
@@ -26,9 +34,11 @@ from ziggurat.services.uri import Uri
 
 __all__ = [
     "Backoff",
+    "CallRefused",
     "Channel",
     "ChannelClosed",
     "ChannelState",
+    "CompressionMixin",
     "ConnectError",
     "ConnectRefused",
     "ConnectTimeout",

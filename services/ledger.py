@@ -21,9 +21,10 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Literal, TypeAlias
 
-from anyio import CancelScope, current_time, get_cancelled_exc_class
+from anyio import CancelScope, get_cancelled_exc_class
 from anyio.abc import ByteStream
 
+from ziggurat.services.clock import running_clock
 from ziggurat.services.errors import ConnectError, ConnectTimeout
 from ziggurat.services.stream import observed
 from ziggurat.services.uri import Uri
@@ -74,13 +75,14 @@ class Ledger:
         sent_to_target: whether a byte has gone to the target itself, through an open tunnel or directly.
     """
 
-    __slots__ = ("_ended", "_id", "_start", "phases", "sent_to_target", "target")
+    __slots__ = ("_clock", "_ended", "_id", "_start", "phases", "sent_to_target", "target")
 
     def __init__(self, target: Uri) -> None:
         self.target = target
         self.phases: list[Phase] = []
         self.sent_to_target = False
-        self._start = current_time()
+        self._clock = running_clock()
+        self._start = self._clock()
         self._ended: float | None = None
         self._id: str | None = None
 
@@ -94,7 +96,7 @@ class Ledger:
     @property
     def elapsed(self) -> float:
         """Seconds from the start of the dial to its end, or to now while it runs."""
-        return (current_time() if self._ended is None else self._ended) - self._start
+        return (self._clock() if self._ended is None else self._ended) - self._start
 
     @property
     def running(self) -> bool:
@@ -103,7 +105,7 @@ class Ledger:
 
     def note(self, name: str, text: str, *, via: str | None = None) -> None:
         """Enter something that took no time, as a phase of its own with outcome ``ok``."""
-        entry = Phase(name, via, None, current_time() - self._start)
+        entry = Phase(name, via, None, self._now())
         entry.elapsed, entry.outcome, entry.note = 0.0, "ok", text
         self.phases.append(entry)
 
@@ -115,10 +117,10 @@ class Ledger:
         return f"Ledger({self.target}: {self.phases})"
 
     def _now(self) -> float:
-        return current_time() - self._start
+        return self._clock() - self._start
 
     def _end(self) -> None:
-        self._ended = current_time()
+        self._ended = self._clock()
 
     def _interrupted(self, deadline: float) -> Phase | None:
         # Phases nest and may race: of those that this deadline cut off, the last to begin is where the time went.
@@ -198,7 +200,7 @@ class Limit:
         ConnectTimeout: the time ran out; it names the phase that was running.
     """
 
-    __slots__ = ("_deadline", "_scope", "name", "seconds")
+    __slots__ = ("_clock", "_scope", "name", "seconds")
 
     def __init__(self, seconds: float | None, name: str) -> None:
         if seconds is not None and not seconds > 0:
@@ -210,11 +212,12 @@ class Limit:
     @property
     def left(self) -> float | None:
         """Seconds until it runs out, at least 0; ``None`` without a limit or before it was entered."""
-        return None if self._scope is None else max(0.0, self._scope.deadline - current_time())
+        return None if self._scope is None else max(0.0, self._scope.deadline - self._clock())
 
     def __enter__(self) -> Limit:
         if self.seconds is not None:
-            self._scope = CancelScope(deadline=current_time() + self.seconds)
+            self._clock = running_clock()
+            self._scope = CancelScope(deadline=self._clock() + self.seconds)
             self._scope.__enter__()
         return self
 
@@ -232,7 +235,10 @@ class Limit:
             if entry is not None:
                 entry.outcome = "timeout"
                 timeout.phase, timeout.via = entry.name, entry.via
-            raise timeout from None
+            try:
+                raise timeout from None
+            finally:
+                del timeout  # this frame is in its traceback: together they would wait for the next collection
 
 
 class _PhaseScope:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from anyio import CancelScope, TypedAttributeSet, typed_attribute
 from anyio.abc import ByteStream
@@ -125,7 +125,8 @@ class WrappedStream(ObservedStream):
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        return {**self.inner.extra_attributes, **super().extra_attributes}
+        # Any: anyio's own type for it has free type variables.
+        return {**cast(Any, self.inner).extra_attributes, **super().extra_attributes}
 
     def __repr__(self) -> str:
         return f"WrappedStream({self.inner!r})"

@@ -24,6 +24,9 @@ __all__ = ["StreamProtocol", "TransportStream"]
 HIGH_WATER = 65536
 """Bytes that may wait unread before the transport is told to stop reading: one `receive` of anyio's default size."""
 
+NOTHING: deque[bytes] = deque(maxlen=0)
+"""The queue of a stream that was handed over: one of its own would hold 760 bytes while the connection lives."""
+
 
 class StreamProtocol(asyncio.Protocol):
     """The asyncio side of a `TransportStream`: it queues what arrives and wakes who waits."""
@@ -217,6 +220,7 @@ class TransportStream(ObservedStream):
             ours.chunks[0] = ours.chunks[0][self._offset :]
         while ours.chunks and not transport.is_closing():
             protocol.data_received(ours.chunks.popleft())
+        ours.chunks = NOTHING
         if transport.is_closing():
             return
         if not ours.eof:
@@ -271,7 +275,7 @@ class TransportStream(ObservedStream):
 
 def _plain_address(address: Any) -> Any:
     # anyio's form: IPv6 too is (host, port), with the scope in the host.
-    if not isinstance(address, tuple) or len(cast("tuple[object, ...]", address)) != 4:
+    if isinstance(address, str) or len(address) != 4:
         return address
-    host, port, _, scope = cast("tuple[str, int, int, int]", address)
+    host, port, _, scope = address
     return (f"{host.partition('%')[0]}%{scope}" if scope else host, port)

@@ -97,45 +97,52 @@ async def call(
         cancel_when: cancel when this event is set.
     """
     outcome = Outcome()
-
-    async def run() -> ByteStream:
-        return await connector(uri)
-
-    with anyio.move_on_after(patience) as waiting:
-        with anyio.CancelScope() as scope:
-
-            def count() -> None:
-                outcome.steps += 1
-                if outcome.steps == cancel_at:
-                    scope.cancel()
-
-            def note(error: BaseException) -> None:
-                if scope.cancel_called and isinstance(error, anyio.get_cancelled_exc_class()):
-                    outcome.interrupted = True
-
-            async def watch(event: anyio.Event) -> None:
-                await event.wait()
-                scope.cancel()
-
-            async def watched() -> None:
-                try:
-                    outcome.answer = await drive(run(), count, note)
-                    outcome.kind = "answered"
-                except anyio.get_cancelled_exc_class():
-                    outcome.kind = "cancelled"
-                    raise
-                except Exception as error:
-                    outcome.kind, outcome.error = "failed", error
-
-            if cancel_at == 0:
-                scope.cancel()
-            if cancel_when is None:
-                await watched()
-            else:
-                async with anyio.create_task_group() as watchers:
-                    watchers.start_soon(watch, cancel_when)
-                    await watched()
-                    watchers.cancel_scope.cancel()
+    with anyio.move_on_after(patience) as waiting, anyio.CancelScope() as scope:
+        attempt = _Attempt(outcome, scope, cancel_at)
+        if cancel_at == 0:
+            scope.cancel()
+        if cancel_when is None:
+            await attempt.make(connector, uri)
+        else:
+            async with anyio.create_task_group() as watchers:
+                watchers.start_soon(attempt.cancel_on, cancel_when)
+                await attempt.make(connector, uri)
+                watchers.cancel_scope.cancel()
     if waiting.cancelled_caught and outcome.kind == "cancelled":
         outcome.kind = "stuck"
     return outcome
+
+
+class _Attempt:
+    """One call under observation: it counts the awaits, cancels at the one asked for, and writes the outcome down."""
+
+    def __init__(self, outcome: Outcome, scope: anyio.CancelScope, cancel_at: int | None) -> None:
+        self.outcome = outcome
+        self.scope = scope
+        self.cancel_at = cancel_at
+
+    async def make(self, connector: Connector, uri: Uri) -> None:
+        async def run() -> ByteStream:
+            return await connector(uri)
+
+        try:
+            self.outcome.answer = await drive(run(), self._count, self._note)
+            self.outcome.kind = "answered"
+        except anyio.get_cancelled_exc_class():
+            self.outcome.kind = "cancelled"
+            raise
+        except Exception as error:
+            self.outcome.kind, self.outcome.error = "failed", error
+
+    async def cancel_on(self, event: anyio.Event) -> None:
+        await event.wait()
+        self.scope.cancel()
+
+    def _count(self) -> None:
+        self.outcome.steps += 1
+        if self.outcome.steps == self.cancel_at:
+            self.scope.cancel()
+
+    def _note(self, error: BaseException) -> None:
+        if self.scope.cancel_called and isinstance(error, anyio.get_cancelled_exc_class()):
+            self.outcome.interrupted = True

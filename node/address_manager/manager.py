@@ -129,7 +129,7 @@ class AddressManager:
 
     def pick_order(self, exclude: Collection[NetAddress] = ()) -> list[NetAddress]:
         """Answer with all addresses but the excluded ones, in the order in which to try them: at random, by weight."""
-        candidates = {address: n for address, n in self._failures.items() if address not in exclude}
+        candidates = [entry for entry in self._failures.items() if not exclude or entry[0] not in exclude]
         return pick_order(candidates, self._rng)
 
     def sample(self, limit: int = MAX_ADDRESSES_SENT) -> list[NetAddress]:

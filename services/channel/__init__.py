@@ -5,14 +5,18 @@ from ziggurat.services.channel.channel import Channel
 from ziggurat.services.channel.endpoint import Connecting, Endpoint
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.protocol import ClientProtocol
+from ziggurat.services.channel.server import CompressionMixin
 from ziggurat.services.channel.state import ChannelState
+from ziggurat.services.channel.stream import CallRefused
 from ziggurat.services.channel.transport import StreamTransport
 
 __all__ = [
     "Backoff",
+    "CallRefused",
     "Channel",
     "ChannelState",
     "ClientProtocol",
+    "CompressionMixin",
     "Connecting",
     "ConnectionOptions",
     "Endpoint",

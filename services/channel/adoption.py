@@ -41,17 +41,13 @@ async def adopt(stream: ByteStream, options: ConnectionOptions, *, on_change: Ca
         if not settled.done():
             settled.set_result(None)
 
-    def draining() -> None:
-        settle()
-        on_change()
-
     def lost(reason: str) -> None:
         settle()
         if isinstance(stream, ObservedStream):
             stream.report_close()  # after a hand-over nobody else can tell
         on_change()
 
-    protocol = ClientProtocol(options, on_settings=settle, on_draining=draining, on_lost=lost)
+    protocol = ClientProtocol(options, on_settings=settle, on_draining=on_change, on_lost=lost)
     _connect(stream, protocol)
     try:
         await settled
@@ -82,6 +78,6 @@ def _refusal(protocol: ClientProtocol) -> Http2Error:
     if protocol.foreign:
         hint = "is this the port of a gRPC server?"
         return Http2Error(protocol.failure or "the peer does not speak HTTP/2", hint=hint)
-    said = protocol.failure or "the peer hung up"
-    when = "with its SETTINGS" if protocol.settings_received else "before its SETTINGS"
-    return Http2Error(f"{said} ({when})", transient=True)
+    if protocol.settings_received:
+        return Http2Error(f"{protocol.failure or 'closed by the peer'}, with its SETTINGS", transient=True)
+    return Http2Error(protocol.failure or "closed by the peer before its SETTINGS", transient=True)

@@ -19,6 +19,8 @@ from h2.exceptions import ProtocolError, StreamClosedError, StreamIDTooLowError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 
+from ziggurat.services.channel.frame_buffer import FrameBuffer
+
 if TYPE_CHECKING:
     from h2._typing import Buffer
 
@@ -45,6 +47,15 @@ class _Failed(Frame):
         return f"a frame refused with {self.error!r}"
 
 
+class _Values(list[int]):
+    """The values of a setting. h2 keeps each in a deque, which takes 760 bytes, a dozen times for each connection."""
+
+    __slots__ = ()
+
+    def popleft(self) -> int:
+        return self.pop(0)
+
+
 class Engine(H2Connection):
     """h2 without the log line per frame, and without losing what came before a frame that breaks the rules.
 
@@ -58,6 +69,8 @@ class Engine(H2Connection):
         self._events: list[Event] = []
         self._dispatch = _dispatch_table(self)
         self._dispatch[_Failed] = self._raise_error
+        if hasattr(self.incoming_buffer, "_data"):  # h2 before 4.3 keeps what is incomplete elsewhere
+            self.incoming_buffer = FrameBuffer(server=not config.client_side)
 
     def receive_data(self, data: Buffer) -> list[Event]:
         """Take what arrived, and return the events of all good frames in it, also when a bad one follows them."""
@@ -125,6 +138,9 @@ def make_engine(config: H2Configuration, options: ConnectionOptions) -> H2Connec
         },
     )
     engine.max_inbound_frame_size = options.max_frame_size
+    if isinstance(engine, Engine):
+        _make_small(engine.local_settings)
+        _make_small(engine.remote_settings)
     _dispatch_table(engine)[GoAwayFrame] = _receive_goaway
     engine.initiate_connection()
     if delta := options.connection_window - engine.inbound_flow_control_window:
@@ -140,6 +156,12 @@ def forget(engine: H2Connection) -> None:
 def _dispatch_table(engine: H2Connection) -> dict[type[Frame], Callable[[Any], Answer]]:
     table: dict[type[Frame], Callable[[Any], Answer]] = vars(engine)["_frame_dispatch_table"]
     return table
+
+
+def _make_small(settings: Settings) -> None:
+    values: dict[SettingCodes | int, Any] = vars(settings).get("_settings", {})
+    for code, value in values.items():
+        values[code] = _Values(value)
 
 
 def _receive_goaway(frame: GoAwayFrame) -> Answer:

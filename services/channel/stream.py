@@ -128,7 +128,8 @@ class Stream(GrpclibStream):
         engine, connection, stream_id = self._h2_connection, self.connection, cast(int, self.id)
         position, size = 0, len(data)
         while True:
-            await self.ready()
+            if self.stopped is not None or not connection.write_ready.is_set():
+                await self.ready()
             window = engine.local_flow_control_window(stream_id)
             if window <= 0:
                 self.window_updated.clear()

@@ -38,25 +38,33 @@ HAS_STATM = STATM.exists()
 WARM = 20
 """Streams before the count begins: the first ones import modules and fill caches."""
 
-OpenChannel: TypeAlias = Callable[[int, "ssl.SSLContext | None", AsyncExitStack], Awaitable[Channel]]
+OpenChannel: TypeAlias = Callable[[AsyncExitStack], Awaitable[Channel]]
 
 
-async def plain(port: int, tls: ssl.SSLContext | None, stack: AsyncExitStack) -> Channel:
+def plain(port: int, tls: ssl.SSLContext | None) -> OpenChannel:
     """grpclib's own channel, and with TLS asyncio's."""
-    channel = Channel("localhost", port, ssl=tls)
-    stack.callback(channel.close)
-    return channel
+
+    async def connect(stack: AsyncExitStack) -> Channel:
+        channel = Channel("localhost", port, ssl=tls)
+        stack.callback(channel.close)
+        return channel
+
+    return connect
 
 
-async def ours(port: int, tls: ssl.SSLContext | None, stack: AsyncExitStack) -> Channel:
-    """Ours: handed over, or with TLS pumped."""
-    layers = five_layers() if tls is None else (TlsLayer(tls), *five_layers())
+def ours(port: int, tls: ssl.SSLContext | None) -> OpenChannel:
+    """Ours: handed over, or with TLS pumped. One connector serves all targets, as it would in a node."""
+    connector = Stack(five_layers() if tls is None else (TlsLayer(tls), *five_layers()), TcpConnector())
     scheme = "http" if tls is None else "https"
-    endpoint = Endpoint(f"{scheme}://localhost:{port}")
-    return await stack.enter_async_context(endpoint.connect(Stack(layers, TcpConnector())))
+
+    async def connect(stack: AsyncExitStack) -> Channel:
+        endpoint = Endpoint(f"{scheme}://localhost:{port}")  # each target has one of its own
+        return await stack.enter_async_context(endpoint.connect(connector))
+
+    return connect
 
 
-SIDES: dict[str, OpenChannel] = {"grpclib": plain, "ziggurat": ours}
+SIDES: dict[str, Callable[[int, ssl.SSLContext | None], OpenChannel]] = {"grpclib": plain, "ziggurat": ours}
 
 
 async def grown(side: str, port: int, count: int, authority: str | None) -> float:
@@ -65,11 +73,12 @@ async def grown(side: str, port: int, count: int, authority: str | None) -> floa
     if authority is not None:
         tls = ssl.create_default_context(cafile=authority)
         tls.set_alpn_protocols(["h2"])
+    connect = SIDES[side](port, tls)
     async with AsyncExitStack() as stack:
 
         async def open_some(number: int) -> None:
             for _ in range(number):
-                channel = await SIDES[side](port, tls, stack)
+                channel = await connect(stack)
                 call = StreamStreamMethod(channel, IDLE, BytesValue, BytesValue).open()
                 stream = await stack.enter_async_context(call)
                 await stream.send_message(BytesValue(value=b"hello"))

@@ -16,7 +16,7 @@ NO_SUCH_NAME = 3
 ADDRESSES = {A: socket.inet_pton(socket.AF_INET, "127.0.0.1"), AAAA: socket.inet_pton(socket.AF_INET6, "::1")}
 
 KINDS = {"localhost": (A,), "v4.test": (A,), "v6.test": (AAAA,)}
-"""The names that exist, all on this machine, and the kinds of addresses that they have."""
+"""The names that exist, with all names below them, and the kinds of addresses that they have: this machine's."""
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def answer(question: bytes, asked: list[str]) -> bytes:
     name = ".".join(labels).lower()
     asked.append(name)
     kind = int.from_bytes(question[end : end + 2], "big")
-    kinds = KINDS.get(name)
+    kinds = KINDS.get(".".join(name.split(".")[-2:]))
     found = kinds is not None and kind in kinds
     flags = 0x8580 | (NO_SUCH_NAME if kinds is None else 0)
     header = question[:2] + struct.pack("!HHHHH", flags, 1, int(found), 0, 0)

@@ -35,11 +35,12 @@ socks pass {{
 }}
 """
 
+# PAM, since sshd by itself takes an account without a password for a locked one.
 SSHD = """\
 HostKey {folder}/host
 AuthorizedKeysFile {folder}/key.pub
 StrictModes no
-UsePAM no
+UsePAM yes
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +12,7 @@ import anyio
 import pytest
 from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ziggurat.layers.testing import stream_pair
@@ -352,6 +354,16 @@ async def test_a_timeout_between_two_phases_names_none() -> None:
     assert caught[0].phase is None
 
 
+async def test_a_phase_that_came_to_its_end_is_not_blamed() -> None:
+    with failing() as caught, dial(TARGET) as current, Limit(1.0, "tunnel"):
+        with phase("tcp"), anyio.CancelScope(shield=True):
+            await anyio.sleep(3)
+        await anyio.sleep_forever()
+
+    assert caught[0].phase is None
+    assert shown(current.ledger) == [("tcp", 3.0, "ok")]
+
+
 async def test_the_loser_of_an_earlier_race_is_not_blamed() -> None:
     async def loser() -> None:
         with phase("lost"):
@@ -392,6 +404,7 @@ async def test_a_cancellation_from_outside_is_not_renamed() -> None:
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e3), st.floats(0.001, 1e3))
+@example(43.89775833847365, 92.67230210815956, 86.01715715530347)
 def test_rounding_does_not_hide_the_phase_that_was_cut_off(opened: float, before: float, limit: float) -> None:
     async def main() -> None:
         ledger = Ledger(TARGET)
@@ -437,3 +450,15 @@ async def test_our_own_stream_is_not_wrapped() -> None:
     assert ours.ledger is current.ledger
     await ours.aclose()
     await far.aclose()
+
+
+async def test_a_timeout_that_is_dropped_is_freed_at_once() -> None:
+    gc.disable()  # what a cycle keeps alive would be freed by the next collection
+    try:
+        with pytest.raises(ConnectTimeout) as caught, dial(TARGET), Limit(1.0, "total"):
+            await anyio.sleep(2.0)
+        gone = weakref.ref(caught.value)
+        del caught
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -7,7 +7,7 @@ import pickle
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ziggurat.services import Uri
@@ -28,6 +28,8 @@ def test_what_is_printed_is_read_back(uri: Uri) -> None:
 
 
 @given(PATHS)
+@example("//two")
+@example("///three")
 def test_any_unix_path_that_is_printed_is_read_back(path: str) -> None:
     assert Uri.parse(str(Uri("unix", path=path))) == Uri("unix", path=path)
 

@@ -82,6 +82,7 @@ async def test_https_asks_for_a_tls_phase_of_its_own_host() -> None:
     assert checked("https://far.example", "far.example") is None
     assert checked("https://far.example.", "far.example") is None
     assert checked("https://[::1]:1", "::1") is None
+    assert checked("https://[fe80::1%eth0]:1", "fe80::1") is None
     assert checked("https://far.example", "proxy.example", "far.example") is None
     assert checked("http://far.example") is None
     assert checked("unix:/run/far.sock") is None

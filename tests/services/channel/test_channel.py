@@ -287,6 +287,32 @@ async def test_connect_of_the_channel_does_not_wait_for_the_backoff(far_end: Any
         assert await say(channel) == b"hello"
 
 
+async def test_an_attempt_that_was_given_up_does_not_end_the_backoff(far_end: Any, say: Say) -> None:
+    far_end.error = ConnectRefused("nobody listens")
+    async with Endpoint(TARGET, backoff=Backoff(100.0)).connect_lazy(far_end) as channel:
+        await calls(say, channel, 1)
+        far_end.delay = 10.0
+        with anyio.move_on_after(1.0):
+            await channel.connect()
+        assert channel.state is ChannelState.TRANSIENT_FAILURE
+        with pytest.raises(GRPCError, match="nobody listens"):
+            await say(channel)
+        assert far_end.dials == 2
+
+
+async def test_a_connect_in_a_cancelled_scope_has_cleaned_up_when_it_returns(far_end: Any) -> None:
+    async def mute(stream: ByteStream) -> None:
+        while True:
+            await stream.receive()
+
+    far_end.play = mute
+    with anyio.move_on_after(1.0) as scope:
+        await Endpoint(TARGET).connect(far_end)
+    assert scope.cancelled_caught
+    assert far_end.dials == 1
+    assert far_end.open == 0
+
+
 # -- states
 
 

@@ -297,3 +297,16 @@ async def test_a_deadline_still_ends_a_call(wire: Any) -> None:
             await call.send_message(b"hello", end=True)
             await call.recv_message()
     assert (await wire.expect(RstStreamFrame)).error_code == ErrorCodes.CANCEL
+
+
+async def test_a_waiter_for_trailers_does_not_hang_when_there_are_none(wire: Any) -> None:
+    await wire.connect()
+    async with wire.channel.open() as call:
+        await call.send_message(b"hello", end=True)
+        await wire.send(wire.response(1))
+        await call.recv_initial_metadata()
+        waiting = asyncio.ensure_future(call.recv_trailing_metadata())
+        await wire.settle()
+        await wire.send(wire.data(1, b"", end=True))
+        with pytest.raises(GRPCError, match="Missing grpc-status"):
+            await waiting

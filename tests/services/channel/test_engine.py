@@ -178,3 +178,16 @@ def test_a_reset_stream_is_reported(frames: Any) -> None:
     (event,) = opened().receive_data(frames.reset(1, 7))
     assert isinstance(event, StreamReset)
     assert event.error_code == ErrorCodes.REFUSED_STREAM
+
+
+def test_settings_take_little_memory_and_change_as_ever(frames: Any) -> None:
+    engine = opened()
+
+    engine.receive_data(frames.settings())
+
+    values = [*vars(engine.local_settings)["_settings"].values(), *vars(engine.remote_settings)["_settings"].values()]
+    assert sum(map(sys.getsizeof, values)) < 2000
+    engine.update_settings({3: 7})
+    engine.data_to_send()
+    engine.receive_data(b"\0\0\0\4\1\0\0\0\0" * 2)  # the peer acknowledges both
+    assert engine.local_settings.max_concurrent_streams == 7

@@ -78,8 +78,9 @@ async def test_a_status_line_cut_short_is_still_named(wire: Any) -> None:
 # GOAWAY
 
 
-async def test_calls_in_flight_finish_after_a_graceful_goaway(wire: Any) -> None:
-    await wire.connect()
+@pytest.mark.parametrize("stock_h2", [False, True])
+async def test_calls_in_flight_finish_after_a_graceful_goaway(wire: Any, stock_h2: bool) -> None:
+    await wire.connect(stock_h2=stock_h2)
     async with wire.channel.open() as call:
         await call.send_message(b"hello")
         await wire.send(wire.goaway(2**31 - 1), wire.goaway(1))
@@ -170,8 +171,9 @@ async def test_what_came_before_a_broken_frame_is_kept(wire: Any, bad: bytes) ->
         assert await call.recv_message() == b"x"
 
 
-async def test_a_broken_frame_is_answered_with_a_goaway(wire: Any) -> None:
-    await wire.connect()
+@pytest.mark.parametrize("stock_h2", [False, True])
+async def test_a_broken_frame_is_answered_with_a_goaway(wire: Any, stock_h2: bool) -> None:
+    await wire.connect(stock_h2=stock_h2)
     await wire.send(b"\0\0\x01\x00\0\0\0\0\x63x")  # DATA on a stream that never was
     assert (await wire.expect(GoAwayFrame)).error_code == ErrorCodes.PROTOCOL_ERROR
     await wire.protocol.lost.wait()

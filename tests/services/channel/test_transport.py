@@ -180,6 +180,56 @@ async def test_the_protocol_is_paused_and_resumed_at_the_limits() -> None:
     await protocol.lost.wait()
 
 
+class Gated(MemoryStream):
+    """An end that sends when it is let, notes in which context, and does not like to be closed while it receives."""
+
+    def __init__(self, near: MemoryStream) -> None:
+        super().__init__(near._incoming, near._outgoing)
+        self.gate = asyncio.Semaphore(0)
+        self.seen: str | None = None
+        self.closed_in_receive = False
+
+    async def send(self, item: bytes) -> None:
+        self.seen = loose.get()
+        await self.gate.acquire()
+        await super().send(item)
+
+    async def aclose(self) -> None:
+        self.closed_in_receive = self._incoming.reading
+        await super().aclose()
+
+
+async def test_the_protocol_is_resumed_at_the_low_limit_already_and_sends_in_a_fresh_context() -> None:
+    loose.set("leaked")
+    stream = Gated(stream_pair()[0])
+    protocol = Recorder()
+    transport = StreamTransport(stream, protocol)
+    transport.set_write_buffer_limits(high=1000, low=100)
+    transport.write(b"x" * 2000)
+    await asyncio.sleep(1)
+    transport.write(b"x" * 100)
+    stream.gate.release()
+    await asyncio.sleep(1)
+    assert transport.get_write_buffer_size() == 100
+    assert protocol.events == ["made", "pause", "resume"]
+    assert stream.seen == "clean"
+    transport.abort()
+    await protocol.lost.wait()
+
+
+async def test_the_stream_is_closed_when_nobody_receives_from_it_any_more() -> None:
+    for end in ("close", "abort"):
+        stream = Gated(stream_pair()[0])
+        protocol = Recorder()
+        transport = StreamTransport(stream, protocol)
+        await asyncio.sleep(1)
+        assert stream._incoming.reading
+        getattr(transport, end)()
+        await protocol.lost.wait()
+        assert stream.closed
+        assert not stream.closed_in_receive
+
+
 async def test_the_limits_default_to_asyncios_own_and_are_checked() -> None:
     transport, protocol, *_ = pumped()
     transport.set_write_buffer_limits()

@@ -1,0 +1,97 @@
+"""Inbound bytes to frames; the payload of a DATA frame is passed on as it arrives.
+
+h2 collects a frame until it is whole and copies it three times on the way: into its buffer, out of it, and out of that.
+A gRPC message spans frames anyhow, so here each piece of payload that arrives becomes a DATA frame of its own, copied
+once or not at all; flow control counts the same bytes, and only the last piece can end the stream. It also means that
+no more than one read waits here, however large the peer's frames are. Everything else is left to h2 (4.3 and later,
+whose buffer of incomplete frames this file has to look into).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from h2.frame_buffer import FrameBuffer as H2FrameBuffer
+from hyperframe.frame import DataFrame, Frame
+
+if TYPE_CHECKING:
+    from h2._typing import Buffer
+
+__all__ = ["FrameBuffer"]
+
+HEADER = Struct(">HBBBL").unpack_from
+"""Length in two parts, type, flags, stream (RFC 9113 4.1)."""
+HEADER_SIZE = 9
+
+END_STREAM, PADDED = 0x1, 0x8
+"""Flags of a DATA frame (RFC 9113 6.1), whose type is 0."""
+
+
+class FrameBuffer(H2FrameBuffer):
+    """h2's, but for DATA frames without padding.
+
+    Args:
+        server: whether the peer is a client and so sends the preface.
+    """
+
+    def __init__(self, server: bool = False) -> None:
+        super().__init__(server)
+        self._ready: deque[Frame] = deque()
+        self._missing = 0  # bytes of payload of the DATA frame under way
+        self._stream_id = 0
+        self._ends_stream = False
+
+    def add_data(self, data: Buffer) -> None:
+        """Take what arrived."""
+        chunk = data if isinstance(data, bytes) else bytes(data)
+        position, size = 0, len(chunk)
+        # While h2 holds bytes, what follows them has to queue up behind.
+        if not self._data and not self._preamble_len:
+            while position < size:
+                if not self._missing:
+                    if not self._begins(chunk, position):
+                        break
+                    position += HEADER_SIZE
+                step = min(self._missing, size - position)
+                if step or not self._missing:
+                    self._pass_on(chunk if step == size else chunk[position : position + step])
+                position += step
+        if position < size:
+            super().add_data(chunk[position:] if position else chunk)
+
+    def __next__(self) -> Frame:
+        if self._ready:
+            return self._ready.popleft()
+        try:
+            return super().__next__()
+        except StopIteration:
+            # What h2 holds now is not whole. If it is DATA it is taken over, else all that follows would queue up, too.
+            if not self._begins(self._data, 0):
+                raise
+            payload = bytes(memoryview(self._data)[HEADER_SIZE:])
+            self._data.clear()
+            if not payload:
+                raise
+            self._pass_on(payload)
+            return self._ready.popleft()
+
+    def _begins(self, data: bytes | bytearray, position: int) -> bool:
+        """Whether a DATA frame that is in order begins there; if so, its payload is what comes next."""
+        if len(data) - position < HEADER_SIZE or self._headers_buffer:
+            return False
+        high, low, kind, flags, stream = HEADER(data, position)
+        length, stream_id = high << 8 | low, stream & 0x7FFFFFFF
+        if kind or flags & PADDED or not stream_id or length > self.max_frame_size:
+            return False
+        self._missing, self._stream_id, self._ends_stream = length, stream_id, bool(flags & END_STREAM)
+        return True
+
+    def _pass_on(self, payload: bytes) -> None:
+        self._missing -= len(payload)
+        frame = DataFrame(self._stream_id, payload)
+        frame.body_len = len(payload)
+        if self._ends_stream and not self._missing:
+            frame.flags.add("END_STREAM")
+        self._ready.append(frame)

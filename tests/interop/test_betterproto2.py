@@ -1,0 +1,83 @@
+"""A stub as betterproto2's plugin writes it, on our channel, unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from dataclasses import dataclass
+
+import pytest
+from google.protobuf.wrappers_pb2 import BytesValue, Int64Value
+from grpclib.exceptions import GRPCError
+
+from tests.interop.grpcio_echo import grpcio_echo
+from ziggurat.services import ConnectRefused, Endpoint, TcpConnector
+
+betterproto2 = pytest.importorskip("betterproto2", reason="betterproto2 is not installed (pip install '.[interop]')")
+betterproto2_grpclib = pytest.importorskip("betterproto2.grpclib", reason="betterproto2 without its extra grpclib")
+
+pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
+
+
+@dataclass(eq=False, repr=False)
+class Bytes(betterproto2.Message):  # type: ignore[name-defined,misc]
+    value: bytes = betterproto2.field(1, betterproto2.TYPE_BYTES)
+
+
+@dataclass(eq=False, repr=False)
+class Integer(betterproto2.Message):  # type: ignore[name-defined,misc]
+    value: int = betterproto2.field(1, betterproto2.TYPE_INT64)
+
+
+class EchoStub(betterproto2_grpclib.ServiceStub):  # type: ignore[name-defined,misc]
+    async def say(self, message: Bytes, *, timeout: float | None = None) -> Bytes:
+        return await self._unary_unary("/test.Echo/Say", message, Bytes, timeout=timeout)
+
+    async def upload(self, messages: AsyncIterable[Bytes] | Iterable[Bytes]) -> Integer:
+        return await self._stream_unary("/test.Echo/Upload", messages, Bytes, Integer)
+
+    async def download(self, message: Integer) -> AsyncIterator[Bytes]:
+        async for response in self._unary_stream("/test.Echo/Download", message, Bytes):
+            yield response
+
+    async def talk(self, messages: AsyncIterable[Bytes] | Iterable[Bytes]) -> AsyncIterator[Bytes]:
+        async for response in self._stream_stream("/test.Echo/Talk", messages, Bytes, Bytes):
+            yield response
+
+    async def fail(self, message: Bytes) -> Bytes:
+        return await self._unary_unary("/test.Echo/Fail", message, Bytes)
+
+
+async def test_the_messages_are_those_of_the_server() -> None:
+    assert bytes(Bytes(value=b"abc")) == BytesValue(value=b"abc").SerializeToString()
+    assert bytes(Integer(value=300)) == Int64Value(value=300).SerializeToString()
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+async def test_all_four_kinds_of_calls(compression: str | None) -> None:
+    with grpcio_echo(compression=compression) as server:
+        async with Endpoint(f"http://127.0.0.1:{server.port}").connect(TcpConnector()) as channel:
+            stub = EchoStub(channel, timeout=30.0, metadata={"x-mine": "yes"})
+            messages = [Bytes(value=b"%d" % n * 1000) for n in range(20)]
+
+            assert (await stub.say(Bytes(value=b"hello"))).value == b"hello"
+            assert server.metadata["x-mine"] == "yes"
+            assert server.remaining is not None
+            assert server.remaining <= 30.0
+            assert (await stub.upload(messages)).value == sum(len(message.value) for message in messages)
+            assert [m.value[:4] async for m in stub.download(Integer(value=50))] == [
+                n.to_bytes(4, "big") for n in range(50)
+            ]
+            assert [m.value async for m in stub.talk(messages)] == [m.value for m in messages]
+            with pytest.raises(GRPCError, match="ungünstig"):
+                await stub.fail(Bytes())
+
+
+async def test_a_failed_dial_is_unavailable_with_its_cause() -> None:
+    with grpcio_echo() as server:
+        port = server.port
+    channel = Endpoint(f"http://127.0.0.1:{port}").connect_lazy(TcpConnector())
+    with pytest.raises(GRPCError, match="connection refused") as caught:
+        await EchoStub(channel).say(Bytes())
+    await channel.aclose()
+
+    assert isinstance(caught.value.__cause__, ConnectRefused)

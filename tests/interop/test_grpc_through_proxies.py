@@ -1,0 +1,73 @@
+"""gRPC through real proxies.
+
+A server's SETTINGS come before anybody asks, and a proxy may well glue them to its reply. Whoever loses them passes
+every small call and hangs on the first large upload, so large uploads it is, on both ways into HTTP/2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import anyio
+import pytest
+from google.protobuf.wrappers_pb2 import BytesValue, Int64Value
+
+from tests.interop.grpcio_echo import EchoServer, EchoStub, grpcio_echo
+from tests.interop.tor_network import TorNetwork
+from ziggurat.layers import Isolated, ServiceBuilder
+from ziggurat.layers.testing import SplitStream, fault_layer
+from ziggurat.services import Endpoint, TcpConnector
+
+pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
+
+MIB = 1024 * 1024
+CHUNKS = [BytesValue(value=bytes([n]) * MIB) for n in range(8)]
+
+DIALS = 5
+"""Whether bytes are glued is a matter of luck."""
+
+LIMIT = 60.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[EchoServer]:
+    with grpcio_echo() as echo:
+        yield echo
+
+
+@pytest.fixture(params=["microsocks", "dante", "ssh"])
+def proxy(request: pytest.FixtureRequest) -> str:
+    address: str = request.getfixturevalue(request.param)
+    return address
+
+
+@pytest.mark.parametrize("pumped", [False, True], ids=["handed-over", "pumped"])
+async def test_a_large_upload_and_download(proxy: str, server: EchoServer, pumped: bool) -> None:
+    whole = fault_layer(lambda stream: SplitStream(stream, MIB)) if pumped else None  # a stranger's stream
+    connector = ServiceBuilder().option_layer(whole).socks5(proxy).service(TcpConnector())
+    for _ in range(DIALS):
+        with anyio.fail_after(LIMIT):
+            async with Endpoint(f"http://localhost:{server.port}").connect(connector) as channel:
+                stub = EchoStub(channel)
+
+                assert (await stub.upload(CHUNKS)).value == 8 * MIB
+                assert len((await stub.make(Int64Value(value=8 * MIB))).value) == 8 * MIB
+
+
+async def test_through_a_chain(dante: str, microsocks: str, server: EchoServer) -> None:
+    connector = ServiceBuilder().socks5(microsocks).socks5(dante).service(TcpConnector())
+    with anyio.fail_after(LIMIT):
+        async with Endpoint(f"http://localhost:{server.port}").connect(connector) as channel:
+            assert (await EchoStub(channel).upload(CHUNKS)).value == 8 * MIB
+            assert channel.ledger is not None
+            assert [p.via for p in channel.ledger.phases if p.name == "proxy.connect"] == [dante, microsocks]
+
+
+@pytest.mark.parametrize("way", ["exit", "onion"])
+async def test_through_tor(tor: TorNetwork, server: EchoServer, way: str) -> None:
+    port = server.port if way == "exit" else 80
+    host = "localhost" if way == "exit" else tor.host.add_onion(80, f"127.0.0.1:{server.port}")
+    connector = ServiceBuilder().socks5(tor.proxy, auth=Isolated()).service(TcpConnector())
+    with anyio.fail_after(LIMIT):
+        async with Endpoint(f"http://{host}:{port}", http2_timeout=30.0).connect(connector) as channel:
+            assert (await EchoStub(channel).upload(CHUNKS)).value == 8 * MIB

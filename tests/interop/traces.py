@@ -1,0 +1,86 @@
+"""What a program connects to and looks up, as strace sees it: no library in the program can hide from that."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import pytest
+
+import ziggurat.services
+from tests.interop.programs import find
+
+__all__ = ["Trace", "python", "traced"]
+
+RESOLVER_FILES = ("/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf")
+"""Who reads one of these looks a name up."""
+
+_ADDRESS = re.compile(
+    r"sa_family=AF_(?P<family>\w+)"
+    r'(?:, sun_path=@?"(?P<path>[^"]*)"'
+    r"|, sin6?_port=htons\((?P<port>\d+)\).*?(?:inet_addr\(|inet_pton\(AF_INET6, )\"(?P<host>[^\"]+)\")?"
+)
+_OPENED = re.compile(r'openat?\((?:AT_FDCWD, )?"([^"]+)"')
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A program's run.
+
+    Attributes:
+        code: its exit code.
+        stdout, stderr: what it said.
+        contacted: each address that it connected or sent to, as ``host:port`` or ``unix:/path``.
+        looked_up: files that a resolver reads, as far as it opened them.
+    """
+
+    code: int
+    stdout: str
+    stderr: str
+    contacted: set[str]
+    looked_up: set[str]
+
+
+def python(*argv: str) -> list[str]:
+    """A command that runs this Python with this project, strict about what is left open."""
+    return [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", *argv]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """For a program that imports the project, wherever the tests found it."""
+    project = str(Path(ziggurat.services.__file__).parents[2])
+    path = os.pathsep.join(filter(None, (project, os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, **more}
+
+
+async def traced(argv: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Trace:
+    """Run a program under strace, to its end, which has to come within a minute."""
+    strace = find("strace", "strace")
+    if (await anyio.run_process([strace, "-qq", "-o", os.devnull, "true"], check=False)).returncode:
+        pytest.skip("this machine does not let strace trace a program")
+    log = folder / "strace"
+    options = ["-f", "-qq", "-s", "256", "-e", "trace=connect,sendto,sendmsg,sendmmsg,open,openat", "-o", str(log)]
+    with anyio.fail_after(60.0):
+        done = await anyio.run_process([strace, *options, *argv], check=False, env={**environment(), **(env or {})})
+    contacted: set[str] = set()
+    looked_up: set[str] = set()
+    for line in log.read_text(errors="replace").splitlines():
+        if opened := _OPENED.search(line):
+            looked_up.update({opened[1]} & {*RESOLVER_FILES})
+        else:
+            contacted.update(_name(match) for match in _ADDRESS.finditer(line))
+    return Trace(done.returncode, done.stdout.decode(), done.stderr.decode(), contacted, looked_up)
+
+
+def _name(address: re.Match[str]) -> str:
+    if address["family"] == "UNIX":
+        return f"unix:{address['path']}"
+    if address["host"] is None:
+        return address["family"].lower()
+    host = f"[{address['host']}]" if ":" in address["host"] else address["host"]
+    return f"{host}:{address['port']}"

@@ -1,0 +1,208 @@
+"""What the documentation's examples find behind the names that they use: gRPC servers and proxies, all on loopback.
+
+The examples run as they are printed, each page's in a process of its own. There `CHILD` gives Python's socket module a
+small world of its own: a few names, a few addresses, and the ports of the stand-ins behind them. Nothing else can be
+looked up or reached, so that no example ever touches a network.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import anyio
+import trustme
+from anyio import EndOfStream
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSListener
+from google.protobuf.wrappers_pb2 import StringValue
+from grpclib.const import Cardinality, Handler
+from grpclib.health.service import Health
+from grpclib.server import Server, Stream
+
+from ziggurat.layers.testing import ScriptedProxy, Socks5Server, socks5_messages
+from ziggurat.layers.testing.faults import FaultStream
+from ziggurat.layers.testing.loopback import serve_loopback
+from ziggurat.layers.testing.socks5_server import relay
+from ziggurat.services import Uri
+
+NAMES = {"proxy.corp": "192.0.2.10", "api.example": "192.0.2.80"}
+"""Of the range set aside for documentation (RFC 5737)."""
+
+ONION = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion"
+"""The onion service that the stand-in for Tor knows."""
+
+GIVEN = """
+from google.protobuf.wrappers_pb2 import StringValue
+from grpclib.client import UnaryUnaryMethod
+
+class GreeterStub:
+    def __init__(self, channel):
+        self.SayHello = UnaryUnaryMethod(channel, "/greeter.Greeter/SayHello", StringValue, StringValue)
+
+request = StringValue(value="ziggurat")
+"""
+"""What README.md takes for granted: a generated stub of the reader's own, and a request."""
+
+CHILD = """
+import asyncio, errno, json, socket, sys
+
+world = json.load(sys.stdin)
+lookup, connect = socket.getaddrinfo, socket.socket.connect
+
+def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):
+    name = host.decode() if isinstance(host, bytes) else host
+    address = world["names"].get(name, name)
+    try:
+        return lookup(address, port, family, type, proto, flags | socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
+
+def connect_to_stand_in(self, address):
+    if self.family != socket.AF_INET:
+        return connect(self, address)
+    host, port = address
+    if f"{host}:{port}" in world["ports"]:
+        return connect(self, ("127.0.0.1", world["ports"][f"{host}:{port}"]))
+    if host == "127.0.0.1":
+        return connect(self, address)
+    number = errno.ECONNREFUSED if host in world["names"].values() else errno.ENETUNREACH
+    raise OSError(number, "no stand-in there")
+
+socket.getaddrinfo, socket.socket.connect = getaddrinfo, connect_to_stand_in
+names = {"__name__": "__main__"}
+exec(world["given"], names)
+for source in world["blocks"]:
+    # What a page's tracebacks show is then the page itself.
+    before = set(names)
+    exec(compile(chr(10) * (source["line"] - 1) + source["text"], world["page"], "exec"), names)
+    if "main" in set(names) - before and ".run(" not in source["text"]:
+        asyncio.run(names["main"]())
+    for stream in (sys.stdout, sys.stderr):
+        print(world["separator"], file=stream, flush=True)
+"""
+
+
+class Greeter:
+    """What README.md's stub calls."""
+
+    async def say_hello(self, stream: Stream[StringValue, StringValue]) -> None:
+        request = await stream.recv_message()
+        assert request is not None
+        await stream.send_message(StringValue(value=f"hello, {request.value}"))
+
+    def __mapping__(self) -> dict[str, Handler]:
+        return {"/greeter.Greeter/SayHello": Handler(self.say_hello, Cardinality.UNARY_UNARY, StringValue, StringValue)}
+
+
+@asynccontextmanager
+async def grpc_server(context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """A gRPC server on loopback; gives its port."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    server = Server([Health(), Greeter()])
+    await server.start(sock=listener, ssl=context)
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+class OneEnd(FaultStream):
+    """TLS has no half-close: the end of one direction is the end."""
+
+    async def send_eof(self) -> None:
+        await self.aclose()
+
+
+@asynccontextmanager
+async def tls_proxy(proxy: Socks5Server, context: ssl.SSLContext) -> AsyncIterator[int]:
+    """The same proxy behind TLS; gives its port."""
+
+    async def handle(client: ByteStream) -> None:
+        await proxy.handle(OneEnd(client))
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port: int = listener.extra(SocketAttribute.local_port)
+    async with TLSListener(listener, context, standard_compatible=False) as secured, anyio.create_task_group() as tasks:
+        tasks.start_soon(secured.serve, handle)
+        yield port
+        tasks.cancel_scope.cancel()
+
+
+class Tor:
+    """Takes any credentials, knows one onion service, and has Tor's words for all others."""
+
+    def __init__(self, ports: dict[str, int]) -> None:
+        self._ports = ports
+
+    async def handle(self, client: ByteStream) -> None:
+        methods = await socks5_messages.read_methods(client)
+        await client.send(bytes([5, 2 if 2 in methods else 0]))
+        if 2 in methods:
+            await socks5_messages.read_credentials(client)
+            await client.send(b"\x01\x00")
+        request = await socks5_messages.read_request(client)
+        if (port := self._ports.get(f"{request.host}:{request.port}")) is None:
+            await client.send(socks5_messages.reply(0xF0 if request.host.endswith(".onion") else 0x04))
+            return
+        async with await anyio.connect_tcp("127.0.0.1", port) as target:
+            await client.send(socks5_messages.reply(0))
+            await relay(client, target)
+
+
+@asynccontextmanager
+async def stand_ins(trust: Path) -> AsyncIterator[dict[str, int]]:
+    """Start everything; gives the ports by address. ``trust`` is where the authority's certificate goes.
+
+    Beside it lies ``client.pem``, a certificate with its key.
+    """
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(trust))
+    authority.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(str(trust.with_name("client.pem")))
+    contexts: list[ssl.SSLContext] = []
+    for name in NAMES:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert(name).configure_cert(context)
+        contexts.append(context)
+    proxy_context, api_context = contexts
+    api_context.set_alpn_protocols(["h2"])
+    async with AsyncExitStack() as running:
+        enter = running.enter_async_context
+        plain, secured = await enter(grpc_server()), await enter(grpc_server(api_context))
+        targets = {"api.example:80": plain, "api.example:443": secured, f"{ONION}:80": plain}
+
+        async def reach(uri: Uri) -> ByteStream:
+            """What the corporate proxy does with a target: it knows one host, and forbids the others."""
+            if uri.authority not in targets:
+                raise PermissionError(13, "forbidden")
+            return await anyio.connect_tcp("127.0.0.1", targets[uri.authority])
+
+        corporate = Socks5Server({"u": "p", "alice": "s3cret"}, connector=reach)
+        proxy = await enter(corporate.serve())
+        http = await enter(ScriptedProxy(method=b"HTTP/1.1 400 Bad Request\r\n\r\n").serve())
+        silent = await enter(ScriptedProxy(cut=0, cut_with="stall").serve())
+        return_ports = {
+            "192.0.2.10:1080": proxy.port,
+            "192.0.2.10:1443": await enter(tls_proxy(corporate, proxy_context)),
+            "192.0.2.10:8080": http.port,
+            "192.0.2.10:1081": silent.port,
+            "192.0.2.80:80": plain,
+            "192.0.2.80:443": secured,
+            "127.0.0.1:9050": await enter(serve_loopback(_until_the_end(Tor(targets)))),
+        }
+        yield return_ports
+
+
+def _until_the_end(tor: Tor):  # type: ignore[no-untyped-def]
+    async def handle(client: ByteStream) -> None:
+        try:
+            await tor.handle(client)
+        except EndOfStream:
+            pass  # the client has gone
+
+    return handle
