@@ -61,6 +61,9 @@ class CompressionMixin(Server):
             compression=compression,
         )
 
+    protocol_class: type[ServerProtocol] = ServerProtocol
+    """What each connection is made of; a subclass that counts or refuses connections puts its own here."""
+
     def _protocol_factory(self) -> H2Protocol:
         stock = super()._protocol_factory()
-        return ServerProtocol(stock.handler, stock.config, stock.h2_config, self._options)
+        return self.protocol_class(stock.handler, stock.config, stock.h2_config, self._options)
