@@ -89,7 +89,7 @@ async def demonstrate(user_agent: str) -> Demonstration:
             handler = ConnectionHandler(Socks5Layer(address, auth=user))
             result = Demonstration(handler.stack(), address.authority)
             try:
-                async with handler.connect(PEER) as channel:
+                async with handler.channel(PEER) as channel:
                     result.ledger = channel.ledger
                     await _talk(channel, result)
             except ConnectError as error:

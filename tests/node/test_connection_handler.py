@@ -51,14 +51,14 @@ async def test_the_leaf_is_asked_for_nothing_but_the_proxy() -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(refuse)
         with pytest.raises(ConnectError):
-            await handler.connect(PEER)
+            await handler.channel(PEER)
     assert len(handle.requests) == 1
 
 
 async def test_a_proxy_that_is_not_there_costs_a_second_and_is_named() -> None:
     leaf, handle = mock_connector()
     with pytest.raises(ConnectTimeout) as caught:
-        await ConnectionHandler(Socks5Layer("proxy:9050"), leaf).connect(PEER)
+        await ConnectionHandler(Socks5Layer("proxy:9050"), leaf).channel(PEER)
 
     assert (caught.value.name, caught.value.limit) == ("reach proxy", 1.0)
     assert caught.value.target == PEER
@@ -69,6 +69,6 @@ async def test_the_proxys_word_reaches_the_caller() -> None:
     proxy = ScriptedProxy(reply=0xF0)
     async with proxy:
         with pytest.raises(ProxyRefused) as caught:
-            await ConnectionHandler(Socks5Layer("proxy:9050"), proxy.connector()).connect(PEER)
+            await ConnectionHandler(Socks5Layer("proxy:9050"), proxy.connector()).channel(PEER)
 
     assert caught.value.reply_code == 0xF0

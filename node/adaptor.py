@@ -1,0 +1,261 @@
+"""All connections of a node: made, accepted, greeted, given their flows, listed and closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ziggurat.node.accepted import AcceptedStream
+from ziggurat.node.acceptor import Acceptor
+from ziggurat.node.admission import Admission, InboundLimits
+from ziggurat.node.connection_handler import RETRY_INTERVAL, ConnectionHandler
+from ziggurat.node.dialled import DialledStream
+from ziggurat.node.events import EventStream
+from ziggurat.node.flows.flow import FlowContext, FlowFactory, default_flows, reject_flow
+from ziggurat.node.greet import greet
+from ziggurat.node.handshake import INBOUND_LIMITS, OUTBOUND_LIMITS, Handshake, HandshakeLimits, Rules
+from ziggurat.node.hub import SAME_PEER, Hub
+from ziggurat.node.identity import Identity
+from ziggurat.node.listener import Listener
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.peer import PROXIED, PeerAddress, PeerInfo, PeerKey, peer_key
+from ziggurat.node.rejection import HandshakeError, Kind
+from ziggurat.node.router import Flow, Router
+from ziggurat.node.wire.convert.version import Version
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+
+__all__ = ["Adaptor"]
+
+STOPPING = "we are stopping"
+
+STOP_LIMIT = 4.0
+"""Seconds in which every peer is told and every connection closed; the node as a whole has five."""
+
+
+class Adaptor:
+    """Owns the connection handler, the hub and, if there is one, the listener. ``async with`` runs it.
+
+    Args:
+        connection_handler: how peers are reached.
+        identity: who we say we are.
+        flows: a user's own, made before ours for each peer; a message type that one of them takes is not ours.
+        context: what our own flows work with; its ``publish`` is the hub's.
+        acceptor: where inbound peers come from; ``None`` for a node that only dials.
+        limits: how many may come in.
+        proxied: whether inbound peers come through a proxy or an onion service.
+        rules: of our own, for whom to refuse; duplicates are refused whatever they say.
+
+    Attributes:
+        hub: the peers.
+        listening: where inbound peers are accepted; ``None`` without a listener.
+    """
+
+    def __init__(
+        self,
+        connection_handler: ConnectionHandler,
+        identity: Identity,
+        *,
+        flows: Sequence[FlowFactory] = (),
+        context: FlowContext | None = None,
+        acceptor: Acceptor | None = None,
+        limits: InboundLimits | None = None,
+        proxied: bool = False,
+        rules: Rules | None = None,
+    ) -> None:
+        self.connection_handler = connection_handler
+        self.identity = identity
+        self.hub = Hub()
+        self.listening: NetAddress | None = None
+        given = context or FlowContext()
+        self._context = FlowContext(given.book, self.hub.publish, given.ping_interval)
+        self._factories = tuple(flows)
+        self._rules = rules or Rules()
+        self._proxied = proxied
+        self._listener: Listener | None = None
+        if acceptor is not None:
+            self._listener = Listener(
+                acceptor,
+                Admission(limits or InboundLimits(), lambda: self.hub.count("inbound")),
+                self._accepted,
+                proxied=proxied,
+                max_message_size=connection_handler.max_message_size,
+            )
+        self._routers: set[Router] = set()
+        self._tasks: TaskGroup | None = None
+        self._stack = AsyncExitStack()
+
+    # -- peers
+
+    async def connect_peer(
+        self, address: PeerAddress, *, attempts: int = 1, interval: float = RETRY_INTERVAL
+    ) -> PeerInfo:
+        """Dial a peer, and come to terms with it. It stays connected until one side closes.
+
+        Args:
+            address: an IP or a name; with a proxy the name goes there as it is.
+            attempts: how often to try; there is no second try after a refusal.
+            interval: seconds between two.
+
+        Raises:
+            ConnectError: the peer was not reached.
+            HandshakeError: it was, and the two did not come to terms.
+            RuntimeError: the adaptor is not running.
+        """
+
+        async def come_to_terms(stream: DialledStream) -> PeerInfo:
+            router = Router(stream, address, "outbound", self.connection_handler.via)
+            router.ledger = stream.ledger
+            return await self._establish(router, OUTBOUND_LIMITS)
+
+        self._running()
+        return await self.connection_handler.connect(address, come_to_terms, attempts=attempts, interval=interval)
+
+    def peers(self) -> list[PeerInfo]:
+        """Who is connected, the oldest first."""
+        return self.hub.peers()
+
+    async def terminate(self, key: PeerKey, reason: str) -> bool:
+        """Close the connection to a peer, and answer when that is done; ``False`` when it was not connected."""
+        router = self.hub.get(key)
+        if router is None:
+            return False
+        router.close(reason)
+        await router.closed.wait()
+        return True
+
+    async def terminate_all(self, reason: str) -> None:
+        """Close every connection, also those whose handshake is under way; answer when that is done."""
+        routers = tuple(self._routers)
+        for router in routers:
+            router.close(reason)
+        for router in routers:
+            await router.closed.wait()
+
+    def broadcast(self, message: KaspadMessage) -> int:
+        """Send to all peers; one that does not keep up with reading does not get it. Answers how many do."""
+        return self.hub.broadcast(message)
+
+    def subscribe_events(self) -> EventStream:
+        """Listen to what happens from now on; see `EventStream`."""
+        return self.hub.subscribe_events()
+
+    # -- life
+
+    async def __aenter__(self) -> Adaptor:
+        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        if self._listener is not None:
+            try:
+                self.listening = await self._listener.start()
+            except BaseException:
+                await self._stack.aclose()
+                raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        tasks = self._running()
+        self._tasks = None
+        with anyio.move_on_after(STOP_LIMIT, shield=True):
+            await self.terminate_all(STOPPING)
+            if self._listener is not None:
+                await self._listener.aclose()
+        tasks.cancel_scope.cancel()
+        await self._stack.aclose()
+        self.hub.close()
+
+    def _running(self) -> TaskGroup:
+        if self._tasks is None:
+            raise RuntimeError("the adaptor is not running: use it as an async context manager")
+        return self._tasks
+
+    # -- one connection
+
+    def _accepted(self, stream: AcceptedStream, address: NetAddress, greeted: Callable[[], None]) -> None:
+        if self._tasks is None:
+            stream.finish()  # we are stopping
+        else:
+            self._tasks.start_soon(self._receive, stream, address, greeted)
+
+    async def _receive(self, stream: AcceptedStream, address: NetAddress, greeted: Callable[[], None]) -> None:
+        router = Router(stream, address, "inbound", PROXIED if self._proxied else None)
+        try:
+            await self._establish(router, INBOUND_LIMITS)
+        except HandshakeError as error:
+            if self._listener is not None:
+                self._listener.refusals.write(address, error.message, kind=error.kind.value)
+        except RuntimeError:
+            stream.finish()  # we are stopping
+        finally:
+            greeted()
+
+    async def _establish(self, router: Router, limits: HandshakeLimits) -> PeerInfo:
+        """Greet the peer, and let the flows talk. The router carries itself from here on, and has ended on an error."""
+        tasks = self._running()
+        self._routers.add(router)
+        tasks.start_soon(self._carry, router)
+        reserved: PeerKey | None = None
+
+        def is_duplicate(id: bytes) -> bool:
+            nonlocal reserved
+            key = self._key(id, router)
+            if not self.hub.reserve(key, router.direction):
+                return True
+            reserved = key
+            return self._rules.is_duplicate(id)
+
+        rules = Rules(is_duplicate, self._rules.is_banned, self._rules.refuses_user_agent)
+        flows: list[Flow] = []
+
+        def subscribe(version: Version) -> None:
+            flows.extend(make(router) for make in self._factories)
+            flows.extend(default_flows(router, self._context))
+
+        try:
+            version = await greet(router, Handshake(self.identity.version(), limits, rules), subscribe)
+            return await self._welcome(router, version, flows)
+        except BaseException:
+            with anyio.CancelScope(shield=True):  # bounded: our last words have a second
+                await router.closed.wait()
+            raise
+        finally:
+            if reserved is not None:
+                self.hub.release(reserved, router.direction)
+
+    async def _welcome(self, router: Router, version: Version, flows: list[Flow]) -> PeerInfo:
+        if not router.taken("reject"):
+            flows.append(reject_flow(router))
+        info = PeerInfo(
+            id=version.id,
+            address=router.address,
+            direction=router.direction,
+            via=router.via,
+            user_agent=version.user_agent,
+            protocol_version=version.protocol_version,
+            network=version.network,
+            services=version.services,
+            connected_at=anyio.current_time(),
+        )
+        if router.reason is not None:
+            raise HandshakeError(Kind.CLOSED, router.reason, by_peer=True)
+        router.on_close = lambda reason: self.hub.remove(router, reason)
+        if not self.hub.add(router, info, self.identity.id):
+            raise HandshakeError(Kind.DUPLICATE, SAME_PEER, by_peer=False)
+        for flow in flows:
+            router.launch(flow)
+        if version.address is not None:
+            await self._context.book.learn([version.address])
+        return info
+
+    async def _carry(self, router: Router) -> None:
+        try:
+            await router.run()
+        finally:
+            self._routers.discard(router)
+
+    def _key(self, id: bytes, router: Router) -> PeerKey:
+        return peer_key(id, router.address, proxied=router.direction == "inbound" and self._proxied)

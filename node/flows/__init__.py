@@ -1,0 +1,32 @@
+"""What the node talks about with its peers: one conversation a module.
+
+A flow is made with the `Router` of a peer, subscribes to the message types that it takes, and talks in ``run``. A
+user's own flows are made first, so a type that one of them takes is not taken by ours.
+"""
+
+from __future__ import annotations
+
+from ziggurat.node.flows.addresses import AddressBook, AddressesReceiver, AddressesSender, NoAddressBook
+from ziggurat.node.flows.consensus_reject import ConsensusReject
+from ziggurat.node.flows.flow import FlowContext, FlowFactory, default_flows
+from ziggurat.node.flows.inventories import Inventories
+from ziggurat.node.flows.ping import PING_INTERVAL, PingResponder, PingSender
+from ziggurat.node.flows.reject import RejectReceiver
+from ziggurat.node.flows.transaction_not_found import TransactionNotFound
+
+__all__ = [
+    "PING_INTERVAL",
+    "AddressBook",
+    "AddressesReceiver",
+    "AddressesSender",
+    "ConsensusReject",
+    "FlowContext",
+    "FlowFactory",
+    "Inventories",
+    "NoAddressBook",
+    "PingResponder",
+    "PingSender",
+    "RejectReceiver",
+    "TransactionNotFound",
+    "default_flows",
+]

@@ -1,0 +1,65 @@
+"""What flows are made of, and which ones a node has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from ziggurat.node.events import AddressesReceived, Event
+from ziggurat.node.flows.addresses import AddressBook, AddressesReceiver, AddressesSender, NoAddressBook
+from ziggurat.node.flows.consensus_reject import ConsensusReject
+from ziggurat.node.flows.inventories import Inventories
+from ziggurat.node.flows.ping import PING_INTERVAL, PingResponder, PingSender
+from ziggurat.node.flows.reject import RejectReceiver
+from ziggurat.node.flows.transaction_not_found import TransactionNotFound
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.router import Flow, Router
+
+__all__ = ["FlowContext", "FlowFactory", "default_flows"]
+
+FlowFactory: TypeAlias = Callable[[Router], Flow]
+"""Makes the flow of one peer, which subscribes at once: what the peer sends first comes right behind its handshake."""
+
+
+def _nobody(event: Event) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class FlowContext:
+    """What our own flows work with.
+
+    Attributes:
+        book: where addresses come from and go to.
+        publish: tells who listens.
+        ping_interval: seconds.
+    """
+
+    book: AddressBook = field(default_factory=NoAddressBook)
+    publish: Callable[[Event], None] = _nobody
+    ping_interval: float = PING_INTERVAL
+
+
+def default_flows(router: Router, context: FlowContext) -> list[Flow]:
+    """Make our own flows for one peer, but for those whose message types are taken."""
+
+    async def tell(addresses: tuple[NetAddress, ...]) -> None:
+        if router.info is not None:
+            context.publish(AddressesReceived(router.info, addresses))
+
+    makers: list[tuple[tuple[str, ...], FlowFactory]] = [
+        (PingResponder.types, PingResponder),
+        (PingSender.types, lambda router: PingSender(router, context.ping_interval)),
+        (AddressesSender.types, lambda router: AddressesSender(router, context.book)),
+        (AddressesReceiver.types, lambda router: AddressesReceiver(router, context.book, tell)),
+        (Inventories.types, lambda router: Inventories(router, context.publish)),
+        (TransactionNotFound.types, TransactionNotFound),
+    ]
+    flows = [make(router) for types, make in makers if not any(map(router.taken, types))]
+    return [*flows, ConsensusReject(router)]
+
+
+def reject_flow(router: Router) -> Flow:
+    """Made last: until the handshake is over, a Reject is part of it."""
+    return RejectReceiver(router)

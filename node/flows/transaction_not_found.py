@@ -1,0 +1,25 @@
+"""A node without a mempool has no transaction, and says so of each that it is asked for."""
+
+from __future__ import annotations
+
+from ziggurat.node.router import Router
+from ziggurat.node.wire.convert.inventory import request_transactions_from_wire, transaction_not_found_to_wire
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+
+__all__ = ["TransactionNotFound"]
+
+
+class TransactionNotFound:
+    """Answers each id in the order of the request. A request for more than 131072 is rejected."""
+
+    types = ("requestTransactions",)
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._route = router.subscribe(*self.types)
+
+    async def run(self) -> None:
+        async for request in self._route:
+            for transaction_id in request_transactions_from_wire(request.requestTransactions):
+                reply = KaspadMessage(transactionNotFound=transaction_not_found_to_wire(transaction_id))
+                await self._router.answer(request, reply)

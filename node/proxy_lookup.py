@@ -1,0 +1,60 @@
+"""Ask a SOCKS5 proxy for a name's address: Tor's RESOLVE, which is a CONNECT with another command and no tunnel.
+
+Tor answers with one address in the place of the bound one (tor-spec, socks-extensions). Other proxies say 07, "command
+not supported", or hang up.
+"""
+
+from __future__ import annotations
+
+from anyio import BrokenResourceError, CancelScope, ClosedResourceError, EndOfStream, aclose_forcefully
+from anyio.abc import ByteStream
+
+from ziggurat.layers import Socks5Layer
+from ziggurat.layers.socks5.auth import credentials_source
+from ziggurat.layers.socks5.handshake import Handshake, State, connect_request
+from ziggurat.services import Connector, Uri, phase
+
+__all__ = ["ask_proxy"]
+
+COMMAND = 1
+"""Where the command stands in a request (RFC 1928 section 4)."""
+
+RESOLVE = 0xF0
+
+
+async def ask_proxy(proxy: Socks5Layer, connector: Connector, target: Uri) -> str:
+    """Return what the proxy says is the address of ``target``'s host. To be called within a dial.
+
+    Args:
+        proxy: whom to ask, and with which credentials.
+        connector: how the proxy is reached.
+        target: only its host is looked at.
+
+    Raises:
+        ProxyError: as for a tunnel; reply 07 means that the proxy looks nothing up, 04 that it found nothing.
+        ConnectError: the proxy was not reached.
+    """
+    request = bytearray(connect_request(target))
+    request[COMMAND] = RESOLVE
+    request[-2:] = b"\0\0"  # the port
+    handshake = Handshake(bytes(request), credentials_source(proxy.auth)(target))
+    stream = await connector(proxy.proxy)
+    try:
+        with phase("proxy.resolve", via=proxy.proxy.authority):
+            await _talk(stream, handshake)
+    finally:
+        with CancelScope(shield=True):
+            await aclose_forcefully(stream)
+    return "" if handshake.bound is None else handshake.bound[0]
+
+
+async def _talk(stream: ByteStream, handshake: Handshake) -> None:
+    try:
+        while handshake.state is not State.OPEN:
+            if message := handshake.outgoing():
+                await stream.send(message)
+            handshake.receive(await stream.receive(handshake.wants))
+    except EndOfStream as error:
+        raise handshake.closed(reset=False) from error
+    except (BrokenResourceError, ClosedResourceError) as error:
+        raise handshake.closed(reset=True) from error
