@@ -1,0 +1,64 @@
+"""Where a node keeps what it has: one directory a network, for one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["DirectoryInUse", "default_app_directory", "locked"]
+
+LOCK = "ziggurat.lock"
+
+
+class DirectoryInUse(OSError):
+    """Another process works in the directory. ``pid`` is its number, ``None`` when it has not said it."""
+
+    def __init__(self, directory: Path, pid: int | None) -> None:
+        super().__init__(f"{directory} is in use by {'another process' if pid is None else f'pid {pid}'}")
+        self.directory = directory
+        self.pid = pid
+
+
+def default_app_directory(environ: Mapping[str, str]) -> Path:
+    """Where things are kept when nobody says where.
+
+    Args:
+        environ: ``STATE_DIRECTORY`` is systemd's (systemd.exec(5), a list with colons); ``XDG_STATE_HOME`` is the
+            XDG base directory specification's, by which a path that is not absolute is not used.
+    """
+    if state := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
+        return Path(state)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "ziggurat"
+    base = Path(environ.get("XDG_STATE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".local" / "state") / "ziggurat"
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[Path]:
+    """Make the directory when it is not there, and keep other processes out of it for the length of a ``with`` block.
+
+    The lock goes with the process, so that nothing is left to clean up after a ``kill -9``. The file stays: to remove
+    it would let two processes lock two files of one name.
+
+    Raises:
+        DirectoryInUse: another process has it.
+        OSError: it cannot be made, or written to.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 32).strip()
+            raise DirectoryInUse(directory, int(holder) if holder.isdigit() else None) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield directory
+    finally:
+        os.close(descriptor)

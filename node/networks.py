@@ -1,0 +1,71 @@
+"""Kaspa's networks: what each is called on the wire, its P2P port, and who hands out first addresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["DEVNET", "MAINNET", "SIMNET", "Network", "numbered_testnet"]
+
+DEFAULT_SUFFIX = 10
+"""Of a testnet: the only one that kaspad 2.1.0 has parameters for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network.
+
+    Attributes:
+        name: as the Version message has it, and the folder below the app directory.
+        port: where its nodes listen, unless they say otherwise.
+        seeders: DNS names that resolve to nodes of it; their port is ``port``.
+    """
+
+    name: str
+    port: int
+    seeders: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+MAINNET = Network(
+    "kaspa-mainnet",
+    16111,
+    (
+        "mainnet-dnsseed-1.kaspanet.org",
+        "mainnet-dnsseed-2.kaspanet.org",
+        "seeder1.kaspad.net",
+        "seeder2.kaspad.net",
+        "seeder3.kaspad.net",
+        "seeder4.kaspad.net",
+        "kaspadns.kaspacalc.net",
+        "n-mainnet.kaspa.ws",
+        "dnsseeder-kaspa-mainnet.x-con.at",
+    ),
+)
+
+SIMNET = Network("kaspa-simnet", 16511)
+
+DEVNET = Network("kaspa-devnet", 16611)
+
+TESTNETS = {
+    10: Network(
+        "kaspa-testnet-10",
+        16211,
+        ("seeder1-tn.kaspad.net", "dnsseeder-kaspa-testnet.x-con.at", "n-testnet-10.kaspa.ws"),
+    ),
+    12: Network("kaspa-testnet-12", 16311),
+}
+
+OTHER_TESTNET_PORT = 16411
+
+
+def numbered_testnet(suffix: int = DEFAULT_SUFFIX) -> Network:
+    """The testnet with a number.
+
+    Raises:
+        ValueError: the number does not fit into 32 bits without a sign.
+    """
+    if not 0 <= suffix < 1 << 32:
+        raise ValueError(f"bad testnet suffix: {suffix!r} (0 to 4294967295)")
+    return TESTNETS.get(suffix) or Network(f"kaspa-testnet-{suffix}", OTHER_TESTNET_PORT)
