@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, cast
+from typing import Literal, cast
 
 import anyio
 from grpclib.const import Cardinality, Handler, Status
@@ -28,9 +28,6 @@ from ziggurat.node.wire.service import MESSAGE_STREAM, KaspadMessage
 from ziggurat.node.wire.stream import StreamLost
 from ziggurat.services.channel.protocol import ServerProtocol
 from ziggurat.services.channel.server import CompressionMixin
-
-if TYPE_CHECKING:
-    from grpclib._typing import IServable
 
 __all__ = ["Listener", "Serve"]
 
@@ -60,10 +57,18 @@ class Listener:
         serve: what is done with each.
         proxied: whether they come through an onion service, so that their address is not theirs.
         max_message_size: bytes of the largest message that is received, inflated.
+        compression: ``"gzip"`` compresses what is sent to those who take it, as kaspad does; we have no need to.
     """
 
     def __init__(
-        self, acceptor: Acceptor, admission: Admission, serve: Serve, *, proxied: bool, max_message_size: int
+        self,
+        acceptor: Acceptor,
+        admission: Admission,
+        serve: Serve,
+        *,
+        proxied: bool,
+        max_message_size: int,
+        compression: Literal["gzip"] | None = None,
     ) -> None:
         self.admission = admission
         self.proxied = proxied
@@ -72,6 +77,7 @@ class Listener:
         self.connections: set[InboundProtocol] = set()
         self._acceptor = acceptor
         self._max_message_size = max_message_size
+        self._compression: Literal["gzip"] | None = compression
 
     async def start(self) -> NetAddress:
         """Listen. Returns where.
@@ -79,7 +85,7 @@ class Listener:
         Raises:
             OSError: it cannot.
         """
-        server = _PeerServer([], max_message_size=self._max_message_size)
+        server = _PeerServer([], max_message_size=self._max_message_size, compression=self._compression)
         return await self._acceptor.start(partial(self._accept, server))
 
     async def aclose(self) -> None:
@@ -211,9 +217,6 @@ class _PeerServer(CompressionMixin, Server):
     """grpclib's server, which is started by nobody: it makes the protocols, and an acceptor the connections."""
 
     protocol_class = InboundProtocol
-
-    def __init__(self, handlers: list[IServable], *, max_message_size: int) -> None:
-        super().__init__(handlers, max_message_size=max_message_size)
 
     def accept(self) -> InboundProtocol:
         return cast(InboundProtocol, self._protocol_factory())

@@ -1,0 +1,148 @@
+"""A peer that behaves like kaspad 2.1.0, so far as its connections go: for demonstrations and for tests.
+
+It was written from observation, apart from the node: its handshake is kaspad's tasks and timers, not our state table.
+It is as strict: what nobody waits for, and what does not fit into its queues, closes the connection without a word.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ziggurat.node.accepted import AcceptedStream
+from ziggurat.node.acceptor import Acceptor, TcpAcceptor
+from ziggurat.node.admission import Admission, InboundLimits
+from ziggurat.node.connection_handler import ConnectionHandler
+from ziggurat.node.dialled import DialledStream
+from ziggurat.node.listener import Listener
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.peer import PeerAddress
+from ziggurat.node.testing.kaspa_session import KaspaSession
+from ziggurat.node.wire.p2p_pb2 import VersionMessage
+from ziggurat.node.wire.stream import MessageStream
+from ziggurat.services.channel import Endpoint
+from ziggurat.services.service import Connector
+from ziggurat.services.uri import Uri
+
+__all__ = ["KaspaPeer"]
+
+LOOPBACK = NetAddress.parse("127.0.0.1:0")
+
+MAX_MESSAGE_SIZE = 256 * 1024 * 1024
+"""Bytes, as kaspad has it."""
+
+
+class _Dialler(ConnectionHandler):
+    """kaspad's client: it compresses everything, and sends nothing before the response headers."""
+
+    def endpoint(self, peer: Uri) -> Endpoint:
+        return dataclasses.replace(super().endpoint(peer), compression="gzip")
+
+
+class KaspaPeer:
+    """One kaspad. ``async with peer.run():``, and in there `listen`, `dial`, or both.
+
+    Args:
+        network: as in its Version.
+        user_agent, protocol_version: the same.
+        id: 16 bytes; ``None`` makes them up.
+        addresses: what it tells who asks.
+        ping_interval: seconds.
+
+    Attributes:
+        sessions: of all connections so far, also those that have ended.
+        known: peers that are through the handshake.
+    """
+
+    def __init__(
+        self,
+        network: str = "kaspa-devnet",
+        *,
+        user_agent: str = "/kaspad:2.1.0/kaspad:2.1.0/",
+        protocol_version: int = 11,
+        id: bytes | None = None,
+        addresses: Sequence[NetAddress] = (),
+        ping_interval: float = 120.0,
+    ) -> None:
+        self.network = network
+        self.user_agent = user_agent
+        self.protocol_version = protocol_version
+        self.id = uuid.uuid4().bytes if id is None else id
+        self.addresses = tuple(addresses)
+        self.ping_interval = ping_interval
+        self.sessions: list[KaspaSession] = []
+        self.known: dict[tuple[bytes, str], KaspaSession] = {}
+        self._tasks: TaskGroup | None = None
+
+    @asynccontextmanager
+    async def run(self) -> AsyncGenerator[KaspaPeer, None]:
+        """Run it for the length of an ``async with`` block; leaving closes its connections."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            try:
+                yield self
+            finally:
+                for session in self.sessions:
+                    session.close("it stops")
+                with anyio.move_on_after(3, shield=True):
+                    for session in self.sessions:
+                        await session.closed.wait()
+                tasks.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def listen(self, acceptor: Acceptor | None = None) -> AsyncGenerator[NetAddress, None]:
+        """Accept connections for the length of an ``async with`` block; ``None`` takes a free port on loopback."""
+        limits = InboundLimits(per_address=None)
+        listener = Listener(
+            acceptor or TcpAcceptor(LOOPBACK),
+            Admission(limits, lambda: 0),
+            self._accepted,
+            proxied=False,
+            max_message_size=MAX_MESSAGE_SIZE,
+            compression="gzip",  # for clients that say they take it
+        )
+        try:
+            yield await listener.start()
+        finally:
+            for session in self.sessions:
+                if session.inbound:
+                    session.close("it stops listening")
+            await listener.aclose()
+
+    async def dial(self, address: PeerAddress, leaf: Connector | None = None) -> KaspaSession:
+        """Dial a node, as for an ``--addpeer``; answers when the stream is open, and shakes hands behind that."""
+
+        async def begin(stream: DialledStream) -> KaspaSession:
+            return self._begin(stream, address, inbound=False)
+
+        return await _Dialler(leaf=leaf).connect(address, begin)
+
+    def version(self) -> VersionMessage:
+        """What it says of itself."""
+        return VersionMessage(
+            protocolVersion=self.protocol_version,
+            timestamp=time.time_ns() // 1_000_000,
+            id=self.id,
+            userAgent=self.user_agent,
+            network=self.network,
+        )
+
+    def _accepted(self, stream: AcceptedStream, address: NetAddress, greeted: Callable[[], None]) -> None:
+        self._begin(stream, address, inbound=True, greeted=greeted)
+
+    def _begin(
+        self, stream: MessageStream, address: PeerAddress, *, inbound: bool, greeted: Callable[[], None] | None = None
+    ) -> KaspaSession:
+        if self._tasks is None:
+            raise RuntimeError("the peer is not running")
+        host = str(address.ip) if isinstance(address, NetAddress) else address.name
+        session = KaspaSession(self, stream, host, inbound=inbound, greeted=greeted)
+        self.sessions.append(session)
+        self._tasks.start_soon(session.run)
+        return session

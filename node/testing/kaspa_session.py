@@ -1,0 +1,260 @@
+"""One connection of a `KaspaPeer`."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVarTuple
+
+import anyio
+from anyio.lowlevel import checkpoint
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.wire.stream import MessageStream, StreamLost
+
+if TYPE_CHECKING:
+    from ziggurat.node.testing.kaspa_peer import KaspaPeer
+
+__all__ = ["KaspaSession"]
+
+VERSION_LIMIT, READY_LIMIT, ANSWER_LIMIT = 4.0, 8.0, 120.0
+"""Seconds; kaspad's own, in both roles."""
+
+QUEUE, INV_QUEUE = 256, 4096
+MAX_ADDRESSES_RECEIVED, MAX_ADDRESSES_SENT = 2500, 1000
+INVENTORIES = ("invRelayBlock", "invTransactions")
+SERVED = (
+    *("requestRelayBlocks", "requestTransactions", "requestIBDBlocks", "requestNextPruningPointUtxoSetChunk"),
+    *("requestPruningPointAndItsAnticone", "requestNextHeaders", "requestPruningPointUTXOSet", "requestHeaders"),
+    *("requestBlockLocator", "requestPruningPointProof", "requestIBDChainBlockLocator", "requestAntipast"),
+    *("requestNextPruningPointAndItsAnticoneBlocks", "requestBlockBodies", "requestPruningPointSmtState"),
+    *("requestNextPruningPointSmtChunk", "transaction", "transactionNotFound"),
+)
+"""Types that it takes after the handshake and that this stand-in does nothing about."""
+
+
+Args = TypeVarTuple("Args")
+
+
+class Rejected(Exception):
+    """It sends a Reject with this text, and closes."""
+
+
+class KaspaSession:
+    """One connection.
+
+    Attributes:
+        inbound: whether the other side has dialled.
+        received: names of the payloads that have come, in order.
+        version: what the node says of itself; ``None`` before.
+        ready: set when the handshake is done.
+        closed: set when the connection is.
+        reason: why it was closed, in kaspad's words where it has some.
+        rejected: the text of the node's Reject; ``None`` when there was none.
+        told: addresses that the node told it.
+        pongs: how many of its pings were answered.
+    """
+
+    def __init__(
+        self,
+        peer: KaspaPeer,
+        stream: MessageStream,
+        host: str,
+        *,
+        inbound: bool,
+        greeted: Callable[[], None] | None = None,
+    ) -> None:
+        self.inbound = inbound
+        self.received: list[str] = []
+        self.version: p2p.VersionMessage | None = None
+        self.ready = anyio.Event()
+        self.closed = anyio.Event()
+        self.reason: str | None = None
+        self.rejected: str | None = None
+        self.told: list[p2p.NetAddress] | None = None
+        self.pongs = 0
+        self._peer = peer
+        self._stream = stream
+        self._host = host
+        self._greeted = greeted
+        self._ending = anyio.Event()
+        self._lock = anyio.Lock()
+        self._senders: dict[str, MemoryObjectSendStream[KaspadMessage]] = {}
+        self._inboxes: list[MemoryObjectReceiveStream[KaspadMessage]] = []
+
+    async def send(self, message: KaspadMessage) -> None:
+        """Send whatever a test wants it to."""
+        async with self._lock:
+            await self._stream.send(message)
+
+    def close(self, reason: str) -> None:
+        """Close, without a word."""
+        self.reason = self.reason or reason
+        self._ending.set()
+
+    async def run(self) -> None:
+        """Shake hands, then talk, to the end."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                inboxes = {name: self._route(name) for name in ("version", "verack", "ready")}
+                tasks.start_soon(self._read)
+                tasks.start_soon(self._guarded, self._live, inboxes)
+                await self._ending.wait()
+                tasks.cancel_scope.cancel()
+        finally:
+            if self._greeted is not None:
+                self._greeted()
+            with anyio.CancelScope(shield=True):
+                await self._stream.aclose()
+            key = (self.version.id if self.version else b"", self._host)
+            if self._peer.known.get(key) is self:
+                del self._peer.known[key]
+            for sender in self._senders.values():
+                sender.close()
+            for inbox in self._inboxes:
+                inbox.close()
+            self.closed.set()
+
+    # -- routes
+
+    def _route(self, name: str, size: float = QUEUE) -> MemoryObjectReceiveStream[KaspadMessage]:
+        sender, receiver = anyio.create_memory_object_stream[KaspadMessage](size)
+        self._senders[name] = sender
+        self._inboxes.append(receiver)
+        return receiver
+
+    async def _read(self) -> None:
+        try:
+            while (message := await self._stream.receive()) is not None:
+                name = message.WhichOneof("payload")
+                self.received.append(name or "")
+                if name == "reject":
+                    self.rejected = message.reject.reason
+                    self.close(f"got reject message: {self.rejected}")
+                    return
+                if name is None or message.response_id or name not in self._senders:
+                    self.close(f"route error: no flow has been registered for message type {name}")
+                    return
+                try:
+                    self._senders[name].send_nowait(message)
+                except anyio.WouldBlock:
+                    if name not in INVENTORIES:
+                        self.close(f"route error: the queue of {name} is full")
+                        return
+                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    self.close(f"route error: the route of {name} is closed")
+                    return
+                await checkpoint()
+            self.close("incoming stream ended")
+        except StreamLost as error:
+            self.close(f"network error: {error}")
+
+    async def _guarded(self, talk: Callable[[*Args], Awaitable[None]], *args: *Args) -> None:
+        try:
+            await talk(*args)
+        except Rejected as error:
+            if self.reason is not None:
+                return  # one Reject is enough
+            self.reason = str(error)
+            try:
+                await self.send(KaspadMessage(reject=p2p.RejectMessage(reason=str(error))))
+            except StreamLost:
+                pass
+            self.close(str(error))
+        except StreamLost as error:
+            self.close(f"network error: {error}")
+
+    async def _await(self, inbox: MemoryObjectReceiveStream[KaspadMessage], seconds: float) -> KaspadMessage:
+        try:
+            with anyio.fail_after(seconds):
+                return await inbox.receive()
+        except TimeoutError:
+            raise Rejected(f"timeout expired after {seconds:g}s") from None
+
+    # -- life
+
+    async def _live(self, inboxes: dict[str, MemoryObjectReceiveStream[KaspadMessage]]) -> None:
+        await self.send(KaspadMessage(version=self._peer.version()))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._guarded, self._introduce, inboxes["version"])
+            tasks.start_soon(self._guarded, self._acknowledged, inboxes["verack"])
+        if self._ending.is_set():
+            return
+        self._judge()
+        flows = self._register()
+        await self.send(KaspadMessage(ready=p2p.ReadyMessage()))
+        await self._await(inboxes["ready"], READY_LIMIT)
+        for inbox in inboxes.values():
+            inbox.close()  # a second one is a route error
+        assert self.version is not None
+        self._peer.known[self.version.id, self._host] = self
+        if self._greeted is not None:
+            self._greeted()
+        self.ready.set()
+        async with anyio.create_task_group() as tasks:
+            for flow in flows:
+                tasks.start_soon(self._guarded, flow)
+
+    async def _introduce(self, inbox: MemoryObjectReceiveStream[KaspadMessage]) -> None:
+        self.version = (await self._await(inbox, VERSION_LIMIT)).version
+        await self.send(KaspadMessage(verack=p2p.VerackMessage()))
+
+    async def _acknowledged(self, inbox: MemoryObjectReceiveStream[KaspadMessage]) -> None:
+        await self._await(inbox, VERSION_LIMIT)
+
+    def _judge(self) -> None:
+        theirs, ours = self.version, self._peer
+        if theirs is None:
+            raise Rejected(f"timeout expired after {VERSION_LIMIT:g}s")
+        if len(theirs.id) != 16:
+            raise Rejected(f"invalid length: expected 16 bytes, found {len(theirs.id)}")
+        if (theirs.id, self._host) in ours.known:
+            raise Rejected("DUPLICATE_CONNECTION")
+        if theirs.id == ours.id:
+            raise Rejected("LOOPBACK_CONNECTION")
+        if theirs.network != ours.network:
+            raise Rejected(f"Network mismatch - local: {ours.network}, remote: {theirs.network}")
+        if theirs.protocolVersion < 10:
+            raise Rejected(f"P2P protocol version mismatch - local: 11, remote: {theirs.protocolVersion}")
+
+    def _register(self) -> list[Callable[[], Awaitable[None]]]:
+        pings, asked, told = (self._route(name) for name in ("ping", "requestAddresses", "addresses"))
+        pongs = self._route("pong")
+        for name in INVENTORIES:
+            self._route(name, INV_QUEUE)
+        for name in SERVED:
+            self._route(name, math.inf)
+
+        async def answer_pings() -> None:
+            async for message in pings:
+                await self.send(KaspadMessage(pong=p2p.PongMessage(nonce=message.ping.nonce)))
+
+        async def answer_addresses() -> None:
+            entries = [p2p.NetAddress(ip=known.ip.packed, port=known.port) for known in self._peer.addresses]
+            async for _ in asked:
+                await self.send(KaspadMessage(addresses=p2p.AddressesMessage(addressList=entries[:MAX_ADDRESSES_SENT])))
+
+        async def ask_addresses() -> None:
+            await self.send(KaspadMessage(requestAddresses=p2p.RequestAddressesMessage()))
+            answer = (await self._await(told, ANSWER_LIMIT)).addresses
+            told.close()  # a second answer is a route error
+            if len(answer.addressList) > MAX_ADDRESSES_RECEIVED:
+                raise Rejected(f"address count {len(answer.addressList)} exceeded {MAX_ADDRESSES_RECEIVED}")
+            for entry in answer.addressList:
+                if len(entry.ip) not in (4, 16):
+                    raise Rejected(f"IP has illegal length {len(entry.ip)}")
+            self.told = list(answer.addressList)
+
+        async def ping() -> None:
+            while True:
+                await anyio.sleep(self._peer.ping_interval)
+                nonce = secrets.randbits(64)
+                await self.send(KaspadMessage(ping=p2p.PingMessage(nonce=nonce)))
+                if (await self._await(pongs, ANSWER_LIMIT)).pong.nonce != nonce:
+                    raise Rejected("nonce mismatch between ping and pong")
+                self.pongs += 1
+
+        return [answer_pings, answer_addresses, ask_addresses, ping]

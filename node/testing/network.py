@@ -1,0 +1,130 @@
+"""A network in memory: hosts with addresses of their own, on which a whole fleet of nodes runs in one process.
+
+A connection is made as soon as it is asked for, and carries bytes as `MemoryStream` does. Nothing of the machine's own
+network is touched, so it works in virtual time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from anyio import BrokenResourceError
+from anyio.abc import ByteStream, SocketAttribute
+
+from ziggurat.layers.testing.memory import MemoryStream, stream_pair
+from ziggurat.node.net_address import NetAddress
+from ziggurat.services.channel.transport import StreamTransport
+from ziggurat.services.errors import ConnectError, ConnectRefused, ResolveError
+from ziggurat.services.ledger import dial, phase
+from ziggurat.services.uri import Uri
+
+__all__ = ["MemoryAcceptor", "MemoryHost", "MemoryNetwork"]
+
+Factory = Callable[[], asyncio.Protocol]
+
+
+class MemoryNetwork:
+    """All hosts.
+
+    Attributes:
+        names: IP address by name: what a resolver, or a proxy, would find.
+        dials: every target that was dialled, in order.
+    """
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}
+        self.dials: list[Uri] = []
+        self.listening: dict[NetAddress, MemoryAcceptor] = {}
+
+    def host(self, ip: str) -> MemoryHost:
+        """A host with this address."""
+        return MemoryHost(self, ip)
+
+
+class MemoryHost:
+    """One host: a connector for what it dials, and acceptors for what dials it. `die` cuts all its connections."""
+
+    def __init__(self, network: MemoryNetwork, ip: str) -> None:
+        self.network = network
+        self.ip = str(ip_address(ip))
+        self._ports = itertools.count(40000)
+        self._streams: set[MemoryStream] = set()
+        self._dead = False
+
+    async def __call__(self, uri: Uri, /) -> ByteStream:
+        """Dial, as a leaf does.
+
+        Raises:
+            ResolveError, ConnectRefused: there is no such name; nobody listens there.
+        """
+        with dial(uri) as current:
+            self.network.dials.append(uri)
+            address = await self._look_up(uri)
+            with phase("tcp"):
+                if self._dead:
+                    raise ConnectError("network is unreachable")
+                acceptor = self.network.listening.get(address)
+                if acceptor is None:
+                    raise ConnectRefused(f"connection refused ({address})", hint="nobody listens there")
+                near, far = stream_pair(256 * 1024)
+                acceptor.accept(far, NetAddress(ip_address(self.ip), next(self._ports)))
+                self.keep(near, address)
+                return current.established(near)
+
+    def acceptor(self, port: int) -> MemoryAcceptor:
+        """A port of this host, to give to an `Adaptor`."""
+        return MemoryAcceptor(self, NetAddress(ip_address(self.ip), port))
+
+    def die(self) -> None:
+        """Cut every connection and refuse new ones, as a host does that loses its power and comes back without us."""
+        self._dead = True
+        for address in [address for address in self.network.listening if str(address.ip) == self.ip]:
+            del self.network.listening[address]
+        for stream in self._streams:
+            stream.reset()
+        self._streams.clear()
+
+    def keep(self, stream: MemoryStream, remote: NetAddress) -> None:
+        """Take note of one end of a connection, and of who is at the other."""
+        stream.attributes[SocketAttribute.remote_address] = lambda: (str(remote.ip), remote.port)
+        self._streams = {kept for kept in self._streams if not kept.closed}
+        self._streams.add(stream)
+
+    async def _look_up(self, uri: Uri) -> NetAddress:
+        if uri.is_literal:
+            return NetAddress(ip_address(uri.host), uri.port)
+        with phase("dns"):
+            if uri.host not in self.network.names:
+                raise ResolveError(f"{uri.host}: nobody knows this name")
+            return NetAddress(ip_address(self.network.names[uri.host]), uri.port)
+
+
+class MemoryAcceptor:
+    """A port of a `MemoryHost`."""
+
+    def __init__(self, host: MemoryHost, address: NetAddress) -> None:
+        self._host = host
+        self._address = address
+        self._factory: Factory | None = None
+
+    async def start(self, factory: Factory, /) -> NetAddress:
+        if self._address in self._host.network.listening:
+            raise OSError(f"address in use: {self._address}")
+        self._factory = factory
+        self._host.network.listening[self._address] = self
+        return self._address
+
+    async def aclose(self) -> None:
+        self._factory = None
+        if self._host.network.listening.get(self._address) is self:
+            del self._host.network.listening[self._address]
+
+    def accept(self, stream: MemoryStream, remote: NetAddress) -> None:
+        """Take a connection from ``remote``."""
+        if self._factory is None:
+            raise BrokenResourceError
+        self._host.keep(stream, remote)
+        StreamTransport(stream, self._factory())
