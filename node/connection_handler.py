@@ -190,11 +190,14 @@ class ConnectionHandler:
 
     async def _connect(self, uri: Uri, greet: Callable[[DialledStream], Awaitable[T]]) -> T:
         with dial(uri) as current:
+            began = current.ledger.elapsed
             channel = await self.channel(uri)
             stream = DialledStream(channel, current.ledger)
             try:
                 if channel.ledger is not None:
-                    current.ledger.phases.extend(channel.ledger.phases)
+                    for entry in channel.ledger.phases:  # the channel's dial is one of its own
+                        entry.start += began
+                        current.ledger.phases.append(entry)
                 current.ledger.sent_to_target = True
                 with phase("handshake"):
                     with Limit(HEADERS_TIMEOUT, "response headers"):

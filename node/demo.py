@@ -7,30 +7,34 @@ from __future__ import annotations
 
 import errno
 import secrets
-import time
 from dataclasses import dataclass, field
-from typing import TypedDict, TypeVar
+from typing import TypedDict
 
 import anyio
 from anyio.abc import ByteStream
-from google.protobuf.empty_pb2 import Empty
-from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import ListValue, Struct
-from google.protobuf.wrappers_pb2 import UInt64Value
-from grpclib.const import Cardinality
 
-from ziggurat.layers import Socks5Layer, Stack, UserPass
+from ziggurat.layers import Stack, UserPass
 from ziggurat.layers.testing import Socks5Server
-from ziggurat.node.connection_handler import ConnectionHandler
-from ziggurat.node.testing import DemoPeer
-from ziggurat.services import Channel, ConnectError, Ledger, Uri
+from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.events import AddressesReceived
+from ziggurat.node.identity import Identity
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.peer import NamedAddress
+from ziggurat.node.router import Router
+from ziggurat.node.testing import KaspaPeer
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage, PingMessage
+from ziggurat.services import ConnectError, Ledger, Uri
 
 __all__ = ["Demonstration", "PeerRecord", "demonstrate"]
 
-PEER = Uri.parse("http://peer.demo:16111")
-NONCE = 0x5A16C0DE
+PEER = Uri.parse("http://peer.demo:16611")
+NETWORK = "kaspa-devnet"
+ADDRESSES = tuple(map(NetAddress.parse, ("192.0.2.10:16611", "192.0.2.11:16611", "[2001:db8::12]:16611")))
+"""What the peer knows. Of the ranges set aside for documentation (RFC 5737, RFC 3849): nobody is dialled by mistake."""
 
-Reply = TypeVar("Reply", bound=Message)
+PATIENCE = 10.0
+"""Seconds for each answer."""
 
 
 class PeerRecord(TypedDict):
@@ -69,29 +73,46 @@ class Demonstration:
     error: Exception | None = None
 
 
+class Ping:
+    """A flow of one's own: it takes the pongs, so that the node's own ping stays away, and asks for one at once."""
+
+    def __init__(self, router: Router) -> None:
+        self.elapsed: float | None = None
+        self.done = anyio.Event()
+        self._router = router
+        self._pongs = router.subscribe("pong")
+
+    async def run(self) -> None:
+        """Send one ping and wait for its answer."""
+        nonce, started = secrets.randbits(64), anyio.current_time()
+        await self._router.send(KaspadMessage(ping=PingMessage(nonce=nonce)))
+        if (await self._pongs.receive(PATIENCE)).pong.nonce == nonce:
+            self.elapsed = anyio.current_time() - started
+        self.done.set()
+
+
 async def demonstrate(user_agent: str) -> Demonstration:
     """Start the peer and the proxy, dial, talk, stop. What failed is in the answer, not raised.
 
     Args:
         user_agent: what the peer calls itself.
     """
-    async with DemoPeer(user_agent).serve() as port:
+    peer = KaspaPeer(NETWORK, user_agent=user_agent, addresses=ADDRESSES)
+    async with peer.run(), peer.listen() as listening:
 
         async def reach(uri: Uri) -> ByteStream:
             """What the proxy does with a name: nobody else knows ``peer.demo``."""
             if uri.host != PEER.host:
                 raise ConnectionRefusedError(errno.ECONNREFUSED, "this proxy knows one peer")
-            return await anyio.connect_tcp("127.0.0.1", port)
+            return await anyio.connect_tcp(str(listening.ip), listening.port)
 
         user = UserPass("demo", secrets.token_hex(8))
         proxy = Socks5Server({user.username: user.password}, connector=reach)
         async with proxy.serve() as address:
-            handler = ConnectionHandler(Socks5Layer(address, auth=user))
-            result = Demonstration(handler.stack(), address.authority)
+            handler = ConnectionHandler(proxy_layer(address, user))
+            result = Demonstration(handler.stack(PEER), address.authority)
             try:
-                async with handler.channel(PEER) as channel:
-                    result.ledger = channel.ledger
-                    await _talk(channel, result)
+                await _talk(handler, result)
             except ConnectError as error:
                 result.ledger, result.error = error.ledger, error
             except Exception as error:
@@ -100,30 +121,31 @@ async def demonstrate(user_agent: str) -> Demonstration:
             return result
 
 
-async def _talk(channel: Channel, result: Demonstration) -> None:
-    who = (await _ask(channel, DemoPeer.IDENTIFY, Empty(), Struct)).fields
-    result.peer = PeerRecord(
-        id=who["id"].string_value,
-        user_agent=who["user_agent"].string_value,
-        protocol_version=int(who["protocol_version"].number_value),
-        network=who["network"].string_value,
-        services=int(who["services"].number_value),
-    )
-    started = time.perf_counter()
-    async with channel.request(DemoPeer.PING, Cardinality.STREAM_STREAM, UInt64Value, UInt64Value) as stream:
-        await stream.send_message(UInt64Value(value=NONCE), end=True)
-        pong = await stream.recv_message()
-    if pong is None or pong.value != NONCE:
-        raise RuntimeError("the peer's pong is not our ping")
-    result.ping = time.perf_counter() - started
-    known = await _ask(channel, DemoPeer.ADDRESSES, Empty(), ListValue)
-    result.addresses = [value.string_value for value in known.values]
+async def _talk(handler: ConnectionHandler, result: Demonstration) -> None:
+    pings: list[Ping] = []
 
+    def ping(router: Router) -> Ping:
+        pings.append(Ping(router))
+        return pings[-1]
 
-async def _ask(channel: Channel, method: str, request: Message, reply_type: type[Reply]) -> Reply:
-    async with channel.request(method, Cardinality.UNARY_UNARY, type(request), reply_type) as stream:
-        await stream.send_message(request, end=True)
-        reply: Reply | None = await stream.recv_message()
-    if reply is None:
-        raise RuntimeError(f"the peer gave no reply to {method}")
-    return reply
+    async with Adaptor(handler, Identity(NETWORK), flows=[ping]) as node:
+        with node.subscribe_events() as events:
+            info = await node.connect_peer(NamedAddress(PEER.host, PEER.port))
+            router = node.hub.get(info.key)
+            result.ledger = None if router is None else router.ledger
+            result.peer = PeerRecord(
+                id=info.id.hex(),
+                user_agent=info.user_agent,
+                protocol_version=info.protocol_version,
+                network=info.network,
+                services=info.services,
+            )
+            with anyio.fail_after(PATIENCE):
+                async for event in events:
+                    if isinstance(event, AddressesReceived):
+                        result.addresses = [str(known) for known in event.addresses]
+                        break
+                await pings[-1].done.wait()
+            result.ping = pings[-1].elapsed
+            if result.ping is None:
+                raise RuntimeError("the peer's pong is not our ping")

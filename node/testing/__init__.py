@@ -1,8 +1,7 @@
 """Far ends for demonstrations and tests of the node: a peer that behaves like kaspad, and a network in memory."""
 
-from ziggurat.node.testing.demo_peer import DemoPeer
 from ziggurat.node.testing.kaspa_peer import KaspaPeer
 from ziggurat.node.testing.kaspa_session import KaspaSession
 from ziggurat.node.testing.network import MemoryAcceptor, MemoryHost, MemoryNetwork
 
-__all__ = ["DemoPeer", "KaspaPeer", "KaspaSession", "MemoryAcceptor", "MemoryHost", "MemoryNetwork"]
+__all__ = ["KaspaPeer", "KaspaSession", "MemoryAcceptor", "MemoryHost", "MemoryNetwork"]

@@ -48,8 +48,8 @@ def test_json_is_one_object_and_nothing_else_on_stdout() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
     assert set(report) == {"schema", "ok", "target", "via", "phases", "peer"}
-    assert (report["schema"], report["ok"], report["target"]) == (1, True, "http://peer.demo:16111")
-    assert [set(entry) for entry in report["phases"]] == [{"phase", "via", "elapsed", "outcome"}] * 5
+    assert (report["schema"], report["ok"], report["target"]) == (1, True, "http://peer.demo:16611")
+    assert [set(entry) for entry in report["phases"]] == [{"phase", "via", "elapsed", "outcome"}] * 6
     assert set(report["peer"]) == {"id", "user_agent", "protocol_version", "network", "services"}
 
 
@@ -57,8 +57,13 @@ def test_the_log_is_json_on_stderr_when_that_is_no_terminal() -> None:
     done = run("demo", "--json")
     events = [json.loads(line) for line in done.stderr.splitlines()]
 
-    assert [event["event"] for event in events] == ["dial.started", "dial.connected"]
-    assert len({event["dial"] for event in events}) == 1
+    assert [event["event"] for event in events] == [
+        "dial.started",
+        "dial.connected",
+        "peer.connected",
+        "peer.disconnected",
+    ]
+    assert len({event["dial"] for event in events[:2]}) == 1
 
 
 def test_the_log_can_be_for_people() -> None:

@@ -25,6 +25,7 @@ async def test_a_node_dials_the_peer_by_name_through_the_proxy() -> None:
         "proxy.auth",
         "proxy.connect",
         "http2",
+        "handshake",
     ]
     assert {entry.via for entry in result.ledger.phases[:4]} == {result.via}
     assert result.resolved_by_proxy == PEER.host
