@@ -1,0 +1,79 @@
+"""Ask DNS seeders for first addresses, as many as are needed and no more."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+import anyio
+
+from ziggurat.layers.events import write_event
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.peer import NamedAddress
+from ziggurat.services import ConnectError, ProxyError
+
+__all__ = ["Seeded", "ask_seeders"]
+
+ENOUGH = 2
+"""Addresses for each peer that is missing: about half of them answer."""
+
+
+@dataclass(slots=True)
+class Seeded:
+    """What came of it.
+
+    Attributes:
+        addresses: of nodes.
+        by_name: seeders that the proxy looks up for nobody. A dial to such a name ends at one of the nodes that the
+            seeder knows, since whatever resolves it in the end gets their addresses.
+    """
+
+    addresses: list[NetAddress] = field(default_factory=list[NetAddress])
+    by_name: list[NamedAddress] = field(default_factory=list[NamedAddress])
+
+
+async def ask_seeders(
+    resolve: Callable[[str], Awaitable[list[str]]],
+    seeders: Sequence[str],
+    port: int,
+    *,
+    missing: int,
+    target: int,
+    rng: random.Random,
+) -> Seeded:
+    """Ask all seeders at once when more than half of the peers are missing, else one by one until it is enough.
+
+    Args:
+        resolve: looks a name up; whatever it raises of a dial's errors is logged, and the next seeder is as good.
+        seeders: their names.
+        port: of the network's nodes; DNS tells none.
+        missing: peers.
+        target: peers that there should be.
+        rng: where the order comes from.
+    """
+    found = Seeded()
+
+    async def ask(seeder: str) -> None:
+        try:
+            texts = await resolve(seeder)
+        except ConnectError as error:
+            if isinstance(error, ProxyError):
+                found.by_name.append(NamedAddress(seeder, port))
+            write_event(None, "warning", "seeder.failed", seeder=seeder, error=str(error))
+            return
+        addresses = [NetAddress(ip_address(text), port) for text in texts]
+        found.addresses += addresses
+        write_event(None, "info", "seeder.answered", seeder=seeder, count=len(addresses))
+
+    if 2 * missing > target:
+        async with anyio.create_task_group() as tasks:
+            for seeder in seeders:
+                tasks.start_soon(ask, seeder)
+        return found
+    for seeder in rng.sample(seeders, len(seeders)):
+        await ask(seeder)
+        if len(found.addresses) >= ENOUGH * missing:
+            break
+    return found
