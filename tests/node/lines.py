@@ -1,0 +1,89 @@
+"""A `MessageStream` that a test plays the far end of, and how to run a router on it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import anyio
+
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.peer import Direction, PeerInfo
+from ziggurat.node.router import Flow, Router
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.wire.stream import StreamLost
+
+ADDRESS = NetAddress.parse("10.0.0.2:16611")
+
+
+class Line:
+    """What the peer says is fed in; what we say is in ``sent``."""
+
+    def __init__(self) -> None:
+        self.sent: list[KaspadMessage] = []
+        self.closed = False
+        self.blocked = False  # the peer does not read
+        self.lost: str | None = None
+        self._said: deque[KaspadMessage] = deque()
+        self._ended = False
+        self._changed = anyio.Event()
+
+    def feed(self, *messages: KaspadMessage) -> None:
+        self._said.extend(messages)
+        self._changed.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._changed.set()
+
+    def lose(self, reason: str) -> None:
+        self.lost = reason
+        self._changed.set()
+
+    async def send(self, message: KaspadMessage, /) -> None:
+        if self.blocked:
+            await anyio.sleep_forever()
+        if self.lost is not None:
+            raise StreamLost(self.lost)
+        self.sent.append(message)
+
+    async def receive(self) -> KaspadMessage | None:
+        while not self._said:
+            if self.lost is not None:
+                raise StreamLost(self.lost)
+            if self._ended:
+                return None
+            self._changed = anyio.Event()
+            await self._changed.wait()
+        return self._said.popleft()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+    def names(self) -> list[str | None]:
+        return [message.WhichOneof("payload") for message in self.sent]
+
+
+def info(id: bytes = b"p" * 16, direction: Direction = "outbound", address: NetAddress = ADDRESS) -> PeerInfo:
+    return PeerInfo(id, address, direction, None, "/peer:1/", 11, "kaspa-devnet", 0, 0.0)
+
+
+@asynccontextmanager
+async def routed(flows: Iterable[Flow] = ()) -> AsyncIterator[tuple[Router, Line]]:
+    """A router that runs, and its line; both are over at the end."""
+    line = Line()
+    router = Router(line, ADDRESS, "outbound")
+    router.info = info()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(router.run)
+        try:
+            yield router, line
+        finally:
+            router.close("the test is over")
+    assert line.closed
+
+
+async def settle() -> None:
+    """Let everything happen that can happen without time passing."""
+    await anyio.sleep(0.001)
