@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["DirectoryInUse", "default_app_directory", "locked"]
+__all__ = ["DirectoryInUse", "default_app_directory", "locked", "make_private"]
 
 LOCK = "ziggurat.lock"
 
@@ -38,6 +38,18 @@ def default_app_directory(environ: Mapping[str, str]) -> Path:
     return (base if base.is_absolute() else Path.home() / ".local" / "state") / "ziggurat"
 
 
+def make_private(directory: Path) -> None:
+    """Make a directory, and what is missing above it, for its owner alone. One that is there stays as it is.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if not directory.is_dir():
+        if directory.parent != directory:
+            make_private(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+
+
 @contextmanager
 def locked(directory: Path) -> Iterator[Path]:
     """Make the directory when it is not there, and keep other processes out of it for the length of a ``with`` block.
@@ -49,7 +61,7 @@ def locked(directory: Path) -> Iterator[Path]:
         DirectoryInUse: another process has it.
         OSError: it cannot be made, or written to.
     """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(directory)
     descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

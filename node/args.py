@@ -23,6 +23,7 @@ from ziggurat.node.settings_error import SettingsError
 __all__ = ["Resolved", "add_settings", "resolve"]
 
 DEFAULT = "default"
+STATE_DIRECTORY = "STATE_DIRECTORY"
 NETWORKS = ("testnet", "devnet", "simnet")
 IGNORED = "kaspads_own"
 
@@ -116,7 +117,7 @@ def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved
     values = {name: _value(_option(name), source, given, network) for name, (source, given) in chosen.items()}
     return Resolved(
         _settings(values, network, environ),
-        {option.name: chosen[option.name][0] if option.name in chosen else DEFAULT for option in OPTIONS},
+        {option.name: _source(option.name, chosen, environ) for option in OPTIONS},
         {name: given for name, (_, given) in chosen.items()},
         tuple(ignored),
         tuple(disobeyed(environ)),
@@ -130,6 +131,12 @@ def _flags(options: argparse.Namespace) -> dict[str, tuple[str, Given]]:
         if value is not None:
             given[option.name] = f"--{option.name}", tuple(value) if option.many else value
     return given
+
+
+def _source(name: str, chosen: Mapping[str, tuple[str, Given]], environ: Mapping[str, str]) -> str:
+    if name in chosen:
+        return chosen[name][0]
+    return STATE_DIRECTORY if name == "appdir" and environ.get(STATE_DIRECTORY) else DEFAULT
 
 
 def _option(name: str) -> Option:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ziggurat.node.app_directory import DirectoryInUse, default_app_directory, locked
+from ziggurat.node.app_directory import DirectoryInUse, default_app_directory, locked, make_private
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
@@ -36,6 +36,14 @@ def test_else_it_is_the_platforms_state_directory() -> None:
 def test_a_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     with locked(tmp_path / "a" / "b") as directory:
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        assert stat.S_IMODE(directory.parent.stat().st_mode) == 0o700
+
+
+def test_a_directory_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o750)
+    make_private(tmp_path)
+
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o750
 
 
 def test_a_second_process_learns_the_pid_of_the_first_and_may_have_it_after_a_kill(tmp_path: Path) -> None:

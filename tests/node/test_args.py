@@ -173,4 +173,7 @@ def test_a_relative_directory_is_made_absolute() -> None:
 
 
 def test_the_state_directory_is_systemds() -> None:
-    assert read(STATE_DIRECTORY="/var/lib/ziggurat").settings.appdir == Path("/var/lib/ziggurat")
+    resolved = read(STATE_DIRECTORY="/var/lib/ziggurat")
+
+    assert resolved.settings.appdir == Path("/var/lib/ziggurat")
+    assert resolved.sources["appdir"] == "STATE_DIRECTORY"

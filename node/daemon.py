@@ -1,0 +1,123 @@
+"""Builds a node from its settings, runs it until a signal comes, and lets it end in order."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import asdict
+from pathlib import Path
+
+import anyio
+
+from ziggurat.layers.events import write_event
+from ziggurat.node.address_manager import AddressManager
+from ziggurat.node.app_directory import locked
+from ziggurat.node.args import Resolved
+from ziggurat.node.control import serve_control
+from ziggurat.node.p2p_service import P2pService
+from ziggurat.node.peer import PeerInfo
+from ziggurat.node.sd_notify import sd_notify
+
+__all__ = ["CannotRun", "run_daemon"]
+
+BOOK = "addresses.sqlite"
+
+STATUS_INTERVAL = 60.0
+"""Seconds between two ``node.status``."""
+
+CLOSE_LIMIT = 0.8
+"""Seconds for the address book, behind the adaptor's four: the node stops within five."""
+
+
+class CannotRun(OSError):
+    """The node cannot start; the text says in one line why."""
+
+
+async def run_daemon(resolved: Resolved) -> None:
+    """Run a node until SIGINT or SIGTERM. A second signal does what it does to any program.
+
+    Events: ``node.started`` (``listen``, ``network``, ``via``, ``directory``), ``node.status`` once a minute,
+    ``node.stopping`` (``signal``), ``node.stopped``; ``settings.ignored`` (``names``) and
+    ``environment.ignored`` (``names``) at the start.
+
+    Raises:
+        CannotRun: the directory is in use or cannot be written, or nothing can listen at the address.
+    """
+    settings = resolved.settings
+    try:
+        with locked(settings.directory) as directory:
+            _tell_what_is_ignored(resolved)
+            book = await AddressManager.open(directory / BOOK)
+            try:
+                await _run(resolved, directory, book)
+            finally:
+                with anyio.move_on_after(CLOSE_LIMIT, shield=True):
+                    await book.aclose()
+    except OSError as error:
+        raise CannotRun(_story(error)) from error
+    write_event(None, "info", "node.stopped")
+
+
+async def _run(resolved: Resolved, directory: Path, book: AddressManager) -> None:
+    settings = resolved.settings
+    service = P2pService(settings, book)
+    questions = {"peers": lambda: [_peer(peer) for peer in service.adaptor.peers()]}
+    try:
+        await service.__aenter__()
+    except OSError as error:
+        raise CannotRun(f"cannot listen on {settings.listen_address}: {error.strerror or error}") from error
+    try:
+        async with serve_control(directory, questions), anyio.create_task_group() as tasks:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                write_event(
+                    None,
+                    "info",
+                    "node.started",
+                    listen=None if service.listening is None else str(service.listening),
+                    network=settings.network.name,
+                    via=None if settings.proxy is None else str(settings.proxy),
+                    directory=str(directory),
+                )
+                tasks.start_soon(service.run)
+                tasks.start_soon(_report, service, book)
+                sd_notify("READY=1")
+                async for number in signals:
+                    write_event(None, "info", "node.stopping", signal=number.name)
+                    break
+            sd_notify("STOPPING=1")
+            tasks.cancel_scope.cancel()
+    finally:
+        await service.__aexit__(None, None, None)
+
+
+async def _report(service: P2pService, book: AddressManager) -> None:
+    while True:
+        await anyio.sleep(STATUS_INTERVAL)
+        status = service.manager.status()
+        write_event(None, "info", "node.status", **asdict(status), addresses=len(book))
+        sd_notify(f"STATUS={status.outbound} outbound and {status.inbound} inbound peers, {len(book)} addresses")
+
+
+def _peer(peer: PeerInfo) -> dict[str, object]:
+    return {
+        "address": str(peer.address),
+        "direction": peer.direction,
+        "via": peer.via,
+        "age": round(anyio.current_time() - peer.connected_at, 3),
+        "ping": peer.ping,
+        "user_agent": peer.user_agent,
+        "protocol_version": peer.protocol_version,
+        "id": peer.id.hex(),
+    }
+
+
+def _tell_what_is_ignored(resolved: Resolved) -> None:
+    if resolved.ignored:
+        write_event(None, "warning", "settings.ignored", names=list(resolved.ignored))
+    if resolved.disobeyed:
+        write_event(None, "warning", "environment.ignored", names=list(resolved.disobeyed))
+
+
+def _story(error: OSError) -> str:
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

@@ -1,0 +1,108 @@
+"""The P2P part of a node: who we are, the adaptor, and the manager that keeps it supplied with peers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from types import TracebackType
+
+from ziggurat.node.acceptor import Acceptor, TcpAcceptor
+from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.address_manager import AddressManager
+from ziggurat.node.admission import InboundLimits
+from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.connection_manager import ConnectionManager, Targets
+from ziggurat.node.flows.flow import FlowContext, FlowFactory
+from ziggurat.node.identity import Identity, user_agent
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.settings import Settings
+
+__all__ = ["P2pService"]
+
+
+class Gossip:
+    """The address book as the flows see it."""
+
+    def __init__(self, book: AddressManager) -> None:
+        self._book = book
+
+    async def sample(self, count: int) -> Sequence[NetAddress]:
+        """Some addresses to pass on."""
+        return self._book.sample(count)
+
+    async def learn(self, addresses: Sequence[NetAddress]) -> None:
+        """Take up what a peer told."""
+        self._book.add(addresses)
+
+
+class P2pService:
+    """``async with service:`` starts and stops it; `run` works in between, until it is cancelled.
+
+    Without room for inbound peers, and behind a proxy unless the user says otherwise, it only dials.
+
+    Args:
+        settings: what the user wants.
+        book: the address book.
+        handler: how peers are reached; ``None`` makes one from the settings.
+        acceptor: where inbound peers come from; ``None`` listens where the settings say. It is not used by a node
+            that only dials.
+        flows: a user's own.
+        rng: where chance comes from; ``None`` takes the system's.
+
+    Attributes:
+        adaptor: all connections.
+        manager: who is dialled.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        book: AddressManager,
+        *,
+        handler: ConnectionHandler | None = None,
+        acceptor: Acceptor | None = None,
+        flows: Sequence[FlowFactory] = (),
+        rng: random.Random | None = None,
+    ) -> None:
+        proxy, address = settings.proxy, settings.listen_address
+        if handler is None:
+            handler = ConnectionHandler(None if proxy is None else proxy_layer(proxy.uri, proxy.credentials))
+        self._settings = settings
+        self.adaptor = Adaptor(
+            handler,
+            Identity(settings.network.name, user_agent(settings.uacomment), address=settings.advertised_address),
+            flows=flows,
+            context=FlowContext(Gossip(book)),
+            acceptor=None if address is None else acceptor or TcpAcceptor(address),
+            limits=None if address is None else InboundLimits(peers=settings.inbound_limit),
+            # Who comes in on loopback beside a proxy comes through an onion service: its address is our own.
+            proxied=proxy is not None and address is not None and address.ip.is_loopback,
+        )
+        targets = Targets(
+            outbound=settings.outbound_target,
+            inbound=settings.inbound_limit,
+            seeders=settings.seeders,
+            port=settings.network.port,
+            proxied=handler.proxy is not None,
+        )
+        self.manager = ConnectionManager(targets, self.adaptor, book, handler.resolve, rng)
+
+    @property
+    def listening(self) -> NetAddress | None:
+        """Where inbound peers are accepted; ``None`` for a node that only dials."""
+        return self.adaptor.listening
+
+    async def run(self) -> None:
+        """Keep peers connected, until cancelled."""
+        for address in self._settings.permanent_peers:
+            self.manager.add_request(address, permanent=True)
+        await self.manager.run()
+
+    async def __aenter__(self) -> P2pService:
+        await self.adaptor.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.adaptor.__aexit__(kind, error, trace)
