@@ -24,6 +24,7 @@ class Line:
         self.sent: list[KaspadMessage] = []
         self.closed = False
         self.blocked = False  # the peer does not read
+        self.unwritable: str | None = None
         self.lost: str | None = None
         self._said: deque[KaspadMessage] = deque()
         self._ended = False
@@ -44,8 +45,8 @@ class Line:
     async def send(self, message: KaspadMessage, /) -> None:
         if self.blocked:
             await anyio.sleep_forever()
-        if self.lost is not None:
-            raise StreamLost(self.lost)
+        if (reason := self.unwritable or self.lost) is not None:
+            raise StreamLost(reason)
         self.sent.append(message)
 
     async def receive(self) -> KaspadMessage | None:

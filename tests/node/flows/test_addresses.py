@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+
+import pytest
+
+from tests.node.lines import routed, settle
+from ziggurat.node.flows.addresses import AddressesReceiver, AddressesSender, NoAddressBook
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+
+pytestmark = pytest.mark.asyncio_only
+
+ASK = KaspadMessage(requestAddresses=p2p.RequestAddressesMessage(), request_id=5)
+
+
+class Book:
+    def __init__(self, count: int = 2) -> None:
+        self.known = [NetAddress(IPv4Address(0x0A000000 + number), 16611) for number in range(count)]
+        self.learned: list[NetAddress] = []
+
+    async def sample(self, count: int) -> Sequence[NetAddress]:
+        return self.known  # more than was asked for, when there are more
+
+    async def learn(self, addresses: Sequence[NetAddress]) -> None:
+        self.learned += addresses
+
+
+def answer(count: int, ip: bytes = bytes(4)) -> KaspadMessage:
+    entries = [p2p.NetAddress(ip=ip, port=number % 65536) for number in range(count)]
+    return KaspadMessage(addresses=p2p.AddressesMessage(addressList=entries))
+
+
+async def test_who_asks_is_answered_each_time_with_a_thousand_at_most() -> None:
+    async with routed() as (router, line):
+        router.launch(AddressesSender(router, Book(1500)))
+        line.feed(ASK, ASK)
+        await settle()
+        assert [(len(m.addresses.addressList), m.response_id) for m in line.sent] == [(1000, 5)] * 2
+
+
+async def test_who_knows_nobody_says_so() -> None:
+    async with routed() as (router, line):
+        router.launch(AddressesSender(router, NoAddressBook()))
+        line.feed(ASK)
+        await settle()
+        assert line.names() == ["addresses"]
+        assert len(line.sent[0].addresses.addressList) == 0
+
+
+async def test_we_ask_once_and_learn_the_answer() -> None:
+    async with routed() as (router, line):
+        book, told = Book(), []
+
+        async def tell(addresses: tuple[NetAddress, ...]) -> None:
+            told.extend(addresses)
+
+        router.launch(AddressesReceiver(router, book, tell))
+        await settle()
+        assert line.names() == ["requestAddresses"]
+        line.feed(answer(2500))
+        await settle()
+        assert len(book.learned) == 2500
+        assert told == book.learned
+        assert router.reason is None
+        line.feed(answer(1))
+        await router.closed.wait()
+        assert router.reason == "nobody waits for the message addresses"
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (answer(2501), "address count 2501 exceeded 2500"),
+        (answer(3, b"123"), "IP has illegal length 3"),
+        (
+            KaspadMessage(addresses=p2p.AddressesMessage(addressList=[p2p.NetAddress(ip=bytes(4), port=65536)])),
+            "Integer parsing error: out of range integral type conversion attempted",
+        ),
+    ],
+)
+async def test_a_bad_answer_is_rejected_and_nothing_of_it_learned(message: KaspadMessage, reason: str) -> None:
+    async with routed() as (router, line):
+        book = Book()
+
+        async def tell(addresses: tuple[NetAddress, ...]) -> None:
+            raise AssertionError
+
+        router.launch(AddressesReceiver(router, book, tell))
+        line.feed(message)
+        await router.closed.wait()
+        assert book.learned == []
+        assert line.sent[-1].reject.reason == reason
+
+
+async def test_no_book_forgets() -> None:
+    book = NoAddressBook()
+    await book.learn(Book().known)
+    assert await book.sample(10) == ()

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.node.lines import routed, settle
+from ziggurat.node.flows.consensus_reject import ConsensusReject
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+
+pytestmark = pytest.mark.asyncio_only
+
+
+@pytest.mark.parametrize("name", ConsensusReject.types)
+async def test_whatever_needs_the_chain_is_rejected(name: str) -> None:
+    async with routed() as (router, line):
+        router.launch(ConsensusReject(router))
+        message = KaspadMessage()
+        getattr(message, name).SetInParent()
+        line.feed(message)
+        await router.closed.wait()
+        assert line.sent[-1].reject.reason == f"this node keeps no chain and cannot serve {name}"
+
+
+async def test_what_a_user_serves_is_left_to_the_user() -> None:
+    async with routed() as (router, line):
+        headers = router.subscribe("requestHeaders")
+        router.launch(ConsensusReject(router))
+        message = KaspadMessage()
+        message.requestHeaders.SetInParent()
+        line.feed(message)
+        assert await headers.receive() == message
+        await settle()
+        assert router.reason is None

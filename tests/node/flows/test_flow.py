@@ -1,0 +1,52 @@
+"""Which flows a peer gets, and whose are first."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.node.lines import routed, settle
+from ziggurat.node.events import AddressesReceived, Event
+from ziggurat.node.flows import FlowContext, default_flows
+from ziggurat.node.flows.flow import reject_flow
+from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+
+pytestmark = pytest.mark.asyncio_only
+
+REQUESTS = {
+    *("ping", "pong", "requestAddresses", "addresses", "invRelayBlock", "invTransactions", "requestTransactions"),
+    *("requestRelayBlocks", "requestIBDBlocks", "requestBlockLocator", "requestHeaders", "requestNextHeaders"),
+}
+
+
+async def test_everything_that_kaspad_may_ask_has_somebody() -> None:
+    async with routed() as (router, _):
+        default_flows(router, FlowContext())
+        reject_flow(router)
+        assert all(map(router.taken, REQUESTS | {"reject"}))
+        fields = KaspadMessage.DESCRIPTOR.oneofs_by_name["payload"].fields
+        asked = {field.name for field in fields if field.name.startswith("request")}
+        assert {name for name in asked if not router.taken(name)} == set()
+        # What only an answer may be, and what belongs to the handshake, closes the connection.
+        assert not any(map(router.taken, ("version", "verack", "ready", "block", "transaction", "ibdBlock")))
+
+
+async def test_a_users_own_flow_comes_first() -> None:
+    async with routed() as (router, line):
+        mine = router.subscribe("ping")
+        for flow in default_flows(router, FlowContext()):
+            router.launch(flow)
+        line.feed(KaspadMessage(ping=p2p.PingMessage(nonce=1)))
+        assert (await mine.receive()).ping.nonce == 1
+        await settle()
+        assert "pong" not in line.names()
+
+
+async def test_what_a_peer_tells_reaches_who_listens() -> None:
+    async with routed() as (router, line):
+        events: list[Event] = []
+        for flow in default_flows(router, FlowContext(publish=events.append)):
+            router.launch(flow)
+        line.feed(KaspadMessage(addresses=p2p.AddressesMessage(addressList=[p2p.NetAddress(ip=b"\n\0\0\1", port=5)])))
+        await settle()
+        assert [str(a) for e in events if isinstance(e, AddressesReceived) for a in e.addresses] == ["10.0.0.1:5"]

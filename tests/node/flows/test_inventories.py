@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.node.lines import info, routed, settle
+from ziggurat.node.events import BlockAnnounced, Event, TransactionsAnnounced
+from ziggurat.node.flows.inventories import CAPACITY, Inventories
+from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+
+pytestmark = pytest.mark.asyncio_only
+
+
+def block(hash: bytes) -> KaspadMessage:
+    return KaspadMessage(invRelayBlock=p2p.InvRelayBlockMessage(hash=p2p.Hash(bytes=hash)))
+
+
+def transactions(*ids: bytes) -> KaspadMessage:
+    return KaspadMessage(invTransactions=p2p.InvTransactionsMessage(ids=[p2p.TransactionId(bytes=id) for id in ids]))
+
+
+async def test_announcements_become_events_and_nothing_is_asked_for() -> None:
+    async with routed() as (router, line):
+        events: list[Event] = []
+        router.launch(Inventories(router, events.append))
+        line.feed(block(b"b" * 32), transactions(b"1" * 32, b"2" * 32))
+        await settle()
+        assert events == [
+            BlockAnnounced(info(), b"b" * 32),
+            TransactionsAnnounced(info(), (b"1" * 32, b"2" * 32)),
+        ]
+        assert line.sent == []
+
+
+async def test_a_flood_is_dropped_and_not_punished() -> None:
+    async with routed() as (router, line):
+        Inventories(router, [].append)  # it does not run, so nobody reads
+        line.feed(*[block(bytes(32))] * (CAPACITY + 100))
+        await settle()
+        assert router.reason is None
+
+
+@pytest.mark.parametrize(
+    "message", [block(b"short"), transactions(b"short"), KaspadMessage(invRelayBlock=p2p.InvRelayBlockMessage())]
+)
+async def test_a_malformed_one_is_rejected(message: KaspadMessage) -> None:
+    async with routed() as (router, line):
+        router.launch(Inventories(router, [].append))
+        line.feed(message)
+        await router.closed.wait()
+        assert line.names() == ["reject"]
