@@ -71,4 +71,7 @@ async def _talk(router: Router, route: Route, handshake: Handshake, subscribe: C
 
 async def _send(router: Router, messages: list[KaspadMessage]) -> None:
     for message in messages:
-        await router.send(message)
+        try:
+            await router.send(message)
+        except PeerClosed:
+            return  # what the peer said before it went is still to be read, and may be a Reject

@@ -48,7 +48,7 @@ def test_handshakes_are_bounded_for_each_address_and_in_all() -> None:
     assert one.pending == 5
     assert not one.begin("10.0.0.2")
     one.end(PROXIED)
-    assert one.begin(HOST)
+    assert one.begin("10.0.0.2")
 
 
 @pytest.mark.parametrize("name", ["peers", "pending", "pending_per_address", "per_address"])

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import anyio
 import pytest
 
-from ziggurat.layers import Socks5Layer, TimeoutLayer
-from ziggurat.layers.testing import ScriptedProxy, mock_connector
-from ziggurat.node.connection_handler import ConnectionHandler
-from ziggurat.services import ConnectError, ConnectTimeout, ProxyRefused, SocketConnector, Uri
+from ziggurat.layers import Isolated, Socks5Layer, TimeoutLayer, UserPass
+from ziggurat.layers.testing import ScriptedProxy, Socks5Server, mock_connector, stream_pair
+from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.dialled import DialledStream
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.peer import NamedAddress
+from ziggurat.node.rejection import HandshakeError, Kind
+from ziggurat.node.testing import KaspaPeer, MemoryNetwork
+from ziggurat.services import (
+    ConnectError,
+    ConnectRefused,
+    ConnectTimeout,
+    ProxyRefused,
+    ResolveError,
+    SocketConnector,
+    Uri,
+)
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -72,3 +89,197 @@ async def test_the_proxys_word_reaches_the_caller() -> None:
             await ConnectionHandler(Socks5Layer("proxy:9050"), proxy.connector()).channel(PEER)
 
     assert caught.value.reply_code == 0xF0
+
+
+# --- a peer ---------------------------------------------------------------------------------------------------------
+
+KASPAD = NetAddress.parse("10.0.0.2:16611")
+
+
+@asynccontextmanager
+async def kaspad() -> AsyncIterator[tuple[MemoryNetwork, KaspaPeer]]:
+    network, peer = MemoryNetwork(), KaspaPeer()
+    async with peer.run(), peer.listen(network.host("10.0.0.2").acceptor(16611)):
+        yield network, peer
+
+
+async def first_word(stream: DialledStream) -> str:
+    message = await stream.receive()
+    assert message is not None
+    names = [entry.name for entry in stream.ledger.phases]
+    await stream.aclose()
+    return f"{message.WhichOneof('payload')} after {', '.join(names)}"
+
+
+async def test_who_greets_has_an_open_stream_and_the_ledger_of_the_dial() -> None:
+    async with kaspad() as (network, _):
+        handler = ConnectionHandler(leaf=network.host("10.0.0.1"))
+        assert await handler.connect(KASPAD, first_word) == "version after tcp, keepalive, http2, handshake"
+
+
+async def test_what_greeting_raises_closes_the_stream_and_has_the_ledger() -> None:
+    async with kaspad() as (network, peer):
+        handler = ConnectionHandler(leaf=network.host("10.0.0.1"))
+
+        async def refuse(stream: DialledStream) -> None:
+            raise HandshakeError(Kind.SELF, "LOOPBACK_CONNECTION", by_peer=False)
+
+        with pytest.raises(HandshakeError) as caught:
+            await handler.connect(KASPAD, refuse)
+        assert (caught.value.phase, caught.value.target, caught.value.sent_to_target) == (
+            "handshake",
+            KASPAD.uri(),
+            True,
+        )
+        assert caught.value.ledger is not None
+        starts = [entry.start for entry in caught.value.ledger.phases]
+        assert starts == sorted(starts)
+        await peer.sessions[0].closed.wait()
+
+
+async def test_a_peer_without_response_headers_has_ten_seconds() -> None:
+    """It accepts, sends its SETTINGS, and then nothing."""
+
+    async def leaf(uri: Uri, /) -> object:
+        near, far = stream_pair()
+        await far.send(b"\0\0\0\4\0\0\0\0\0")
+        return near
+
+    started = anyio.current_time()
+    with pytest.raises(ConnectTimeout) as caught:
+        await ConnectionHandler(leaf=leaf).connect(KASPAD, first_word)  # type: ignore[arg-type]
+    assert (caught.value.name, caught.value.limit, caught.value.phase) == ("response headers", 10.0, "handshake")
+    assert 10 <= anyio.current_time() - started < 13
+
+
+async def test_attempts_come_at_intervals_and_end_with_the_last_error() -> None:
+    network = MemoryNetwork()
+    started = anyio.current_time()
+    with pytest.raises(ConnectRefused):
+        await ConnectionHandler(leaf=network.host("10.0.0.1")).connect(KASPAD, first_word, attempts=3, interval=5.0)
+    assert len(network.dials) == 3
+    assert anyio.current_time() - started == pytest.approx(10, abs=0.1)
+
+
+async def test_a_later_attempt_may_succeed() -> None:
+    network, peer = MemoryNetwork(), KaspaPeer()
+    async with peer.run(), anyio.create_task_group() as tasks:
+
+        async def appear() -> None:
+            await anyio.sleep(7)
+            async with peer.listen(network.host("10.0.0.2").acceptor(16611)):
+                await anyio.sleep(10)
+
+        tasks.start_soon(appear)
+        handler = ConnectionHandler(leaf=network.host("10.0.0.1"))
+        assert "version" in await handler.connect(KASPAD, first_word, attempts=3, interval=5.0)
+    assert len(network.dials) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "dials"), [(Kind.NETWORK, 1), (Kind.DUPLICATE, 1), (Kind.REJECTED, 1), (Kind.TIMEOUT, 3), (Kind.BUSY, 3)]
+)
+async def test_nobody_asks_again_after_a_refusal(kind: Kind, dials: int) -> None:
+    async with kaspad() as (network, _):
+
+        async def refuse(stream: DialledStream) -> None:
+            raise HandshakeError(kind, "why", by_peer=True)
+
+        handler = ConnectionHandler(leaf=network.host("10.0.0.1"))
+        with pytest.raises(HandshakeError):
+            await handler.connect(KASPAD, refuse, attempts=3)
+    assert len(network.dials) == dials
+
+
+async def test_attempts_are_positive() -> None:
+    with pytest.raises(ValueError, match="attempts must be positive, not 0"):
+        await ConnectionHandler(leaf=MemoryNetwork().host("10.0.0.1")).connect(KASPAD, first_word, attempts=0)
+
+
+async def test_a_stranger_learns_no_more_of_this_machine_than_our_name() -> None:
+    agent = ConnectionHandler().endpoint(PEER).connection_options.user_agent
+    assert agent.startswith("ziggurat/")
+    assert "python" not in agent
+    assert " " not in agent
+
+
+def test_an_onion_service_has_two_minutes() -> None:
+    handler = ConnectionHandler(proxy_layer("127.0.0.1:9050"))
+    [tunnel, _] = [
+        layer for layer in handler.stack(Uri.parse("http://abc.onion:1")).layers if isinstance(layer, TimeoutLayer)
+    ]
+    assert (tunnel.name, tunnel.seconds) == ("tunnel", 120.0)
+
+
+def test_each_dial_is_isolated_unless_there_are_credentials() -> None:
+    assert proxy_layer("127.0.0.1:9050").auth == Isolated(required=False)
+    assert proxy_layer("127.0.0.1:9050", UserPass("u", "p")).auth == UserPass("u", "p")
+    assert proxy_layer("socks5://u:p@127.0.0.1:9050").auth == UserPass("u", "p")
+    assert proxy_layer("127.0.0.1:9050").handshake_timeout == 10.0
+
+
+async def test_each_peer_gets_credentials_of_its_own() -> None:
+    proxy = ScriptedProxy(method=2, reply=5)
+    async with proxy:
+        handler = ConnectionHandler(proxy_layer("proxy:9050"), proxy.connector())
+        for _ in range(2):
+            with pytest.raises(ProxyRefused):
+                await handler.connect(KASPAD, first_word)
+    assert len({session.credentials for session in proxy.sessions}) == 2
+
+
+# --- names ----------------------------------------------------------------------------------------------------------
+
+
+async def test_without_a_proxy_the_resolver_is_asked() -> None:
+    async def resolver(host: str) -> list[str]:
+        assert host == "seed.example"
+        return ["192.0.2.1", "2001:db8::1"]
+
+    assert await ConnectionHandler(resolver=resolver).resolve("seed.example") == ["192.0.2.1", "2001:db8::1"]
+
+
+async def test_a_slow_resolver_has_ten_seconds() -> None:
+    async def resolver(host: str) -> list[str]:
+        await anyio.sleep(1000)
+        return []
+
+    with pytest.raises(ConnectTimeout) as caught:
+        await ConnectionHandler(resolver=resolver).resolve("seed.example")
+    assert caught.value.phase == "dns"
+
+
+@pytest.mark.real_io
+async def test_the_systems_resolver_by_default() -> None:
+    assert "127.0.0.1" in await ConnectionHandler().resolve("localhost")
+    with pytest.raises(ResolveError):
+        await ConnectionHandler().resolve("x" * 70 + ".invalid")
+
+
+async def test_with_a_proxy_a_name_is_its_business_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spy(*args: object, **kwargs: object) -> object:
+        raise AssertionError(f"somebody looked up {args}")
+
+    monkeypatch.setattr(socket, "getaddrinfo", spy)
+
+    async def refuse(uri: Uri) -> object:
+        raise ConnectionRefusedError
+
+    proxy = Socks5Server(connector=refuse)  # type: ignore[arg-type]
+    dialled: list[Uri] = []
+
+    async def leaf(uri: Uri, /) -> object:
+        dialled.append(uri)
+        near, far = stream_pair()
+        tasks.start_soon(proxy.handle, far)
+        return near
+
+    async with anyio.create_task_group() as tasks:
+        handler = ConnectionHandler(proxy_layer("proxy:9050"), leaf)  # type: ignore[arg-type]
+        with pytest.raises(ProxyRefused) as caught:
+            await handler.resolve("seed.example")
+        assert caught.value.reply_code == 7  # it knows CONNECT and nothing else
+        with pytest.raises(ConnectError):
+            await handler.connect(NamedAddress("seed.example", 16611), first_word)
+        tasks.cancel_scope.cancel()
+    assert {uri.host for uri in dialled} == {"proxy"}
