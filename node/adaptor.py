@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 
 from ziggurat.node.accepted import AcceptedStream
 from ziggurat.node.acceptor import Acceptor
-from ziggurat.node.admission import Admission, InboundLimits
+from ziggurat.node.admission import FULL, Admission, InboundLimits
 from ziggurat.node.connection_handler import RETRY_INTERVAL, ConnectionHandler
 from ziggurat.node.dialled import DialledStream
 from ziggurat.node.events import EventStream
@@ -75,11 +75,12 @@ class Adaptor:
         self._factories = tuple(flows)
         self._rules = rules or Rules()
         self._proxied = proxied
+        self._limits = limits or InboundLimits()
         self._listener: Listener | None = None
         if acceptor is not None:
             self._listener = Listener(
                 acceptor,
-                Admission(limits or InboundLimits(), lambda: self.hub.count("inbound")),
+                Admission(self._limits, lambda: self.hub.count("inbound")),
                 self._accepted,
                 proxied=proxied,
                 max_message_size=connection_handler.max_message_size,
@@ -212,6 +213,9 @@ class Adaptor:
         flows: list[Flow] = []
 
         def subscribe(version: Version) -> None:
+            # Looked at again: many may have come through the door at once, when there was room for one.
+            if router.direction == "inbound" and self.hub.taken("inbound") > self._limits.peers:
+                raise HandshakeError(Kind.BUSY, FULL, by_peer=False)
             flows.extend(make(router) for make in self._factories)
             flows.extend(default_flows(router, self._context))
 

@@ -12,7 +12,9 @@ import anyio
 from ziggurat.layers.events import write_event
 from ziggurat.node.peer import PROXIED
 
-__all__ = ["Admission", "InboundLimits", "RefusalLog"]
+__all__ = ["FULL", "Admission", "InboundLimits", "RefusalLog"]
+
+FULL = "the limit of inbound peers is reached"
 
 LOG_INTERVAL = 1.0
 """Seconds between two log lines about refusals of one kind: a storm of a thousand is one line and a number."""
@@ -73,7 +75,7 @@ class Admission:
         """Take up a connection; or say why not. One that was taken up has to `leave`."""
         limits = self._limits
         if self._connected() >= limits.peers:
-            return "the limit of inbound peers is reached"
+            return FULL
         if self.open >= limits.peers + limits.pending:
             return "too many inbound connections"
         if limits.per_address is not None and self._open[host] >= limits.per_address and not _shared(host):

@@ -105,6 +105,11 @@ class Hub:
         """How many peers there are of one direction."""
         return sum(router.direction == direction for router in self._routers.values())
 
+    def taken(self, direction: Direction) -> int:
+        """How many places of one direction are taken: by peers, and by reservations."""
+        keys = {key for key, router in self._routers.items() if router.direction == direction}
+        return len(keys | {key for key, reserved in self._reserved if reserved == direction})
+
     def broadcast(self, message: KaspadMessage) -> int:
         """Send to all peers; one that is behind with reading does not get it. Answers how many do."""
         return sum(router.post(message) for router in self._routers.values())

@@ -51,6 +51,15 @@ async def test_a_place_is_reserved_once_and_can_be_given_back() -> None:
     assert not hub.reserve(key, "inbound")
 
 
+async def test_places_are_counted_once() -> None:
+    hub = Hub()
+    hub.reserve(info(direction="inbound").key, "inbound")
+    hub.reserve(info(LARGER).key, "outbound")
+    assert (hub.taken("inbound"), hub.taken("outbound")) == (1, 1)
+    hub.add(router("inbound"), info(direction="inbound"), SMALLER)
+    assert hub.taken("inbound") == 1
+
+
 async def test_the_later_of_two_equal_connections_stays() -> None:
     hub, first, second = Hub(), router(), router()
     hub.add(first, info(), SMALLER)

@@ -1,0 +1,324 @@
+"""Nodes that dial each other, on a network in memory and in virtual time."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, suppress
+
+import anyio
+import pytest
+
+from tests.node.lines import settle
+from tests.node.nodes import NETWORK, at, node
+from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.admission import InboundLimits
+from ziggurat.node.connection_handler import ConnectionHandler
+from ziggurat.node.events import PeerConnected, PeerDisconnected, TransactionsAnnounced
+from ziggurat.node.flows import FlowContext
+from ziggurat.node.handshake import Rules
+from ziggurat.node.identity import Identity
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.peer import PROXIED, NamedAddress
+from ziggurat.node.rejection import HandshakeError, Kind
+from ziggurat.node.router import Router
+from ziggurat.node.testing import KaspaPeer, MemoryNetwork
+from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.services import ConnectRefused
+
+pytestmark = pytest.mark.asyncio_only
+
+A, B = "10.0.0.1", "10.0.0.2"
+
+
+async def test_two_nodes_know_each_other_talk_and_part() -> None:
+    network = MemoryNetwork()
+    async with node(network, A) as a, node(network, B) as b:
+        with a.subscribe_events() as events:
+            info = await a.connect_peer(at(B))
+            await settle()
+            assert (info.user_agent, info.direction, info.address, info.network) == (
+                "/10.0.0.2/",
+                "outbound",
+                at(B),
+                NETWORK,
+            )
+            [seen] = b.peers()
+            assert (seen.id, seen.direction) == (a.identity.id, "inbound")
+            await anyio.sleep(130)
+            assert a.peers()[0].ping is not None
+            assert b.peers()[0].ping is not None
+            assert await b.terminate(seen.key, "that will do")
+            await anyio.sleep(1)
+            assert a.peers() == b.peers() == []
+            assert not await b.terminate(seen.key, "again")
+        told = [event async for event in events]
+        assert [type(event) for event in told if isinstance(event, PeerConnected | PeerDisconnected)] == [
+            PeerConnected,
+            PeerDisconnected,
+        ]
+
+
+async def test_a_node_is_not_dialled_twice() -> None:
+    network = MemoryNetwork()
+    async with node(network, A) as a, node(network, B) as b:
+        await a.connect_peer(at(B))
+        with pytest.raises(HandshakeError) as caught:
+            await a.connect_peer(at(B))
+        assert caught.value.kind is Kind.DUPLICATE
+        await anyio.sleep(5)
+        assert len(a.peers()) == len(b.peers()) == 1
+
+
+async def test_two_dials_at_once_leave_one_connection_as_kaspad_makes_them() -> None:
+    network, kaspad = MemoryNetwork(), KaspaPeer()
+    async with node(network, A) as a, kaspad.run():
+        leaf = network.host(B)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(kaspad.dial, at(A), leaf)
+            tasks.start_soon(kaspad.dial, at(A), leaf)
+        await anyio.sleep(5)
+        assert len(a.peers()) == 1
+        [stays] = [session for session in kaspad.sessions if not session.closed.is_set()]
+        [refused] = [session for session in kaspad.sessions if session.closed.is_set()]
+        assert stays.ready.is_set()
+        assert "DUPLICATE_CONNECTION" in (refused.reason or "")
+
+
+@pytest.mark.parametrize("_", range(3))
+async def test_two_nodes_that_dial_each_other_at_once_keep_the_same_connection(_: int) -> None:
+    network = MemoryNetwork()
+    async with node(network, A) as a, node(network, B) as b:
+
+        async def dial(one: Adaptor, ip: str) -> None:
+            with suppress(HandshakeError):
+                await one.connect_peer(at(ip))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(dial, a, B)
+            tasks.start_soon(dial, b, A)
+        await anyio.sleep(10)
+        assert len(a.peers()) == len(b.peers()) == 1
+        assert {a.peers()[0].direction, b.peers()[0].direction} == {"inbound", "outbound"}
+
+
+async def test_a_node_that_dials_itself_notices() -> None:
+    network = MemoryNetwork()
+    async with node(network, A) as a:
+        with pytest.raises(HandshakeError) as caught:
+            await a.connect_peer(at(A))
+        # Both ends are ours, and either may be the first to notice.
+        assert caught.value.kind in (Kind.SELF, Kind.DUPLICATE)
+        assert a.peers() == []
+
+
+async def test_a_peer_dialled_by_name_is_known_by_it() -> None:
+    network = MemoryNetwork()
+    network.names["peer.example"] = B
+    async with node(network, A) as a, node(network, B):
+        info = await a.connect_peer(NamedAddress("peer.example", 16611))
+        assert info.key.host == "peer.example"
+        router = a.hub.get(info.key)
+        assert router is not None
+        assert router.ledger is not None
+        assert [entry.name for entry in router.ledger.phases if entry.name != "keepalive"] == [
+            "dns",
+            "tcp",
+            "http2",
+            "handshake",
+        ]
+
+
+async def test_who_comes_through_an_onion_service_is_kept_apart() -> None:
+    network = MemoryNetwork()
+    async with node(network, "127.0.0.1", proxied=True) as a, node(network, A) as one, node(network, B) as two:
+        await one.connect_peer(at("127.0.0.1"))
+        await two.connect_peer(at("127.0.0.1"))
+        await settle()
+        assert {peer.key.host for peer in a.peers()} == {PROXIED}
+        assert {peer.via for peer in a.peers()} == {PROXIED}
+        assert len(a.peers()) == 2
+
+
+async def test_a_dead_address_is_a_connect_error() -> None:
+    async with node(MemoryNetwork(), A) as a:
+        with pytest.raises(ConnectRefused):
+            await a.connect_peer(at(B))
+        assert a.peers() == []
+
+
+async def test_a_peer_that_dies_is_gone() -> None:
+    network = MemoryNetwork()
+    async with node(network, A) as a, node(network, B) as b:
+        host = b.connection_handler.leaf
+        await a.connect_peer(at(B))
+        network.listening[at(B)]._host.die()
+        await anyio.sleep(5)
+        assert a.peers() == b.peers() == []
+        assert host is not None
+
+
+async def test_everybody_is_told_when_a_node_stops() -> None:
+    network, kaspad, another = MemoryNetwork(), KaspaPeer(), KaspaPeer()
+    async with kaspad.run(), another.run(), kaspad.listen(network.host(B).acceptor(16611)):
+        async with node(network, A) as a:
+            await a.connect_peer(at(B))
+            inbound = await another.dial(at(A), network.host("10.0.0.3"))
+            await anyio.sleep(1)
+            started = anyio.current_time()
+        assert anyio.current_time() - started < 5
+        await anyio.sleep(1)
+        assert [session.reason for session in (*kaspad.sessions, inbound)] == ["incoming stream ended"] * 2
+        assert inbound.closed.is_set()
+        assert network.listening.keys() == {at(B)}
+
+
+async def test_the_limit_of_inbound_peers_holds_at_the_door() -> None:
+    network = MemoryNetwork()
+    async with node(network, A, limits=InboundLimits(peers=2)) as a:
+        refused = 0
+        async with AsyncExitStack() as stack:
+            for number in range(4):
+                other = await stack.enter_async_context(node(network, f"10.0.2.{number}", listens=False))
+                try:
+                    await other.connect_peer(at(A))
+                except OSError:
+                    refused += 1
+            assert refused == 2
+            assert len(a.peers()) == 2
+            await a.terminate(a.peers()[0].key, "room for another")
+            await anyio.sleep(2)
+            await other.connect_peer(at(A))
+        assert len(network.dials) == 5
+
+
+async def test_the_limit_holds_when_all_come_at_once() -> None:
+    network = MemoryNetwork()
+    async with node(network, A, limits=InboundLimits(peers=3)) as a, AsyncExitStack() as stack:
+        others = [
+            await stack.enter_async_context(node(network, f"10.0.2.{number}", listens=False)) for number in range(20)
+        ]
+
+        async def dial(other: Adaptor) -> None:
+            with suppress(OSError):
+                await other.connect_peer(at(A))
+
+        async with anyio.create_task_group() as tasks:
+            for other in others:
+                tasks.start_soon(dial, other)
+        await anyio.sleep(5)
+        assert len(a.peers()) == 3
+        assert sum(len(other.peers()) for other in others) == 3
+
+
+async def test_a_users_flow_subscribes_and_sends() -> None:
+    network = MemoryNetwork()
+    got: list[p2p.BlockMessage] = []
+
+    class Fetch:
+        def __init__(self, router: Router) -> None:
+            self.router = router
+            self.answers = router.subscribe()
+
+        async def run(self) -> None:
+            wanted = p2p.RequestRelayBlocksMessage(hashes=[p2p.Hash(bytes=bytes(32))])
+            await self.router.send(KaspadMessage(requestRelayBlocks=wanted, request_id=self.answers.id))
+            got.append((await self.answers.receive(10.0)).block)
+
+    class Serve:
+        def __init__(self, router: Router) -> None:
+            self.router = router
+            self.asked = router.subscribe("requestRelayBlocks")
+
+        async def run(self) -> None:
+            async for request in self.asked:
+                block = p2p.BlockMessage(header=p2p.BlockHeader(nonce=7))
+                await self.router.answer(request, KaspadMessage(block=block))
+
+    async with node(network, A, flows=[Fetch]) as a, node(network, B, flows=[Serve]):
+        await a.connect_peer(at(B))
+        await anyio.sleep(1)
+    assert [block.header.nonce for block in got] == [7]
+
+
+async def test_announcements_reach_who_listens_and_a_broadcast_everybody() -> None:
+    network = MemoryNetwork()
+    async with node(network, A) as a, node(network, B) as b:
+        await a.connect_peer(at(B))
+        await settle()
+        with b.subscribe_events() as events:
+            ids = [p2p.TransactionId(bytes=bytes([number]) * 32) for number in range(3)]
+            message = KaspadMessage(invTransactions=p2p.InvTransactionsMessage(ids=ids))
+            assert a.broadcast(message) == 1
+            await settle()
+        announced = [event async for event in events if isinstance(event, TransactionsAnnounced)]
+        assert [event.ids for event in announced] == [tuple(id.bytes for id in ids)]
+
+
+class Book:
+    def __init__(self, *known: NetAddress) -> None:
+        self.known = known
+        self.learned: list[NetAddress] = []
+
+    async def sample(self, count: int) -> tuple[NetAddress, ...]:
+        return self.known
+
+    async def learn(self, addresses: object) -> None:
+        self.learned += addresses  # type: ignore[arg-type]
+
+
+async def test_addresses_travel_both_ways_and_with_the_version() -> None:
+    network = MemoryNetwork()
+    own, theirs = at("10.9.9.1"), at("10.9.9.2")
+    book_a, book_b = Book(at("10.1.1.1")), Book(at("10.2.2.2"))
+    identity = Identity(NETWORK, address=own)
+    async with (
+        node(network, A, context=FlowContext(book_a), identity=identity) as a,
+        node(network, B, context=FlowContext(book_b), identity=Identity(NETWORK, address=theirs)),
+    ):
+        await a.connect_peer(at(B))
+        await anyio.sleep(1)
+    assert book_a.learned == [theirs, at("10.2.2.2")]
+    assert book_b.learned == [own, at("10.1.1.1")]
+
+
+async def test_rules_of_our_own_reach_both_sides() -> None:
+    network = MemoryNetwork()
+    rules = Rules(refuses_user_agent=lambda agent: agent == "/10.0.0.1/")
+    async with node(network, A) as a, node(network, B, rules=rules) as b:
+        with pytest.raises(HandshakeError) as caught:
+            await a.connect_peer(at(B))
+        assert caught.value.by_peer
+        assert caught.value.reason == "peer user agent rejected: /10.0.0.1/"
+        assert b.peers() == []
+
+
+async def test_a_dial_that_is_given_up_leaves_nothing() -> None:
+    network, kaspad = MemoryNetwork(), KaspaPeer()
+    scope = anyio.CancelScope()
+
+    def give_up(agent: str) -> bool:
+        scope.cancel()
+        return False
+
+    rules = Rules(refuses_user_agent=give_up)  # asked in the middle of the handshake
+    async with node(network, A, rules=rules) as a, kaspad.run(), kaspad.listen(network.host(B).acceptor(16611)):
+        with scope:
+            await a.connect_peer(at(B))
+        assert scope.cancelled_caught
+        await anyio.sleep(5)
+        assert a.peers() == []
+        assert all(session.closed.is_set() for session in kaspad.sessions)
+        await a.connect_peer(at(B))  # no reservation has stayed either
+
+
+async def test_it_has_to_run() -> None:
+    adaptor = Adaptor(ConnectionHandler(leaf=MemoryNetwork().host(A)), Identity(NETWORK))
+    with pytest.raises(RuntimeError, match="not running"):
+        await adaptor.connect_peer(at(B))
+
+
+async def test_an_address_in_use_is_an_error_at_the_start() -> None:
+    network = MemoryNetwork()
+    async with node(network, A):
+        with pytest.raises(OSError, match="address in use"):
+            await node(network, A).__aenter__()
