@@ -38,7 +38,7 @@ def parse_proxy(text: str, *, default_port: int = DEFAULT_PORT) -> tuple[Uri, Us
         raise ValueError(f"bad proxy scheme: {scheme!r} (a SOCKS5 proxy is socks5:// or socks5h://)")
     userinfo, at, authority = rest.removesuffix("/").rpartition("@")
     auth = _credentials(userinfo) if at else None
-    if not re.search(r":\d*$", authority) or authority.endswith("]"):
+    if not re.search(r":[^:\]]*$", authority):
         authority = f"{authority}:{default_port}"
     return Uri.parse(f"socks5://{authority}"), auth
 
