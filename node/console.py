@@ -89,6 +89,7 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
         f"the address book {e.get('path')} was damaged ({e.get('error')}); "
         f"it is now {e.get('moved_to')}, and a new one was begun"
     ),
+    "keepalive.skipped": lambda e: f"no TCP keepalive: {e.get('reason')}",
     "outbound.missing": lambda e: f"{e.get('count')} of {e.get('target')} outbound peers are missing",
     "seeder.answered": lambda e: f"seeder {e.get('seeder')} knows {e.get('count')} addresses",
     "seeder.failed": lambda e: f"seeder {e.get('seeder')} is of no help: {e.get('error')}",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -16,6 +19,7 @@ from ziggurat.node.control import serve_control
 from ziggurat.node.p2p_service import P2pService
 from ziggurat.node.peer import PeerInfo
 from ziggurat.node.sd_notify import sd_notify
+from ziggurat.node.settings import Settings
 
 __all__ = ["CannotRun", "run_daemon"]
 
@@ -42,23 +46,34 @@ async def run_daemon(resolved: Resolved) -> None:
     Raises:
         CannotRun: the directory is in use or cannot be written, or nothing can listen at the address.
     """
-    settings = resolved.settings
     try:
-        with locked(settings.directory) as directory:
-            _tell_what_is_ignored(resolved)
-            book = await AddressManager.open(directory / BOOK)
-            try:
-                await _run(resolved, directory, book)
-            finally:
-                with anyio.move_on_after(CLOSE_LIMIT, shield=True):
-                    await book.aclose()
+        with ExitStack() as receiver:
+            # First of all: a node that is told to stop while it starts has a directory to leave in order.
+            signals = receiver.enter_context(anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
+            with locked(resolved.settings.directory) as directory:
+                _tell_what_is_ignored(resolved)
+                book = await AddressManager.open(directory / BOOK)
+                try:
+                    await _run(resolved.settings, directory, book, partial(_first_of, signals, receiver))
+                finally:
+                    with anyio.move_on_after(CLOSE_LIMIT, shield=True):
+                        await book.aclose()
     except OSError as error:
         raise CannotRun(_story(error)) from error
     write_event(None, "info", "node.stopped")
 
 
-async def _run(resolved: Resolved, directory: Path, book: AddressManager) -> None:
-    settings = resolved.settings
+async def _first_of(signals: AsyncIterator[signal.Signals], receiver: ExitStack) -> None:
+    """Wait for a signal; the next one does what it does to any program."""
+    async for number in signals:
+        receiver.close()
+        write_event(None, "info", "node.stopping", signal=number.name)
+        return
+
+
+async def _run(
+    settings: Settings, directory: Path, book: AddressManager, stopped: Callable[[], Awaitable[None]]
+) -> None:
     service = P2pService(settings, book)
     questions = {"peers": lambda: [_peer(peer) for peer in service.adaptor.peers()]}
     try:
@@ -67,22 +82,19 @@ async def _run(resolved: Resolved, directory: Path, book: AddressManager) -> Non
         raise CannotRun(f"cannot listen on {settings.listen_address}: {error.strerror or error}") from error
     try:
         async with serve_control(directory, questions), anyio.create_task_group() as tasks:
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                write_event(
-                    None,
-                    "info",
-                    "node.started",
-                    listen=None if service.listening is None else str(service.listening),
-                    network=settings.network.name,
-                    via=None if settings.proxy is None else str(settings.proxy),
-                    directory=str(directory),
-                )
-                tasks.start_soon(service.run)
-                tasks.start_soon(_report, service, book)
-                sd_notify("READY=1")
-                async for number in signals:
-                    write_event(None, "info", "node.stopping", signal=number.name)
-                    break
+            write_event(
+                None,
+                "info",
+                "node.started",
+                listen=None if service.listening is None else str(service.listening),
+                network=settings.network.name,
+                via=None if settings.proxy is None else str(settings.proxy),
+                directory=str(directory),
+            )
+            tasks.start_soon(service.run)
+            tasks.start_soon(_report, service, book)
+            sd_notify("READY=1")
+            await stopped()
             sd_notify("STOPPING=1")
             tasks.cancel_scope.cancel()
     finally:

@@ -1,0 +1,104 @@
+"""The command in a process of its own, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+from anyio.abc import Process
+from anyio.streams.text import TextReceiveStream
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 20.0
+"""Seconds for what takes a fraction of one, on a machine that is busy."""
+
+COMMAND = (sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-m", "ziggurat.node")
+"""In development mode, so that what is left open is seen."""
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Ours, without what would change a node's settings."""
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ZIGGURAT_", "KASPAD_")) and name not in {"STATE_DIRECTORY", "NOTIFY_SOCKET"}
+    }
+    return {**clean, "PYTHONPATH": str(ROOT / ".dev"), **variables}
+
+
+def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        env=environment(**variables),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+class RunningNode:
+    """A ``ziggurat node``, and the events that it has written."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.events: list[dict[str, object]] = []
+        self.other: list[str] = []
+        self._changed = anyio.Event()
+
+    async def read(self) -> None:
+        """Read its log to the end."""
+        assert self.process.stderr is not None
+        rest = ""
+        async for text in TextReceiveStream(self.process.stderr):
+            *lines, rest = (rest + text).split("\n")
+            for line in lines:
+                if line.startswith("{"):
+                    self.events.append(json.loads(line))
+                else:
+                    self.other.append(line)
+            self._changed.set()
+            self._changed = anyio.Event()
+
+    async def wait_for(self, event: str, **fields: object) -> dict[str, object]:
+        """Return the first event of a name that has these fields, when it comes."""
+        with anyio.fail_after(PATIENCE):
+            while True:
+                for written in self.events:
+                    if written["event"] == event and fields.items() <= written.items():
+                        return written
+                await self._changed.wait()
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, and return its exit code; it has five seconds."""
+        self.process.send_signal(number)
+        with anyio.fail_after(5):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def running(*arguments: object, **variables: str) -> AsyncGenerator[RunningNode, None]:
+    """Run ``ziggurat node`` on loopback until the end of an ``async with`` block."""
+    command = [*COMMAND, "node", "--devnet", "--log-format", "json", *map(str, arguments)]
+    async with await anyio.open_process(
+        command, env=environment(**variables), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/"
+    ) as process:
+        node = RunningNode(process)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(node.read)
+            try:
+                yield node
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    with anyio.CancelScope(shield=True):
+                        await process.wait()

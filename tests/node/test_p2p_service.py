@@ -1,0 +1,122 @@
+"""Two and more nodes as their settings make them, on the network in memory."""
+
+from __future__ import annotations
+
+import random
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import anyio
+import pytest
+
+from ziggurat.node.address_manager import AddressManager
+from ziggurat.node.connection_handler import ConnectionHandler
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.networks import DEVNET
+from ziggurat.node.p2p_service import P2pService
+from ziggurat.node.peer import PeerAddress
+from ziggurat.node.proxy import parse_socks5_proxy
+from ziggurat.node.settings import Settings
+from ziggurat.node.testing import KaspaPeer, MemoryNetwork
+
+pytestmark = pytest.mark.asyncio_only
+
+SETTINGS = Settings(appdir=Path("/unused"), network=DEVNET)
+PEER = NetAddress(IPv4Address("10.0.0.1"), 16611)
+
+
+class Node:
+    def __init__(self, network: MemoryNetwork, ip: str, settings: Settings = SETTINGS) -> None:
+        host = network.host(ip)
+        self.book = AddressManager(rng=random.Random(ip))
+        handler = ConnectionHandler(leaf=host)
+        self.service = P2pService(
+            settings, self.book, handler=handler, acceptor=host.acceptor(16611), rng=random.Random(ip)
+        )
+
+    @property
+    def peers(self) -> list[PeerAddress]:
+        return [peer.address for peer in self.service.adaptor.peers()]
+
+
+async def test_a_permanent_peer_is_dialled_at_once_and_again_when_it_comes_back() -> None:
+    network = MemoryNetwork()
+    kaspad = KaspaPeer()
+    node = Node(network, "10.0.0.2", replace(SETTINGS, addpeer=(PEER,), outpeers=0))
+    async with kaspad.run(), node.service, anyio.create_task_group() as tasks:
+        async with kaspad.listen(network.host("10.0.0.1").acceptor(16611)):
+            tasks.start_soon(node.service.run)
+            await anyio.sleep(5)
+            assert node.peers == [PEER]
+        await anyio.sleep(5)
+        assert node.peers == []
+        async with kaspad.listen(network.host("10.0.0.1").acceptor(16611)):
+            await anyio.sleep(130)
+            assert node.peers == [PEER]
+        tasks.cancel_scope.cancel()
+
+
+async def test_nodes_find_each_other_by_gossip_and_listen() -> None:
+    network = MemoryNetwork()
+    nodes = [Node(network, "10.0.0.1", replace(SETTINGS, outpeers=0))]
+    for n in range(2, 5):
+        nodes.append(Node(network, f"10.0.0.{n}", replace(SETTINGS, outpeers=2)))
+        nodes[-1].book.add([PEER])
+        nodes[0].book.add([NetAddress(IPv4Address(f"10.0.0.{n}"), 16611)])
+    async with AsyncExitStack() as stack:
+        for node in nodes:
+            await stack.enter_async_context(node.service)
+            assert node.service.listening is not None
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        for node in nodes:
+            tasks.start_soon(node.service.run)
+        await anyio.sleep(120)
+
+        for node in nodes[1:]:
+            assert node.service.manager.status().outbound == 2
+        assert nodes[0].service.manager.status().inbound == 3
+        tasks.cancel_scope.cancel()
+
+
+async def test_without_room_for_guests_it_only_dials() -> None:
+    node = Node(MemoryNetwork(), "10.0.0.1", replace(SETTINGS, maxinpeers=0))
+    async with node.service:
+        assert node.service.listening is None
+
+
+async def test_with_a_proxy_it_only_dials_and_says_nothing_of_itself() -> None:
+    proxied = replace(SETTINGS, proxy=parse_socks5_proxy("socks5://u:p@127.0.0.1"))
+    service = P2pService(proxied, AddressManager())
+    async with service:
+        assert service.listening is None
+    assert service.adaptor.identity.address is None
+    assert service.adaptor.connection_handler.via == "127.0.0.1:9050"
+    assert "UserPass('u'" in repr(service.adaptor.connection_handler.proxy)
+
+
+async def test_with_a_proxy_and_no_credentials_each_dial_is_isolated_where_the_proxy_can() -> None:
+    service = P2pService(replace(SETTINGS, proxy=parse_socks5_proxy("127.0.0.1")), AddressManager())
+
+    assert "Isolated(key=None, required=False)" in repr(service.adaptor.connection_handler.proxy)
+
+
+async def test_the_user_agent_is_honest_and_has_the_comments() -> None:
+    service = P2pService(replace(SETTINGS, uacomment=("one", "two")), AddressManager())
+
+    assert service.adaptor.identity.user_agent.startswith("/ziggurat:")
+    assert "(one; two)" in service.adaptor.identity.user_agent
+
+
+async def test_connect_dials_nobody_else() -> None:
+    network = MemoryNetwork()
+    node = Node(network, "10.0.0.2", replace(SETTINGS, connect=(PEER,)))
+    node.book.add([NetAddress(IPv4Address("10.0.0.9"), 16611)])
+    async with node.service, anyio.create_task_group() as tasks:
+        tasks.start_soon(node.service.run)
+        await anyio.sleep(100)
+        assert node.service.listening is None
+        tasks.cancel_scope.cancel()
+
+    assert {uri.host for uri in network.dials} == {"10.0.0.1"}
