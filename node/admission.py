@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-import anyio
 
 from ziggurat.layers.events import write_event
 from ziggurat.node.peer import PROXIED
@@ -111,7 +111,7 @@ class RefusalLog:
     def write(self, address: object, reason: str, *, kind: str | None = None) -> None:
         """Tell of a refusal; ``kind`` groups those whose reasons differ."""
         group = reason if kind is None else kind
-        now = anyio.current_time()
+        now = asyncio.get_running_loop().time()  # not anyio's: it is called from callbacks, too
         if now - self._last.get(group, float("-inf")) < LOG_INTERVAL:
             self._silent[group] += 1
             return
