@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-
 from ziggurat.layers.events import write_event
 from ziggurat.node.peer import PROXIED
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["DialledStream"]
 
 GOODBYE = 0.5
-"""Seconds to tell a peer that takes nothing any more that nothing more will come."""
+"""Seconds that a peer has to end its side when we have ended ours. A GOAWAY right behind our last message makes some
+servers drop the message."""
 
 
 class DialledStream:
@@ -70,6 +71,8 @@ class DialledStream:
         try:
             with anyio.move_on_after(GOODBYE):
                 await self._call.end()
+                while await self._call.recv_message() is not None:
+                    pass
         except Exception:
             pass  # it was never opened, or has ended already
         await self._channel.aclose()

@@ -1,0 +1,71 @@
+"""A TCP port, and our node behind it on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import anyio
+import pytest
+
+from ziggurat.node.acceptor import TcpAcceptor
+from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.connection_handler import ConnectionHandler
+from ziggurat.node.identity import Identity
+from ziggurat.node.net_address import NetAddress
+
+pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
+
+ANY = NetAddress.parse("127.0.0.1:0")
+
+
+class Waits(asyncio.Protocol):
+    def __init__(self, seen: list[asyncio.BaseTransport]) -> None:
+        self.seen = seen
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.seen.append(transport)
+
+
+async def test_each_connection_gets_a_protocol_and_none_after_the_close() -> None:
+    acceptor, seen = TcpAcceptor(ANY), []
+    address = await acceptor.start(lambda: Waits(seen))
+    assert address.port != 0
+    async with await anyio.connect_tcp("127.0.0.1", address.port) as stream:
+        while not seen:
+            await anyio.lowlevel.checkpoint()
+        await acceptor.aclose()
+        with pytest.raises(OSError):  # noqa: PT011  (what it is depends on the system)
+            await anyio.connect_tcp("127.0.0.1", address.port)
+        seen[0].write(b"still here")
+        assert await stream.receive() == b"still here"
+        seen[0].close()
+        with pytest.raises(anyio.EndOfStream):
+            await stream.receive()
+
+
+async def test_a_port_in_use_is_an_error() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        acceptor = TcpAcceptor(NetAddress.parse(f"127.0.0.1:{taken.getsockname()[1]}"))
+        with pytest.raises(OSError, match="in use"):
+            await acceptor.start(asyncio.Protocol)
+        await acceptor.aclose()
+
+
+async def test_two_nodes_on_loopback() -> None:
+    with anyio.fail_after(20):
+        a = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"), acceptor=TcpAcceptor(ANY))
+        b = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"))
+        async with a, b:
+            assert a.listening is not None
+            with a.subscribe_events() as events:
+                info = await b.connect_peer(a.listening)
+                await anext(events)
+            assert info.id == a.identity.id
+            assert [peer.id for peer in a.peers()] == [b.identity.id]
+
+
+def test_it_says_where_it_listens() -> None:
+    assert repr(TcpAcceptor(ANY)) == "TcpAcceptor(127.0.0.1:0)"

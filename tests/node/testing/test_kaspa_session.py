@@ -1,0 +1,96 @@
+"""One connection of the embedded peer, played against by hand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from tests.node.lines import Line
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.testing import KaspaPeer, KaspaSession
+from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+
+pytestmark = pytest.mark.asyncio_only
+
+VERSION = KaspadMessage(
+    version=p2p.VersionMessage(protocolVersion=11, network="kaspa-devnet", id=b"n" * 16, userAgent="/n/")
+)
+VERACK, READY = KaspadMessage(verack=p2p.VerackMessage()), KaspadMessage(ready=p2p.ReadyMessage())
+ADDRESSES = KaspadMessage(addresses=p2p.AddressesMessage())
+
+
+@asynccontextmanager
+async def session(*said: KaspadMessage, peer: KaspaPeer | None = None) -> AsyncIterator[tuple[KaspaSession, Line]]:
+    line = Line()
+    line.feed(*said)
+    async with (peer or KaspaPeer()).run() as running:
+        yield running._begin(line, NetAddress.parse("10.0.0.1:5"), inbound=True), line
+
+
+async def test_its_order_is_kaspads() -> None:
+    async with session(VERSION, VERACK, READY) as (one, line):
+        await one.ready.wait()
+        await anyio.sleep(1)
+        assert line.names() == ["version", "verack", "ready", "requestAddresses"]
+
+
+@pytest.mark.parametrize(
+    ("said", "after"), [([], 4), ([VERSION], 4), ([VERACK], 4), ([VERSION, VERACK], 8), ([VERSION, VERACK, READY], 120)]
+)
+async def test_its_timers_are_kaspads(said: list[KaspadMessage], after: int) -> None:
+    async with session(*said, peer=KaspaPeer(ping_interval=10_000)) as (one, line):
+        started = anyio.current_time()
+        await one.closed.wait()
+        assert anyio.current_time() - started == pytest.approx(after, abs=0.1)
+        rejects = [message.reject.reason for message in line.sent if message.HasField("reject")]
+        assert rejects == [f"timeout expired after {after}s"]
+
+
+async def test_a_ping_without_a_pong_is_rejected() -> None:
+    async with session(VERSION, VERACK, READY) as (one, line):
+        await one.ready.wait()
+        line.feed(ADDRESSES)
+        await one.closed.wait()
+        assert line.names()[-2:] == ["ping", "reject"]
+        assert anyio.current_time() >= 240
+
+
+@pytest.mark.parametrize(
+    ("addresses", "reason"),
+    [
+        ([p2p.NetAddress(ip=b"123")], "IP has illegal length 3"),
+        ([p2p.NetAddress(ip=bytes(4))] * 2501, "address count 2501 exceeded 2500"),
+    ],
+)
+async def test_bad_addresses_are_rejected(addresses: list[p2p.NetAddress], reason: str) -> None:
+    answer = KaspadMessage(addresses=p2p.AddressesMessage(addressList=addresses))
+    async with session(VERSION, VERACK, READY) as (one, line):
+        await one.ready.wait()
+        line.feed(answer)
+        await one.closed.wait()
+        assert line.sent[-1].reject.reason == reason
+        assert one.told is None
+
+
+async def test_floods_of_inventories_are_dropped_and_of_pings_not_survived() -> None:
+    async with session(VERSION, VERACK, READY) as (one, line):
+        await one.ready.wait()
+        line.feed(ADDRESSES)
+        line.feed(*[KaspadMessage(invTransactions=p2p.InvTransactionsMessage())] * 5000)
+        await anyio.sleep(1)
+        assert one.reason is None
+        line.blocked = True
+        line.feed(*[KaspadMessage(ping=p2p.PingMessage())] * 300)
+        await one.closed.wait()
+        assert one.reason == "route error: the queue of ping is full"
+
+
+async def test_a_reject_closes_it_and_is_remembered() -> None:
+    async with session(VERSION, KaspadMessage(reject=p2p.RejectMessage(reason="no"))) as (one, line):
+        await one.closed.wait()
+        assert one.rejected == "no"
+        assert "reject" not in line.names()

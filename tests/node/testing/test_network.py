@@ -1,0 +1,81 @@
+"""Hosts in memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+import anyio
+import pytest
+from anyio.abc import SocketAttribute
+
+from ziggurat.node.testing import MemoryNetwork
+from ziggurat.services import ConnectError, ConnectRefused, ResolveError, Uri
+
+pytestmark = pytest.mark.asyncio_only
+
+TARGET = Uri.parse("http://10.0.0.1:5")
+
+
+class Echo(asyncio.Protocol):
+    peers: list[object]
+
+    def __init__(self, peers: list[object]) -> None:
+        self.peers = peers
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.peers.append(transport.get_extra_info("peername"))
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)  # type: ignore[attr-defined]
+
+
+async def test_bytes_travel_and_each_end_knows_the_other() -> None:
+    network, peers = MemoryNetwork(), []
+    acceptor = network.host("10.0.0.1").acceptor(5)
+    address = await acceptor.start(lambda: Echo(peers))
+    assert str(address) == "10.0.0.1:5"
+    async with await network.host("10.0.0.2")(TARGET) as stream:
+        await stream.send(b"hello")
+        assert await stream.receive() == b"hello"
+        assert stream.extra(SocketAttribute.remote_address) == ("10.0.0.1", 5)
+        assert peers == [("10.0.0.2", 40000)]
+    assert network.dials == [TARGET]
+
+
+async def test_names_are_the_networks() -> None:
+    network = MemoryNetwork()
+    network.names["peer.example"] = "10.0.0.1"
+    await network.host("10.0.0.1").acceptor(5).start(lambda: Echo([]))
+    async with await network.host("10.0.0.2")(Uri.parse("http://peer.example:5")):
+        pass
+    with pytest.raises(ResolveError, match="nobody knows this name"):
+        await network.host("10.0.0.2")(Uri.parse("http://nobody.example:5"))
+
+
+async def test_nobody_listens_before_the_start_and_after_the_close() -> None:
+    network = MemoryNetwork()
+    acceptor = network.host("10.0.0.1").acceptor(5)
+    with pytest.raises(ConnectRefused):
+        await network.host("10.0.0.2")(TARGET)
+    await acceptor.start(lambda: Echo([]))
+    with pytest.raises(OSError, match="address in use"):
+        await network.host("10.0.0.1").acceptor(5).start(lambda: Echo([]))
+    await acceptor.aclose()
+    with pytest.raises(ConnectRefused):
+        await network.host("10.0.0.2")(TARGET)
+
+
+async def test_a_host_that_dies_takes_its_connections_along() -> None:
+    network = MemoryNetwork()
+    host, other = network.host("10.0.0.1"), network.host("10.0.0.2")
+    await host.acceptor(5).start(lambda: Echo([]))
+    stream = await other(TARGET)
+    host.die()
+    with pytest.raises(anyio.BrokenResourceError):
+        await stream.receive()
+    await stream.aclose()
+    with pytest.raises(ConnectRefused):
+        await other(TARGET)
+    with pytest.raises(ConnectError, match="unreachable"):
+        await host(TARGET)
