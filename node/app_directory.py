@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def make_private(directory: Path) -> None:
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[Path]:
+def locked(directory: Path) -> Generator[Path, None, None]:
     """Make the directory when it is not there, and keep other processes out of it for the length of a ``with`` block.
 
     The lock goes with the process, so that nothing is left to clean up after a ``kill -9``. The file stays: to remove

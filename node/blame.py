@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import cast
 
 from ziggurat.node.rejection import HandshakeError, Kind
 from ziggurat.services import ConnectError, LimitExceeded, ProxyError
@@ -52,6 +53,6 @@ def _has_no_network(error: BaseException) -> bool:
         if isinstance(seen, OSError) and seen.errno in NO_NETWORK:
             return True
         if isinstance(seen, BaseExceptionGroup):
-            return any(map(_has_no_network, seen.exceptions))
+            return any(map(_has_no_network, cast("BaseExceptionGroup[BaseException]", seen).exceptions))
         seen = seen.__cause__
     return False

@@ -64,4 +64,4 @@ def _given(option: Option, key: str, value: object, path: Path) -> Given:
         if isinstance(value, str):
             return value
         wanted = "a text in quotes"
-    raise SettingsError(f"{path}: {key} takes {wanted}, not a value of type {type(value).__name__}")
+    raise SettingsError(f"{path}: {key} takes {wanted}")

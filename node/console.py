@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from structlog.typing import EventDict, WrappedLogger
 
@@ -65,8 +65,7 @@ def _status(event: Fields) -> str:
 
 
 def _names(event: Fields) -> str:
-    names = event.get("names")
-    return ", ".join(map(str, names)) if isinstance(names, list | tuple) else str(names)
+    return ", ".join(cast("list[str]", event.get("names", [])))
 
 
 SENTENCES: dict[str, Callable[[Fields], str]] = {

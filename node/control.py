@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
@@ -33,7 +33,7 @@ class NotRunning(OSError):
 
 
 @asynccontextmanager
-async def serve_control(directory: Path, answers: Mapping[str, Callable[[], object]]) -> AsyncIterator[None]:
+async def serve_control(directory: Path, answers: Mapping[str, Callable[[], object]]) -> AsyncGenerator[None, None]:
     """Answer questions for the length of an ``async with`` block.
 
     Args:
