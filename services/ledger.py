@@ -109,6 +109,11 @@ class Ledger:
         entry.elapsed, entry.outcome, entry.note = 0.0, "ok", text
         self.phases.append(entry)
 
+    def __getstate__(self) -> tuple[None, dict[str, object]]:
+        # The clock is the event loop's: a copy is a record of what happened up to now, and runs no further.
+        state = {name: getattr(self, name) for name in self.__slots__ if name != "_clock"}
+        return None, state | {"_ended": self._clock() if self._ended is None else self._ended}
+
     def __str__(self) -> str:
         """The waterfall in one line: ``tcp 0.01 s, proxy.connect 1.20 s``."""
         return ", ".join(f"{p.name} {0.0 if p.elapsed is None else p.elapsed:.2f} s" for p in self.phases)
@@ -248,7 +253,7 @@ class _PhaseScope:
         self._name = name
         self._via = via
         self._own = Limit(limit, name) if isinstance(limit, (int, float)) else None
-        self._limit = self._own if self._own is not None else limit
+        self._limit = limit if isinstance(limit, Limit) else self._own
 
     def __enter__(self) -> Phase:
         ledger = _current.get()
@@ -256,7 +261,7 @@ class _PhaseScope:
             raise RuntimeError(f"phase({self._name!r}) outside of a dial: put `with dial(uri):` around the call")
         if self._own is not None:
             self._own.__enter__()
-        left = self._limit.left if isinstance(self._limit, Limit) else None
+        left = None if self._limit is None else self._limit.left
         self._ledger = ledger
         self._entry = Phase(self._name, self._via, left, ledger._now())  # pyright: ignore[reportPrivateUsage]
         ledger.phases.append(self._entry)
