@@ -111,8 +111,9 @@ class Ledger:
 
     def __getstate__(self) -> tuple[None, dict[str, object]]:
         # The clock is the event loop's: a copy is a record of what happened up to now, and runs no further.
-        state = {name: getattr(self, name) for name in self.__slots__ if name != "_clock"}
-        return None, state | {"_ended": self._clock() if self._ended is None else self._ended}
+        state: dict[str, object] = {name: getattr(self, name) for name in self.__slots__ if name != "_clock"}
+        state["_ended"] = self._clock() if self._ended is None else self._ended
+        return None, state
 
     def __str__(self) -> str:
         """The waterfall in one line: ``tcp 0.01 s, proxy.connect 1.20 s``."""
