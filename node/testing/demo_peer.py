@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from google.protobuf.empty_pb2 import Empty
@@ -42,7 +42,7 @@ class DemoPeer:
         self.user_agent = user_agent
 
     @asynccontextmanager
-    async def serve(self) -> AsyncIterator[int]:
+    async def serve(self) -> AsyncGenerator[int]:
         """Listen on loopback for the length of an ``async with`` block; gives the port."""
         # With the protocol named: asyncio turns Nagle off only for sockets that say they are TCP.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
