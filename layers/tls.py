@@ -17,7 +17,8 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 from ziggurat.layers.tls_errors import HANDSHAKE_ERRORS, tls_error
 from ziggurat.layers.validation import check_seconds
 from ziggurat.services.errors import TlsError
-from ziggurat.services.ledger import Ledger, Limit, Phase, dial, phase
+from ziggurat.services.ledger import Ledger, Limit, dial, phase
+from ziggurat.services.phase import Phase
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import ObservedStream, closing_on_error
 from ziggurat.services.uri import Uri

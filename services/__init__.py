@@ -23,7 +23,8 @@ from ziggurat.services.errors import (
     ResolveError,
     TlsError,
 )
-from ziggurat.services.ledger import Dial, Ledger, Limit, Phase, dial, phase
+from ziggurat.services.ledger import Dial, Ledger, Limit, dial, phase
+from ziggurat.services.phase import Phase
 from ziggurat.services.service import Connector, Service, service_fn
 from ziggurat.services.socket import SocketConnector
 from ziggurat.services.stream import DialAttribute, ObservedStream, WrappedStream, closing_on_error, observed

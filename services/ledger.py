@@ -19,51 +19,17 @@ from __future__ import annotations
 import secrets
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Literal, TypeAlias
 
 from anyio import CancelScope, get_cancelled_exc_class
 from anyio.abc import ByteStream
 
 from ziggurat.services.clock import running_clock
 from ziggurat.services.errors import ConnectError, ConnectTimeout
+from ziggurat.services.phase import Phase
 from ziggurat.services.stream import observed
 from ziggurat.services.uri import Uri
 
-__all__ = ["Dial", "Ledger", "Limit", "Outcome", "Phase", "dial", "phase"]
-
-Outcome: TypeAlias = Literal["running", "ok", "failed", "timeout", "cancelled"]
-
-
-class Phase:
-    """One named step of a dial.
-
-    Attributes:
-        name: dotted and open: ``tcp``, ``proxy.connect``, or a user's own.
-        via: the proxy or address that it deals with; ``None`` for the target itself.
-        limit: seconds that its limit had left when it began; ``None`` without a limit.
-        start: seconds from the start of the dial.
-        elapsed: seconds that it took; ``None`` while it runs.
-        sent, received: bytes, where the layer counted them.
-        outcome: ``running``, ``ok``, ``failed``, ``timeout`` or ``cancelled``.
-        note: what a reader should know, e.g. that nothing was isolated; ``None`` when there is nothing.
-    """
-
-    __slots__ = ("elapsed", "limit", "name", "note", "outcome", "received", "sent", "start", "via")
-
-    def __init__(self, name: str, via: str | None, limit: float | None, start: float) -> None:
-        self.name = name
-        self.via = via
-        self.limit = limit
-        self.start = start
-        self.elapsed: float | None = None
-        self.sent = 0
-        self.received = 0
-        self.outcome: Outcome = "running"
-        self.note: str | None = None
-
-    def __repr__(self) -> str:
-        took = "running" if self.elapsed is None else f"{self.elapsed:.3f} s, {self.outcome}"
-        return f"Phase({self.name}{f' via {self.via}' if self.via else ''}: {took})"
+__all__ = ["Dial", "Ledger", "Limit", "dial", "phase"]
 
 
 class Ledger:
@@ -108,6 +74,12 @@ class Ledger:
         entry = Phase(name, via, None, self._now())
         entry.elapsed, entry.outcome, entry.note = 0.0, "ok", text
         self.phases.append(entry)
+
+    def __getstate__(self) -> tuple[None, dict[str, object]]:
+        # The clock is the event loop's: a copy is a record of what happened up to now, and runs no further.
+        state: dict[str, object] = {name: getattr(self, name) for name in self.__slots__ if name != "_clock"}
+        state["_ended"] = self._clock() if self._ended is None else self._ended
+        return None, state
 
     def __str__(self) -> str:
         """The waterfall in one line: ``tcp 0.01 s, proxy.connect 1.20 s``."""
@@ -248,7 +220,7 @@ class _PhaseScope:
         self._name = name
         self._via = via
         self._own = Limit(limit, name) if isinstance(limit, (int, float)) else None
-        self._limit = self._own if self._own is not None else limit
+        self._limit = limit if isinstance(limit, Limit) else self._own
 
     def __enter__(self) -> Phase:
         ledger = _current.get()
@@ -256,7 +228,7 @@ class _PhaseScope:
             raise RuntimeError(f"phase({self._name!r}) outside of a dial: put `with dial(uri):` around the call")
         if self._own is not None:
             self._own.__enter__()
-        left = self._limit.left if isinstance(self._limit, Limit) else None
+        left = None if self._limit is None else self._limit.left
         self._ledger = ledger
         self._entry = Phase(self._name, self._via, left, ledger._now())  # pyright: ignore[reportPrivateUsage]
         ledger.phases.append(self._entry)

@@ -108,9 +108,11 @@ class TransportStream(ObservedStream):
             ClosedResourceError: closed here, or handed over.
             BusyResourceError: another task is receiving.
         """
-        # No need to yield where bytes are there: the queue is bounded, and only the loop fills it again.
-        await checkpoint_if_cancelled()
         protocol = self._protocol
+        # No need to yield where bytes are there: the queue is bounded, and only the loop fills it again. Nor to ask
+        # where there is nothing yet, since waiting for it is a checkpoint.
+        if protocol.waiting or protocol.eof or protocol.lost or self._spent:
+            await checkpoint_if_cancelled()
         while not protocol.waiting:
             self._check_open()
             if protocol.reader is not None:

@@ -99,7 +99,8 @@ class Uri:
     @property
     def is_literal(self) -> bool:
         """Whether the host is an IP address, so that nothing has to be looked up."""
-        return ":" in self.host or _is_ipv4(self.host)
+        # No name ends in a number (`_normal_host`), so there is nothing to parse, at each dial.
+        return ":" in self.host or self.host.rpartition(".")[2].isdigit()
 
     def __repr__(self) -> str:
         return f"Uri({str(self)!r})"

@@ -13,7 +13,12 @@ from typing import Any
 import async_solipsism
 import pytest
 import structlog
+from hypothesis import settings
 from trio.testing import MockClock
+
+# No test judges by the clock, hypothesis included: the machine may be shared.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:

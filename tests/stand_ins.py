@@ -141,6 +141,13 @@ class Tor:
         self._ports = ports
 
     async def handle(self, client: ByteStream) -> None:
+        """Serve one client until it has gone."""
+        try:
+            await self._serve(client)
+        except EndOfStream:
+            pass
+
+    async def _serve(self, client: ByteStream) -> None:
         methods = await socks5_messages.read_methods(client)
         await client.send(bytes([5, 2 if 2 in methods else 0]))
         if 2 in methods:
@@ -186,23 +193,12 @@ async def stand_ins(trust: Path) -> AsyncIterator[dict[str, int]]:
         proxy = await enter(corporate.serve())
         http = await enter(ScriptedProxy(method=b"HTTP/1.1 400 Bad Request\r\n\r\n").serve())
         silent = await enter(ScriptedProxy(cut=0, cut_with="stall").serve())
-        return_ports = {
+        yield {
             "192.0.2.10:1080": proxy.port,
             "192.0.2.10:1443": await enter(tls_proxy(corporate, proxy_context)),
             "192.0.2.10:8080": http.port,
             "192.0.2.10:1081": silent.port,
             "192.0.2.80:80": plain,
             "192.0.2.80:443": secured,
-            "127.0.0.1:9050": await enter(serve_loopback(_until_the_end(Tor(targets)))),
+            "127.0.0.1:9050": await enter(serve_loopback(Tor(targets).handle)),
         }
-        yield return_ports
-
-
-def _until_the_end(tor: Tor):  # type: ignore[no-untyped-def]
-    async def handle(client: ByteStream) -> None:
-        try:
-            await tor.handle(client)
-        except EndOfStream:
-            pass  # the client has gone
-
-    return handle

@@ -118,6 +118,7 @@ def alike(text: str) -> str:
     """The text without what differs from run to run: times, bars, ids, free ports."""
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", text)
     text = re.sub(r"127\.0\.0\.1:(?!9050\b)\d+", "127.0.0.1:<port>", text)
+    text = re.sub(r"await number \d+", "await number <n>", text)
     text = re.sub(r"\((wrong version number|record layer failure)\)", "(<OpenSSL's words>)", text)
     text = re.sub(r"\b\d+\.\d+( ?m?s\b)", r"<n>\1", text)
     text = re.sub(r"(elapsed\"?[=:] ?)\d+\.\d+", r"\1<n>", text)

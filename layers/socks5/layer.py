@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import ByteStream
@@ -14,7 +15,8 @@ from anyio.abc import ByteStream
 from ziggurat.layers.socks5.auth import Auth, Credentials, Isolated, UserPass, credentials_source
 from ziggurat.layers.socks5.handshake import NO_AUTH, Handshake, Literals, Pipeline, State, connect_request
 from ziggurat.layers.socks5.proxy import parse_proxy
-from ziggurat.services.ledger import Limit, Phase, dial, phase
+from ziggurat.services.ledger import Limit, dial, phase
+from ziggurat.services.phase import Phase
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import closing_on_error
 from ziggurat.services.uri import Uri
@@ -63,7 +65,7 @@ class Socks5Layer:
             raise ValueError(f"bad proxy scheme: {address.scheme!r} (a SOCKS5 proxy is socks5:// or socks5h://)")
         if embedded is not None and auth is not None:
             raise ValueError("credentials are both in the proxy's address and in auth=: give them once")
-        if auth is not None and not isinstance(auth, (UserPass, Isolated)):
+        if not isinstance(cast(object, auth), (UserPass, Isolated, type(None))):
             raise TypeError(f"auth must be UserPass, Isolated or None, not {type(auth).__name__}")
         for name, value in (("handshake_timeout", handshake_timeout), ("connect_timeout", connect_timeout)):
             if value is not None and not value > 0:

@@ -27,9 +27,7 @@ REPLIES = {
     0x05: Reply("connection refused", "the target's host is up and nobody listens on the port", True),
     0x06: Reply("TTL expired", "from Tor this is a time-out; the target may be down", True),
     0x07: Reply("command not supported", "the proxy does not do CONNECT", False),
-    0x08: Reply(
-        "address type not supported", "the proxy lacks this kind of address: try literals='domain'", False
-    ),
+    0x08: Reply("address type not supported", "the proxy lacks this kind of address: try literals='domain'", False),
     0xF0: Reply("onion service descriptor not found", "the onion service is down, or its name is wrong", True),
     0xF1: Reply("onion service descriptor invalid", "the onion service published something unusable", True),
     0xF2: Reply("onion service introduction failed", "the onion service was there and is gone, or is overloaded", True),

@@ -1,17 +1,17 @@
 """Inbound bytes to frames; the payload of a DATA frame is passed on as it arrives.
 
 h2 collects a frame until it is whole and copies it three times on the way: into its buffer, out of it, and out of that.
-A gRPC message spans frames anyhow, so here each piece of payload that arrives becomes a DATA frame of its own, copied
-once or not at all; flow control counts the same bytes, and only the last piece can end the stream. It also means that
-no more than one read waits here, however large the peer's frames are. Everything else is left to h2 (4.3 and later,
-whose buffer of incomplete frames this file has to look into).
+A gRPC message spans frames anyhow, so here each piece of payload that arrives becomes a DATA frame of its own, with a
+view of what was read rather than a copy where it is large. Flow control counts the same bytes, and only the last piece
+can end the stream. It also means that no more than one read waits here, however large the peer's frames are. Everything
+else is left to h2 (4.3 and later, whose buffer of incomplete frames this file has to look into).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from h2.frame_buffer import FrameBuffer as H2FrameBuffer
 from hyperframe.frame import DataFrame, Frame
@@ -24,6 +24,9 @@ __all__ = ["FrameBuffer"]
 HEADER = Struct(">HBBBL").unpack_from
 """Length in two parts, type, flags, stream (RFC 9113 4.1)."""
 HEADER_SIZE = 9
+
+VIEW_SIZE = 16384
+"""Bytes of payload below which a copy costs less than to do without."""
 
 END_STREAM, PADDED = 0x1, 0x8
 """Flags of a DATA frame (RFC 9113 6.1), whose type is 0."""
@@ -56,7 +59,7 @@ class FrameBuffer(H2FrameBuffer):
                     position += HEADER_SIZE
                 step = min(self._missing, size - position)
                 if step or not self._missing:
-                    self._pass_on(chunk if step == size else chunk[position : position + step])
+                    self._pass_on(_part(chunk, position, step))
                 position += step
         if position < size:
             super().add_data(chunk[position:] if position else chunk)
@@ -88,10 +91,19 @@ class FrameBuffer(H2FrameBuffer):
         self._missing, self._stream_id, self._ends_stream = length, stream_id, bool(flags & END_STREAM)
         return True
 
-    def _pass_on(self, payload: bytes) -> None:
+    def _pass_on(self, payload: bytes | memoryview) -> None:
         self._missing -= len(payload)
-        frame = DataFrame(self._stream_id, payload)
+        frame = DataFrame(self._stream_id, cast(bytes, payload))  # h2 looks at nothing but its length
         frame.body_len = len(payload)
         if self._ends_stream and not self._missing:
             frame.flags.add("END_STREAM")
         self._ready.append(frame)
+
+
+def _part(chunk: bytes, start: int, size: int) -> bytes | memoryview:
+    if size == len(chunk):
+        return chunk
+    # A view keeps the whole read in memory for as long as its own bytes wait to be read, so it must not be a small one.
+    if size >= VIEW_SIZE and size * 4 >= len(chunk):
+        return memoryview(chunk)[start : start + size]
+    return chunk[start : start + size]

@@ -173,7 +173,7 @@ class MessageBuffer:
         self._size -= size
         if freed:
             self._ack(freed)
-        return whole if len(parts) == 1 and len(whole) == size else b"".join(parts)
+        return bytes(whole) if len(parts) == 1 and len(whole) == size else b"".join(parts)
 
     async def _wait(self, size: int) -> None:
         if self._waiter is not None:

@@ -18,7 +18,7 @@ SESSIONS = 5
 async def download(scale: Scale) -> list[Row]:
     """B3: server streaming from a grpcio server, against grpcio's client and plain grpclib."""
     sides: dict[str, OpenClient] = {"ziggurat": handed_over, "grpclib": plain, "grpcio.aio": grpcio}
-    samples = await _measure("grpcio", sides, _download, scale, 40)
+    samples = await _measure("grpcio", sides, _download, scale, 100)
     what = "CPU per MiB, download of 1 MiB messages"
     return [
         cpu_row("B3", what, samples, "grpcio.aio", 1.1, unit="MiB"),

@@ -118,7 +118,7 @@ async def storm(scale: Scale) -> list[Row]:
     async with bursts(count) as sides:
         await measure(sides, 1)  # the loop and its threads open files of their own
         before = open_files()
-        samples = await measure(sides, scale.pairs(15))
+        samples = await measure(sides, scale.pairs(25))
         left = open_files() - before
     ours, theirs = samples["ziggurat"], samples["python-socks"]
     shown = [f"{typical(side, 'wall') * count:.2f} s" for side in (ours, theirs)]

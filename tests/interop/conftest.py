@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.interop import proxies
 from tests.interop.tor_network import TorNetwork, tor_network
+from tests.interop.traces import Trace, run_traced, strace_that_works
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +63,9 @@ def ssh(new_folder: Callable[[str], Path]) -> Iterator[str]:
 def tor(new_folder: Callable[[str], Path]) -> Iterator[TorNetwork]:
     with tor_network(new_folder("tor")) as network:
         yield network
+
+
+@pytest.fixture
+def traced(tmp_path: Path) -> Callable[[Sequence[str]], Awaitable[Trace]]:
+    """Run a command under strace. A fixture, since a test that skips inside a task group is an error."""
+    return partial(run_traced, strace_that_works(), tmp_path)

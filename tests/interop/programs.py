@@ -84,9 +84,11 @@ def running(
     limit: float = 15.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program for the length of a ``with`` block, which begins when ``ready()``."""
+    # Tests may be killed, too, and then there is no end of the block: let the system tell the program.
+    setpriv = shutil.which("setpriv")
     with log.open("wb") as output:
         process = subprocess.Popen(
-            argv,
+            argv if setpriv is None else [setpriv, "--pdeathsig", "TERM", *argv],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -9,12 +9,18 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.interop.programs import answers, find, loopback_address, running
+from ziggurat.layers import Socks5Layer
 
 PORT = 1080
+
+LIMIT = 30.0
+"""Seconds, of a dial that would otherwise hang: an error is told better than a test that does not end."""
+
 USER, PASSWORD = "ziggurat", "sesame"
 
 PASSWORD_HASH = "$6$ziggurat$28lz5EwiEUVjtqGRJcHWd5wqNtzYoFojBSstiTzlTEG5HPN8nk/bxKK.FliXgkluTDhvWNtGvpmW3cIMX1rEf/"
@@ -26,7 +32,6 @@ internal: {address} port = {port}
 external: lo
 clientmethod: none
 socksmethod: {method}
-{users}
 client pass {{
     from: 0/0 to: 0/0
 }}
@@ -50,6 +55,11 @@ PidFile none
 """
 
 
+def through(proxy: str, **settings: Any) -> Socks5Layer:
+    """The layer under test, with a limit on the time that a tunnel may take."""
+    return Socks5Layer(proxy, **{"connect_timeout": LIMIT, **settings})
+
+
 @contextmanager
 def microsocks(folder: Path, *, auth: bool = False) -> Iterator[str]:
     """microsocks; gives its ``host:port``."""
@@ -66,9 +76,8 @@ def dante(folder: Path, *, auth: bool = False) -> Iterator[str]:
     """Dante; gives its ``host:port``. Its user names are the system's, so with ``auth`` it sees a private /etc."""
     program, address = find("danted", "dante-server"), loopback_address()
     config = folder / "danted.conf"
-    users = "user.privileged: root\nuser.unprivileged: nobody" if os.geteuid() == 0 else ""
     method = "username" if auth else "none"
-    config.write_text(DANTE.format(address=address, port=PORT, method=method, users=users))
+    config.write_text(DANTE.format(address=address, port=PORT, method=method))
     argv = [program, "-f", str(config), "-N", "1", "-p", str(folder / "danted.pid")]
     if auth:
         argv = [*_private_accounts(folder), *argv]

@@ -20,6 +20,10 @@ BANNER = b"220 I speak first\r\n" + bytes(range(256)) * 1200
 """More than one read of a proxy, and than a stream queues before it stops reading."""
 
 
+LIMIT = 20.0
+"""Seconds for anything to come back through a proxy."""
+
+
 @asynccontextmanager
 async def echo(host: str = "127.0.0.1", *, first: bytes = b"") -> AsyncIterator[int]:
     """Say ``first``, then echo until the client ends its side; gives the port."""
@@ -52,8 +56,9 @@ def refusing() -> Iterator[int]:
 
 
 async def read_exactly(stream: ByteStream, size: int) -> bytes:
-    """The next ``size`` bytes."""
+    """The next ``size`` bytes, which have to come soon."""
     data = bytearray()
-    while len(data) < size:
-        data += await stream.receive(size - len(data))
+    with anyio.fail_after(LIMIT):
+        while len(data) < size:
+            data += await stream.receive(size - len(data))
     return bytes(data)

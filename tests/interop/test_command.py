@@ -8,11 +8,14 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.interop.traces import environment, python, traced
+from tests.interop.traces import Trace, environment, python
+
+Traced = Callable[[Sequence[str]], Awaitable[Trace]]
 
 DEMO = python("-m", "ziggurat.node", "demo")
 
@@ -98,8 +101,8 @@ def test_bad_arguments_are_exit_code_2() -> None:
 
 @pytest.mark.real_io
 @pytest.mark.asyncio_only
-async def test_the_demo_stays_on_loopback(tmp_path: Path) -> None:
-    trace = await traced([*DEMO, "--json"], tmp_path)
+async def test_the_demo_stays_on_loopback(traced: Traced) -> None:
+    trace = await traced([*DEMO, "--json"])
 
     assert trace.code == 0, trace.stderr
     hosts = [name.rpartition(":")[0].strip("[]") for name in trace.contacted if name[0] in "[0123456789"]

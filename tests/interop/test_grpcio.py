@@ -21,7 +21,6 @@ from ziggurat.services import ChannelState, Endpoint, TcpConnector, Uri
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 
 MIB = 1024 * 1024
-
 GZIP = [None, "gzip"]
 
 
@@ -135,10 +134,9 @@ async def test_a_cancelled_call_does_not_disturb_the_others() -> None:
 async def test_messages_of_64_mib(compression: Literal["gzip"] | None) -> None:
     size = 64 * MIB
     with grpcio_echo(compression=compression) as server:
-        settings: dict[str, Any] = {"max_message_size": size + 1024, "compression": compression}
-        async with endpoint(server.port, **settings).connect(TcpConnector()) as channel:
+        limited = endpoint(server.port, max_message_size=size + 1024, compression=compression)
+        async with limited.connect(TcpConnector()) as channel:
             stub = EchoStub(channel)
-
             assert len((await stub.make(Int64Value(value=size))).value) == size
             assert (await stub.upload([BytesValue(value=bytes(size))])).value == size
 

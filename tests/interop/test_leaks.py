@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from tests.interop.grpcio_echo import grpcio_echo
 from tests.interop.programs import loopback_address
 from tests.interop.targets import echo
-from tests.interop.traces import python, traced
+from tests.interop.traces import Trace, python
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 
 BACKENDS = ["asyncio", "trio"]
+
+Traced = Callable[[Sequence[str]], Awaitable[Trace]]
 
 DIAL = """
 import sys
@@ -59,9 +61,9 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_a_dial_by_name_contacts_the_proxy_only(backend: str, microsocks: str, tmp_path: Path) -> None:
+async def test_a_dial_by_name_contacts_the_proxy_only(backend: str, microsocks: str, traced: Traced) -> None:
     async with echo() as port:
-        trace = await traced(python("-c", DIAL, backend, microsocks, "localhost", str(port)), tmp_path)
+        trace = await traced(python("-c", DIAL, backend, microsocks, "localhost", str(port)))
 
     assert (trace.code, trace.stdout) == (0, "hello\n"), trace.stderr
     assert trace.contacted == {microsocks}
@@ -69,19 +71,19 @@ async def test_a_dial_by_name_contacts_the_proxy_only(backend: str, microsocks: 
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_a_leak_would_be_seen(backend: str, tmp_path: Path) -> None:
+async def test_a_leak_would_be_seen(backend: str, traced: Traced) -> None:
     """The same dial without a proxy: the check has to find the lookup and the target."""
     async with echo() as port:
-        trace = await traced(python("-c", DIAL, backend, "none", "localhost", str(port)), tmp_path)
+        trace = await traced(python("-c", DIAL, backend, "none", "localhost", str(port)))
 
     assert (trace.code, trace.stdout) == (0, "hello\n"), trace.stderr
     assert f"127.0.0.1:{port}" in trace.contacted
     assert trace.looked_up
 
 
-async def test_a_grpc_call_by_name_contacts_the_proxy_only(microsocks: str, tmp_path: Path) -> None:
+async def test_a_grpc_call_by_name_contacts_the_proxy_only(microsocks: str, traced: Traced) -> None:
     with grpcio_echo() as server:
-        trace = await traced(python("-c", CALL, microsocks, "localhost", str(server.port)), tmp_path)
+        trace = await traced(python("-c", CALL, microsocks, "localhost", str(server.port)))
 
     assert (trace.code, trace.stdout) == (0, "hello\n"), trace.stderr
     assert trace.contacted == {microsocks}
@@ -89,10 +91,10 @@ async def test_a_grpc_call_by_name_contacts_the_proxy_only(microsocks: str, tmp_
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_a_dead_proxy_is_an_error_and_no_reason_to_dial_directly(backend: str, tmp_path: Path) -> None:
+async def test_a_dead_proxy_is_an_error_and_no_reason_to_dial_directly(backend: str, traced: Traced) -> None:
     proxy = f"{loopback_address()}:1080"
     async with echo() as port:
-        trace = await traced(python("-c", DIAL, backend, proxy, "localhost", str(port)), tmp_path)
+        trace = await traced(python("-c", DIAL, backend, proxy, "localhost", str(port)))
 
     assert (trace.code, trace.stdout) == (0, "ConnectRefused False\n"), trace.stderr
     assert trace.contacted == {proxy}
@@ -101,11 +103,11 @@ async def test_a_dead_proxy_is_an_error_and_no_reason_to_dial_directly(backend: 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 async def test_a_proxy_that_refuses_is_an_error_and_no_reason_to_dial_directly(
-    backend: str, microsocks_with_password: str, tmp_path: Path
+    backend: str, microsocks_with_password: str, traced: Traced
 ) -> None:
     async with echo() as port:
         argv = python("-c", DIAL, backend, microsocks_with_password, "localhost", str(port))
-        trace = await traced(argv, tmp_path)
+        trace = await traced(argv)
 
     assert (trace.code, trace.stdout) == (0, "ProxyAuthError False\n"), trace.stderr
     assert trace.contacted == {microsocks_with_password}

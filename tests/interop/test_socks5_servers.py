@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.interop.programs import need_ipv6
-from tests.interop.proxies import PASSWORD, USER
+from tests.interop.proxies import PASSWORD, USER, through
 from tests.interop.targets import BANNER, HOSTS, UNKNOWN_NAME, echo, read_exactly, refusing
 from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, UserPass
 from ziggurat.services import (
@@ -73,7 +73,7 @@ async def test_a_tunnel_carries_bytes_both_ways(server: Server, host: str) -> No
     if host == "v6":
         need_ipv6()
     async with echo(HOSTS[host]) as port:
-        await dial_and_echo(Socks5Layer(server.proxy), Uri("http", HOSTS[host], port))
+        await dial_and_echo(through(server.proxy), Uri("http", HOSTS[host], port))
 
 
 @pytest.mark.parametrize("literal", ["127.0.0.1", "::1"])
@@ -81,11 +81,11 @@ async def test_a_literal_may_go_out_as_text(server: Server, literal: str) -> Non
     if ":" in literal:
         need_ipv6()
     async with echo(literal) as port:
-        await dial_and_echo(Socks5Layer(server.proxy, literals="domain"), Uri("http", literal, port))
+        await dial_and_echo(through(server.proxy, literals="domain"), Uri("http", literal, port))
 
 
 async def test_a_target_that_speaks_first_loses_nothing(server: Server) -> None:
-    connector = Socks5Layer(server.proxy).layer(TcpConnector())
+    connector = through(server.proxy).layer(TcpConnector())
     async with echo(first=BANNER) as port:
         for _ in range(10):  # whether its first bytes are glued to the reply is a matter of luck
             async with await connector(Uri("http", "127.0.0.1", port)) as stream:
@@ -94,7 +94,7 @@ async def test_a_target_that_speaks_first_loses_nothing(server: Server) -> None:
 
 async def test_a_refused_target_is_told_with_the_code(server: Server) -> None:
     with refusing() as port:
-        error = await failure(Socks5Layer(server.proxy), Uri("http", "127.0.0.1", port))
+        error = await failure(through(server.proxy), Uri("http", "127.0.0.1", port))
 
     assert error.phase == "proxy.connect"
     if server.name == "ssh":  # has no word for it, and just closes
@@ -108,7 +108,7 @@ async def test_a_refused_target_is_told_with_the_code(server: Server) -> None:
 
 
 async def test_a_name_that_the_proxy_cannot_resolve_is_told_with_the_code(server: Server) -> None:
-    error = await failure(Socks5Layer(server.proxy), Uri("http", UNKNOWN_NAME, 80))
+    error = await failure(through(server.proxy), Uri("http", UNKNOWN_NAME, 80))
 
     assert isinstance(error, ProxyError)
     assert error.phase == "proxy.connect"
@@ -119,12 +119,12 @@ async def test_a_name_that_the_proxy_cannot_resolve_is_told_with_the_code(server
 
 async def test_the_right_password_opens_the_tunnel(locked: Server) -> None:
     async with echo() as port:
-        await dial_and_echo(Socks5Layer(locked.proxy, auth=RIGHT), Uri("http", "127.0.0.1", port))
-        await dial_and_echo(Socks5Layer(f"socks5h://{USER}:{PASSWORD}@{locked.proxy}"), Uri("http", "localhost", port))
+        await dial_and_echo(through(locked.proxy, auth=RIGHT), Uri("http", "127.0.0.1", port))
+        await dial_and_echo(through(f"socks5h://{USER}:{PASSWORD}@{locked.proxy}"), Uri("http", "localhost", port))
 
 
 async def test_a_wrong_password_is_an_error_of_the_authentication(locked: Server) -> None:
-    error = await failure(Socks5Layer(locked.proxy, auth=UserPass(USER, "open-says-me")), Uri("http", "127.0.0.1", 9))
+    error = await failure(through(locked.proxy, auth=UserPass(USER, "open-says-me")), Uri("http", "127.0.0.1", 9))
 
     assert isinstance(error, ProxyAuthError)
     assert error.phase == "proxy.auth"
@@ -133,7 +133,7 @@ async def test_a_wrong_password_is_an_error_of_the_authentication(locked: Server
 
 
 async def test_a_proxy_that_wants_a_password_says_so(locked: Server) -> None:
-    error = await failure(Socks5Layer(locked.proxy), Uri("http", "127.0.0.1", 9))
+    error = await failure(through(locked.proxy), Uri("http", "127.0.0.1", 9))
 
     assert isinstance(error, ProxyAuthError)
     assert error.phase == "proxy.greeting"
@@ -141,7 +141,7 @@ async def test_a_proxy_that_wants_a_password_says_so(locked: Server) -> None:
 
 
 async def test_isolation_that_is_required_refuses_a_proxy_that_knows_none(server: Server) -> None:
-    error = await failure(Socks5Layer(server.proxy, auth=Isolated()), Uri("http", "127.0.0.1", 9))
+    error = await failure(through(server.proxy, auth=Isolated()), Uri("http", "127.0.0.1", 9))
 
     assert isinstance(error, ProxyError)
     assert error.phase == "proxy.greeting"
@@ -149,7 +149,7 @@ async def test_isolation_that_is_required_refuses_a_proxy_that_knows_none(server
 
 
 async def test_isolation_that_is_not_required_goes_without_and_says_so(server: Server) -> None:
-    connector = Socks5Layer(server.proxy, auth=Isolated(required=False)).layer(TcpConnector())
+    connector = through(server.proxy, auth=Isolated(required=False)).layer(TcpConnector())
     async with echo() as port, await connector(Uri("http", "127.0.0.1", port)) as stream:
         await stream.send(b"hello")
         assert await read_exactly(stream, 5) == b"hello"
@@ -159,7 +159,7 @@ async def test_isolation_that_is_not_required_goes_without_and_says_so(server: S
 
 
 async def test_everything_at_once_works_where_the_proxy_reads_on(server: Server) -> None:
-    layer = Socks5Layer(server.proxy, pipeline="all", connect_timeout=0.3)
+    layer = through(server.proxy, pipeline="all", connect_timeout=0.3)
     async with echo() as port:
         uri = Uri("http", "127.0.0.1", port)
         if server.name == "microsocks":  # drops what it reads behind a message
@@ -172,7 +172,7 @@ async def test_everything_at_once_works_where_the_proxy_reads_on(server: Server)
 
 @pytest.mark.parametrize("pipeline", ["auth", "all"])
 async def test_credentials_can_be_pipelined_where_the_proxy_reads_on(locked: Server, pipeline: str) -> None:
-    layer = Socks5Layer(locked.proxy, auth=RIGHT, pipeline=pipeline, handshake_timeout=1.0, connect_timeout=0.3)  # type: ignore[arg-type]
+    layer = through(locked.proxy, auth=RIGHT, pipeline=pipeline, handshake_timeout=1.0, connect_timeout=0.3)  # type: ignore[arg-type]
     async with echo() as port:
         uri = Uri("http", "127.0.0.1", port)
         if locked.name == "microsocks_with_password":

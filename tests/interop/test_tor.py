@@ -8,6 +8,7 @@ import pytest
 from anyio.abc import ByteStream
 
 from tests.interop.programs import need_ipv6
+from tests.interop.proxies import through
 from tests.interop.targets import BANNER, HOSTS, echo, read_exactly, refusing
 from tests.interop.tor_network import TorNetwork
 from ziggurat.layers import Isolated, Socks5Layer, UserPass
@@ -41,14 +42,14 @@ async def refusal(layer: Socks5Layer, uri: Uri) -> ProxyRefused:
 async def test_an_exit_is_reached(tor: TorNetwork, host: str) -> None:
     if host == "v6":
         need_ipv6()
-    connector = Socks5Layer(tor.proxy, auth=Isolated()).layer(TcpConnector())
+    connector = through(tor.proxy, auth=Isolated()).layer(TcpConnector())
     async with echo(HOSTS[host]) as port, await connector(Uri("http", HOSTS[host], port)) as stream:
         await check_echo(stream)
 
 
 async def test_the_exit_looks_the_name_up(tor: TorNetwork) -> None:
     name = f"{secrets.token_hex(4)}.v4.test"  # a new one each time: exits remember
-    connector = Socks5Layer(tor.proxy, auth=Isolated()).layer(TcpConnector())
+    connector = through(tor.proxy, auth=Isolated()).layer(TcpConnector())
     async with echo() as port, await connector(Uri("http", name, port)) as stream:
         await check_echo(stream)
 
@@ -57,13 +58,13 @@ async def test_the_exit_looks_the_name_up(tor: TorNetwork) -> None:
 
 @pytest.mark.parametrize("auth", [None, UserPass("any", "thing"), Isolated()], ids=repr)
 async def test_a_proxy_on_a_unix_socket(tor: TorNetwork, auth: UserPass | Isolated | None) -> None:
-    connector = Socks5Layer(tor.unix_proxy, auth=auth).layer(SocketConnector())
+    connector = through(tor.unix_proxy, auth=auth).layer(SocketConnector())
     async with echo() as port, await connector(Uri("http", "127.0.0.1", port)) as stream:
         await check_echo(stream)
 
 
 async def test_an_error_over_a_unix_socket_is_read_like_any_other(tor: TorNetwork) -> None:
-    connector = Socks5Layer(tor.unix_proxy, auth=Isolated()).layer(SocketConnector())
+    connector = through(tor.unix_proxy, auth=Isolated()).layer(SocketConnector())
     with pytest.raises(ProxyRefused) as caught:
         await connector(Uri("http", MISTYPED, 80))
 
@@ -72,7 +73,7 @@ async def test_an_error_over_a_unix_socket_is_read_like_any_other(tor: TorNetwor
 
 
 async def test_each_isolated_dial_has_a_circuit_of_its_own(tor: TorNetwork) -> None:
-    connector = Socks5Layer(tor.proxy, auth=Isolated()).layer(TcpConnector())
+    connector = through(tor.proxy, auth=Isolated()).layer(TcpConnector())
     async with echo() as port:
         uri = Uri("http", "127.0.0.1", port)
         async with await connector(uri) as one, await connector(uri) as two:
@@ -83,7 +84,7 @@ async def test_each_isolated_dial_has_a_circuit_of_its_own(tor: TorNetwork) -> N
 
 
 async def test_dials_with_an_equal_key_share_a_circuit(tor: TorNetwork) -> None:
-    connector = Socks5Layer(tor.proxy, auth=Isolated(key=lambda uri: uri.host)).layer(TcpConnector())
+    connector = through(tor.proxy, auth=Isolated(key=lambda uri: uri.host)).layer(TcpConnector())
     async with echo() as port:
         same, other = Uri("http", "127.0.0.1", port), Uri("http", "localhost", port)
         async with await connector(same), await connector(same):
@@ -94,7 +95,7 @@ async def test_dials_with_an_equal_key_share_a_circuit(tor: TorNetwork) -> None:
 
 
 async def test_an_onion_service_is_reached(tor: TorNetwork) -> None:
-    connector = Socks5Layer(tor.proxy, auth=Isolated()).layer(TcpConnector())
+    connector = through(tor.proxy, auth=Isolated()).layer(TcpConnector())
     async with echo(first=BANNER) as port:
         onion = tor.host.add_onion(80, f"127.0.0.1:{port}")
         async with await connector(Uri("http", onion, 80)) as stream:
@@ -109,35 +110,35 @@ async def test_an_onion_service_is_reached(tor: TorNetwork) -> None:
 async def test_pipelining_up_to_the_credentials_works(
     tor: TorNetwork, pipeline: None, auth: UserPass | Isolated | None
 ) -> None:
-    connector = Socks5Layer(tor.proxy, auth=auth, pipeline=pipeline).layer(TcpConnector())
+    connector = through(tor.proxy, auth=auth, pipeline=pipeline).layer(TcpConnector())
     async with echo(first=BANNER) as port, await connector(Uri("http", "127.0.0.1", port)) as stream:
         assert await read_exactly(stream, len(BANNER)) == BANNER
 
 
 async def test_everything_at_once_works_without_credentials(tor: TorNetwork) -> None:
-    connector = Socks5Layer(tor.proxy, pipeline="all").layer(TcpConnector())
+    connector = through(tor.proxy, pipeline="all").layer(TcpConnector())
     async with echo() as port, await connector(Uri("http", "127.0.0.1", port)) as stream:
         await check_echo(stream)
 
 
 async def test_a_refused_target_has_tors_general_code(tor: TorNetwork) -> None:
     with refusing() as port:
-        error = await refusal(Socks5Layer(tor.proxy, auth=Isolated()), Uri("http", "127.0.0.1", port))
+        error = await refusal(through(tor.proxy, auth=Isolated()), Uri("http", "127.0.0.1", port))
 
     assert error.reply_code == 1
     assert "Tor says so for a refused port" in str(error)
 
 
 async def test_an_unknown_name_is_an_unreachable_host(tor: TorNetwork) -> None:
-    error = await refusal(Socks5Layer(tor.proxy, auth=Isolated()), Uri("http", "nobody.test", 80))
+    error = await refusal(through(tor.proxy, auth=Isolated()), Uri("http", "nobody.test", 80))
 
     assert error.reply_code == 4
 
 
 async def test_an_onion_that_was_never_published(tor: TorNetwork) -> None:
     uri = Uri("http", UNPUBLISHED, 80)
-    error = await refusal(Socks5Layer(tor.proxy, auth=Isolated()), uri)
-    plain = await refusal(Socks5Layer(tor.plain_proxy, auth=Isolated()), uri)
+    error = await refusal(through(tor.proxy, auth=Isolated()), uri)
+    plain = await refusal(through(tor.plain_proxy, auth=Isolated()), uri)
 
     assert (error.reply_code, error.transient) == (0xF0, True)
     assert "descriptor not found (0xf0)" in str(error)
@@ -146,8 +147,8 @@ async def test_an_onion_that_was_never_published(tor: TorNetwork) -> None:
 
 async def test_a_mistyped_onion(tor: TorNetwork) -> None:
     uri = Uri("http", MISTYPED, 80)
-    error = await refusal(Socks5Layer(tor.proxy, auth=Isolated()), uri)
-    plain = await refusal(Socks5Layer(tor.plain_proxy, auth=Isolated()), uri)
+    error = await refusal(through(tor.proxy, auth=Isolated()), uri)
+    plain = await refusal(through(tor.plain_proxy, auth=Isolated()), uri)
 
     assert (error.reply_code, error.transient) == (0xF6, False)
     assert plain.reply_code == 1
@@ -155,13 +156,13 @@ async def test_a_mistyped_onion(tor: TorNetwork) -> None:
 
 async def test_an_onion_service_without_that_port(tor: TorNetwork) -> None:
     onion = tor.host.add_onion(80, "127.0.0.1:9")
-    error = await refusal(Socks5Layer(tor.proxy, auth=Isolated()), Uri("http", onion, 81))
+    error = await refusal(through(tor.proxy, auth=Isolated()), Uri("http", onion, 81))
 
     assert error.reply_code == 5
 
 
 async def test_a_user_name_that_tor_reserves_is_refused_although_the_reply_is_odd(tor: TorNetwork) -> None:
-    connector = Socks5Layer(tor.proxy, auth=UserPass("<torS0X>9", "x")).layer(TcpConnector())
+    connector = through(tor.proxy, auth=UserPass("<torS0X>9", "x")).layer(TcpConnector())
     with pytest.raises(ProxyAuthError) as caught:
         await connector(Uri("http", "127.0.0.1", 9))
 

@@ -76,16 +76,16 @@ class Control:
         answer = self.ask(f"ADD_ONION NEW:ED25519-V3 Flags=DiscardPK Port={port},{target}")
         service = answer[0].partition("=")[2]
         descriptors: set[str] = set()
-        pending: set[str] = set()
+        pending = 0  # not a set of directories: one may be given both descriptors
         while len(descriptors) < 2 or pending:
-            _, action, address, _, directory, *rest = self.next_event().split()
+            _, action, address, _, _, *rest = self.next_event().split()
             if address != service:
                 continue
             if action == "UPLOAD":
                 descriptors.add(rest[0])
-                pending.add(directory)
+                pending += 1
             elif action in ("UPLOADED", "FAILED"):
-                pending.discard(directory)
+                pending -= 1
         self.ask("SETEVENTS")
         return f"{service}.onion"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 import ziggurat.services
 from tests.interop.programs import find
 
-__all__ = ["Trace", "python", "traced"]
+__all__ = ["Trace", "environment", "python", "run_traced", "strace_that_works"]
 
 RESOLVER_FILES = ("/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf")
 """Who reads one of these looks a name up."""
@@ -58,15 +59,20 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **more}
 
 
-async def traced(argv: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Trace:
-    """Run a program under strace, to its end, which has to come within a minute."""
+def strace_that_works() -> str:
+    """The path of strace; where it is missing, or may not trace, the test is skipped."""
     strace = find("strace", "strace")
-    if (await anyio.run_process([strace, "-qq", "-o", os.devnull, "true"], check=False)).returncode:
+    if subprocess.run([strace, "-qq", "-o", os.devnull, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine does not let strace trace a program")
+    return strace
+
+
+async def run_traced(strace: str, folder: Path, argv: Sequence[str]) -> Trace:
+    """Run a program under strace, to its end, which has to come within a minute."""
     log = folder / "strace"
     options = ["-f", "-qq", "-s", "256", "-e", "trace=connect,sendto,sendmsg,sendmmsg,open,openat", "-o", str(log)]
     with anyio.fail_after(60.0):
-        done = await anyio.run_process([strace, *options, *argv], check=False, env={**environment(), **(env or {})})
+        done = await anyio.run_process([strace, *options, *argv], check=False, env=environment())
     contacted: set[str] = set()
     looked_up: set[str] = set()
     for line in log.read_text(errors="replace").splitlines():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import re
 import weakref
 from collections.abc import Iterator
@@ -462,3 +463,15 @@ async def test_a_timeout_that_is_dropped_is_freed_at_once() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+async def test_a_copy_of_a_running_ledger_is_what_happened_up_to_now() -> None:
+    with dial(TARGET) as current:
+        with phase("tcp"):
+            await anyio.sleep(1.0)
+        kept = pickle.loads(pickle.dumps(current.ledger))
+        await anyio.sleep(1.0)
+
+    assert kept.elapsed == pytest.approx(1.0)
+    assert not kept.running
+    assert [entry.name for entry in kept.phases] == ["tcp"]

@@ -39,9 +39,9 @@ def story(frames: list[Frame]) -> list[Any]:
         ends, padding = "END_STREAM" in frame.flags, frame.flow_controlled_length - len(frame.data)
         last = told[-1] if told else None
         if isinstance(last, dict) and last["stream"] == frame.stream_id and not last["ends"]:
-            last.update(data=last["data"] + frame.data, ends=ends, padding=last["padding"] + padding)
+            last.update(data=last["data"] + bytes(frame.data), ends=ends, padding=last["padding"] + padding)
         else:
-            told.append({"stream": frame.stream_id, "data": frame.data, "ends": ends, "padding": padding})
+            told.append({"stream": frame.stream_id, "data": bytes(frame.data), "ends": ends, "padding": padding})
     return told
 
 
@@ -110,6 +110,21 @@ def test_a_read_that_is_payload_from_end_to_end_is_not_copied() -> None:
     (frame,) = feed(frames, [chunk])
 
     assert frame.data is chunk
+
+
+@pytest.mark.parametrize(
+    ("size", "rest", "kind"),
+    [(16_384, 0, memoryview), (16_383, 0, bytes), (20_000, 61_000, bytes), (20_000, 59_000, memoryview)],
+)
+def test_a_piece_is_a_view_where_it_is_large_and_holds_little_else_in_memory(size: int, rest: int, kind: type) -> None:
+    frames = FrameBuffer()
+    frames.max_frame_size = 100_000
+    wire = data(1, bytes(size)).serialize() + data(3, bytes(rest)).serialize()
+
+    first, *_ = feed(frames, [wire])
+
+    assert type(first.data) is kind
+    assert bytes(first.data) == bytes(size)
 
 
 def test_a_small_frame_in_between_does_not_make_what_follows_queue_up() -> None:

@@ -185,3 +185,17 @@ async def test_a_reader_who_comes_late_gives_back_what_a_large_message_has_used_
     assert held.acked == 60  # or the peer could never send the rest
     held.add(message(bytes(100))[60:])
     assert await reading == (0, bytes(100))
+
+
+@pytest.mark.parametrize("cut", range(8))
+async def test_bytes_come_out_where_views_went_in(cut: int) -> None:
+    held = Held()
+    wire = message(b"abc")
+
+    held.add(memoryview(wire)[:cut])  # type: ignore[arg-type]
+    held.add(memoryview(wire)[cut:])  # type: ignore[arg-type]
+
+    taken = await held.buffer.message()
+    assert taken is not None
+    assert type(taken[1]) is bytes
+    assert taken == (0, b"abc")

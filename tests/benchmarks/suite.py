@@ -1,0 +1,41 @@
+"""The benchmarks by name, each to be run in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import bulk
+import dead_target
+import dial
+import layer_cost
+import memory
+import round_trips
+import unary
+from measure import Scale, pin
+from processes import client_core
+from report import Row
+
+__all__ = ["BENCHMARKS", "run"]
+
+Benchmark: TypeAlias = Callable[[Scale], Awaitable[list[Row]]]
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "B1": unary.hand_over,
+    "B2": unary.pump,
+    "B3": bulk.download,
+    "B4": bulk.upload,
+    "B5": dial.connect,
+    "B6": round_trips.round_trips,
+    "B7": dial.storm,
+    "B8": dead_target.dead_target,
+    "B9": memory.memory,
+    "B10": layer_cost.layer_cost,
+}
+
+
+def run(name: str, scale: Scale) -> list[Row]:
+    """Run one benchmark in this process."""
+    pin(client_core())
+    return asyncio.run(BENCHMARKS[name](scale))
