@@ -36,7 +36,7 @@ def _connected(event: Fields) -> str:
     who = f"{event.get('user_agent') or 'no user agent'}, protocol {event.get('protocol_version')}"
     if event.get("direction") == "inbound":
         return f"peer {event.get('peer')} has connected to us ({who})"
-    return f"connected to peer {event.get('peer')}{_through(event)} ({who})"
+    return f"connected to peer {event.get('peer')}{_through(event)}{_took(event)} ({who})"
 
 
 def _refused(event: Fields) -> str:
@@ -91,6 +91,7 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "keepalive.skipped": lambda e: f"no TCP keepalive: {e.get('reason')}",
     "outbound.missing": lambda e: f"{e.get('count')} of {e.get('target')} outbound peers are missing",
     "seeder.answered": lambda e: f"seeder {e.get('seeder')} knows {e.get('count')} addresses",
+    "seeder.by_name": lambda e: f"seeder {e.get('seeder')} is dialled by its name: {e.get('via')} looks no names up",
     "seeder.failed": lambda e: f"seeder {e.get('seeder')} is of no help: {e.get('error')}",
     "settings.ignored": lambda e: f"settings of kaspad's that mean nothing here: {_names(e)}",
     "environment.ignored": lambda e: f"not obeyed: {_names(e)}; a proxy is set with --socks5-proxy",

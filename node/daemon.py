@@ -21,7 +21,7 @@ from ziggurat.node.peer import PeerInfo
 from ziggurat.node.sd_notify import sd_notify
 from ziggurat.node.settings import Settings
 
-__all__ = ["CannotRun", "run_daemon"]
+__all__ = ["CannotRun", "report_status", "run_daemon"]
 
 BOOK = "addresses.sqlite"
 
@@ -92,7 +92,7 @@ async def _run(
                 directory=str(directory),
             )
             tasks.start_soon(service.run)
-            tasks.start_soon(_report, service, book)
+            tasks.start_soon(report_status, service, book)
             sd_notify("READY=1")
             await stopped()
             sd_notify("STOPPING=1")
@@ -101,7 +101,8 @@ async def _run(
         await service.__aexit__(None, None, None)
 
 
-async def _report(service: P2pService, book: AddressManager) -> None:
+async def report_status(service: P2pService, book: AddressManager) -> None:
+    """Write ``node.status`` each minute, until cancelled."""
     while True:
         await anyio.sleep(STATUS_INTERVAL)
         status = service.manager.status()

@@ -66,6 +66,7 @@ class Hub:
             via=info.via,
             user_agent=info.user_agent,
             protocol_version=info.protocol_version,
+            elapsed=None if router.ledger is None else round(router.ledger.elapsed, 3),
             id=info.id.hex(),
         )
         self.publish(PeerConnected(info))

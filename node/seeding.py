@@ -12,12 +12,16 @@ import anyio
 from ziggurat.layers.events import write_event
 from ziggurat.node.net_address import NetAddress
 from ziggurat.node.peer import NamedAddress
-from ziggurat.services import ConnectError, ProxyError
+from ziggurat.services import ConnectError, ProxyAuthError, ProxyError
 
 __all__ = ["Seeded", "ask_seeders"]
 
 ENOUGH = 2
 """Addresses for each peer that is missing: about half of them answer."""
+
+
+NOT_SUPPORTED = 0x07
+"""The reply of a proxy that has no command for look-ups, as most but Tor's (RFC 1928 section 6)."""
 
 
 @dataclass(slots=True)
@@ -59,9 +63,12 @@ async def ask_seeders(
         try:
             texts = await resolve(seeder)
         except ConnectError as error:
-            if isinstance(error, ProxyError):
+            if isinstance(error, ProxyError) and not isinstance(error, ProxyAuthError):
                 found.by_name.append(NamedAddress(seeder, port))
-            write_event(None, "warning", "seeder.failed", seeder=seeder, error=str(error))
+            if isinstance(error, ProxyError) and error.reply_code == NOT_SUPPORTED:
+                write_event(None, "debug", "seeder.by_name", seeder=seeder, via=error.via)
+            else:
+                write_event(None, "warning", "seeder.failed", seeder=seeder, error=str(error))
             return
         addresses = [NetAddress(ip_address(text), port) for text in texts]
         found.addresses += addresses

@@ -38,10 +38,11 @@ LAYERS = Path(__file__).parents[2] / "layers"
                 "peer": "h:1",
                 "direction": "outbound",
                 "via": "tor:9050",
+                "elapsed": 1.5,
                 "user_agent": "/k:1/",
                 "protocol_version": 11,
             },
-            "connected to peer h:1 through tor:9050 (/k:1/, protocol 11)",
+            "connected to peer h:1 through tor:9050 after 1.50 s (/k:1/, protocol 11)",
         ),
         (
             {

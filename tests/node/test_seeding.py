@@ -5,7 +5,7 @@ import random
 import anyio
 
 from ziggurat.node.seeding import Seeded, ask_seeders
-from ziggurat.services import ConnectRefused, ProxyRefused, ResolveError
+from ziggurat.services import ConnectRefused, ProxyAuthError, ProxyRefused, ResolveError
 
 SEEDERS = ("one.example", "two.example", "three.example", "four.example")
 
@@ -76,3 +76,7 @@ async def test_a_seeder_that_the_proxy_does_not_look_up_can_be_dialled_by_name()
 
 async def test_with_a_proxy_that_is_not_there_no_seeder_is_dialled_by_name() -> None:
     assert (await ask(Dns(*SEEDERS, error=ConnectRefused("nobody listens")), missing=8)) == Seeded()
+
+
+async def test_a_proxy_that_does_not_let_us_in_is_asked_for_no_name() -> None:
+    assert (await ask(Dns(*SEEDERS, error=ProxyAuthError("wrong password")), missing=8)) == Seeded()
