@@ -12,7 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import anyio
 
@@ -108,6 +108,7 @@ class ConnectionHandler:
         leaf: what opens sockets; a test or a fleet puts its own network here.
         resolver: looks a name up when there is no proxy; ``None`` asks the system.
         max_message_size: bytes of the largest message that is received, inflated.
+        compression: ``"gzip"`` compresses what is sent, as kaspad does; to no use for messages as small as ours.
     """
 
     def __init__(
@@ -117,10 +118,12 @@ class ConnectionHandler:
         *,
         resolver: Resolver | None = None,
         max_message_size: int = MAX_MESSAGE_SIZE,
+        compression: Literal["gzip"] | None = None,
     ) -> None:
         self.proxy = proxy
         self.leaf = SocketConnector() if leaf is None else leaf
         self.max_message_size = max_message_size
+        self._compression: Literal["gzip"] | None = compression
         self._resolver = _system_resolver if resolver is None else resolver
 
     @property
@@ -143,7 +146,7 @@ class ConnectionHandler:
 
     def endpoint(self, peer: Uri) -> Endpoint:
         """The HTTP/2 side of a connection to ``peer``."""
-        return PeerEndpoint(peer, max_message_size=self.max_message_size, linger=LINGER)
+        return PeerEndpoint(peer, max_message_size=self.max_message_size, linger=LINGER, compression=self._compression)
 
     def channel(self, peer: Uri) -> Connecting:
         """Dial ``peer``; await the answer, or enter it, for a channel. `connect` is what the node uses.

@@ -227,11 +227,11 @@ class Router:
                 self.close(f"the peer has not read for {SEND_PATIENCE:g} s")
 
     async def _read(self) -> None:
+        reason = "the peer ended the connection"
         try:
             for count in itertools.count(1):
                 message = await self._stream.receive()
                 if message is None:
-                    reason = "the peer ended the connection"
                     break
                 if not self._deliver(message):
                     return

@@ -6,7 +6,6 @@ It is as strict: what nobody waits for, and what does not fit into its queues, c
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -26,9 +25,7 @@ from ziggurat.node.peer import PeerAddress
 from ziggurat.node.testing.kaspa_session import KaspaSession
 from ziggurat.node.wire.p2p_pb2 import VersionMessage
 from ziggurat.node.wire.stream import MessageStream
-from ziggurat.services.channel import Endpoint
 from ziggurat.services.service import Connector
-from ziggurat.services.uri import Uri
 
 __all__ = ["KaspaPeer"]
 
@@ -36,13 +33,6 @@ LOOPBACK = NetAddress.parse("127.0.0.1:0")
 
 MAX_MESSAGE_SIZE = 256 * 1024 * 1024
 """Bytes, as kaspad has it."""
-
-
-class _Dialler(ConnectionHandler):
-    """kaspad's client: it compresses everything, and sends nothing before the response headers."""
-
-    def endpoint(self, peer: Uri) -> Endpoint:
-        return dataclasses.replace(super().endpoint(peer), compression="gzip")
 
 
 class KaspaPeer:
@@ -121,7 +111,8 @@ class KaspaPeer:
         async def begin(stream: DialledStream) -> KaspaSession:
             return self._begin(stream, address, inbound=False)
 
-        return await _Dialler(leaf=leaf).connect(address, begin)
+        # It compresses everything, and sends nothing before the response headers.
+        return await ConnectionHandler(leaf=leaf, compression="gzip").connect(address, begin)
 
     def version(self) -> VersionMessage:
         """What it says of itself."""
