@@ -176,6 +176,13 @@ def _network(levels: list[dict[str, tuple[str, Given]]]) -> Network:
     return MAINNET
 
 
+def _default_directory(environ: Mapping[str, str]) -> Path:
+    try:
+        return default_app_directory(environ)
+    except RuntimeError as error:  # a user without a home, as in a container
+        raise SettingsError(f"--appdir: there is no directory to use by default ({error}); give one") from error
+
+
 def _settings(values: dict[str, object], network: Network, environ: Mapping[str, str]) -> Settings:
     rest = {
         name.replace("-", "_"): value
@@ -183,7 +190,7 @@ def _settings(values: dict[str, object], network: Network, environ: Mapping[str,
         if name not in {*NETWORKS, "netsuffix", "configfile", "socks5-proxy", "appdir", "loglevel", "log-format"}
     }
     return Settings(
-        appdir=cast(Path, values.get("appdir")) or default_app_directory(environ),
+        appdir=cast("Path | None", values.get("appdir")) or _default_directory(environ),
         network=network,
         proxy=cast("None", values.get("socks5-proxy")),
         loglevel=cast(LogLevel, values.get("loglevel", "info")),

@@ -23,6 +23,7 @@ from ziggurat.node.peer_request import PeerRequest
 from ziggurat.node.rejection import HandshakeError
 from ziggurat.node.seeding import ask_seeders
 from ziggurat.services import ConnectError
+from ziggurat.services.errors import one_line
 
 __all__ = ["AddressSource", "ConnectionManager", "ConnectionStatus", "Peers", "Targets"]
 
@@ -230,6 +231,10 @@ class ConnectionManager:
             if isinstance(address, NetAddress) and not says_nothing_of_the_target(error, proxied=proxied):
                 self._addresses.mark_failure(address)
             return "proxy" if blames_proxy(error, proxied=proxied) else "failed"
+        except Exception as error:
+            # A bug, ours or a library's. What a peer sends must not be able to end a node that has other peers.
+            write_event(None, "warning", "dial.crashed", target=str(address), error=one_line(repr(error)))
+            return "failed"
         if isinstance(address, NetAddress):
             self._addresses.mark_success(address)
         return "connected"

@@ -76,6 +76,7 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "dial.started": lambda e: f"dialling {e.get('target')}",
     "dial.connected": lambda e: f"reached {e.get('target')}{_through(e)}{_took(e)}",
     "dial.failed": _failed,
+    "dial.crashed": lambda e: f"a bug in the dial to {e.get('target')}: {e.get('error')}",
     "peer.connected": _connected,
     "peer.refused": _refused,
     "peer.disconnected": lambda e: f"peer {e.get('peer')} is gone: {e.get('reason')}",

@@ -95,7 +95,10 @@ def _count(text: str, network: Network) -> int:
 def _path(text: str, network: Network) -> Path:
     if not text or "\0" in text:
         raise ValueError("not a path")
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:  # "~somebody", who is nobody
+        raise ValueError(str(error)) from error
 
 
 def _comment(text: str, network: Network) -> str:

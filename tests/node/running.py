@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,6 +21,24 @@ PATIENCE = 20.0
 
 COMMAND = (sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-m", "ziggurat.node")
 """In development mode, so that what is left open is seen."""
+
+
+AUDITED = (
+    *(sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c"),
+    """
+import json, sys
+
+def tell(event, arguments):
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.bind"}:
+        sys.stderr.write(json.dumps({"event": f"audit.{event}", "what": [str(part) for part in arguments[-1:]]
+            if event in {"socket.connect", "socket.bind"} else [str(part) for part in arguments]}) + chr(10))
+
+sys.addaudithook(tell)
+from ziggurat.node.cli import main
+sys.exit(main())
+""",
+)
+"""The same, and it tells of each address that it connects to or binds, and each name that it looks up (PEP 578)."""
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -86,9 +104,11 @@ class RunningNode:
 
 
 @asynccontextmanager
-async def running(*arguments: object, **variables: str) -> AsyncGenerator[RunningNode, None]:
+async def running(
+    *arguments: object, command: Sequence[str] = COMMAND, network: str = "--devnet", **variables: str
+) -> AsyncGenerator[RunningNode, None]:
     """Run ``ziggurat node`` on loopback until the end of an ``async with`` block."""
-    command = [*COMMAND, "node", "--devnet", "--log-format", "json", *map(str, arguments)]
+    command = [*command, "node", network, "--log-format", "json", *map(str, arguments)]
     async with await anyio.open_process(
         command, env=environment(**variables), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/"
     ) as process:

@@ -338,6 +338,22 @@ async def test_a_seeder_that_the_proxy_does_not_look_up_is_dialled_by_name(
     assert all(isinstance(address, NamedAddress) and address.port == 5 for _, address in network.dials)
 
 
+async def test_a_bug_in_one_dial_does_not_end_the_node(network: Network, book: AddressManager, running: Any) -> None:
+    def trip(address: PeerAddress) -> ConnectError | None:
+        if address == at(0):
+            raise ZeroDivisionError("a bug")
+        return None
+
+    network.error = trip
+    book.add([at(1)])
+    async with running(outbound=2) as manager:
+        manager.add_request(at(0), permanent=True)
+        await anyio.sleep(100)
+
+        assert manager.status().outbound == 1
+        assert len(network.times(at(0))) == 3
+
+
 async def test_too_many_guests_are_asked_to_leave(network: Network, running: Any) -> None:
     for number in range(10):
         peer = info(at(number), "inbound")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import socket
@@ -11,11 +12,14 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
+from anyio.abc import ByteStream
 
-from tests.node.running import run, running
+from tests.node.running import AUDITED, run, running
 from ziggurat.layers.testing import Socks5Server
 from ziggurat.node.net_address import NetAddress
+from ziggurat.node.networks import numbered_testnet
 from ziggurat.node.testing import KaspaPeer
+from ziggurat.services import Uri
 
 pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
 
@@ -143,3 +147,34 @@ def test_a_directory_that_cannot_be_made_is_one_line_and_exit_1(tmp_path: Path) 
     assert done.returncode == 1
     assert str(tmp_path / "file") in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_with_a_proxy_it_dials_and_looks_up_nothing_but_the_proxy(tmp_path: Path) -> None:
+    """On a network with seeders, and with peers of each kind: an IP, loopback and a name."""
+    peers = ("192.0.2.1:5", "127.0.0.1:5", "node.example:5", f"{'a' * 56}.onion:5")
+
+    async def refuse(uri: Uri) -> ByteStream:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "no")
+
+    proxy = Socks5Server(connector=refuse)
+    async with (
+        proxy.serve() as at,
+        running(
+            *("-b", tmp_path, f"--socks5-proxy={at.authority}", *(f"--addpeer={peer}" for peer in peers)),
+            command=AUDITED,
+            network="--testnet",
+        ) as node,
+    ):
+        for peer in peers:
+            await node.wait_for("dial.failed", target=f"http://{peer}")
+        for seeder in numbered_testnet(10).seeders:
+            await node.wait_for("dial.failed", target=f"http://{seeder}:16211")
+        assert await node.stop() == 0
+    audited = [(event["event"], event["what"]) for event in node.events if str(event["event"]).startswith("audit.")]
+
+    control = str(tmp_path / "kaspa-testnet-10" / "control.sock")
+    assert set(map(str, audited)) == {
+        str(("audit.socket.connect", [str((at.host, at.port))])),
+        str(("audit.socket.bind", [control])),
+    }
+    assert {request.host for request in proxy.requests} >= {*numbered_testnet(10).seeders, "127.0.0.1", "node.example"}

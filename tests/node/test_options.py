@@ -63,6 +63,7 @@ def test_a_text_becomes_a_value(name: str, text: str, value: str) -> None:
         ("uacomment", "a/b"),
         ("appdir", ""),
         ("appdir", "a\0b"),
+        ("appdir", "~nobody-of-this-name/x"),
     ],
 )
 def test_a_bad_text_is_a_value_error(name: str, text: str) -> None:
