@@ -11,6 +11,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.server import Stream
 from h2.exceptions import H2Error
 
+from ziggurat.node.wire.codec import MessageCodec, MessageTooLarge, Wanted
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.stream import StreamLost
 from ziggurat.services.errors import one_line
@@ -23,8 +24,9 @@ ServerStream: TypeAlias = "Stream[KaspadMessage, KaspadMessage]"
 class AcceptedStream:
     """A `MessageStream`. The server's handler opens it, and waits in `finished` until the node is done with it."""
 
-    def __init__(self, stream: ServerStream) -> None:
+    def __init__(self, stream: ServerStream, codec: MessageCodec) -> None:
         self._stream = stream
+        self._codec = codec  # the connection's
         self._done = anyio.Event()
 
     async def open(self) -> None:
@@ -60,6 +62,9 @@ class AcceptedStream:
         except (GRPCError, ProtocolError, StreamTerminatedError, DecodeError, AssertionError) as error:
             raise StreamLost(_story(error)) from error
 
+    def expect(self, wanted: Wanted, /) -> None:
+        self._codec.wanted = wanted
+
     def finish(self) -> None:
         """Let the handler end the stream with its trailers."""
         self._done.set()
@@ -72,5 +77,5 @@ def _story(error: Exception) -> str:
     if isinstance(error, GRPCError):
         return one_line(f"{error.status.name}: {error.message}" if error.message else error.status.name)
     if isinstance(error, DecodeError):
-        return "a message is not protobuf"
+        return one_line(str(error)) if isinstance(error, MessageTooLarge) else "a message is not protobuf"
     return one_line(str(error)) or type(error).__name__

@@ -21,6 +21,7 @@ from ziggurat.node.dialled import DialledStream
 from ziggurat.node.peer import PeerAddress
 from ziggurat.node.proxy_lookup import ask_proxy
 from ziggurat.node.rejection import HandshakeError
+from ziggurat.node.wire.codec import MessageCodec
 from ziggurat.services import (
     ConnectError,
     Connecting,
@@ -146,7 +147,12 @@ class ConnectionHandler:
 
     def endpoint(self, peer: Uri) -> Endpoint:
         """The HTTP/2 side of a connection to ``peer``."""
-        return PeerEndpoint(peer, max_message_size=self.max_message_size, linger=LINGER, compression=self._compression)
+        return PeerEndpoint(
+            peer,
+            max_message_size=self.max_message_size,
+            linger=LINGER,
+            compression=self._compression,
+        )
 
     def channel(self, peer: Uri) -> Connecting:
         """Dial ``peer``; await the answer, or enter it, for a channel. `connect` is what the node uses.
@@ -194,8 +200,9 @@ class ConnectionHandler:
     async def _connect(self, uri: Uri, greet: Callable[[DialledStream], Awaitable[T]]) -> T:
         with dial(uri) as current:
             began = current.ledger.elapsed
-            channel = await self.channel(uri)
-            stream = DialledStream(channel, current.ledger)
+            codec = MessageCodec()  # of this connection alone
+            channel = await dataclasses.replace(self.endpoint(uri), codec=codec).connect(self.stack(uri))
+            stream = DialledStream(channel, current.ledger, codec)
             try:
                 if channel.ledger is not None:
                     for entry in channel.ledger.phases:  # the channel's dial is one of its own

@@ -10,6 +10,7 @@ from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from ziggurat.node.rejection import HandshakeError, Kind
+from ziggurat.node.wire.codec import MessageCodec, MessageTooLarge, Wanted
 from ziggurat.node.wire.service import MESSAGE_STREAM, KaspadMessage
 from ziggurat.node.wire.stream import StreamLost
 from ziggurat.services.errors import one_line
@@ -32,8 +33,9 @@ class DialledStream:
         ledger: the record of the dial.
     """
 
-    def __init__(self, channel: Channel, ledger: Ledger) -> None:
+    def __init__(self, channel: Channel, ledger: Ledger, codec: MessageCodec) -> None:
         self.ledger = ledger
+        self._codec = codec  # the channel's
         self._channel = channel
         # Without a deadline: the stream lasts as long as the two stay together.
         self._call = channel.request(MESSAGE_STREAM, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)
@@ -67,6 +69,9 @@ class DialledStream:
         except (GRPCError, ProtocolError, StreamTerminatedError, DecodeError, AssertionError) as error:
             raise StreamLost(_story(error), busy=_busy(error)) from error
 
+    def expect(self, wanted: Wanted, /) -> None:
+        self._codec.wanted = wanted
+
     async def aclose(self) -> None:
         try:
             with anyio.move_on_after(GOODBYE):
@@ -99,5 +104,5 @@ def _story(error: Exception) -> str:
     if isinstance(error, GRPCError):
         return one_line(f"{error.status.name}: {error.message}" if error.message else error.status.name)
     if isinstance(error, DecodeError):
-        return "a message is not protobuf"
+        return one_line(str(error)) if isinstance(error, MessageTooLarge) else "a message is not protobuf"
     return one_line(str(error)) or type(error).__name__

@@ -24,6 +24,7 @@ from ziggurat.node.admission import Admission, RefusalLog
 from ziggurat.node.net_address import NetAddress
 from ziggurat.node.peer import PROXIED
 from ziggurat.node.rejection import TOO_MANY_PENDING
+from ziggurat.node.wire.codec import MessageCodec
 from ziggurat.node.wire.service import MESSAGE_STREAM, KaspadMessage
 from ziggurat.node.wire.stream import StreamLost
 from ziggurat.services.channel.protocol import ServerProtocol
@@ -102,7 +103,9 @@ class Listener:
     def _accept(self, server: _PeerServer) -> asyncio.Protocol:
         protocol = server.accept()
         protocol.listener = self
+        protocol.codec = MessageCodec()
         handlers = cast(ConnectionHandlers, protocol.handler)
+        handlers.codec = protocol.codec
         handlers.mapping = {
             MESSAGE_STREAM: Handler(protocol.message_stream, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)
         }
@@ -113,6 +116,7 @@ class InboundProtocol(ServerProtocol):
     """One inbound connection."""
 
     listener: Listener
+    codec: MessageCodec
     address: NetAddress
     host: str
     _refused = False
@@ -190,7 +194,7 @@ class InboundProtocol(ServerProtocol):
                 admission.end(self.host)
 
         try:
-            accepted = AcceptedStream(stream)
+            accepted = AcceptedStream(stream, self.codec)
             await accepted.open()
             self.listener.serve(accepted, self.address, greeted)
             await accepted.finished()

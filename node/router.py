@@ -107,6 +107,7 @@ class Router:
         self._waiting = self._held = 0
         self._tasks: TaskGroup | None = None
         self._pending: list[Flow] = []
+        stream.expect(lambda name, response_id: self._route(name, response_id) is not None)
 
     # -- for flows
 
@@ -248,7 +249,7 @@ class Router:
 
     def _deliver(self, message: KaspadMessage) -> bool:
         payload = message.WhichOneof("payload")
-        route = self._by_id.get(message.response_id) if message.response_id else self._by_type.get(payload or "")
+        route = self._route(payload or "", message.response_id)
         if payload is None or route is None:
             self.close(f"nobody waits for the message {payload or 'without a known payload'}")
             return False
@@ -261,6 +262,9 @@ class Router:
             self.close(f"too many bytes at once: {payload}")
             return False
         return True
+
+    def _route(self, name: str, response_id: int) -> Route | None:
+        return self._by_id.get(response_id) if response_id else self._by_type.get(name)
 
     async def _write(self) -> None:
         try:

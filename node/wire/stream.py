@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ziggurat.node.wire.codec import Wanted
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
 __all__ = ["MessageStream", "StreamLost"]
@@ -38,6 +39,10 @@ class MessageStream(Protocol):
         Raises:
             StreamLost: the connection is over; every message that came whole was returned before.
         """
+        ...
+
+    def expect(self, wanted: Wanted, /) -> None:
+        """Read large messages only where ``wanted`` says so; of the others there is the type, and nothing in it."""
         ...
 
     async def aclose(self) -> None:

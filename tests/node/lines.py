@@ -11,6 +11,7 @@ import anyio
 from ziggurat.node.net_address import NetAddress
 from ziggurat.node.peer import Direction, PeerInfo
 from ziggurat.node.router import Flow, Router
+from ziggurat.node.wire.codec import Wanted
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.stream import StreamLost
 
@@ -58,6 +59,9 @@ class Line:
             self._changed = anyio.Event()
             await self._changed.wait()
         return self._said.popleft()
+
+    def expect(self, wanted: Wanted, /) -> None:
+        self.wanted = wanted
 
     async def aclose(self) -> None:
         self.closed = True

@@ -1,0 +1,124 @@
+"""What is read of a message, and what not."""
+
+from __future__ import annotations
+
+import resource
+
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.codec import CONTROL, NAMES, SIZES, MessageCodec, MessageTooLarge, envelope
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+
+PROOF = KaspadMessage(
+    pruningPointProof=p2p.PruningPointProofMessage(
+        headers=[p2p.PruningPointProofHeaderArray(headers=[p2p.BlockHeader()] * 100_000)]
+    )
+)
+
+
+def varint(value: int) -> bytes:
+    low = value & 0x7F
+    return bytes([low | 0x80]) + varint(value >> 7) if value > 0x7F else bytes([low])
+
+
+def filler(data: bytes) -> bytes:
+    """A field that nobody knows, which protobuf keeps."""
+    return b"\xfa\x3f" + varint(len(data)) + data
+
+
+def decode(data: bytes, codec: MessageCodec | None = None) -> KaspadMessage:
+    message = (codec or MessageCodec()).decode(data, KaspadMessage)
+    assert isinstance(message, KaspadMessage)
+    return message
+
+
+@given(
+    st.sampled_from(sorted(NAMES)),
+    st.binary(max_size=300),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**32 - 1),
+)
+def test_the_envelope_is_read_as_protobuf_reads_it(number: int, unknown: bytes, response: int, request: int) -> None:
+    message = KaspadMessage(response_id=response, request_id=request)
+    getattr(message, NAMES[number]).MergeFromString(filler(unknown))
+    assert envelope(message.SerializeToString()) == (number, response)
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_an_error_or_what_protobuf_makes_of_it(data: bytes) -> None:
+    try:
+        number, _ = envelope(data)
+    except DecodeError:
+        return
+    assert number >= 0
+
+
+def test_small_messages_are_read_whoever_wants_them() -> None:
+    codec = MessageCodec()
+    codec.wanted = lambda name, response_id: False
+    ping = KaspadMessage(ping=p2p.PingMessage(nonce=7))
+    assert decode(ping.SerializeToString(), codec) == ping
+
+
+def test_what_nobody_waits_for_is_a_type_and_an_id() -> None:
+    codec, asked = MessageCodec(), []
+
+    def wanted(name: str, response_id: int) -> bool:
+        asked.append((name, response_id))
+        return False
+
+    codec.wanted = wanted
+    PROOF.response_id = 9
+    message = decode(PROOF.SerializeToString(), codec)
+    PROOF.ClearField("response_id")
+    assert asked == [("pruningPointProof", 9)]
+    assert (message.WhichOneof("payload"), message.response_id) == ("pruningPointProof", 9)
+    assert message.ByteSize() < 10
+
+
+def test_what_is_wanted_is_read() -> None:
+    codec = MessageCodec()
+    codec.wanted = lambda name, response_id: name == "pruningPointProof"
+    assert decode(PROOF.SerializeToString(), codec) == PROOF
+
+
+def test_an_unknown_payload_is_none() -> None:
+    data = b"\xc2\x3e" + b"\x80\x80\x08" + bytes(131072)  # field 1000
+    assert decode(data).WhichOneof("payload") is None
+
+
+@pytest.mark.parametrize("name", sorted(SIZES))
+def test_each_type_has_its_size(name: str) -> None:
+    message = KaspadMessage()
+    getattr(message, name).MergeFromString(filler(bytes(SIZES[name])))
+    with pytest.raises(MessageTooLarge, match=name):
+        decode(message.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x0a" + b"\xff" * 5 + bytes(CONTROL),  # a length beyond the end
+        b"\x0b" + bytes(CONTROL),  # a group
+        b"\xff" * 20 + bytes(CONTROL),  # a number that does not end
+        b"\x82\x01\x00" * (CONTROL // 2),  # many empty payloads
+    ],
+)
+def test_a_bad_envelope_is_not_protobuf(data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        decode(data)
+
+
+def test_a_hostile_message_costs_no_more_memory_than_it_has_bytes() -> None:
+    entries = b"\x0a\x00" * (8 * 1024 * 1024)  # 16 MiB; read, it would be half a gigabyte
+    data = b"\x8a\x03" + varint(len(entries)) + entries  # pruningPointProof
+    assert NAMES[envelope(data)[0]] == "pruningPointProof"
+    codec = MessageCodec()
+    codec.wanted = lambda name, response_id: False
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    decode(data, codec)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # KiB
