@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import anyio
 
 from ziggurat.node.rejection import timeout_expired
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
-__all__ = ["FlowError", "PeerClosed", "Route", "RouteFull", "WhenFull"]
+__all__ = ["Flow", "FlowError", "PeerClosed", "Route", "RouteFull", "WhenFull"]
 
 WhenFull: TypeAlias = Literal["close", "drop"]
 
@@ -31,6 +31,19 @@ class FlowError(Exception):
 
 class RouteFull(Exception):
     """A message came for a queue that is full, and must not be dropped."""
+
+
+class Flow(Protocol):
+    """One conversation with one peer: it subscribes when it is made, and talks when it runs."""
+
+    async def run(self) -> None:
+        """Talk. To return ends the flow; its routes are closed.
+
+        Raises:
+            FlowError: the peer broke a rule; it is told so, and the connection is closed.
+            PeerClosed: the connection is over.
+        """
+        ...
 
 
 class Route:

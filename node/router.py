@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -22,7 +21,7 @@ from anyio.lowlevel import checkpoint
 from ziggurat.layers.events import write_event
 from ziggurat.node.outgoing import Outgoing
 from ziggurat.node.peer import Direction, PeerAddress, PeerInfo
-from ziggurat.node.route import FlowError, PeerClosed, Route, RouteFull, WhenFull
+from ziggurat.node.route import Flow, FlowError, PeerClosed, Route, RouteFull, WhenFull
 from ziggurat.node.wire.convert.errors import ConversionError
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage, RejectMessage
 from ziggurat.node.wire.stream import MessageStream, StreamLost
@@ -53,19 +52,6 @@ WATCH = 30.0
 """Seconds between two looks at whether the peer takes what we send."""
 
 _route_ids = itertools.count(1)
-
-
-class Flow(Protocol):
-    """One conversation with one peer: it subscribes when it is made, and talks when it runs."""
-
-    async def run(self) -> None:
-        """Talk. To return ends the flow; its routes are closed.
-
-        Raises:
-            FlowError: the peer broke a rule; it is told so, and the connection is closed.
-            PeerClosed: the connection is over.
-        """
-        ...
 
 
 class Router:
