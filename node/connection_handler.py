@@ -17,7 +17,6 @@ from typing import Literal, TypeVar
 import anyio
 
 from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
-from ziggurat.layers.events import write_event
 from ziggurat.node.dialled import DialledStream
 from ziggurat.node.peer import PeerAddress
 from ziggurat.node.proxy_lookup import ask_proxy
@@ -199,25 +198,6 @@ class ConnectionHandler:
             await anyio.sleep(interval)
 
     async def _connect(self, uri: Uri, greet: Callable[[DialledStream], Awaitable[T]]) -> T:
-        try:
-            return await self._dial(uri, greet)
-        except ConnectError as error:
-            # The logging layer sees the tunnel only. What fails above it is a failed dial to a reader of the log, too.
-            if error.phase in ("http2", "handshake") and error.ledger is not None:
-                write_event(
-                    None,
-                    "warning",
-                    "dial.failed",
-                    dial=error.ledger.id,
-                    target=str(uri),
-                    via=self.via,
-                    phase=error.phase,
-                    elapsed=round(error.ledger.elapsed, 3),
-                    error=f"{type(error).__name__}: {error.message}{f'; {error.hint}' if error.hint else ''}",
-                )
-            raise
-
-    async def _dial(self, uri: Uri, greet: Callable[[DialledStream], Awaitable[T]]) -> T:
         with dial(uri) as current:
             began = current.ledger.elapsed
             codec = MessageCodec()  # of this connection alone
