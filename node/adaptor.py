@@ -9,6 +9,7 @@ from types import TracebackType
 import anyio
 from anyio.abc import TaskGroup
 
+from ziggurat.layers.events import write_event
 from ziggurat.node.accepted import AcceptedStream
 from ziggurat.node.acceptor import Acceptor
 from ziggurat.node.admission import FULL, Admission, InboundLimits
@@ -27,6 +28,7 @@ from ziggurat.node.rejection import HandshakeError, Kind
 from ziggurat.node.router import Flow, Router
 from ziggurat.node.wire.convert.version import Version
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.services.errors import one_line
 
 __all__ = ["Adaptor"]
 
@@ -185,14 +187,17 @@ class Adaptor:
     async def _receive(self, stream: AcceptedStream, address: NetAddress, greeted: Callable[[], None]) -> None:
         router = Router(stream, address, "inbound", PROXIED if self._proxied else None)
         try:
-            await self._establish(router, INBOUND_LIMITS)
+            if self._tasks is not None:
+                await self._establish(router, INBOUND_LIMITS)
         except HandshakeError as error:
             if self._listener is not None:
                 self._listener.refusals.write(address, error.message, kind=error.kind.value)
-        except RuntimeError:
-            stream.finish()  # we are stopping
+        except Exception as error:  # of a user's flow or address book: it costs this peer, and no other
+            _complain(router, error)
         finally:
             greeted()
+            if not router.closed.is_set() and router.info is None:
+                stream.finish()  # we are stopping: nobody else will
 
     async def _establish(self, router: Router, limits: HandshakeLimits) -> PeerInfo:
         """Greet the peer, and let the flows talk. The router carries itself from here on, and has ended on an error."""
@@ -258,8 +263,15 @@ class Adaptor:
     async def _carry(self, router: Router) -> None:
         try:
             await router.run()
+        except Exception as error:
+            _complain(router, error)
         finally:
             self._routers.discard(router)
 
     def _key(self, id: bytes, router: Router) -> PeerKey:
         return peer_key(id, router.address, proxied=router.direction == "inbound" and self._proxied)
+
+
+def _complain(router: Router, error: Exception) -> None:
+    write_event(None, "warning", "flow.failed", peer=str(router.address), error=one_line(repr(error)))
+    router.close(f"a flow failed: {type(error).__name__}")

@@ -92,11 +92,13 @@ class Listener:
     async def aclose(self) -> None:
         """Accept no more, and close every connection. The peers should have been told before: see `Router.close`."""
         await self._acceptor.aclose()
-        with anyio.move_on_after(DRAIN):
+        try:
+            with anyio.move_on_after(DRAIN):
+                for connection in tuple(self.connections):
+                    await connection.drained()
+        finally:
             for connection in tuple(self.connections):
-                await connection.drained()
-        for connection in tuple(self.connections):
-            connection.abort()
+                connection.abort()
         while self.connections:
             await next(iter(self.connections)).lost.wait()
 

@@ -19,7 +19,9 @@ from ziggurat.node.router import Flow, Router
 __all__ = ["FlowContext", "FlowFactory", "default_flows"]
 
 FlowFactory: TypeAlias = Callable[[Router], Flow]
-"""Makes the flow of one peer, which subscribes at once: what the peer sends first comes right behind its handshake."""
+"""Makes the flow of one peer, which subscribes at once: what the peer sends first comes right behind its handshake.
+
+Who the peer is (`Router.info`) is known by the time when the flow runs, and not yet when it is made."""
 
 
 def _nobody(event: Event) -> None:

@@ -240,6 +240,41 @@ async def test_a_users_flow_subscribes_and_sends() -> None:
     assert [block.header.nonce for block in got] == [7]
 
 
+async def test_a_defect_in_a_users_flow_costs_that_peer_and_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    network = MemoryNetwork()
+
+    def broken(router: Router) -> Router:
+        if str(router.address.uri().host) == B:
+            raise KeyError("a defect")
+        return Quiet()  # type: ignore[return-value]
+
+    class Quiet:
+        async def run(self) -> None:
+            pass
+
+    async with node(network, A, flows=[broken]) as a, node(network, B) as b, node(network, "10.0.0.3") as c:
+        await c.connect_peer(at(A))
+        with pytest.raises(HandshakeError):
+            await b.connect_peer(at(A))
+        with pytest.raises(KeyError):
+            await a.connect_peer(at(B))
+        await anyio.sleep(5)
+        assert [peer.id for peer in a.peers()] == [c.identity.id]
+    assert "flow.failed" in caplog.text
+
+
+async def test_a_message_that_cannot_be_written_costs_that_peer_and_no_other() -> None:
+    network = MemoryNetwork()
+    async with node(network, A) as a, node(network, B), node(network, "10.0.0.3"):
+        info = await a.connect_peer(at(B))
+        await a.connect_peer(at("10.0.0.3"))
+        router = a.hub.get(info.key)
+        assert router is not None
+        await router.send("no message")  # type: ignore[arg-type]
+        await anyio.sleep(5)
+        assert [str(peer.address) for peer in a.peers()] == [str(at("10.0.0.3"))]
+
+
 async def test_announcements_reach_who_listens_and_a_broadcast_everybody() -> None:
     network = MemoryNetwork()
     async with node(network, A) as a, node(network, B) as b:
