@@ -17,10 +17,10 @@ import anyio
 
 from ziggurat.layers.events import write_event
 from ziggurat.node.blame import blames_proxy, says_nothing_of_the_target
+from ziggurat.node.dial_events import tell_failure
 from ziggurat.node.net_address import NetAddress
 from ziggurat.node.peer import PeerAddress, PeerInfo, PeerKey
 from ziggurat.node.peer_request import PeerRequest
-from ziggurat.node.rejection import HandshakeError
 from ziggurat.node.seeding import ask_seeders
 from ziggurat.services import ConnectError
 from ziggurat.services.errors import one_line
@@ -29,9 +29,6 @@ __all__ = ["AddressSource", "ConnectionManager", "ConnectionStatus", "Peers", "T
 
 TICK = 30.0
 """Seconds, as kaspad."""
-
-ABOVE_THE_STACK = frozenset({"http2", "handshake"})
-"""Phases of a dial that begin when the stack has given its stream."""
 
 TOO_MANY = "too many inbound peers"
 
@@ -227,7 +224,7 @@ class ConnectionManager:
             await self._peers.connect_peer(address)
         except ConnectError as error:
             proxied = self._targets.proxied
-            _tell(address, error)
+            tell_failure(address, error)
             if isinstance(address, NetAddress) and not says_nothing_of_the_target(error, proxied=proxied):
                 self._addresses.mark_failure(address)
             return "proxy" if blames_proxy(error, proxied=proxied) else "failed"
@@ -255,29 +252,3 @@ class ConnectionManager:
             async with anyio.create_task_group() as tasks:
                 for peer in self._rng.sample(inbound, surplus):
                     tasks.start_soon(self._peers.terminate, peer.key, TOO_MANY)
-
-
-def _tell(address: PeerAddress, error: ConnectError) -> None:
-    """Write what the logging layer cannot: it stands at the top of the stack, and this happened above."""
-    if isinstance(error, HandshakeError):
-        write_event(
-            None,
-            "info",
-            "peer.refused",
-            peer=str(address),
-            direction="outbound",
-            reason=error.message,
-            hint=error.hint,
-        )
-    elif error.phase in ABOVE_THE_STACK:
-        write_event(
-            None,
-            "warning",
-            "dial.failed",
-            dial=None if error.ledger is None else error.ledger.id,
-            target=str(address.uri()),
-            via=error.via,
-            phase=error.phase,
-            elapsed=None if error.elapsed is None else round(error.elapsed, 3),
-            error=f"{type(error).__name__}: {error.message}",
-        )

@@ -79,7 +79,8 @@ async def _run(
     try:
         await service.__aenter__()
     except OSError as error:
-        raise CannotRun(f"cannot listen on {settings.listen_address}: {error.strerror or error}") from error
+        reason = error.strerror or str(error)
+        raise CannotRun(f"cannot listen on {settings.listen_address}: {reason} (--listen takes another)") from error
     try:
         async with serve_control(directory, questions), anyio.create_task_group() as tasks:
             write_event(

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+import structlog
 
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.connection_manager import TICK, ConnectionManager, Targets
@@ -352,6 +353,20 @@ async def test_a_bug_in_one_dial_does_not_end_the_node(network: Network, book: A
 
         assert manager.status().outbound == 1
         assert len(network.times(at(0))) == 3
+
+
+async def test_a_peer_that_refuses_us_is_in_the_log_with_its_reason(network: Network, running: Any) -> None:
+    network.error = lambda address: HandshakeError(Kind.BANNED, "peer is banned", by_peer=True, hint="wait a day")
+    structlog.configure()
+    with structlog.testing.capture_logs() as events:
+        async with running(outbound=0) as manager:
+            manager.add_request(at(0), permanent=False)
+            await anyio.sleep(1)
+
+    assert [(e["event"], e["peer"], e["direction"], e["hint"]) for e in events] == [
+        ("peer.refused", str(at(0)), "outbound", "wait a day")
+    ]
+    assert "peer is banned" in events[0]["reason"]
 
 
 async def test_too_many_guests_are_asked_to_leave(network: Network, running: Any) -> None:
