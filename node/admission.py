@@ -101,22 +101,35 @@ class Admission:
 
 
 class RefusalLog:
-    """Writes ``peer.refused``: the first of a kind at once, then at most one line a second with their number."""
+    """Writes ``peer.refused``: the first of a kind at once, then at most one line a second with how many more."""
 
     def __init__(self) -> None:
-        self._last: dict[str, float] = {}
-        self._silent: Counter[str] = Counter()
+        # By kind, while a second has not passed: how many there were, and the last of them.
+        self._waiting: dict[str, tuple[int, object, str]] = {}
 
     def write(self, address: object, reason: str, *, kind: str | None = None) -> None:
         """Tell of a refusal; ``kind`` groups those whose reasons differ."""
         group = reason if kind is None else kind
-        now = asyncio.get_running_loop().time()  # not anyio's: it is called from callbacks, too
-        if now - self._last.get(group, float("-inf")) < LOG_INTERVAL:
-            self._silent[group] += 1
+        if group in self._waiting:
+            self._waiting[group] = (self._waiting[group][0] + 1, address, reason)
             return
-        self._last[group] = now
-        more = self._silent.pop(group, 0)
-        write_event(None, "info", "peer.refused", peer=str(address), reason=reason, more=more or None)
+        _tell(address, reason, None)
+        self._pause(group)
+
+    def _pause(self, group: str) -> None:
+        self._waiting[group] = (0, None, "")
+        # A callback, not a task: refusals happen in callbacks of the event loop.
+        asyncio.get_running_loop().call_later(LOG_INTERVAL, self._resume, group)
+
+    def _resume(self, group: str) -> None:
+        count, address, reason = self._waiting.pop(group)
+        if count:
+            _tell(address, reason, count)
+            self._pause(group)
+
+
+def _tell(address: object, reason: str, count: int | None) -> None:
+    write_event(None, "info", "peer.refused", peer=str(address), direction="inbound", reason=reason, count=count)
 
 
 def _shared(host: str) -> bool:

@@ -10,9 +10,11 @@ import pytest
 
 from ziggurat.node.acceptor import TcpAcceptor
 from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.admission import InboundLimits
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.identity import Identity
 from ziggurat.node.net_address import NetAddress
+from ziggurat.services import ConnectError
 
 pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
 
@@ -69,3 +71,20 @@ async def test_two_nodes_on_loopback() -> None:
 
 def test_it_says_where_it_listens() -> None:
     assert repr(TcpAcceptor(ANY)) == "TcpAcceptor(127.0.0.1:0)"
+
+
+async def test_who_comes_to_a_full_node_is_turned_away_at_the_door() -> None:
+    with anyio.fail_after(20):
+        limits = InboundLimits(peers=1)
+        a = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"), acceptor=TcpAcceptor(ANY), limits=limits)
+        b, c = (Adaptor(ConnectionHandler(), Identity("kaspa-devnet")) for _ in range(2))
+        async with a, b, c:
+            assert a.listening is not None
+            with a.subscribe_events() as events:
+                await b.connect_peer(a.listening)
+                await anext(events)
+            with pytest.raises(ConnectError) as caught:
+                await c.connect_peer(a.listening)
+            assert caught.value.transient
+            assert caught.value.phase == "http2"
+            assert len(a.peers()) == len(b.peers()) == 1
