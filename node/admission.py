@@ -113,7 +113,7 @@ class RefusalLog:
         if group in self._waiting:
             self._waiting[group] = (self._waiting[group][0] + 1, address, reason)
             return
-        _tell(address, reason, None)
+        _tell(address, reason, 1)
         self._pause(group)
 
     def _pause(self, group: str) -> None:
@@ -128,8 +128,9 @@ class RefusalLog:
             self._pause(group)
 
 
-def _tell(address: object, reason: str, count: int | None) -> None:
-    write_event(None, "info", "peer.refused", peer=str(address), direction="inbound", reason=reason, count=count)
+def _tell(address: object, reason: str, count: int) -> None:
+    more = count - 1 or None
+    write_event(None, "info", "peer.refused", peer=str(address), direction="inbound", reason=reason, more=more)
 
 
 def _shared(host: str) -> bool:

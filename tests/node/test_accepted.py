@@ -61,6 +61,19 @@ async def test_messages_go_both_ways_and_both_ends_are_seen() -> None:
     await talk(server, client)
 
 
+async def test_headers_come_before_anything_is_said() -> None:
+    async def server(stream: AcceptedStream) -> None:
+        assert await stream.receive() == PING  # which the client sends when it has the headers
+        await stream.aclose()
+
+    async def client(stream: DialledStream) -> None:
+        await stream.send(PING)
+        assert await stream.receive() is None
+        await stream.aclose()
+
+    await talk(server, client)
+
+
 async def test_what_is_wrong_with_a_message_is_said_in_a_line() -> None:
     async def server(stream: AcceptedStream) -> None:
         with pytest.raises(StreamLost, match="a message is not protobuf"):

@@ -69,10 +69,10 @@ async def test_a_storm_is_one_line_and_a_number(caplog: pytest.LogCaptureFixture
     lines = [line for line in caplog.messages if "peer.refused" in line]
     assert len(lines) == 4
     assert "peer=10.0.0.1:0" in lines[0]
-    assert "count" not in lines[0]
+    assert "more" not in lines[0]
     assert "another reason" in lines[1]
     assert "peer=10.0.0.1:999" in lines[2]
-    assert "count=999" in lines[2]
+    assert "more=998" in lines[2]
     assert "peer=10.0.0.1:6" in lines[3]
 
 

@@ -163,6 +163,25 @@ async def test_a_failed_send_leaves_the_word_to_what_still_comes() -> None:
         assert router.reason == "the peer rejected us: because"
 
 
+async def test_what_came_before_the_end_is_dealt_with() -> None:
+    async with routed() as (router, line):
+        seen: list[int] = []
+
+        class Slow:
+            route = router.subscribe("ping")
+
+            async def run(self) -> None:
+                async for message in self.route:
+                    await anyio.sleep(0.1)
+                    seen.append(message.ping.nonce)
+
+        router.launch(Slow())
+        line.feed(ping(1), ping(2), ping(3))
+        line.end()
+        await router.closed.wait()
+        assert seen[:2] == [1, 2]  # the third is in the flow's hands when the queue is empty
+
+
 async def test_a_flow_that_never_reads_does_not_hold_up_the_end() -> None:
     async with routed() as (router, line):
         router.subscribe("ping")

@@ -105,7 +105,7 @@ def test_each_type_has_its_size(name: str) -> None:
         b"\x0a" + b"\xff" * 5 + bytes(CONTROL),  # a length beyond the end
         b"\x0b" + bytes(CONTROL),  # a group
         b"\xff" * 20 + bytes(CONTROL),  # a number that does not end
-        b"\x82\x01\x00" * (CONTROL // 2),  # many empty payloads
+        b"\x12\x00" * CONTROL,  # many empty payloads
     ],
 )
 def test_a_bad_envelope_is_not_protobuf(data: bytes) -> None:
