@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from ziggurat.node.args import resolve
 from ziggurat.node.commands import demo, node, peers, probe
@@ -14,6 +13,7 @@ from ziggurat.node.exit_code import FAILED, INTERRUPTED, USAGE
 from ziggurat.node.log import configure_log
 from ziggurat.node.settings_error import SettingsError
 from ziggurat.node.terminal import complain
+from ziggurat.services.version import version
 
 __all__ = ["main"]
 
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="NO_COLOR is honoured. Results go to stdout, log lines to stderr.",
         allow_abbrev=False,
     )
-    parser.add_argument("-V", "--version", action="version", version=f"ziggurat {version('ziggurat')}")
+    parser.add_argument("-V", "--version", action="version", version=f"ziggurat {version()}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="command", dest="command")
     for command in (demo, node, probe, peers):
         command.add_parser(commands)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import socket
 from collections.abc import Awaitable, Callable
-from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from typing import Literal, TypeVar
 
@@ -34,7 +33,6 @@ from ziggurat.services import (
     dial,
     phase,
 )
-from ziggurat.services.channel.options import ConnectionOptions
 
 __all__ = ["ConnectionHandler", "Resolver", "proxy_layer"]
 
@@ -71,20 +69,6 @@ LINGER = 1.0
 
 MAX_MESSAGE_SIZE = 32 * 1024 * 1024
 """Bytes of a received message, inflated. kaspad takes 256 MiB, for data of the initial download that we never ask."""
-
-
-class PeerEndpoint(Endpoint):
-    """An endpoint that says no more of this machine than its Version does: grpclib tells Python's version and OS."""
-
-    __slots__ = ()
-
-    @property
-    def connection_options(self) -> ConnectionOptions:
-        try:
-            agent = f"ziggurat/{version('ziggurat')}"
-        except PackageNotFoundError:  # run from a source tree that was never installed
-            agent = "ziggurat/0"
-        return dataclasses.replace(super().connection_options, user_agent=agent)
 
 
 def proxy_layer(proxy: str | Uri, user: UserPass | None = None) -> Socks5Layer:
@@ -147,7 +131,7 @@ class ConnectionHandler:
 
     def endpoint(self, peer: Uri) -> Endpoint:
         """The HTTP/2 side of a connection to ``peer``."""
-        return PeerEndpoint(
+        return Endpoint(
             peer,
             max_message_size=self.max_message_size,
             linger=LINGER,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import secrets
 import time
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ziggurat.node.net_address import NetAddress
 from ziggurat.node.wire.convert.version import PEER_ID_BYTES, Version, truncated_user_agent
+from ziggurat.services.version import version
 
 __all__ = ["MIN_PROTOCOL_VERSION", "PROTOCOL_VERSION", "Identity", "user_agent"]
 
@@ -26,16 +26,12 @@ def user_agent(comments: Iterable[str] = ()) -> str:
     Raises:
         ValueError: a comment has one of ``/()`` or a control character in it.
     """
-    try:
-        version = importlib.metadata.version("ziggurat")
-    except importlib.metadata.PackageNotFoundError:  # run from a source tree that was never installed
-        version = "0"
     parts = list(comments)
     for part in parts:
         if not part.isprintable() or set(part) & set("/():"):
             raise ValueError(f"bad user agent comment: {part!r} (no '/', ':', '(' or ')')")
     shown = f"({'; '.join(parts)})" if parts else ""
-    return truncated_user_agent(f"/ziggurat:{version}{shown}/")
+    return truncated_user_agent(f"/ziggurat:{version()}{shown}/")
 
 
 def _new_id() -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from importlib.metadata import version
 
 import anyio
 
@@ -14,6 +13,7 @@ from ziggurat.node.exit_code import FAILED, OK
 from ziggurat.node.report import dial_report
 from ziggurat.node.terminal import Paint, paint_for, say
 from ziggurat.node.waterfall import waterfall
+from ziggurat.services.version import version
 
 __all__ = ["add_parser", "run"]
 
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
     async def demonstration() -> Demonstration:
         with anyio.fail_after(LIMIT):
-            return await demonstrate(f"/ziggurat-demo:{version('ziggurat')}/")
+            return await demonstrate(f"/ziggurat-demo:{version()}/")
 
     result = anyio.run(demonstration)
     if options.json:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import dataclass
 from typing import Literal
 
-from grpclib.metadata import USER_AGENT as GRPCLIB_USER_AGENT
+from ziggurat.services.version import version
 
 __all__ = ["ConnectionOptions", "default_user_agent"]
 
@@ -14,12 +13,11 @@ MIB = 1024 * 1024
 
 
 def default_user_agent() -> str:
-    """``ziggurat/<version>``, then grpclib's own: who reads a server's log wants both."""
-    try:
-        version = importlib.metadata.version("ziggurat")
-    except importlib.metadata.PackageNotFoundError:  # run from a source tree that was never installed
-        version = "0"
-    return f"ziggurat/{version} {GRPCLIB_USER_AGENT}"
+    """``ziggurat/<version>`` and no more.
+
+    grpclib's own goes on to tell the operating system and Python's version, which over Tor is nobody's business.
+    """
+    return f"ziggurat/{version()}"
 
 
 @dataclass(frozen=True, slots=True)

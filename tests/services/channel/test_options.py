@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from ziggurat.services.channel.options import ConnectionOptions, default_user_agent
+from ziggurat.services.version import version
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
@@ -15,9 +18,9 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert not options.stock_h2
 
 
-def test_the_user_agent_names_us_and_grpclib() -> None:
-    assert default_user_agent().startswith("ziggurat/")
-    assert "grpclib/" in ConnectionOptions().user_agent
+def test_the_user_agent_names_us_and_tells_nothing_of_the_machine() -> None:
+    assert ConnectionOptions().user_agent == default_user_agent() == f"ziggurat/{version()}"
+    assert sys.platform not in default_user_agent()
 
 
 def test_options_do_not_change() -> None:

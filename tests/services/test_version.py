@@ -1,0 +1,25 @@
+"""The version is the distribution's, and a source tree that was never installed has one, too."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+from ziggurat.services.version import version
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_it_is_the_distributions() -> None:
+    assert version() == importlib.metadata.version("ziggurat")
+
+
+def test_a_source_tree_that_was_never_installed_says_0() -> None:
+    code = f"import runpy; print(runpy.run_path({str(ROOT / 'services' / 'version.py')!r})['version']())"
+    # -I -S: without the place where it is installed
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout == "0\n"
