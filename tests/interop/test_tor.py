@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import AsyncExitStack
 
 import pytest
 from anyio.abc import ByteStream
@@ -87,11 +88,15 @@ async def test_dials_with_an_equal_key_share_a_circuit(tor: TorNetwork) -> None:
     connector = through(tor.proxy, auth=Isolated(key=lambda uri: uri.host)).layer(TcpConnector())
     async with echo() as port:
         same, other = Uri("http", "127.0.0.1", port), Uri("http", "localhost", port)
-        async with await connector(same), await connector(same):
-            assert len(tor.client.circuits(port)) == 1
+        async with AsyncExitStack() as streams:
+            for _ in range(4):
+                await streams.enter_async_context(await connector(same))
+            shared = tor.client.circuits(port)
+            # Fewer than streams, and not one: a busy exit may let Tor try the next stream on another circuit.
+            assert len(shared) < 4
 
-            async with await connector(other):
-                assert len(tor.client.circuits(port)) == 2
+            await streams.enter_async_context(await connector(other))
+            assert len(tor.client.circuits(port) - shared) == 1
 
 
 async def test_an_onion_service_is_reached(tor: TorNetwork) -> None:
