@@ -16,7 +16,7 @@ from tests.interop.tor_network import TorNetwork, tor_network
 from tests.interop.traces import Trace, run_traced, strace_that_works
 
 RERUNS = 2
-"""A program that somebody else wrote, on a busy machine, may fail for reasons of its own: a Tor circuit breaks, a daemon
+"""A program that somebody else wrote may fail on a busy machine for reasons of its own: a Tor circuit breaks, a daemon
 is slow. What fails three times in a row is ours. Reruns are counted in pytest's last line."""
 
 
