@@ -34,8 +34,9 @@ __all__ = ["Adaptor"]
 
 STOPPING = "we are stopping"
 
-STOP_LIMIT = 4.0
-"""Seconds in which every peer is told and every connection closed; the node as a whole has five."""
+STOP_LIMIT = 3.0
+"""Seconds in which every peer is told and every connection closed. The node as a whole has five, of which a dial's
+linger may take one and the address book nearly another."""
 
 
 class Adaptor:
