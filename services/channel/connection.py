@@ -8,6 +8,7 @@ from grpclib.config import Configuration
 from grpclib.protocol import Connection as GrpclibConnection
 from grpclib.utils import Wrapper
 from h2.connection import ConnectionState, H2Connection
+from h2.events import Event
 
 from ziggurat.services.channel.engine import forget
 from ziggurat.services.channel.options import ConnectionOptions
@@ -17,6 +18,10 @@ __all__ = ["Connection"]
 
 HIGH_WATER = 65536
 """Bytes that may collect in the engine before they are written."""
+
+MAX_UNREAD_ANSWERS = 256 * 1024
+"""Bytes of answers to the peer's frames (to PING and SETTINGS) that may pile up while it reads nothing. They are no
+part of flow control, so nothing else bounds them (CVE-2019-9512, CVE-2019-9515)."""
 
 
 class Connection(GrpclibConnection):
@@ -50,10 +55,23 @@ class Connection(GrpclibConnection):
         self._gone = False
         self._linger: asyncio.TimerHandle | None = None
         self._writers: set[asyncio.Future[None]] = set()
+        self._unread_answers = 0
 
     def create_stream(self, *, stream_id: int | None = None, wrapper: Wrapper | None = None) -> Stream:
         """Make a stream; a client's gets its number with its request."""
         return self._stream_class(self, self._connection, self._transport, stream_id=stream_id, wrapper=wrapper)
+
+    # Receiving
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Give the engine what arrived; return what it means."""
+        if self.write_ready.is_set():
+            self._unread_answers = 0
+            return super().feed(data)
+        before = len(self._connection._data_to_send)  # pyright: ignore[reportPrivateUsage]
+        events = super().feed(data)
+        self._unread_answers += len(self._connection._data_to_send) - before  # pyright: ignore[reportPrivateUsage]
+        return events
 
     # Sending
 
@@ -83,6 +101,8 @@ class Connection(GrpclibConnection):
     @property
     def violation(self) -> str | None:
         """How the peer broke the protocol, if it did."""
+        if self._unread_answers > MAX_UNREAD_ANSWERS:
+            return "the peer reads none of the answers that its frames ask for"
         error = getattr(self._connection, "error", None)  # stock h2 has raised it
         return None if error is None else str(error) or type(error).__name__
 
