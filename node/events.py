@@ -25,6 +25,10 @@ __all__ = [
 CAPACITY = 4096
 """Events that wait for one listener. Beyond them the oldest is dropped: a listener that sleeps costs no memory."""
 
+MAX_ITEMS = 262_144
+"""Transaction ids and addresses in those events: two of the largest inventories, some 20 MiB. A thousand of them, which
+the number of events would allow, are ten GiB."""
+
 
 @dataclass(frozen=True, slots=True)
 class PeerConnected:
@@ -80,15 +84,17 @@ class EventStream:
         self._forget = forget
         self._capacity = capacity
         self._events: deque[Event] = deque()
+        self._items = 0
         self._changed = anyio.Event()
         self._closed = False
 
     def put(self, event: Event) -> None:
         """Add an event."""
-        if len(self._events) >= self._capacity:
-            self._events.popleft()
-            self.dropped += 1
         self._events.append(event)
+        self._items += _items(event)
+        while len(self._events) > self._capacity or (self._items > MAX_ITEMS and len(self._events) > 1):
+            self._take()
+            self.dropped += 1
         self._changed.set()
 
     def close(self) -> None:
@@ -106,10 +112,21 @@ class EventStream:
                 raise StopAsyncIteration
             self._changed = anyio.Event()
             await self._changed.wait()
-        return self._events.popleft()
+        return self._take()
+
+    def _take(self) -> Event:
+        event = self._events.popleft()
+        self._items -= _items(event)
+        return event
 
     def __enter__(self) -> EventStream:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _items(event: Event) -> int:
+    if isinstance(event, TransactionsAnnounced):
+        return len(event.ids)
+    return len(event.addresses) if isinstance(event, AddressesReceived) else 0

@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from tests.node.lines import info
-from ziggurat.node.events import Event, EventStream, PeerConnected, PeerDisconnected
+from ziggurat.node.events import Event, EventStream, PeerConnected, PeerDisconnected, TransactionsAnnounced
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -31,6 +31,26 @@ async def test_a_listener_that_sleeps_loses_the_oldest() -> None:
     one.close()
     assert [event.reason async for event in one if isinstance(event, PeerDisconnected)] == ["3", "4"]
     assert one.dropped == 3
+
+
+async def test_what_waits_is_bounded_by_what_is_in_it_too() -> None:
+    one, _ = stream()
+    ids = (bytes(32),) * 131_072
+    for _ in range(5):
+        one.put(TransactionsAnnounced(info(), ids))
+    assert one.dropped == 3
+    one.put(TransactionsAnnounced(info(), ids * 3))  # larger than all that may wait: the newest is kept all the same
+    one.close()
+    assert [len(event.ids) async for event in one if isinstance(event, TransactionsAnnounced)] == [3 * 131_072]
+
+
+async def test_what_was_read_makes_room() -> None:
+    one, _ = stream()
+    ids = (bytes(32),) * 131_072
+    for _ in range(5):
+        one.put(TransactionsAnnounced(info(), ids))
+        await anext(one)
+    assert one.dropped == 0
 
 
 async def test_a_listener_is_woken() -> None:
