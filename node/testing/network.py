@@ -29,12 +29,16 @@ Factory = Callable[[], asyncio.Protocol]
 class MemoryNetwork:
     """All hosts.
 
+    Args:
+        buffer_size: bytes that each direction of a connection holds while nobody reads them.
+
     Attributes:
         names: IP address by name: what a resolver, or a proxy, would find.
         dials: every target that was dialled, in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, buffer_size: int = 256 * 1024) -> None:
+        self.buffer_size = buffer_size
         self.names: dict[str, str] = {}
         self.dials: list[Uri] = []
         self.listening: dict[NetAddress, MemoryAcceptor] = {}
@@ -69,7 +73,7 @@ class MemoryHost:
                 acceptor = self.network.listening.get(address)
                 if acceptor is None:
                     raise ConnectRefused(f"connection refused ({address})", hint="nobody listens there")
-                near, far = stream_pair(256 * 1024)
+                near, far = stream_pair(self.network.buffer_size)
                 acceptor.accept(far, NetAddress(ip_address(self.ip), next(self._ports)))
                 self.keep(near, address)
                 return current.established(near)

@@ -1,0 +1,301 @@
+"""A node as its settings make it, a good peer that stays connected, and a bad one, on a network in memory.
+
+The bad one dials the node, or is dialled by it: the same attack runs both ways.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+from grpclib.exceptions import StreamTerminatedError
+
+from tests.node.nodes import NETWORK, PORT, at
+from ziggurat.node.accepted import AcceptedStream
+from ziggurat.node.address_manager import AddressManager
+from ziggurat.node.admission import Admission, InboundLimits
+from ziggurat.node.connection_handler import MAX_MESSAGE_SIZE, ConnectionHandler
+from ziggurat.node.dialled import DialledStream
+from ziggurat.node.handshake import OUTBOUND_LIMITS, Handshake
+from ziggurat.node.identity import Identity
+from ziggurat.node.listener import Listener
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.networks import DEVNET
+from ziggurat.node.outgoing import MAX_OUTGOING_BYTES
+from ziggurat.node.p2p_service import P2pService
+from ziggurat.node.router import MAX_HELD
+from ziggurat.node.settings import Settings
+from ziggurat.node.testing import KaspaPeer, KaspaSession, MemoryNetwork
+from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.wire.stream import StreamLost
+from ziggurat.services import ConnectError
+
+Direction = Literal["inbound", "outbound"]
+
+NODE, GOOD, BAD, NEW = "10.0.0.1", "10.0.0.2", "10.6.6.6", "10.0.0.3"
+VERACK, READY = KaspadMessage(verack=p2p.VerackMessage()), KaspadMessage(ready=p2p.ReadyMessage())
+
+MIB = 1024 * 1024
+
+PEER_BOUND = 2 * MAX_MESSAGE_SIZE + MAX_HELD + MAX_OUTGOING_BYTES
+"""Bytes that one peer can make a node hold: a message as it came and inflated, what waits for flows, what waits to be
+sent. 112 MiB by default, and that only for a peer that sends messages of the largest size."""
+
+FLOOD_BOUND = 24 * MIB
+"""Bytes that a flood of small messages may cost, the attacker's own queues in the same process included."""
+
+HELD_BOUND = 48 * MIB
+"""Bytes of the events that one listener lets lie."""
+
+STORM_BOUND = 96 * MIB
+"""Bytes of a thousand dialers at once, their own ends in the same process included."""
+
+STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+class Peak:
+    """How far the resident set has grown: bytes. Protobuf's memory is in it, which Python's own counters miss."""
+
+    grown = 0
+
+
+@contextmanager
+def peak() -> Iterator[Peak]:
+    """Measure until the end of the block; always 0 where there is no /proc."""
+    measured = Peak()
+    if not CLEAR_REFS.exists():
+        yield measured
+        return
+    gc.collect()
+    CLEAR_REFS.write_text("5")  # the high-water mark starts anew
+    before = _kilobytes("VmRSS")
+    yield measured
+    measured.grown = 1024 * (_kilobytes("VmHWM") - before)
+
+
+def _kilobytes(name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+@contextmanager
+def lost() -> Iterator[None]:
+    """What grpclib says of a stream that is over, in our own word."""
+    try:
+        yield
+    except StreamTerminatedError as error:
+        raise StreamLost(str(error)) from error
+
+
+def version(*, network: str = NETWORK, id: bytes | None = None, protocol_version: int = 11) -> KaspadMessage:
+    """A Version that says whatever is wanted, right or wrong."""
+    message = Handshake(Identity(NETWORK).version(), OUTBOUND_LIMITS).begin(0.0)[0]
+    message.version.network = network
+    message.version.protocolVersion = protocol_version
+    if id is not None:
+        message.version.id = id
+    return message
+
+
+class Bad:
+    """The far end of one connection, in the hands of a test."""
+
+    def __init__(self, stream: DialledStream | AcceptedStream, node_id: bytes, good_id: bytes) -> None:
+        self.stream = stream
+        self.node_id = node_id
+        self.good_id = good_id
+        self.heard: list[str] = []
+        call = stream._call if isinstance(stream, DialledStream) else stream._stream
+        self.http2: Any = call._stream
+
+    async def say(self, *messages: KaspadMessage) -> None:
+        for message in messages:
+            await self.stream.send(message)
+
+    async def shake(self) -> None:
+        """Behave until the handshake is done."""
+        await self.say(version(), VERACK, READY)
+        await anyio.sleep(1)
+
+    async def raw(self, data: bytes, *, end: bool = False) -> None:
+        """Send bytes that need not be a message."""
+        self.http2.gzip = False  # what was announced stays announced
+        with lost():
+            await self.http2.send_data(data, end_stream=end)
+
+    async def ping_frames(self, count: int) -> None:
+        """Send HTTP/2's own PINGs, as fast as the node takes them."""
+        with lost():
+            for _ in range(count):
+                self.http2._h2_connection.ping(b"01234567")
+            self.http2.connection.write_now()
+            await self.http2.ready()
+
+    def stop_reading(self) -> None:
+        """Take nothing more from the socket."""
+        self.http2._transport.pause_reading()
+
+    def start_reading(self) -> None:
+        self.http2._transport.resume_reading()
+
+    async def listen(self) -> None:
+        """Read to the end, whatever end that is."""
+        try:
+            while (message := await self.stream.receive()) is not None:
+                name = message.WhichOneof("payload") or ""
+                self.heard.append(message.reject.reason if name == "reject" else name)
+        except StreamLost:
+            pass
+
+
+Attack = Callable[[Bad], Awaitable[None]]
+
+
+class World:
+    """The node, the good peer and what the node has logged.
+
+    Attributes:
+        service: the node.
+        events: its log.
+        bad: the far end that attacks, once it is connected.
+    """
+
+    def __init__(self, events: list[dict[str, Any]], tasks: TaskGroup) -> None:
+        self.network = MemoryNetwork(32 * 1024)  # small, so that who reads nothing is soon noticed
+        self.events = events
+        self.bad: Bad | None = None
+        self.kaspad = KaspaPeer(ping_interval=10.0)
+        self.book = AddressManager(rng=random.Random(5))
+        host = self.network.host(NODE)
+        settings = Settings(appdir=Path("/unused"), network=DEVNET, outpeers=0)
+        self.service = P2pService(
+            settings, self.book, handler=ConnectionHandler(leaf=host), acceptor=host.acceptor(PORT)
+        )
+        self.good: KaspaSession
+        self._tasks = tasks
+
+    @property
+    def adaptor(self) -> Any:
+        return self.service.adaptor
+
+    async def attack(self, direction: Direction, attack: Attack, *, reads: bool = True) -> None:
+        """Connect the bad peer, and return when its connection is over, or its attack when it stays.
+
+        Args:
+            direction: as the node sees it.
+            attack: what it does; the connection stays open behind it until the node, or the test's end, closes it.
+            reads: whether it takes what the node sends.
+        """
+        done = anyio.Event()
+
+        async def serve(stream: DialledStream | AcceptedStream) -> None:
+            self.bad = Bad(stream, self.adaptor.identity.id, self.kaspad.id)
+            async with anyio.create_task_group() as tasks:
+                if reads:
+                    tasks.start_soon(self.bad.listen)
+                try:
+                    await attack(self.bad)
+                except StreamLost:
+                    pass
+                done.set()
+            if not reads:
+                await anyio.sleep_forever()
+
+        if direction == "inbound":
+            self._tasks.start_soon(self._dial, serve, done)
+        else:
+            await self._wait_for_a_dial(serve)
+        with anyio.fail_after(1000):
+            await done.wait()
+
+    async def _dial(self, serve: Callable[[DialledStream], Awaitable[None]], done: anyio.Event) -> None:
+        try:
+            await ConnectionHandler(leaf=self.network.host(BAD), compression="gzip").connect(at(NODE), serve)
+        except ConnectError:
+            done.set()
+
+    async def _wait_for_a_dial(self, serve: Callable[[AcceptedStream], Awaitable[None]]) -> None:
+        def accepted(stream: AcceptedStream, address: NetAddress, greeted: Callable[[], None]) -> None:
+            self._tasks.start_soon(run, stream, greeted)
+
+        async def run(stream: AcceptedStream, greeted: Callable[[], None]) -> None:
+            try:
+                await serve(stream)
+            finally:
+                greeted()
+                stream.finish()
+
+        listener = Listener(
+            self.network.host(BAD).acceptor(PORT),
+            Admission(InboundLimits(), lambda: 0),
+            accepted,
+            proxied=False,
+            max_message_size=MAX_MESSAGE_SIZE,
+            compression="gzip",
+        )
+        await listener.start()
+        self.service.manager.add_request(at(BAD), permanent=False)
+
+    @property
+    def bad_is_connected(self) -> bool:
+        return any(str(peer.address.ip) == BAD for peer in self.adaptor.peers())
+
+    async def gone(self) -> float:
+        """Wait until the node has let go of the bad one; how many seconds that took."""
+        started = anyio.current_time()
+        with anyio.fail_after(600):
+            while any(str(router.address.ip) == BAD for router in self.adaptor._routers):  # noqa: ASYNC110
+                await anyio.sleep(0.1)  # virtual time
+        took = anyio.current_time() - started
+        await anyio.sleep(3)  # the last words of a dial, and then the log, take up to two
+        return took
+
+    def told(self, event: str) -> list[str]:
+        """The reasons with which the node has logged this event of the bad peer."""
+        return [
+            str(line["reason"]) for line in self.events if line["event"] == event and str(line["peer"]).startswith(BAD)
+        ]
+
+    async def stays(self) -> None:
+        """Check that the node has not let go of the bad one, which has done nothing that is forbidden."""
+        await anyio.sleep(5)
+        assert self.bad_is_connected, self.told("peer.disconnected")
+
+    async def undisturbed(self) -> None:
+        """Check that the good peer is connected, that pings pass both ways, and that another one can come."""
+        answered = self.good.pongs
+        await anyio.sleep(125)  # the node's own ping is due each two minutes
+        assert not self.good.closed.is_set(), self.good.reason
+        assert self.good.pongs >= answered + 12
+        [mine] = [peer for peer in self.adaptor.peers() if str(peer.address.ip) == GOOD]
+        assert mine.ping is not None
+        another = KaspaPeer()
+        async with another.run():
+            session = await another.dial(at(NODE), self.network.host(NEW))
+            with anyio.fail_after(5):
+                await session.ready.wait()
+        assert not [line for line in self.events if line["event"] in ("flow.failed", "dial.crashed")]
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    """Run it for the length of the block."""
+    with structlog.testing.capture_logs() as events:
+        async with anyio.create_task_group() as tasks:
+            running = World(events, tasks)  # type: ignore[arg-type]
+            async with running.kaspad.run(), running.service:
+                tasks.start_soon(running.service.run)
+                running.good = await running.kaspad.dial(at(NODE), running.network.host(GOOD))
+                await running.good.ready.wait()
+                yield running
+                tasks.cancel_scope.cancel()

@@ -1,0 +1,454 @@
+"""Peers that mean harm, whoever dialled: each costs its own connection and a bounded amount of memory.
+
+What has to hold after each attack: the good peer is connected and its pings pass, another one can come in, and the log
+says in one line who was let go and why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import anyio
+import pytest
+
+from tests.node.hostile import (
+    BAD,
+    FLOOD_BOUND,
+    HELD_BOUND,
+    MIB,
+    NODE,
+    PEER_BOUND,
+    READY,
+    STORM_BOUND,
+    VERACK,
+    Bad,
+    Direction,
+    peak,
+    version,
+    world,
+)
+from tests.node.nodes import PORT, at
+from ziggurat.node.admission import InboundLimits
+from ziggurat.node.connection_handler import MAX_MESSAGE_SIZE, ConnectionHandler
+from ziggurat.node.dialled import DialledStream
+from ziggurat.node.flows.ping import PING_INTERVAL, PONG_TIMEOUT
+from ziggurat.node.router import SEND_PATIENCE
+from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.wire.stream import StreamLost
+from ziggurat.services import ConnectError
+
+pytestmark = pytest.mark.asyncio_only
+
+DIRECTIONS: tuple[Direction, ...] = ("inbound", "outbound")
+
+
+def ping(nonce: int) -> KaspadMessage:
+    return KaspadMessage(ping=p2p.PingMessage(nonce=nonce))
+
+
+def invs(count: int) -> KaspadMessage:
+    ids = [p2p.TransactionId(bytes=number.to_bytes(32, "big")) for number in range(count)]
+    return KaspadMessage(invTransactions=p2p.InvTransactionsMessage(ids=ids))
+
+
+def addresses(count: int) -> KaspadMessage:
+    entries = [p2p.NetAddress(ip=(0x0B000000 + number).to_bytes(4, "big"), port=16611) for number in range(count)]
+    return KaspadMessage(addresses=p2p.AddressesMessage(addressList=entries))
+
+
+def prefixed(body: bytes, *, length: int | None = None, flag: int = 0) -> bytes:
+    return bytes([flag]) + (len(body) if length is None else length).to_bytes(4, "big") + body
+
+
+def bomb(size: int) -> bytes:
+    """A gzip member that inflates to ``size`` zeros; the same deflated MiB again and again."""
+    packer = zlib.compressobj(9, wbits=31)
+    head = packer.compress(bytes(MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
+    again = packer.compress(bytes(MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return head + again * (size // MIB - 1)
+
+
+async def oversized_prefix(bad: Bad) -> None:
+    await bad.shake()
+    await bad.raw(prefixed(bytes(MIB), length=0xFFFFFFFF))
+
+
+async def just_too_large(bad: Bad) -> None:
+    await bad.shake()
+    await bad.raw(prefixed(bytes(MIB), length=MAX_MESSAGE_SIZE + 1))
+
+
+async def oversized_prefix_at_once(bad: Bad) -> None:
+    await bad.raw(prefixed(bytes(MIB), length=0xFFFFFFFF))
+
+
+async def gzip_bomb(bad: Bad) -> None:
+    await bad.shake()
+    await bad.raw(prefixed(bomb(1024 * MIB), flag=1))
+
+
+async def gzip_bomb_at_once(bad: Bad) -> None:
+    await bad.raw(prefixed(bomb(1024 * MIB), flag=1))
+
+
+async def entries_bomb(bad: Bad) -> None:
+    """Two bytes on the wire for each entry, and some thirty in memory."""
+    await bad.shake()
+    field = KaspadMessage.DESCRIPTOR.fields_by_name["block"].number
+    body = b"\x12\x00" * (15 * MIB)
+    await bad.raw(prefixed(varint(field << 3 | 2) + varint(len(body)) + body))
+
+
+def varint(value: int) -> bytes:
+    out = b""
+    while value > 0x7F:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+async def no_gzip(bad: Bad) -> None:
+    await bad.shake()
+    await bad.raw(prefixed(b"this is no gzip", flag=1))
+
+
+async def half_a_message(bad: Bad) -> None:
+    await bad.shake()
+    await bad.raw(prefixed(b"half", length=100), end=True)
+
+
+async def no_payload(bad: Bad) -> None:
+    await bad.shake()
+    await bad.say(KaspadMessage())
+
+
+async def unknown_payload(bad: Bad) -> None:
+    await bad.shake()
+    await bad.raw(prefixed(varint(9999 << 3 | 2) + b"\0"))
+
+
+async def no_protobuf(bad: Bad) -> None:
+    await bad.shake()
+    await bad.raw(prefixed(b"\xff" * 40))
+
+
+async def second_version(bad: Bad) -> None:
+    await bad.shake()
+    await bad.say(version())
+
+
+async def malformed_inv(bad: Bad) -> None:
+    await bad.shake()
+    short = p2p.InvTransactionsMessage(ids=[p2p.TransactionId(bytes=b"short")])
+    await bad.say(KaspadMessage(invTransactions=short))
+
+
+async def too_many_addresses(bad: Bad) -> None:
+    await bad.shake()
+    await bad.say(addresses(2501))
+
+
+async def addresses_again_and_again(bad: Bad) -> None:
+    await bad.shake()
+    message = addresses(2500)
+    for _ in range(40):
+        await bad.say(message)
+
+
+async def unasked_pongs(bad: Bad) -> None:
+    await bad.shake()
+    for nonce in range(300):
+        await bad.say(KaspadMessage(pong=p2p.PongMessage(nonce=nonce)))
+
+
+async def wrong_network(bad: Bad) -> None:
+    await bad.say(version(network="kaspa-mainnet"), VERACK)
+
+
+async def wrong_version(bad: Bad) -> None:
+    await bad.say(version(protocol_version=9), VERACK)
+
+
+async def our_own_id(bad: Bad) -> None:
+    await bad.say(version(id=bad.node_id), VERACK)
+
+
+async def malformed_id(bad: Bad) -> None:
+    await bad.say(version(id=b"short"), VERACK)
+
+
+async def ping_before_version(bad: Bad) -> None:
+    await bad.say(ping(1))
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is done, which event tells of it, and with what reason (a regular expression)."""
+
+    attack: Callable[[Bad], Awaitable[None]]
+    event: str
+    reason: str
+    bound: int = FLOOD_BOUND
+
+
+CASES = [
+    Case(oversized_prefix, "peer.disconnected", "a message of 4294967295 bytes is larger than max_message_size"),
+    Case(just_too_large, "peer.disconnected", "a message of 33554433 bytes is larger than max_message_size"),
+    Case(oversized_prefix_at_once, "peer.refused", "a message of 4294967295 bytes is larger than max_message_size"),
+    Case(gzip_bomb, "peer.disconnected", r"inflates to more than max_message_size", PEER_BOUND),
+    Case(gzip_bomb_at_once, "peer.refused", r"inflates to more than max_message_size", PEER_BOUND),
+    Case(entries_bomb, "peer.disconnected", "nobody waits for the message block", PEER_BOUND),
+    Case(no_gzip, "peer.disconnected", "a compressed message is not gzip"),
+    Case(half_a_message, "peer.disconnected", "the peer ended the stream inside a message"),
+    Case(no_payload, "peer.disconnected", "nobody waits for the message without a known payload"),
+    Case(unknown_payload, "peer.disconnected", "nobody waits for the message without a known payload"),
+    Case(no_protobuf, "peer.disconnected", "a message is not protobuf"),
+    Case(second_version, "peer.disconnected", "nobody waits for the message version"),
+    Case(malformed_inv, "peer.disconnected", "we rejected the peer: "),
+    Case(too_many_addresses, "peer.disconnected", "address count 2501 exceeded 2500"),
+    Case(addresses_again_and_again, "peer.disconnected", "(nobody waits for the message|too many .*:) addresses"),
+    Case(unasked_pongs, "peer.disconnected", "too many messages at once: pong"),
+    Case(wrong_network, "peer.refused", "Network mismatch - local: kaspa-devnet, remote: kaspa-mainnet"),
+    Case(wrong_version, "peer.refused", "P2P protocol version mismatch - local: 11, remote: 9"),
+    Case(our_own_id, "peer.refused", "LOOPBACK_CONNECTION"),
+    Case(malformed_id, "peer.refused", "we rejected the peer: .*16"),
+    Case(ping_before_version, "peer.refused", "nobody waits for the message ping"),
+]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.attack.__name__)
+async def test_an_attack_costs_the_attacker_and_nobody_else(case: Case, direction: Direction) -> None:
+    async with world() as here:
+        with peak() as memory:
+            await here.attack(direction, case.attack)
+            assert await here.gone() < 5
+        assert not here.bad_is_connected
+        [reason] = here.told(case.event)
+        assert re.search(case.reason, reason), reason
+        assert len(reason) < 500
+        assert memory.grown < case.bound
+        await here.undisturbed()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+async def test_a_flood_of_inventories_is_dropped_where_nobody_keeps_up_with_it(direction: Direction) -> None:
+    async def flood(bad: Bad) -> None:
+        await bad.shake()
+        message = invs(1000)
+        for _ in range(300):
+            await bad.say(message)
+
+    async with world() as here:
+        with here.adaptor.subscribe_events() as asleep, peak() as memory:
+            await here.attack(direction, flood)
+            await here.stays()
+            assert asleep.dropped > 0
+        assert memory.grown < FLOOD_BOUND + HELD_BOUND
+        await here.undisturbed()
+
+
+async def test_the_largest_inventories_are_bounded_too_while_a_listener_sleeps() -> None:
+    async def flood(bad: Bad) -> None:
+        await bad.shake()
+        raw = prefixed(invs(131072).SerializeToString())
+        for _ in range(6):
+            await bad.raw(raw)
+
+    async with world() as here:
+        with here.adaptor.subscribe_events() as asleep, peak() as memory:
+            await here.attack("inbound", flood)
+            await here.stays()
+            assert asleep.dropped > 0
+        assert memory.grown < PEER_BOUND + HELD_BOUND
+        await here.undisturbed()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+async def test_a_flood_of_pings_is_answered_as_long_as_the_peer_reads_the_answers(direction: Direction) -> None:
+    async def flood(bad: Bad) -> None:
+        await bad.shake()
+        for nonce in range(5000):
+            await bad.say(ping(nonce))
+
+    async with world() as here:
+        with peak() as memory:
+            await here.attack(direction, flood)
+            await here.stays()
+        assert here.bad is not None
+        assert here.bad.heard.count("pong") == 5000
+        assert memory.grown < FLOOD_BOUND
+        await here.undisturbed()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+async def test_a_flood_of_pings_from_a_peer_that_never_reads_ends_with_a_full_queue(direction: Direction) -> None:
+    async def flood(bad: Bad) -> None:
+        await bad.shake()
+        bad.stop_reading()
+        for nonce in range(20_000):
+            await bad.say(ping(nonce))
+
+    async with world() as here:
+        with peak() as memory:
+            await here.attack(direction, flood, reads=False)
+            assert await here.gone() < 10
+        assert here.told("peer.disconnected") == ["too many messages at once: ping"]
+        assert memory.grown < FLOOD_BOUND
+        await here.undisturbed()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+async def test_a_peer_that_never_reads_what_it_asked_for_has_two_minutes(direction: Direction) -> None:
+    ids = [p2p.TransactionId(bytes=number.to_bytes(32, "big")) for number in range(20_000)]
+    request = KaspadMessage(requestTransactions=p2p.RequestTransactionsMessage(ids=ids))
+
+    async def ask(bad: Bad) -> None:
+        await bad.shake()
+        bad.stop_reading()
+        await bad.say(request)
+
+    async with world() as here:
+        with peak() as memory:
+            await here.attack(direction, ask, reads=False)
+            assert SEND_PATIENCE <= await here.gone() < SEND_PATIENCE + 40
+        assert here.told("peer.disconnected") == [f"the peer has not read for {SEND_PATIENCE:g} s"]
+        assert memory.grown < FLOOD_BOUND
+        await here.undisturbed()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+async def test_control_frames_whose_answers_nobody_reads_are_bounded(direction: Direction) -> None:
+    async def flood(bad: Bad) -> None:
+        await bad.shake()
+        bad.stop_reading()
+        for _ in range(100):
+            await bad.ping_frames(1000)
+
+    async with world() as here:
+        with peak() as memory:
+            await here.attack(direction, flood, reads=False)
+            assert await here.gone() < 10
+        [reason] = here.told("peer.disconnected")
+        assert "the peer reads none of the answers that its frames ask for" in reason
+        assert memory.grown < FLOOD_BOUND
+        await here.undisturbed()
+
+
+@pytest.mark.parametrize(("direction", "seconds"), [("inbound", 10), ("outbound", 30)])
+async def test_a_peer_that_never_speaks_has_as_long_as_a_version_may_take(direction: Direction, seconds: int) -> None:
+    async def silence(bad: Bad) -> None:
+        await anyio.sleep(1)
+
+    async with world() as here:
+        await here.attack(direction, silence)
+        assert await here.gone() == pytest.approx(seconds, abs=2)
+        [reason] = here.told("peer.refused")
+        assert reason == f"the peer sent no Version within {seconds} s"
+        await here.undisturbed()
+
+
+@pytest.mark.parametrize("said", [b"", prefixed(b"half", length=100)], ids=["nothing", "half a message"])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+async def test_a_peer_that_falls_silent_is_let_go_when_it_answers_no_ping(said: bytes, direction: Direction) -> None:
+    async def fall_silent(bad: Bad) -> None:
+        await bad.shake()
+        if said:
+            await bad.raw(said)
+
+    async with world() as here:
+        await here.attack(direction, fall_silent)
+        assert await here.gone() == pytest.approx(PING_INTERVAL + PONG_TIMEOUT, abs=3)
+        assert here.told("peer.disconnected") == ["we rejected the peer: timeout expired after 120s"]
+        await here.undisturbed()
+
+
+async def test_a_port_that_accepts_and_says_nothing_at_all_costs_a_dial() -> None:
+    async with world() as here:
+        await here.network.host(BAD).acceptor(PORT).start(asyncio.Protocol)
+        here.service.manager.add_request(at(BAD), permanent=False)
+        await anyio.sleep(15)
+        [failed] = [line for line in here.events if line["event"] == "dial.failed"]
+        assert (failed["target"], failed["phase"]) == (f"http://{BAD}:{PORT}", "http2")
+        await here.undisturbed()
+
+
+async def test_an_id_twice_from_one_address_is_one_peer() -> None:
+    id = bytes(range(16))
+
+    async def come(bad: Bad) -> None:
+        await bad.say(version(id=id), VERACK, READY)
+        await anyio.sleep(1)
+
+    async with world() as here:
+        await here.attack("inbound", come)
+        await here.stays()
+        await here.attack("inbound", come)
+        await anyio.sleep(5)
+        assert here.told("peer.refused") == ["we rejected the peer: DUPLICATE_CONNECTION"]
+        await here.attack("outbound", come)
+        await anyio.sleep(5)
+        assert here.told("peer.refused") == ["we rejected the peer: DUPLICATE_CONNECTION"] * 2
+        assert len([peer for peer in here.adaptor.peers() if peer.id == id]) == 1
+        assert here.told("peer.disconnected") == []
+        await here.undisturbed()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+async def test_who_takes_the_id_of_another_does_not_take_its_place(direction: Direction) -> None:
+    async def impersonate(bad: Bad) -> None:
+        await bad.say(version(id=bad.good_id), VERACK, READY)
+        await anyio.sleep(1)
+
+    async with world() as here:
+        await here.attack(direction, impersonate)
+        await here.stays()
+        await here.undisturbed()
+
+
+@pytest.mark.parametrize("hosts", [1, 1000], ids=["from one address", "each from its own"])
+async def test_a_thousand_dialers_at_once_get_the_places_there_are_and_no_more(hosts: int) -> None:
+    limits = InboundLimits()
+    most = 0
+
+    async with world() as here, anyio.create_task_group() as tasks:
+        leaves = [here.network.host(f"10.7.{number // 250}.{number % 250 + 1}") for number in range(hosts)]
+
+        async def dial(number: int) -> None:
+            nonlocal most
+
+            async def shake(stream: DialledStream) -> None:
+                nonlocal most
+                for message in (version(id=number.to_bytes(16, "big")), VERACK, READY):
+                    await stream.send(message)
+                most = max(most, here.adaptor._listener.admission.open)
+                while await stream.receive() is not None:
+                    pass
+
+            try:
+                await ConnectionHandler(leaf=leaves[number % hosts]).connect(at(NODE), shake)
+            except (ConnectError, StreamLost):
+                pass
+
+        with peak() as memory:
+            for number in range(1000):
+                tasks.start_soon(dial, number)
+            await anyio.sleep(30)
+        inbound = here.adaptor.hub.count("inbound")
+        # Of those who come at once only so many can be greeted at once: the places for handshakes are what is scarce.
+        assert 1 < inbound <= 1 + (limits.pending_per_address if hosts == 1 else limits.pending)
+        assert most <= limits.peers + limits.pending
+        assert memory.grown < STORM_BOUND
+        told = [line for line in here.events if line["event"] == "peer.refused"]
+        assert 1 <= len(told) < 40
+        assert sum(1 + (line["more"] or 0) for line in told) >= 1000 - inbound - limits.pending
+        tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(5)
+            assert here.adaptor._listener.admission.open == 1
+            await here.undisturbed()
