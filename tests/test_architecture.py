@@ -36,6 +36,9 @@ NOT_ABOUT_A_MODULE = {
     "tests/layers/test_contract.py": "check_layer over all layers",
     "tests/layers/testing/test_kit.py": "the folder as users get it",
     "tests/node/address_manager/test_durability.py": "the whole address book, and a process that is killed",
+    "tests/node/test_documentation.py": "the pages that tell the node's limits, kept true",
+    "tests/node/test_fleet.py": "thirty whole nodes that find each other",
+    "tests/node/test_hostile_peers.py": "a whole node, and peers that mean harm",
     "tests/node/wire/test_p2p_proto.py": "p2p.proto and what was generated of it",
     "tests/services/channel/test_grpclib_contract.py": "the private names of grpclib that we rely on",
 }
