@@ -80,7 +80,6 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "peer.connected": _connected,
     "peer.refused": _refused,
     "peer.disconnected": lambda e: f"peer {e.get('peer')} is gone: {e.get('reason')}",
-    "peer.rejected_us": lambda e: f"peer {e.get('peer')} has rejected us: {e.get('reason')}",
     "flow.failed": lambda e: f"a bug in the flow of peer {e.get('peer')}: {e.get('error')}",
     "addresses.loaded": lambda e: f"{e.get('count')} addresses are known from before",
     "addresses.stored": lambda e: f"{e.get('count')} new addresses are stored, {e.get('total')} in all",
@@ -94,6 +93,7 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "seeder.answered": lambda e: f"seeder {e.get('seeder')} knows {e.get('count')} addresses",
     "seeder.by_name": lambda e: f"seeder {e.get('seeder')} is dialled by its name: {e.get('via')} looks no names up",
     "seeder.failed": lambda e: f"seeder {e.get('seeder')} is of no help: {e.get('error')}",
+    "externalip.ignored": lambda e: f"not advertised: --externalip {e.get('address')}: {e.get('reason')}",
     "settings.ignored": lambda e: f"settings of kaspad's that mean nothing here: {_names(e)}",
     "environment.ignored": lambda e: f"not obeyed: {_names(e)}; a proxy is set with --socks5-proxy",
 }

@@ -40,8 +40,8 @@ async def run_daemon(resolved: Resolved) -> None:
     """Run a node until SIGINT or SIGTERM. A second signal does what it does to any program.
 
     Events: ``node.started`` (``listen``, ``network``, ``via``, ``directory``), ``node.status`` once a minute,
-    ``node.stopping`` (``signal``), ``node.stopped``; ``settings.ignored`` (``names``) and
-    ``environment.ignored`` (``names``) at the start.
+    ``node.stopping`` (``signal``), ``node.stopped``; ``settings.ignored`` (``names``), ``environment.ignored``
+    (``names``) and ``externalip.ignored`` (``address``, ``reason``) at the start.
 
     Raises:
         CannotRun: the directory is in use or cannot be written, or nothing can listen at the address.
@@ -129,6 +129,11 @@ def _tell_what_is_ignored(resolved: Resolved) -> None:
         write_event(None, "warning", "settings.ignored", names=list(resolved.ignored))
     if resolved.disobeyed:
         write_event(None, "warning", "environment.ignored", names=list(resolved.disobeyed))
+    external = resolved.settings.externalip
+    if external is not None and resolved.settings.advertised_address != external:
+        nowhere = resolved.settings.listen_address is None
+        reason = "the node listens nowhere" if nowhere else "others could not reach us there"
+        write_event(None, "warning", "externalip.ignored", address=str(external), reason=reason)
 
 
 def _story(error: OSError) -> str:

@@ -18,11 +18,13 @@ class Network:
         name: as the Version message has it, and the folder below the app directory.
         port: where its nodes listen, unless they say otherwise.
         seeders: DNS names that resolve to nodes of it; their port is ``port``.
+        private: whether everybody has one of their own, so that its nodes may be where only they can reach each other.
     """
 
     name: str
     port: int
     seeders: tuple[str, ...] = ()
+    private: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -44,9 +46,9 @@ MAINNET = Network(
     ),
 )
 
-SIMNET = Network("kaspa-simnet", 16511)
+SIMNET = Network("kaspa-simnet", 16511, private=True)
 
-DEVNET = Network("kaspa-devnet", 16611)
+DEVNET = Network("kaspa-devnet", 16611, private=True)
 
 TESTNETS = {
     10: Network(

@@ -123,9 +123,18 @@ class Settings:
     def advertised_address(self) -> NetAddress | None:
         """What our Version says of where we are; behind a proxy only what the user says.
 
+        As with kaspad it is an address that the whole internet can reach. On a private network (devnet, simnet) the
+        user's own word is enough: a fleet behind one router has no other addresses, and would never find itself.
+
         The machine's interfaces are not looked at: an address that nobody gave us is nothing to spread.
         """
-        candidates = [self.externalip, None if self.proxy is not None else self.listen]
         if self.listen_address is None:
             return None
+        if self.network.private and self.externalip is not None and _can_be_dialled(self.externalip):
+            return self.externalip
+        candidates = [self.externalip, None if self.proxy is not None else self.listen]
         return next((a for a in candidates if a is not None and a.port and is_publicly_routable(a.ip)), None)
+
+
+def _can_be_dialled(address: NetAddress) -> bool:
+    return address.port > 0 and not (address.ip.is_loopback or address.ip.is_unspecified)

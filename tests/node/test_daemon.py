@@ -60,9 +60,12 @@ async def test_a_peer_dials_it_and_is_told_when_it_stops(tmp_path: Path) -> None
     peer = KaspaPeer()
     async with (
         peer.run(),
-        running("-b", tmp_path, "--listen", LOOPBACK, "--outpeers=0", "--nologfiles") as node,
+        running(
+            *("-b", tmp_path, "--listen", LOOPBACK, "--outpeers=0", "--nologfiles", "--externalip=127.0.0.1")
+        ) as node,
     ):
         started = await node.wait_for("node.started")
+        await node.wait_for("externalip.ignored", address="127.0.0.1:16611", reason="others could not reach us there")
         session = await peer.dial(NetAddress.parse(str(started["listen"])))
         await node.wait_for("peer.connected", direction="inbound")
         assert await node.stop(signal.SIGINT) == 0

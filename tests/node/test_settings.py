@@ -58,6 +58,24 @@ def test_only_a_routable_address_is_advertised(
     assert replace(PLAIN, listen=listen, externalip=external).advertised_address == advertised
 
 
+@pytest.mark.parametrize(
+    ("external", "advertised"),
+    [
+        (PRIVATE, PRIVATE),
+        (NetAddress.parse("10.0.0.1:0"), None),
+        (NetAddress.parse("127.0.0.1:16611"), None),
+        (NetAddress.parse("0.0.0.0:16611"), None),
+    ],
+)
+def test_on_a_network_of_ones_own_a_private_address_is_advertised_when_the_user_gives_it(
+    external: NetAddress, advertised: NetAddress | None
+) -> None:
+    settings = replace(PLAIN, network=DEVNET, externalip=external)
+
+    assert settings.advertised_address == advertised
+    assert replace(PLAIN, network=DEVNET, listen=PRIVATE).advertised_address is None
+
+
 def test_connect_means_these_and_nobody_else() -> None:
     settings = replace(PLAIN, connect=(PEER,), listen=PRIVATE, externalip=ROUTABLE)
 
