@@ -1,0 +1,254 @@
+"""A fleet: thirty whole nodes in one process, each on a host of its own, in virtual time.
+
+All that they are told is the name of one seed. They are as their settings make them, from the settings to the sockets,
+which are streams in memory; each has a private address and says so (`--externalip`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.abc import ByteStream, TaskGroup
+
+from tests.node.nodes import PORT, at
+from ziggurat.layers.testing import Socks5Server, stream_pair
+from ziggurat.node.address_manager import AddressManager
+from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.networks import Network
+from ziggurat.node.p2p_service import P2pService
+from ziggurat.node.proxy import parse_socks5_proxy
+from ziggurat.node.settings import Settings
+from ziggurat.node.testing import MemoryHost, MemoryNetwork
+from ziggurat.services import Connector, ConnectRefused, Uri, dial
+
+pytestmark = pytest.mark.asyncio_only
+
+SEED = "seed.example"
+NETWORK = Network("kaspa-devnet", PORT, seeders=(SEED,), private=True)
+SIZE = 30
+OUTBOUND = 5
+MINUTE = 60.0
+
+
+class Member:
+    """One node of the fleet; ``start`` it, ``die`` and ``start`` it again.
+
+    Args:
+        fleet: all nodes.
+        number: of this one; 0 is the seed.
+    """
+
+    def __init__(self, fleet: Fleet, number: int) -> None:
+        self.ip = f"10.0.{number // 8}.{number + 1}"
+        self.number = number
+        self.lives = 0
+        self.alive = False
+        self.fleet = fleet
+        self.service: P2pService
+        self.book: AddressManager
+        self._host: MemoryHost
+        self._stop = anyio.Event()
+
+    async def start(self, tasks: TaskGroup) -> None:
+        """Begin a life: a process with an address book that is empty and a number of its own."""
+        self.lives += 1
+        self._host = self.fleet.network.host(self.ip)
+        self._stop = anyio.Event()
+        rng = random.Random(f"{self.ip}, life {self.lives}")
+        self.book = AddressManager(rng=rng)
+        self.service = P2pService(
+            Settings(
+                appdir=Path("/unused"),
+                network=NETWORK,
+                outpeers=OUTBOUND,
+                listen=at(self.ip),
+                externalip=at(self.ip),
+                proxy=self.fleet.proxy,
+            ),
+            self.book,
+            handler=self.fleet.handler(self._host),
+            acceptor=self._host.acceptor(PORT),
+            rng=rng,
+        )
+        await tasks.start(self._live)
+
+    async def _live(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        async with self.service, anyio.create_task_group() as tasks:
+            self.alive = True
+            task_status.started()
+            tasks.start_soon(self.service.run)
+            await self._stop.wait()
+            tasks.cancel_scope.cancel()
+
+    def die(self) -> None:
+        """As in a power cut: nobody is told, every connection breaks, and the host answers no more."""
+        self.alive = False
+        self._host.die()
+        self._stop.set()
+
+    @property
+    def id(self) -> bytes:
+        return self.service.adaptor.identity.id
+
+    @property
+    def outbound(self) -> set[str]:
+        """The IPs of those whom it has dialled."""
+        return self._peers("outbound")
+
+    @property
+    def peers(self) -> set[str]:
+        return self._peers("outbound") | self._peers("inbound")
+
+    def _peers(self, direction: str) -> set[str]:
+        found = (peer.address for peer in self.service.adaptor.peers() if peer.direction == direction)
+        return {address.name if hasattr(address, "name") else str(address.ip) for address in found}
+
+
+class Fleet:
+    """Thirty nodes and, when they use one, their proxy.
+
+    Attributes:
+        network: what they are connected by.
+        members: the nodes; the first is the seed.
+    """
+
+    def __init__(self, *, proxied: bool) -> None:
+        self.network = MemoryNetwork()
+        self.proxy = parse_socks5_proxy("10.9.9.9:9050") if proxied else None
+        self.asked: list[str] = []
+        self.direct: list[str] = []
+        self.members = [Member(self, number) for number in range(SIZE)]
+        self.network.names[SEED] = self.members[0].ip
+        self._exits = [self.network.host(f"10.200.0.{number}") for number in range(1, 200)]
+        self._rng = random.Random(1)
+        self._server = Socks5Server(connector=self._leave)
+        self._tasks: TaskGroup
+
+    def handler(self, host: MemoryHost) -> ConnectionHandler:
+        """How one host reaches the others."""
+        if self.proxy is None:
+            return ConnectionHandler(leaf=host, resolver=self._resolve)
+        return ConnectionHandler(proxy_layer(self.proxy.uri), leaf=self._leaf(), resolver=self._forbidden)
+
+    def _leaf(self) -> Connector:
+        """A way to the proxy and to nobody else."""
+
+        async def reach(uri: Uri) -> ByteStream:
+            with dial(uri) as current:
+                if (uri.host, uri.port) != ("10.9.9.9", 9050):
+                    self.direct.append(str(uri))
+                    raise ConnectRefused(f"{uri} is not the proxy")
+                near, far = stream_pair()
+                self._tasks.start_soon(self._server.handle, far)
+                return current.established(near)
+
+        return reach
+
+    async def _leave(self, uri: Uri) -> ByteStream:
+        """As Tor: the far end sees one exit of many."""
+        return await self._rng.choice(self._exits)(uri)
+
+    async def _resolve(self, name: str) -> list[str]:
+        self.asked.append(name)
+        return [self.network.names[name]]
+
+    async def _forbidden(self, name: str) -> list[str]:
+        self.direct.append(name)
+        return []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[TaskGroup]:
+        """Run whoever is started, until the end of the block."""
+        async with AsyncExitStack() as stack:
+            self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            async with anyio.create_task_group() as tasks:
+                yield tasks
+                for member in self.members:
+                    if member.alive:
+                        member.alive = False
+                        member._stop.set()
+            self._tasks.cancel_scope.cancel()
+        assert not self.network.listening
+
+    @property
+    def living(self) -> list[Member]:
+        return [member for member in self.members if member.alive]
+
+    async def until(self, what: Callable[[], bool], *, minutes: float) -> float:
+        """Wait for a state of the fleet, and answer after how many seconds it was there."""
+        started = anyio.current_time()
+        while not what():
+            assert anyio.current_time() - started < minutes * MINUTE, self.picture()
+            await anyio.sleep(1)
+        return anyio.current_time() - started
+
+    def supplied(self) -> bool:
+        """Whether each has its outbound peers, all of them alive, or is connected to everybody there is.
+
+        The latter is the seed, which all have dialled: a second connection to a peer is refused, whoever dials.
+        """
+        alive = {member.ip for member in self.living} | {SEED}
+        ids = {member.id for member in self.living}
+        waiting = [member for member in self.living if len(member.outbound & alive) < OUTBOUND]
+        return len(waiting) <= 1 and all(
+            ids - {member.id} <= {peer.id for peer in member.service.adaptor.peers()} for member in waiting
+        )
+
+    def connected(self) -> bool:
+        """Whether each can be reached from each over connections between those who live."""
+        by_ip = {member.ip: member for member in self.living}
+        first = self.living[0]
+        reached, todo = {first.ip}, [first]
+        while todo:
+            member = todo.pop()
+            neighbours = {other.ip for other in by_ip.values() if member.ip in other.outbound} | member.outbound
+            for ip in (neighbours & by_ip.keys()) - reached:
+                reached.add(ip)
+                todo.append(by_ip[ip])
+        return len(reached) == len(by_ip)
+
+    def picture(self) -> str:
+        """Who has dialled whom, a line a node."""
+        lines = [
+            f"{member.ip:>9} knows {len(member.book):2}, dialled {', '.join(sorted(member.outbound)) or 'nobody'}"
+            if member.alive
+            else f"{member.ip:>9} is dead"
+            for member in self.members
+        ]
+        return "\n".join(["", *lines])
+
+
+@pytest.mark.parametrize("proxied", [False, True], ids=["directly", "through a proxy"])
+async def test_thirty_nodes_find_each_other_from_one_seed_and_recover_when_a_third_dies(proxied: bool) -> None:
+    fleet = Fleet(proxied=proxied)
+    async with fleet.running() as tasks:
+        for member in fleet.members:
+            await member.start(tasks)
+
+        await fleet.until(fleet.supplied, minutes=10)
+        assert fleet.connected(), fleet.picture()
+        assert all(len(member.book) >= SIZE // 2 for member in fleet.members), fleet.picture()
+
+        dead = random.Random(20).sample(fleet.members[1:], SIZE // 3)
+        for member in dead:
+            member.die()
+        await anyio.sleep(1)
+        assert not any({member.ip for member in dead} & member.peers for member in fleet.living), fleet.picture()
+
+        await fleet.until(fleet.supplied, minutes=10)
+        assert fleet.connected(), fleet.picture()
+
+        for member in dead:
+            await member.start(tasks)
+        await fleet.until(fleet.supplied, minutes=10)
+        assert fleet.connected(), fleet.picture()
+
+    if proxied:
+        assert fleet.direct == []
+    else:
+        assert set(fleet.asked) == {SEED}
