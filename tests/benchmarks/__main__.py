@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python tests/benchmarks", description="Measure the library against its peers."
     )
-    parser.add_argument("names", nargs="*", metavar="B1", help="which, from B1 to B10; all when none is given")
+    parser.add_argument("names", nargs="*", metavar="B1", help="which, from B1 to B14; all when none is given")
     parser.add_argument("--rounds", type=int, help="pairs of blocks in each comparison; more narrow the interval")
     parser.add_argument("--quick", action="store_true", help="only see that everything works; the figures mean nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there, too")

@@ -18,14 +18,16 @@ PACKAGES = ("ziggurat", "anyio", "grpclib", "grpcio", "h2", "hpack", "protobuf",
 
 @dataclass(frozen=True, slots=True)
 class Must:
-    """What a figure has to reach: at most ``limit``, or just that."""
+    """What a figure has to reach: at most ``limit``, at least that, or just that."""
 
     limit: float
-    kind: Literal["<=", "="] = "<="
+    kind: Literal["<=", ">=", "="] = "<="
 
     def met_by(self, value: float) -> bool:
         """Judge a figure as it is printed: to two digits behind the point."""
-        return round(value, 2) <= self.limit if self.kind == "<=" else value == self.limit
+        if self.kind == "=":
+            return value == self.limit
+        return round(value, 2) <= self.limit if self.kind == "<=" else round(value, 2) >= self.limit
 
     def __str__(self) -> str:
         return f"{self.kind} {self.limit:g}"
@@ -60,7 +62,7 @@ class Row:
         if self.must is None:
             return "-"
         verdict = "ok" if self.must.met_by(self.value.median) else "missed"
-        unsure = self.must.kind == "<=" and self.value.low <= self.must.limit < self.value.high
+        unsure = self.must.kind != "=" and self.value.low <= self.must.limit < self.value.high
         return f"{verdict}?" if unsure and self.value.count > 1 else verdict
 
 

@@ -1,4 +1,4 @@
-"""The far ends, each a process of its own: ``python servers.py grpcio|grpclib|accept|socks5``.
+"""The far ends, each a process of its own: ``python servers.py grpcio|grpclib|accept|socks5|kaspa``.
 
 Prints its port, and lives until its standard input ends: no server outlives a benchmark that was killed.
 """
@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bench_service import DOWNLOAD, IDLE, MIB, UNARY, UPLOAD, BytesValue, Int64Value
+from kaspa_end import kaspa_server
 from measure import pin
 
 BACKLOG = 4096
@@ -115,6 +116,7 @@ KINDS: dict[str, Callable[[ssl.SSLContext | None], Any]] = {
     "grpclib": grpclib,
     "accept": accept,
     "socks5": socks5,
+    "kaspa": kaspa_server,
 }
 
 

@@ -9,8 +9,11 @@ from typing import TypeAlias
 import bulk
 import dead_target
 import dial
+import idle_peers
 import layer_cost
 import memory
+import node_streams
+import ready
 import round_trips
 import unary
 from measure import Scale, pin
@@ -32,6 +35,10 @@ BENCHMARKS: dict[str, Benchmark] = {
     "B8": dead_target.dead_target,
     "B9": memory.memory,
     "B10": layer_cost.layer_cost,
+    "B11": node_streams.streams,
+    "B12": ready.ready,
+    "B13": idle_peers.idle_peers,
+    "B14": node_streams.load,
 }
 
 

@@ -30,6 +30,20 @@ def test_the_quickest_benchmarks_print_a_table_and_write_json(tmp_path: Path) ->
     assert [row["verdict"] for row in rows[:6]] == ["ok"] * 6
 
 
+def test_the_benchmarks_of_the_node_print_their_rows(tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    command = [sys.executable, str(FOLDER), "B11", "B12", "B13", "B14", "--quick", "--json", str(written)]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(written.read_text())["rows"]
+    idle = ["B13"] * 2 if Path("/proc/self/statm").exists() else []
+    assert [row["benchmark"] for row in rows] == ["B11"] * 6 + ["B12"] * 6 + idle + ["B14"] * 2
+    # Of what does not depend on the machine: round trips, directly and through a proxy.
+    assert [row["value"]["median"] for row in rows if row["must"] and row["must"]["kind"] == "="] == [4, 5]
+
+
 def test_an_unknown_benchmark_is_refused() -> None:
     done = subprocess.run([sys.executable, str(FOLDER), "B99"], capture_output=True, text=True, timeout=60, check=False)
 

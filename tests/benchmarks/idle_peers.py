@@ -1,0 +1,182 @@
+"""B13: what 128 idle inbound peers cost a node, against as many idle streams of a grpclib server.
+
+Memory is only comparable between processes that did the same up to then, so each side runs in one of its own:
+``python idle_peers.py SIDE COUNT SECONDS`` accepts, and prints the bytes and the share of a core for each peer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from kaspa_end import converse, kaspa_server, version
+from measure import Scale, estimate
+from memory import HAS_STATM, resident
+from report import Row
+
+from ziggurat.node.acceptor import TcpAcceptor
+from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.admission import InboundLimits
+from ziggurat.node.connection_handler import ConnectionHandler
+from ziggurat.node.flows import FlowContext
+from ziggurat.node.identity import Identity
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.wire.service import MESSAGE_STREAM
+
+__all__ = ["idle_peers"]
+
+WARM = 8
+"""Peers before the count begins: the first ones import modules and fill caches."""
+
+PINGS = 10
+"""Times as many pings as kaspad sends, so that a short window sees enough of them: one each 12 seconds."""
+
+
+@asynccontextmanager
+async def node() -> AsyncIterator[int]:
+    """A node that listens."""
+    acceptor = TcpAcceptor(NetAddress.parse("127.0.0.1:0"))
+    context = FlowContext(ping_interval=120.0 / PINGS)
+    adaptor = Adaptor(
+        ConnectionHandler(),
+        Identity("kaspa-devnet"),
+        acceptor=acceptor,
+        context=context,
+        limits=InboundLimits(peers=1000),
+    )
+    async with adaptor:
+        assert adaptor.listening is not None
+        yield adaptor.listening.port
+
+
+SIDES = {"ziggurat": node, "grpclib": kaspa_server}
+
+
+async def measured(side: str, count: int, seconds: float) -> dict[str, float]:
+    """Accept as many peers as come, and tell what each of them costs."""
+    async with SIDES[side]() as port:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, __file__, "dial", str(count), str(port), stdin=PIPE, stdout=PIPE
+        )
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            await _line(process.stdout, "warm")
+            before = resident()
+            process.stdin.write(b"go on\n")
+            await _line(process.stdout, "all")
+            growth = resident() - before
+            cpu, start = time.process_time(), time.perf_counter()
+            await asyncio.sleep(seconds)
+            share = (time.process_time() - cpu) / (time.perf_counter() - start)
+        finally:
+            process.stdin.close()
+            await process.wait()
+    return {"bytes": growth / count, "share": share}
+
+
+async def _line(output: asyncio.StreamReader, expected: str) -> None:
+    said = (await output.readline()).decode().strip()
+    if said != expected:
+        raise RuntimeError(f"the peers did not come: {said!r}")
+
+
+async def dial(count: int, port: int) -> None:
+    """Be all the peers, until standard input ends."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            await _open(tasks, port, WARM)
+            print("warm", flush=True)
+            await asyncio.to_thread(sys.stdin.readline)
+            await _open(tasks, port, count)
+            print("all", flush=True)
+            await asyncio.to_thread(sys.stdin.read)
+            os._exit(0)  # peers that leave without a word, and without a hundred complaints
+    except* Exception as errors:
+        print(repr(errors.exceptions[0]), flush=True)
+        os._exit(1)
+
+
+async def _open(tasks: asyncio.TaskGroup, port: int, count: int) -> None:
+    for _ in range(count):  # one by one: so many handshakes at once from one address are refused
+        greeted = asyncio.Event()
+        tasks.create_task(_peer(port, greeted))
+        await greeted.wait()
+
+
+async def _peer(port: int, greeted: asyncio.Event) -> None:
+    from grpclib.client import Channel
+    from grpclib.const import Cardinality
+
+    channel = Channel("127.0.0.1", port)
+    async with channel.request(MESSAGE_STREAM, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage) as stream:
+        await stream.send_request()
+        await stream.send_message(version())
+        await stream.send_message(KaspadMessage(verack=p2p.VerackMessage()))
+        await stream.send_message(KaspadMessage(ready=p2p.ReadyMessage()))
+        async for message in stream:
+            if message.WhichOneof("payload") == "ready":
+                break
+        greeted.set()
+        await converse(stream)
+
+
+async def idle_peers(scale: Scale) -> list[Row]:
+    """B13: memory and CPU of 128 peers that say nothing but pings."""
+    if not HAS_STATM:
+        print("B13 needs /proc: skipped", file=sys.stderr)
+        return []
+    count, seconds = scale.units(128, 8), scale.units(12, 1)
+    found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    for _ in range(1 if scale.quick else scale.rounds or 3):
+        for side in SIDES:
+            found[side].append(await _in_a_process(side, count, seconds))
+    mine, other = found["ziggurat"], found["grpclib"]
+    memory = [f"{estimate([run['bytes'] for run in side]).median / 1024:.1f} KiB" for side in (mine, other)]
+    share = [f"{estimate([run['share'] for run in side]).median * 100:.2f} %" for side in (mine, other)]
+    return [
+        Row(
+            *("B13", f"resident memory per idle inbound peer, {count} of them", "grpclib", *memory),
+            estimate([a["bytes"] / b["bytes"] for a, b in zip(mine, other, strict=True)]),
+        ),
+        Row(
+            *("B13", f"percent of a core for {count} idle inbound peers, a ping each {120 // PINGS} s", "grpclib"),
+            *share,
+            estimate([run["share"] * 100 for run in mine]),
+            note=f"kaspad's interval is {PINGS} times as long; the grpclib server sends no pings",
+        ),
+    ]
+
+
+async def _in_a_process(side: str, count: int, seconds: float) -> dict[str, float]:
+    command = [sys.executable, __file__, side, str(count), str(seconds)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
+    output, _ = await process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"the benchmark of idle peers failed for {side}")
+    return dict(json.loads(output))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("side", choices=[*SIDES, "dial"])
+    parser.add_argument("count", type=int)
+    parser.add_argument("number", type=float, help="seconds to watch; with 'dial' the port")
+    given = parser.parse_args()
+    if given.side == "dial":
+        asyncio.run(dial(given.count, int(given.number)))
+    else:
+        print(json.dumps(asyncio.run(measured(given.side, given.count, given.number))))
+
+
+if __name__ == "__main__":
+    main()

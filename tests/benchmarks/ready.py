@@ -1,0 +1,95 @@
+"""B12: from a dial to a peer that is ready, against the round trips that it takes.
+
+A relay delays each direction and counts how often the client had to wait for an answer before it went on. TCP's own
+round trip is not among them: the relay accepts at once. The proxy is the library's own: one that leaves Nagle's
+algorithm on, as microsocks does, holds small messages back until the last is acknowledged: 40 ms more, here and there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from measure import Scale, estimate
+from processes import server
+from relay import DelayingRelay
+from report import Must, Row, number
+
+from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.identity import Identity
+from ziggurat.node.net_address import NetAddress
+
+__all__ = ["ready"]
+
+DELAY = 0.025
+"""Seconds for each direction."""
+
+EXPECTED = {"directly": 4, "through a proxy": 5}
+"""Round trips: HTTP/2's SETTINGS; the request and its response headers; Version and Verack; Ready. A proxy adds its
+greeting and its CONNECT, and takes one away: the peer's SETTINGS come together with the proxy's answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a peer is reached: the relay stands before the peer, or before the proxy."""
+
+    name: str
+    relay: DelayingRelay
+    handler: ConnectionHandler
+    target: NetAddress
+
+
+async def ready(scale: Scale) -> list[Row]:
+    """B12: directly and through a proxy; the same without delay, which leaves the machine's own part."""
+    rows: list[Row] = []
+    for name, turns in EXPECTED.items():
+        delay = 0.002 if scale.quick else DELAY
+        async with _way(name, delay) as way, _way(name, 0.0) as near:
+            slow, fast = [], []
+            counts: set[int] = set()
+            for _ in range(scale.pairs(20)):
+                slow.append(await _seconds(way))
+                counts.add(way.relay.turns)
+                fast.append(await _seconds(near))
+        (counted,) = counts  # it is a property of the protocol, so it must not vary
+        trips = counted * 2 * delay
+        shown = f"{estimate(slow).median * 1000:.0f} ms"
+        rows += [
+            Row("B12", f"round trips to a ready peer, {name}", "", str(counted), "", number(counted), Must(turns, "=")),
+            Row(
+                *("B12", f"seconds to a ready peer, {name}", f"{counted} round trips of {2000 * delay:.0f} ms"),
+                *(shown, f"{trips * 1000:.0f} ms", estimate([seconds / trips for seconds in slow])),
+            ),
+            Row(
+                *("B12", f"milliseconds to a ready peer on loopback, {name}", ""),
+                *(f"{estimate(fast).median * 1000:.1f} ms", "", estimate([seconds * 1000 for seconds in fast])),
+            ),
+        ]
+    return rows
+
+
+@asynccontextmanager
+async def _way(name: str, delay: float) -> AsyncIterator[Way]:
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(server("kaspa"))
+        behind = port if name == "directly" else await stack.enter_async_context(server("socks5"))
+        relay = DelayingRelay(behind, delay)
+        front = await stack.enter_async_context(relay.serve())
+        layer = None if behind == port else proxy_layer(f"127.0.0.1:{front}")
+        target = NetAddress.parse(f"127.0.0.1:{front if layer is None else port}")
+        yield Way(name, relay, ConnectionHandler(layer), target)
+
+
+async def _seconds(way: Way) -> float:
+    async with Adaptor(way.handler, Identity("kaspa-devnet")) as adaptor:
+        start = time.perf_counter()
+        await adaptor.connect_peer(way.target)
+        seconds = time.perf_counter() - start
+        turns = way.relay.turns
+    way.relay.turns = turns  # without what was said afterwards
+    await asyncio.sleep(0)
+    return seconds
