@@ -59,6 +59,7 @@ class Listener:
         proxied: whether they come through an onion service, so that their address is not theirs.
         max_message_size: bytes of the largest message that is received, inflated.
         compression: ``"gzip"`` compresses what is sent to those who take it, as kaspad does; we have no need to.
+        hang_up: seconds that a peer has to close its connection after its stream has ended.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class Listener:
         proxied: bool,
         max_message_size: int,
         compression: Literal["gzip"] | None = None,
+        hang_up: float = HANG_UP,
     ) -> None:
         self.admission = admission
+        self.hang_up = hang_up
         self.proxied = proxied
         self.serve = serve
         self.refusals = RefusalLog()
@@ -180,7 +183,7 @@ class InboundProtocol(ServerProtocol):
             raise GRPCError(Status.RESOURCE_EXHAUSTED, "one stream a connection")
         self._stream = asyncio.current_task()
         assert self._stream is not None
-        self._stream.add_done_callback(lambda _: self._close_in(HANG_UP, None))
+        self._stream.add_done_callback(lambda _: self._close_in(self.listener.hang_up, None))
         if self._timer is not None:
             self._timer.cancel()
         admission = self.listener.admission

@@ -31,6 +31,9 @@ __all__ = ["KaspaPeer"]
 
 LOOPBACK = NetAddress.parse("127.0.0.1:0")
 
+HANG_UP = 3600.0
+"""Seconds: kaspad ends the stream, and leaves the connection to whoever made it."""
+
 MAX_MESSAGE_SIZE = 256 * 1024 * 1024
 """Bytes, as kaspad has it."""
 
@@ -42,10 +45,12 @@ class KaspaPeer:
         network: as in its Version.
         user_agent, protocol_version: the same.
         id: 16 bytes; ``None`` makes them up.
-        addresses: what it tells who asks.
+        addresses: what it tells who asks, besides what it has been told.
         ping_interval: seconds.
+        refused_user_agent: a regular expression: whoever calls itself so is refused, as by ``--ua-rule``.
 
     Attributes:
+        addresses: what it knows.
         sessions: of all connections so far, also those that have ended.
         known: peers that are through the handshake.
     """
@@ -59,13 +64,15 @@ class KaspaPeer:
         id: bytes | None = None,
         addresses: Sequence[NetAddress] = (),
         ping_interval: float = 120.0,
+        refused_user_agent: str | None = None,
     ) -> None:
         self.network = network
         self.user_agent = user_agent
         self.protocol_version = protocol_version
         self.id = uuid.uuid4().bytes if id is None else id
-        self.addresses = tuple(addresses)
+        self.addresses = list(addresses)
         self.ping_interval = ping_interval
+        self.refused_user_agent = refused_user_agent
         self.sessions: list[KaspaSession] = []
         self.known: dict[tuple[bytes, str], KaspaSession] = {}
         self._tasks: TaskGroup | None = None
@@ -96,6 +103,7 @@ class KaspaPeer:
             proxied=False,
             max_message_size=MAX_MESSAGE_SIZE,
             compression="gzip",  # for clients that say they take it
+            hang_up=HANG_UP,
         )
         try:
             yield await listener.start()
@@ -123,6 +131,11 @@ class KaspaPeer:
             userAgent=self.user_agent,
             network=self.network,
         )
+
+    def learn(self, address: NetAddress) -> None:
+        """Take up an address that a peer has told, unless it is loopback or none at all."""
+        if address not in self.addresses and not (address.ip.is_loopback or address.ip.is_unspecified):
+            self.addresses.append(address)
 
     def _accepted(self, stream: AcceptedStream, address: NetAddress, greeted: Callable[[], None]) -> None:
         self._begin(stream, address, inbound=True, greeted=greeted)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 import secrets
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVarTuple
 
 import anyio
 from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from ziggurat.node.net_address import NetAddress
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.stream import MessageStream, StreamLost
@@ -191,12 +194,17 @@ class KaspaSession:
             inbox.close()  # a second one is a route error
         assert self.version is not None
         self._peer.known[self.version.id, self._host] = self
+        if self.version.HasField("address"):
+            self._learn(self.version.address)
         if self._greeted is not None:
             self._greeted()
         self.ready.set()
         async with anyio.create_task_group() as tasks:
             for flow in flows:
                 tasks.start_soon(self._guarded, flow)
+
+    def _learn(self, entry: p2p.NetAddress) -> None:
+        self._peer.learn(NetAddress(ip_address(entry.ip), entry.port))
 
     async def _introduce(self, inbox: MemoryObjectReceiveStream[KaspadMessage]) -> None:
         self.version = (await self._await(inbox, VERSION_LIMIT)).version
@@ -217,6 +225,8 @@ class KaspaSession:
             raise Rejected("LOOPBACK_CONNECTION")
         if theirs.network != ours.network:
             raise Rejected(f"Network mismatch - local: {ours.network}, remote: {theirs.network}")
+        if ours.refused_user_agent is not None and re.search(ours.refused_user_agent, theirs.userAgent):
+            raise Rejected(f"peer user agent rejected: {theirs.userAgent}")
         if theirs.protocolVersion < 10:
             raise Rejected(f"P2P protocol version mismatch - local: 11, remote: {theirs.protocolVersion}")
 
@@ -247,6 +257,8 @@ class KaspaSession:
                 if len(entry.ip) not in (4, 16):
                     raise Rejected(f"IP has illegal length {len(entry.ip)}")
             self.told = list(answer.addressList)
+            for entry in answer.addressList:
+                self._learn(entry)
 
         async def ping() -> None:
             while True:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +16,12 @@ from grpclib.const import Status
 from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-from tests.interop.programs import answers, loopback_address, running
+from tests.interop.kaspad import Program, starting
 from ziggurat.layers import ServiceBuilder
 from ziggurat.services import ChannelState, Endpoint, TcpConnector
 from ziggurat.services.channel import Channel
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
-
-PORT = 16611
 
 VERACK, VERSION, REJECT, READY, REQUEST_ADDRESSES = 19, 20, 22, 50, 6
 """Fields of KaspadMessage's ``payload``."""
@@ -34,34 +29,10 @@ VERACK, VERSION, REJECT, READY, REQUEST_ADDRESSES = 19, 20, 22, 50, 6
 LIMIT = 20.0
 
 
-@dataclass(frozen=True)
-class Kaspad:
-    address: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-
 @pytest.fixture(scope="module")
-def start_kaspad(new_folder: Callable[[str], Path]) -> Callable[[], Any]:
-    program = os.environ.get("ZIGGURAT_KASPAD") or shutil.which("kaspad")
-    if program is None:
-        pytest.skip("kaspad is not installed (name it in ZIGGURAT_KASPAD)")
-
-    def start() -> Any:
-        folder, address = new_folder("kaspad"), loopback_address()
-        flags = "--devnet --outpeers=0 --nodnsseed --disable-upnp --nogrpc --nologfiles --yes --ram-scale=0.3"
-        argv = [program, "-b", str(folder), f"--listen={address}:{PORT}", "--loglevel=debug", *flags.split()]
-        log = folder / "log"
-        return running(argv, log, lambda: answers(address, PORT), stop=signal.SIGINT, limit=60.0), address, log
-
-    return start
-
-
-@pytest.fixture(scope="module")
-def kaspad(start_kaspad: Callable[[], Any]) -> Iterator[Kaspad]:
-    program, address, log = start_kaspad()
-    with program as process:
-        yield Kaspad(f"{address}:{PORT}", process, log)
+def kaspad(new_folder: Callable[[str], Path]) -> Iterator[Program]:
+    with starting(new_folder) as program:
+        yield program
 
 
 class RawCodec(CodecBase):
@@ -117,7 +88,7 @@ def version(network: bytes, protocol: int = 11) -> bytes:
     return text(VERSION, number(1, protocol) + number(3, 1) + text(5, identity) + text(6, agent) + text(10, network))
 
 
-def endpoint(kaspad: Kaspad, **settings: Any) -> Endpoint:
+def endpoint(kaspad: Program, **settings: Any) -> Endpoint:
     return Endpoint(f"http://{kaspad.address}", codec=RawCodec(), **settings)
 
 
@@ -136,7 +107,7 @@ async def receive(stream: Stream[bytes, bytes]) -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize("proxied", ["direct", "microsocks", "dante"])
-async def test_it_introduces_itself(kaspad: Kaspad, proxied: str, request: pytest.FixtureRequest) -> None:
+async def test_it_introduces_itself(kaspad: Program, proxied: str, request: pytest.FixtureRequest) -> None:
     builder = ServiceBuilder()
     if proxied != "direct":
         builder = builder.socks5(request.getfixturevalue(proxied))
@@ -153,7 +124,7 @@ async def test_it_introduces_itself(kaspad: Kaspad, proxied: str, request: pytes
     assert b"/kaspad:" in value
 
 
-async def test_its_last_message_is_read_although_it_resets_the_stream_behind_it(kaspad: Kaspad) -> None:
+async def test_its_last_message_is_read_although_it_resets_the_stream_behind_it(kaspad: Program) -> None:
     for _ in range(5):
         async with endpoint(kaspad).connect(TcpConnector()) as channel, message_stream(channel) as stream:
             await stream.send_message(version(b"kaspa-mainnet"))
@@ -171,7 +142,7 @@ async def test_its_last_message_is_read_although_it_resets_the_stream_behind_it(
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
-async def test_a_handshake_to_the_end(kaspad: Kaspad, compression: Any) -> None:
+async def test_a_handshake_to_the_end(kaspad: Program, compression: Any) -> None:
     connector = TcpConnector()
     async with (
         endpoint(kaspad, compression=compression).connect(connector) as channel,
@@ -187,7 +158,7 @@ async def test_a_handshake_to_the_end(kaspad: Kaspad, compression: Any) -> None:
         await stream.cancel()
 
 
-async def test_a_method_that_it_does_not_have(kaspad: Kaspad) -> None:
+async def test_a_method_that_it_does_not_have(kaspad: Program) -> None:
     async with endpoint(kaspad).connect(TcpConnector()) as channel:
         with anyio.fail_after(LIMIT), pytest.raises(GRPCError) as caught:
             await StreamStreamMethod(channel, "/protowire.P2P/Nothing", bytes, bytes)([])
@@ -195,14 +166,12 @@ async def test_a_method_that_it_does_not_have(kaspad: Kaspad) -> None:
     assert caught.value.status is Status.UNIMPLEMENTED
 
 
-async def test_it_stops_in_the_middle_of_a_stream(start_kaspad: Callable[[], Any]) -> None:
-    program, address, log = start_kaspad()
-    with program as process:
-        kaspad = Kaspad(f"{address}:{PORT}", process, log)
+async def test_it_stops_in_the_middle_of_a_stream(new_folder: Callable[[str], Path]) -> None:
+    with starting(new_folder) as kaspad:
         async with endpoint(kaspad).connect(TcpConnector()) as channel, message_stream(channel) as stream:
             await stream.send_request()
             assert (await receive(stream))[0] == VERSION
-            process.send_signal(signal.SIGKILL)
+            kaspad.process.send_signal(signal.SIGKILL)
             with pytest.raises(StreamTerminatedError, match="Connection lost"):
                 await drain(stream)
             await channel.wait_for_state(ChannelState.IDLE)
