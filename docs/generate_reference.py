@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from reference_entries import describe, literal_docs, markdown, summary
+from reference_node import KASPAD_MESSAGE, event_keys, event_meaning, key_table, settings_page
 
 ROOT = Path(__file__).parent.parent
 NOTICE = "\n---\n\nWritten by `docs/generate_reference.py` from the docstrings and the code: change those.\n"
@@ -136,8 +137,8 @@ def _strings(node: ast.AST | None) -> list[str]:
 
 
 def events_page() -> str:
-    """Every event that the code writes."""
-    rows: list[tuple[str, str, str, str]] = []
+    """Every event that the code writes, and what it means."""
+    rows: list[tuple[str, str, list[str], str]] = []
     names = [
         name for _, tree in sources() for c in calls(tree, "set_options") for name in _strings(_keyword(c, "name"))
     ]
@@ -151,13 +152,20 @@ def events_page() -> str:
             else:
                 continue
             found = [f"{name}.skipped" for name in names] if isinstance(event, ast.JoinedStr) else _strings(event)
-            keys = ", ".join(f"`{keyword.arg}`" for keyword in node.keywords if keyword.arg)
+            keys = event_keys(node)
             rows += [(name, levels, keys, path) for name in found if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", name)]
     logging = importlib.import_module("ziggurat.layers.logging")
-    text = "# Events\n\nWhat is written to the log, an event a line. "
-    text += "[Log dials](../howto/logging.md) says where it goes.\n\n"
-    text += "| event | level | keys | written by |\n|---|---|---|---|\n"
-    text += "".join(f"| `{a}` | {b} | {c} | `{d}` |\n" for a, b, c, d in rows)
+    text = "# Events\n\nWhat is written to the log, an event a line; as JSON each line also has `event`, `timestamp` "
+    text += (
+        "(UTC, ISO 8601)\nand `level`. [Log dials](../howto/logging.md) and [Watch a node](../howto/watch-a-node.md) "
+    )
+    text += "say where it goes.\n\n"
+    text += "| event | level | means | keys | written by |\n|---|---|---|---|---|\n"
+    text += "".join(
+        f"| `{a}` | {b} | {event_meaning(a)} | {', '.join(f'`{key}`' for key in c)} | `{d}` |\n"
+        for a, b, c, d in sorted(rows)
+    )
+    text += f"\n## The keys\n\n{key_table({key for _, _, keys, _ in rows for key in keys})}"
     return f"{text}\n## The dial\n\n{markdown(logging.__doc__)}"
 
 
@@ -198,6 +206,9 @@ def pages() -> dict[str, str]:
         "services.md": module_page("Services", "ziggurat.services", without=errors),
         "layers.md": module_page("Layers", "ziggurat.layers"),
         "testing.md": module_page("Testing", "ziggurat.layers.testing"),
+        "node.md": f"{module_page('The node', 'ziggurat.node', without=('KaspadMessage',))}\n{KASPAD_MESSAGE}",
+        "node-testing.md": module_page("Testing the node", "ziggurat.node.testing"),
+        "settings.md": settings_page(),
         "errors.md": errors_page(),
         "phases.md": phases_page(),
         "events.md": events_page(),

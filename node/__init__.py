@@ -1,1 +1,70 @@
-"""A Kaspa P2P node whose every outbound connection is made in `ziggurat.node.connection_handler`."""
+"""A Kaspa P2P node whose every outbound connection is made in `ziggurat.node.connection_handler`.
+
+What a program of its own needs: an `Adaptor` connects to peers and accepts them, a *flow* talks with one of them, and
+events tell who came, who went, and what was announced. ``ziggurat.node.testing`` has a peer that behaves like kaspad,
+and a network in memory. It runs on asyncio, as grpclib does.
+"""
+
+from __future__ import annotations
+
+from ziggurat.node.acceptor import Acceptor, TcpAcceptor
+from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.address_manager import AddressManager
+from ziggurat.node.admission import InboundLimits
+from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.events import (
+    AddressesReceived,
+    BlockAnnounced,
+    Event,
+    EventStream,
+    PeerConnected,
+    PeerDisconnected,
+    TransactionsAnnounced,
+)
+from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory
+from ziggurat.node.hub import Hub
+from ziggurat.node.identity import Identity, user_agent
+from ziggurat.node.net_address import NetAddress
+from ziggurat.node.peer import NamedAddress, PeerAddress, PeerInfo, PeerKey, parse_peer_address
+from ziggurat.node.rejection import HandshakeError, HandshakeTimeout, Kind
+from ziggurat.node.route import Flow, FlowError, PeerClosed, Route
+from ziggurat.node.router import Router
+from ziggurat.node.wire.service import KaspadMessage
+
+__all__ = [
+    "Acceptor",
+    "Adaptor",
+    "AddressBook",
+    "AddressManager",
+    "AddressesReceived",
+    "BlockAnnounced",
+    "ConnectionHandler",
+    "Event",
+    "EventStream",
+    "Flow",
+    "FlowContext",
+    "FlowError",
+    "FlowFactory",
+    "HandshakeError",
+    "HandshakeTimeout",
+    "Hub",
+    "Identity",
+    "InboundLimits",
+    "KaspadMessage",
+    "Kind",
+    "NamedAddress",
+    "NetAddress",
+    "PeerAddress",
+    "PeerClosed",
+    "PeerConnected",
+    "PeerDisconnected",
+    "PeerInfo",
+    "PeerKey",
+    "Route",
+    "Router",
+    "TcpAcceptor",
+    "TransactionsAnnounced",
+    "parse_peer_address",
+    "proxy_layer",
+    "user_agent",
+]

@@ -87,9 +87,14 @@ def _literal(text: str, network: Network) -> NetAddress:
 
 
 def _count(text: str, network: Network) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()):
         raise ValueError("not a number")
-    return int(text)
+    if digits != text:
+        raise ValueError("negative")
+    if len(digits) > 9:
+        raise ValueError("too large")
+    return int(digits)
 
 
 def _path(text: str, network: Network) -> Path:

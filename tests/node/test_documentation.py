@@ -1,0 +1,108 @@
+"""The pages that tell the node's limits say what the code says: every figure in their tables is compared."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import astuple, is_dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.node.hostile import FLOOD_BOUND, MIB, PEER_BOUND, STORM_BOUND
+from ziggurat.node import connection_handler
+from ziggurat.node.options import OPTIONS
+from ziggurat.node.router import TURN
+from ziggurat.services import Endpoint
+
+ROOT = Path(__file__).parents[2]
+EXPLANATION = ROOT / "docs" / "explanation"
+REACHED, COST = EXPLANATION / "how-a-peer-is-reached.md", EXPLANATION / "what-a-peer-can-cost.md"
+
+UNITS = {"": 1, "s": 1, "KiB": 1024, "MiB": 1024 * 1024}
+FIGURE = r"([\d.]+)(?: (s|KiB|MiB)\b)?"
+NAMED = re.compile(rf"`([A-Z][A-Za-z_]+)` ({FIGURE}(?:[^|`]*?{FIGURE})*)")
+
+
+def rows(page: Path) -> Iterator[list[str]]:
+    """The cells of each row that names a file."""
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.startswith("| ") and re.search(r"\| `[a-z_/]+\.py` \|", line):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def figures(page: Path) -> Iterator[tuple[str, str, list[float]]]:
+    """File, name and figures of everything that a table tells."""
+    for cells in rows(page):
+        file = next(cell for cell in cells if re.fullmatch(r"`[a-z_/]+\.py`", cell)).strip("`")
+        for cell in cells:
+            for name, text, *_ in NAMED.findall(cell):
+                yield file, name, [float(number) * UNITS[unit] for number, unit in re.findall(FIGURE, text)]
+
+
+def module(file: str) -> object:
+    return importlib.import_module("ziggurat." + file.removesuffix(".py").replace("/", "."))
+
+
+def in_code(file: str, name: str) -> list[float]:
+    value = getattr(module(file), name)
+    if is_dataclass(value) and isinstance(value, type):
+        value = value()
+    return list(astuple(value)) if is_dataclass(value) else [value]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("page", [REACHED, COST], ids=lambda page: page.stem)
+def test_every_figure_is_the_codes(page: Path) -> None:
+    found = list(figures(page))
+
+    assert len(found) > 10
+    for file, name, told in found:
+        meant = in_code(file, name)
+        assert set(told) <= set(meant), f"{page.name}: `{name}` of {file} is {meant}, and not {told}"
+
+
+@pytest.mark.parametrize("page", [REACHED, COST], ids=lambda page: page.stem)
+def test_every_file_is_there(page: Path) -> None:
+    assert list(rows(page))
+    for file in re.findall(r"`((?:node|services|tests)/[a-z_/]+\.py)`", page.read_text(encoding="utf-8")):
+        assert (ROOT / file).is_file(), file
+
+
+def test_every_setting_is_in_the_quick_reference() -> None:
+    told = {flag for cells in rows(REACHED) for flag in re.findall(r"--([a-z0-9-]+)", cells[0])}
+
+    assert told == {option.name for option in OPTIONS} | {option.alias for option in OPTIONS if option.alias}
+
+
+def test_every_limit_of_the_connection_handler_is_told() -> None:
+    constants = re.findall(r"^([A-Z][A-Z_]+) = ", inspect.getsource(connection_handler), re.MULTILINE)
+
+    assert len(constants) == 10
+    assert set(constants) <= {name for _, name, _ in figures(REACHED)}
+
+
+def test_the_limit_that_is_an_argument_is_told() -> None:
+    default = inspect.signature(Endpoint).parameters["http2_timeout"].default
+
+    assert f"`services/channel/endpoint.py` | {default:g} s |" in REACHED.read_text(encoding="utf-8")
+
+
+def test_the_sums_are_those_that_the_tests_measure() -> None:
+    text = COST.read_text(encoding="utf-8")
+
+    assert f"**{PEER_BOUND // MIB} MiB**" in text
+    assert f"below {FLOOD_BOUND // MIB} MiB, a storm of a thousand dialers below {STORM_BOUND // MIB} MiB" in " ".join(
+        text.split()
+    )
+    assert f"after each {TURN} messages" in text
+
+
+def test_the_stack_in_the_picture_is_the_stack() -> None:
+    picture = (EXPLANATION / "how-a-peer-is-reached.svg").read_text(encoding="utf-8")
+    stack = connection_handler.ConnectionHandler(connection_handler.proxy_layer("127.0.0.1:9050")).stack()
+    layers = [type(layer).__name__.removesuffix("Layer").lower() for layer in stack.layers]
+
+    shown = re.findall(r">(logging|timeout|socks5|keepalive)\b[^<]*</text>", picture)
+    assert shown == layers
