@@ -35,6 +35,10 @@ __all__ = ["Listener", "Serve"]
 REQUEST_TIMEOUT = 10.0
 """Seconds from a connection to its request for the stream: two round trips, also through Tor."""
 
+MAX_REQUESTS = 8
+"""Requests on one connection, where one is right. Each costs a task, and who goes on asking may go on for ever
+(CVE-2023-44487, rapid reset)."""
+
 HANG_UP = 1.0
 """Seconds that a peer has to close its connection after its stream has ended. To close at once could reset it, and our
 Reject, which is on its way, would be lost."""
@@ -145,11 +149,14 @@ class InboundProtocol(ServerProtocol):
             return
         self.listener.connections.add(self)
         super().connection_made(transport)
-        self._close_in(REQUEST_TIMEOUT, "it asked for nothing")
+        self._close_in(REQUEST_TIMEOUT, f"it did not ask for {MESSAGE_STREAM} within {REQUEST_TIMEOUT:g} s")
 
     def data_received(self, data: bytes) -> None:
-        if not self._refused:
-            super().data_received(data)
+        if self._refused:
+            return
+        super().data_received(data)
+        if self.connection.streams_started > MAX_REQUESTS:
+            self.fail("the peer sends request after request")
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._refused:
@@ -158,6 +165,9 @@ class InboundProtocol(ServerProtocol):
             self._timer.cancel()
         self.listener.admission.leave(self.host)
         self.listener.connections.discard(self)
+        if self._stream is None and self.failure is not None:
+            reason = self.failure if self.settings_received else "it does not speak HTTP/2"
+            self.listener.refusals.write(self.address, reason, kind="http2")
         super().connection_lost(exc)
 
     def eof_received(self) -> bool | None:

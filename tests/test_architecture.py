@@ -38,6 +38,7 @@ NOT_ABOUT_A_MODULE = {
     "tests/node/address_manager/test_durability.py": "the whole address book, and a process that is killed",
     "tests/node/test_documentation.py": "the pages that tell the node's limits, kept true",
     "tests/node/test_fleet.py": "thirty whole nodes that find each other",
+    "tests/node/test_hostile_http2.py": "a whole node, and dialers that abuse HTTP/2",
     "tests/node/test_hostile_peers.py": "a whole node, and peers that mean harm",
     "tests/node/test_kaspad_cases.py": "the cases that a real kaspad plays, too",
     "tests/node/wire/test_p2p_proto.py": "p2p.proto and what was generated of it",

@@ -13,8 +13,9 @@ from h2.events import Event
 from ziggurat.services.channel.engine import forget
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.stream import CallRefused, Stream
+from ziggurat.services.errors import one_line
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "describe"]
 
 HIGH_WATER = 65536
 """Bytes that may collect in the engine before they are written."""
@@ -22,6 +23,12 @@ HIGH_WATER = 65536
 MAX_UNREAD_ANSWERS = 256 * 1024
 """Bytes of answers to the peer's frames (to PING and SETTINGS) that may pile up while it reads nothing. They are no
 part of flow control, so nothing else bounds them (CVE-2019-9512, CVE-2019-9515)."""
+
+
+def describe(error: Exception) -> str:
+    """Say what an error of h2, hpack or hyperframe says; some say only a number."""
+    text = one_line(str(error))
+    return text if " " in text else f"{type(error).__name__} ({text})" if text else type(error).__name__
 
 
 class Connection(GrpclibConnection):
@@ -104,7 +111,7 @@ class Connection(GrpclibConnection):
         if self._unread_answers > MAX_UNREAD_ANSWERS:
             return "the peer reads none of the answers that its frames ask for"
         error = getattr(self._connection, "error", None)  # stock h2 has raised it
-        return None if error is None else str(error) or type(error).__name__
+        return None if error is None else describe(error)
 
     def ack(self, stream_id: int, size: int) -> None:
         """Give ``size`` bytes of flow control back to the peer."""

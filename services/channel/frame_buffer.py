@@ -72,6 +72,7 @@ class FrameBuffer(H2FrameBuffer):
         except StopIteration:
             # What h2 holds now is not whole. If it is DATA it is taken over, else all that follows would queue up, too.
             if not self._begins(self._data, 0):
+                self._judge_length()
                 raise
             payload = bytes(memoryview(self._data)[HEADER_SIZE:])
             self._data.clear()
@@ -90,6 +91,11 @@ class FrameBuffer(H2FrameBuffer):
             return False
         self._missing, self._stream_id, self._ends_stream = length, stream_id, bool(flags & END_STREAM)
         return True
+
+    def _judge_length(self) -> None:
+        """Refuse a frame that is too large by its header; h2 would first collect it, up to 16 MiB."""
+        if len(self._data) >= HEADER_SIZE and not self._preamble_len:
+            self._validate_frame_length(int.from_bytes(self._data[:3], "big"))
 
     def _pass_on(self, payload: bytes | memoryview) -> None:
         self._missing -= len(payload)

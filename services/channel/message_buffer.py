@@ -18,6 +18,13 @@ __all__ = ["MessageBuffer", "fresh"]
 
 PREFIX = 5  # the compressed flag, and four bytes of length
 
+SMALL = 256
+"""Bytes below which a piece is put to those before it: of its own it would take more memory than it has bytes, and a
+peer may send a message of 32 MiB in frames of two bytes."""
+
+COLLECTED = 16384
+"""Bytes that are collected so in one piece."""
+
 
 def fresh(error: Exception) -> Exception:
     """Copy an error, so that each who meets it has a traceback of his own."""
@@ -45,7 +52,7 @@ class MessageBuffer:
         self._limit = 0xFFFFFFFF if limit is None else limit
         self._judge = judge
         self._refuse = refuse
-        self._chunks: deque[bytes] = deque()
+        self._chunks: deque[bytes | bytearray] = deque()
         self._acks: deque[int] = deque()  # what each chunk costs the peer's window; 0 when given back
         self._offset = 0  # of the first chunk
         self._size = 0
@@ -71,9 +78,7 @@ class MessageBuffer:
             self._ack(ack_size)
             ack_size = 0
         if data:
-            self._chunks.append(data)
-            self._acks.append(ack_size)
-            self._size += len(data)
+            self._keep(data, ack_size)
         if not reading_on:
             self._wake()
 
@@ -120,6 +125,18 @@ class MessageBuffer:
         self._take(PREFIX)
         return flag, self._take(length)
 
+    def _keep(self, data: bytes, ack_size: int) -> None:
+        chunks = self._chunks
+        self._size += len(data)
+        if chunks and len(data) < SMALL and len(last := chunks[-1]) < COLLECTED:
+            if not isinstance(last, bytearray):
+                chunks[-1] = last = bytearray(last)
+            last += data
+            self._acks[-1] += ack_size
+            return
+        chunks.append(data)
+        self._acks.append(ack_size)
+
     def _scan(self, data: bytes) -> int:
         """Walk over the messages in ``data``; return how much of it is to be kept."""
         position, end = 0, len(data)
@@ -154,7 +171,7 @@ class MessageBuffer:
         chunks, acks, offset = self._chunks, self._acks, self._offset
         parts: list[memoryview] = []
         missing, freed = size, 0
-        whole = b""
+        whole: bytes | bytearray = b""
         while missing:
             chunk = chunks[0]
             freed, acks[0] = freed + acks[0], 0

@@ -13,7 +13,7 @@ from grpclib.protocol import _set_nodelay as set_nodelay  # pyright: ignore[repo
 from h2.config import H2Configuration
 
 from ziggurat.services.channel.client_stream import ClientStream
-from ziggurat.services.channel.connection import Connection
+from ziggurat.services.channel.connection import Connection, describe
 from ziggurat.services.channel.engine import h2_configuration, make_engine
 from ziggurat.services.channel.keepalive import KeepAlive
 from ziggurat.services.channel.options import ConnectionOptions
@@ -75,7 +75,7 @@ class Protocol(H2Protocol):
             for event in connection.feed(data):
                 processor.process(event)
         except Exception as error:  # whatever a hostile peer makes h2, hpack or hyperframe raise
-            self.fail(f"HTTP/2 protocol error: {one_line(str(error)) or type(error).__name__}")
+            self.fail(f"HTTP/2 protocol error: {describe(error)}")
             return
         if connection.violation is not None:
             self.fail(f"HTTP/2 protocol error: {one_line(connection.violation)}")

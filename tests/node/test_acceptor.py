@@ -88,3 +88,33 @@ async def test_who_comes_to_a_full_node_is_turned_away_at_the_door() -> None:
             assert caught.value.transient
             assert caught.value.phase == "http2"
             assert len(a.peers()) == len(b.peers()) == 1
+
+
+async def test_a_thousand_dialers_at_once_get_in_as_far_as_there_is_room_and_none_waits_for_an_answer() -> None:
+    limits = InboundLimits(peers=20, pending=12)
+    a = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"), acceptor=TcpAcceptor(ANY), limits=limits)
+    b = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"))
+    opened: list[socket.socket] = []
+    with anyio.fail_after(60):
+        async with a, b:
+            assert a.listening is not None
+            await b.connect_peer(a.listening)
+            loop = asyncio.get_running_loop()
+            try:
+                for _ in range(1000):
+                    opened.append(socket.socket())
+                    opened[-1].setblocking(False)
+                await asyncio.gather(*(loop.sock_connect(one, ("127.0.0.1", a.listening.port)) for one in opened))
+                # The preface of HTTP/2 for those who are in, an end for the others.
+                answers = await asyncio.gather(*(loop.sock_recv(one, 9) for one in opened), return_exceptions=True)
+                let_in = sum(isinstance(answer, bytes) and len(answer) == 9 for answer in answers)
+                assert let_in == limits.peers + limits.pending - 1
+                assert [peer.id for peer in a.peers()] == [b.identity.id]
+            finally:
+                for one in opened:
+                    one.close()
+            while a._listener is not None and a._listener.admission.open > 1:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            c = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"))
+            async with c:
+                await c.connect_peer(a.listening)

@@ -10,12 +10,15 @@ from dataclasses import astuple, is_dataclass
 from pathlib import Path
 
 import pytest
+from h2.connection import H2Connection
+from h2.frame_buffer import CONTINUATION_BACKLOG
 
 from tests.node.hostile import FLOOD_BOUND, MIB, PEER_BOUND, STORM_BOUND
 from ziggurat.node import connection_handler
 from ziggurat.node.options import OPTIONS
 from ziggurat.node.router import TURN
 from ziggurat.services import Endpoint
+from ziggurat.services.channel.options import ConnectionOptions
 
 ROOT = Path(__file__).parents[2]
 EXPLANATION = ROOT / "docs" / "explanation"
@@ -106,3 +109,9 @@ def test_the_stack_in_the_picture_is_the_stack() -> None:
 
     shown = re.findall(r">(logging|timeout|socks5|keepalive)\b[^<]*</text>", picture)
     assert shown == layers
+
+
+def test_the_figures_that_are_not_the_nodes_own_are_those_of_the_layers_below_it() -> None:
+    page = COST.read_text("utf-8")
+    assert f"`max_frame_size` {ConnectionOptions().max_frame_size // 1024} KiB" in page
+    assert f"h2: {CONTINUATION_BACKLOG} frames, {H2Connection.DEFAULT_MAX_HEADER_LIST_SIZE // 1024} KiB" in page

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from h2.connection import ConnectionState
+from hyperframe.frame import PingFrame
 
-from ziggurat.services.channel.connection import HIGH_WATER
+from ziggurat.services.channel.connection import HIGH_WATER, MAX_UNREAD_ANSWERS
 from ziggurat.services.channel.stream import CallRefused
 
 pytestmark = pytest.mark.asyncio_only
@@ -112,3 +113,24 @@ async def test_nothing_keeps_a_lost_connection_alive(wire: Any) -> None:
     await wire.protocol.lost.wait()
     assert wire.protocol.connection._connection._frame_dispatch_table == {}
     assert wire.protocol.connection._linger is None
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_answers_that_the_peer_does_not_read_may_pile_up_only_so_far(wire: Any, reads: bool) -> None:
+    await wire.connect(capacity=1000)
+    if not reads:
+        wire.go_deaf()
+    reading = asyncio.ensure_future(wire.reader.read())
+    pings = b"".join(PingFrame(0, b"12345678").serialize() for _ in range(100))
+    sent = 0
+    while sent < 2 * MAX_UNREAD_ANSWERS and not wire.protocol.connection.closing:
+        await wire.send(pings)
+        sent += len(pings)
+    if reads:
+        assert wire.protocol.failure is None
+        wire.protocol.close()
+        assert len(await reading) > sent
+    else:
+        assert wire.protocol.failure.endswith("the peer reads none of the answers that its frames ask for")
+        assert MAX_UNREAD_ANSWERS < sent < MAX_UNREAD_ANSWERS + 128 * 1024  # what buffers on the way take is read
+        reading.cancel()

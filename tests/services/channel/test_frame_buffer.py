@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from h2.exceptions import ProtocolError
+from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.frame_buffer import FrameBuffer as H2FrameBuffer
 from hyperframe.frame import ContinuationFrame, DataFrame, ExtensionFrame, Frame, HeadersFrame, PingFrame, SettingsFrame
 from hypothesis import given
@@ -57,6 +57,12 @@ def headers_in_two(stream_id: int, block: bytes) -> list[Frame]:
     return [HeadersFrame(stream_id, block), ContinuationFrame(stream_id, block, flags=["END_HEADERS"])]
 
 
+def unknown_frame(body: bytes) -> Frame:
+    frame = ExtensionFrame(0xFA, 0, 0, body)
+    frame.body_len = len(body)  # hyperframe leaves that out, and serializes it all the same
+    return frame
+
+
 stream_ids = st.sampled_from([1, 3])
 groups = st.one_of(
     st.builds(
@@ -69,7 +75,7 @@ groups = st.one_of(
     st.builds(headers_in_two, stream_ids, st.binary(min_size=1, max_size=20)),
     st.just([PingFrame(0, b"12345678")]),
     st.just([SettingsFrame(0, {4: 70_000})]),
-    st.just([ExtensionFrame(0xFA, 0, 0, b"unknown")]),
+    st.just([unknown_frame(b"unknown")]),
 )
 
 
@@ -168,3 +174,12 @@ def test_a_client_s_preface_comes_first() -> None:
     (frame,) = feed(buffer(server=True), [wire])
 
     assert frame.data == b"payload"
+
+
+@pytest.mark.parametrize("kind", [0, 1, 0xBB], ids=["DATA", "HEADERS", "unknown"])
+@pytest.mark.parametrize("cut", [9, 12])
+def test_a_frame_that_is_too_large_is_refused_by_its_header(kind: int, cut: int) -> None:
+    wire = (MAX + 1).to_bytes(3, "big") + bytes([kind, 0, 0, 0, 0, 1]) + bytes(10)
+
+    with pytest.raises(FrameTooLargeError, match="65"):
+        feed(buffer(), [PingFrame(0, b"12345678").serialize() + wire[:cut]])

@@ -69,13 +69,13 @@ async def test_without_a_limit_everything_passes() -> None:
 
 
 async def test_the_window_is_given_back_as_the_reader_takes() -> None:
-    held = Held()
-    held.add(message(b"one"))
-    held.add(message(b"two"))
+    held = Held(1000)
+    held.add(message(bytes(300)))
+    held.add(message(bytes(300)))  # too large to be collected with the one before it
     assert held.acked == 0
     await held.buffer.message()
-    assert held.acked == 8
-    assert held.buffer.unacked_size() == 8
+    assert held.acked == 305
+    assert held.buffer.unacked_size() == 305
     assert held.buffer.unacked_size() == 0
 
 
@@ -199,3 +199,17 @@ async def test_bytes_come_out_where_views_went_in(cut: int) -> None:
     assert taken is not None
     assert type(taken[1]) is bytes
     assert taken == (0, b"abc")
+
+
+async def test_a_message_in_pieces_of_two_bytes_takes_as_much_as_it_is_long() -> None:
+    held = Held(limit=None)
+    body = bytes(range(256)) * 1000
+    raw = message(body)
+    reader = asyncio.create_task(held.buffer.message())
+    await asyncio.sleep(0)
+    for position in range(0, len(raw), 2):
+        held.add(raw[position : position + 2])
+    assert len(held.buffer._chunks) <= 1 + len(raw) // 16384
+    assert len(held.buffer._acks) == len(held.buffer._chunks)
+    assert await reader == (0, body)
+    assert held.acked == len(raw)

@@ -1,0 +1,309 @@
+"""What a dialer can do below gRPC: other protocols, and each way to abuse HTTP/2 that has a CVE of its own.
+
+As in `test_hostile_peers`, what has to hold is that the memory is bounded, that the dialer is let go or costs nothing,
+that the log says why, and that the good peer does not notice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+import anyio
+import anyio.lowlevel
+import pytest
+from anyio.abc import ByteStream
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from hpack import Encoder
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    ExtensionFrame,
+    Frame,
+    HeadersFrame,
+    PingFrame,
+    PriorityFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
+
+from tests.node.hostile import BAD, FLOOD_BOUND, NODE, READY, VERACK, World, peak, version, world
+from tests.node.nodes import PORT
+from ziggurat.node.listener import HANG_UP, REQUEST_TIMEOUT
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.wire.service import MESSAGE_STREAM
+from ziggurat.services import Uri
+
+pytestmark = pytest.mark.asyncio_only
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+class Dialer:
+    """One connection to the node, byte by byte or frame by frame."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self.stream = stream
+        self.encoder = Encoder()
+        self.received = 0
+        self.credit = 0
+
+    async def raw(self, data: bytes) -> None:
+        await self.stream.send(data)
+
+    async def frames(self, *frames: Frame) -> None:
+        await self.raw(b"".join(frame.serialize() for frame in frames))
+
+    async def preface(self) -> None:
+        """Say hello, with windows that never stop the node."""
+        engine = H2Connection(H2Configuration(client_side=True))
+        engine.initiate_connection()
+        await self.raw(engine.data_to_send())
+
+    def request(self, number: int, path: str = MESSAGE_STREAM, *more: tuple[str, str]) -> HeadersFrame:
+        headers = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", "node"),
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+            *more,
+        ]
+        frame = HeadersFrame(number, self.encoder.encode(headers))
+        frame.flags.add("END_HEADERS")
+        return frame
+
+    async def say(self, *messages: KaspadMessage) -> None:
+        for message in messages:
+            body = message.SerializeToString()
+            await self.frames(DataFrame(1, b"\0" + len(body).to_bytes(4, "big") + body))
+
+    async def become_a_peer(self) -> None:
+        """Be a good peer on stream 1."""
+        await self.preface()
+        await self.frames(self.request(1))
+        await self.say(version(), VERACK, READY)
+        await anyio.sleep(1)
+
+    async def listen(self) -> None:
+        """Take whatever comes, until the node closes."""
+        try:
+            while True:
+                self.received += len(await self.stream.receive(65536))
+        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass
+
+
+Attack = Callable[[Dialer], Awaitable[None]]
+
+
+async def tls(dialer: Dialer) -> None:
+    await dialer.raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(512))
+
+
+async def http_1(dialer: Dialer) -> None:
+    await dialer.raw(b"GET / HTTP/1.1\r\nHost: node\r\n\r\n")
+
+
+async def bitcoin(dialer: Dialer) -> None:
+    await dialer.raw(b"\xf9\xbe\xb4\xd9version\0\0\0\0\0\x64\0\0\0" + bytes(104))
+
+
+async def nothing(dialer: Dialer) -> None:
+    await anyio.lowlevel.checkpoint()
+
+
+async def only_the_preface(dialer: Dialer) -> None:
+    await dialer.preface()
+
+
+async def one_byte_a_second(dialer: Dialer) -> None:
+    for byte in PREFACE:
+        await dialer.raw(bytes([byte]))
+        await anyio.sleep(1)
+
+
+async def settings_and_pings_but_no_request(dialer: Dialer) -> None:
+    await dialer.preface()
+    while True:
+        await dialer.frames(PingFrame(0, b"01234567"), SettingsFrame(0))
+        await anyio.sleep(0.25)
+
+
+async def another_path(dialer: Dialer) -> None:
+    await dialer.preface()
+    await dialer.frames(dialer.request(1, "/protowire.RPC/MessageStream"))
+
+
+async def a_frame_of_16_mib(dialer: Dialer) -> None:
+    await dialer.preface()
+    await dialer.raw(b"\xff\xff\xff\x00\x00\x00\x00\x00\x01" + bytes(16384))
+
+
+async def headers_without_end(dialer: Dialer) -> None:
+    """CVE-2024-27316 and its kin: CONTINUATION after CONTINUATION."""
+    await dialer.preface()
+    await dialer.frames(HeadersFrame(1, dialer.encoder.encode([(":method", "POST")])))
+    more = ContinuationFrame(1, b"\0\x01a\x7f\x80\x3e" + bytes(8000)).serialize()
+    for _ in range(20_000):
+        await dialer.raw(more)
+
+
+async def header_bomb(dialer: Dialer) -> None:
+    """One large header in the table, and a reference of one byte to it, again and again."""
+    await dialer.preface()
+    large = [("bomb", "x" * 4000)] * 15_000
+    await dialer.frames(dialer.request(1, MESSAGE_STREAM, *large))
+
+
+async def a_window_too_large(dialer: Dialer) -> None:
+    await dialer.become_a_peer()
+    await dialer.frames(*[WindowUpdateFrame(1, 0x7FFFFFFF)] * 2)
+
+
+async def data_on_a_stream_that_is_not_open(dialer: Dialer) -> None:
+    await dialer.become_a_peer()
+    await dialer.frames(DataFrame(3, bytes(16384)))
+
+
+async def a_thousand_streams(dialer: Dialer) -> None:
+    await dialer.become_a_peer()
+    await dialer.frames(*[dialer.request(number) for number in range(3, 2003, 2)])
+
+
+async def rapid_reset(dialer: Dialer) -> None:
+    """CVE-2023-44487, beside a stream that lives."""
+    await dialer.become_a_peer()
+    for number in range(3, 40_003, 2):
+        await dialer.frames(dialer.request(number), RstStreamFrame(number, 8))
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is done, how many seconds later the node has closed at the latest, and what the log says (an expression)."""
+
+    attack: Attack
+    within: float
+    reason: str
+    event: str = "peer.refused"
+
+
+AT_ONCE = 2.0
+NOTHING = f"^it did not ask for {MESSAGE_STREAM} within 10 s$"
+CASES = [
+    Case(tls, AT_ONCE, "it does not speak HTTP/2"),
+    Case(http_1, AT_ONCE, "it does not speak HTTP/2"),
+    Case(bitcoin, AT_ONCE, "it does not speak HTTP/2"),
+    Case(nothing, REQUEST_TIMEOUT + 1, NOTHING),
+    Case(only_the_preface, REQUEST_TIMEOUT + 1, NOTHING),
+    Case(one_byte_a_second, REQUEST_TIMEOUT + 1, NOTHING),
+    Case(settings_and_pings_but_no_request, REQUEST_TIMEOUT + 1, NOTHING),
+    Case(another_path, REQUEST_TIMEOUT + 1, NOTHING),
+    Case(a_frame_of_16_mib, AT_ONCE, "HTTP/2 protocol error"),
+    Case(headers_without_end, AT_ONCE, "HTTP/2 protocol error"),
+    Case(header_bomb, AT_ONCE, "HTTP/2 protocol error"),
+    Case(a_window_too_large, AT_ONCE, "FLOW_CONTROL_ERROR", "peer.disconnected"),
+    Case(
+        data_on_a_stream_that_is_not_open,
+        AT_ONCE,
+        r"HTTP/2 protocol error: NoSuchStreamError",
+        "peer.disconnected",
+    ),
+    Case(a_thousand_streams, AT_ONCE, "HTTP/2 protocol error", "peer.disconnected"),
+    Case(rapid_reset, AT_ONCE, "request after request", "peer.disconnected"),
+]
+
+
+async def attacked(here: World, attack: Attack) -> float:
+    """Dial, attack, and wait until the node has closed; how many seconds all that took."""
+    started = anyio.current_time()
+    stream = await here.network.host(BAD)(Uri.parse(f"http://{NODE}:{PORT}"))
+    dialer = Dialer(stream)
+    with anyio.fail_after(100):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(attack_until_cut_off, dialer, attack)
+            await dialer.listen()
+            took = anyio.current_time() - started
+            tasks.cancel_scope.cancel()
+    await stream.aclose()
+    return took
+
+
+async def attack_until_cut_off(dialer: Dialer, attack: Attack) -> None:
+    try:
+        await attack(dialer)
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+        pass
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.attack.__name__)
+async def test_an_attack_is_cut_off_and_told(case: Case) -> None:
+    async with world() as here:
+        with peak() as memory:
+            assert await attacked(here, case.attack) <= case.within
+        await anyio.sleep(HANG_UP + 1)
+        assert here.told("peer.refused") + here.told("peer.disconnected") == here.told(case.event)
+        [reason] = here.told(case.event)
+        assert re.search(case.reason, reason), reason
+        assert memory.grown < FLOOD_BOUND
+        assert here.adaptor._listener.admission.open == 1
+        await here.undisturbed()
+
+
+def pieces(data: bytes, size: int) -> Iterator[bytes]:
+    for position in range(0, len(data), size):
+        yield data[position : position + size]
+
+
+async def empty_data(dialer: Dialer) -> None:
+    """CVE-2019-9518."""
+    for _ in range(100):
+        await dialer.frames(*[DataFrame(1, b"")] * 1000)
+
+
+async def a_message_in_frames_of_two_bytes(dialer: Dialer) -> None:
+    body = b"\0" + (200_000).to_bytes(4, "big") + bytes(199_999)  # but for its last byte
+    for piece in pieces(body, 20_000):
+        await dialer.frames(*(DataFrame(1, two) for two in pieces(piece, 2)))
+
+
+async def settings_floods(dialer: Dialer) -> None:
+    """CVE-2019-9515, and the answers are read."""
+    for number in range(100):
+        await dialer.frames(*[SettingsFrame(0, {4: 65535 + number, 1: 4096 - number})] * 200)
+
+
+async def frames_that_mean_nothing(dialer: Dialer) -> None:
+    """CVE-2019-9513, and frame types that do not exist."""
+    unknown = ExtensionFrame(0xBB, 0, body=bytes(100))
+    unknown.body_len = 100  # hyperframe leaves that out
+    for number in range(100):
+        await dialer.frames(*[PriorityFrame(3 + 2 * number, stream_weight=9)] * 100)
+        await dialer.frames(*[unknown] * 100)
+        await dialer.frames(*[WindowUpdateFrame(1, 1)] * 100)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [empty_data, a_message_in_frames_of_two_bytes, settings_floods, frames_that_mean_nothing],
+    ids=lambda attack: attack.__name__,
+)
+async def test_a_flood_that_is_allowed_costs_no_memory(attack: Attack) -> None:
+    async def as_a_peer(dialer: Dialer) -> None:
+        await dialer.become_a_peer()
+        with peak() as memory:
+            await attack(dialer)
+            await anyio.sleep(1)
+        assert memory.grown < FLOOD_BOUND
+        await here.stays()
+        await dialer.stream.aclose()
+
+    async with world() as here:
+        await attacked(here, as_a_peer)
+        await anyio.sleep(5)
+        assert not here.bad_is_connected
+        await here.undisturbed()
