@@ -1,0 +1,71 @@
+"""The node behind a Tor network of our own: seeds by RESOLVE, peers by address, by name and as onion services."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.interop.tor_network import TorNetwork
+from tests.node.running import running
+from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.seeding import ask_seeders
+from ziggurat.node.testing import KaspaPeer
+from ziggurat.services import ConnectError
+
+pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
+
+
+def name(below: str = "v4.test") -> str:
+    return f"{secrets.token_hex(4)}.{below}"  # a new one each time: exits remember
+
+
+async def test_a_seed_is_looked_up_by_an_exit(tor: TorNetwork) -> None:
+    handler, seed = ConnectionHandler(proxy_layer(tor.proxy)), name()
+
+    assert await handler.resolve(seed) == ["127.0.0.1"]
+    assert seed in tor.asked
+
+
+async def test_a_seed_that_only_has_an_address_of_ip_version_6(tor: TorNetwork) -> None:
+    assert await ConnectionHandler(proxy_layer(tor.proxy)).resolve(name("v6.test")) == ["::1"]
+
+
+async def test_a_seed_that_nobody_knows(tor: TorNetwork) -> None:
+    with pytest.raises(ConnectError) as caught:
+        await ConnectionHandler(proxy_layer(tor.proxy)).resolve("nobody.test")
+
+    assert "proxy.resolve via " in str(caught.value)
+    assert "0x04" in str(caught.value)
+
+
+async def test_seeders_are_asked_through_tor(tor: TorNetwork) -> None:
+    handler, seeds = ConnectionHandler(proxy_layer(tor.proxy)), [name(), "nobody.test", name()]
+
+    found = await ask_seeders(handler.resolve, seeds, 16111, missing=8, target=8, rng=random.Random(1))
+
+    assert [str(address) for address in found.addresses] == ["127.0.0.1:16111"] * 2
+    assert [str(address) for address in found.by_name] == ["nobody.test:16111"]
+
+
+@pytest.mark.parametrize("target", ["onion", "name", "address"])
+async def test_a_node_stays_connected_through_tor(target: str, tor: TorNetwork, tmp_path: Path) -> None:
+    async with KaspaPeer(ping_interval=0.5).run() as peer, peer.listen() as address:
+        host = "127.0.0.1"
+        if target == "onion":
+            host = tor.host.add_onion(address.port, f"127.0.0.1:{address.port}")
+        elif target == "name":
+            host = name()
+        connect = f"{host}:{address.port}"
+        async with running("-b", tmp_path, "--socks5-proxy", tor.proxy, "--connect", connect) as node:
+            connected = await node.wait_for("peer.connected", peer=connect)
+            with anyio.fail_after(20):
+                while not peer.sessions[0].pongs >= 3:  # noqa: ASYNC110
+                    await anyio.sleep(0.1)
+            assert await node.stop() == 0
+
+    assert connected["via"] == tor.proxy
+    assert node.other == []
