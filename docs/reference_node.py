@@ -47,6 +47,7 @@ EVENTS = {
 KEYS = {
     "address": "IP and port, as the user gave them",
     "addresses": "how many addresses the book holds",
+    "advertised": "where peers are told that the node is; null: nowhere",
     "count": "how many: addresses that are new, that a seeder knows, that were loaded; peers that are missing",
     "dial": "an id that all events of one dial share, 8 hexadecimal digits",
     "direction": "who has dialled: `inbound` (the peer) or `outbound` (we)",

@@ -51,6 +51,8 @@ def _failed(event: Fields) -> str:
 
 def _started(event: Fields) -> str:
     listen = f"listens on {event['listen']}" if event.get("listen") else "listens nowhere"
+    if event.get("advertised") not in (None, event.get("listen")):
+        listen += f", tells others that it is {event['advertised']}"
     way = f"dials through {event['via']}" if event.get("via") else "dials directly"
     return (
         f"the node runs on {event.get('network')}: it {listen} and {way}; it keeps its data in {event.get('directory')}"

@@ -39,8 +39,8 @@ class CannotRun(OSError):
 async def run_daemon(resolved: Resolved) -> None:
     """Run a node until SIGINT or SIGTERM. A second signal does what it does to any program.
 
-    Events: ``node.started`` (``listen``, ``network``, ``via``, ``directory``), ``node.status`` once a minute,
-    ``node.stopping`` (``signal``), ``node.stopped``; ``settings.ignored`` (``names``), ``environment.ignored``
+    Events: ``node.started`` (``listen``, ``advertised``, ``network``, ``via``, ``directory``), ``node.status`` once a
+    minute, ``node.stopping`` (``signal``), ``node.stopped``; ``settings.ignored`` (``names``), ``environment.ignored``
     (``names``) and ``externalip.ignored`` (``address``, ``reason``) at the start.
 
     Raises:
@@ -88,6 +88,7 @@ async def _run(
                 "info",
                 "node.started",
                 listen=None if service.listening is None else str(service.listening),
+                advertised=None if service.advertised is None else str(service.advertised),
                 network=settings.network.name,
                 via=None if settings.proxy is None else str(settings.proxy),
                 directory=str(directory),

@@ -14,6 +14,7 @@ from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.connection_manager import ConnectionManager, Targets
 from ziggurat.node.flows.flow import FlowContext, FlowFactory
 from ziggurat.node.identity import Identity, user_agent
+from ziggurat.node.interfaces import Interfaces, interface_addresses, own_address
 from ziggurat.node.net_address import NetAddress
 from ziggurat.node.settings import Settings
 
@@ -47,6 +48,8 @@ class P2pService:
         acceptor: where inbound peers come from; ``None`` listens where the settings say. It is not used by a node
             that only dials.
         flows: a user's own.
+        interfaces: the machine's addresses. They are looked at only without a proxy, when the node itself listens on
+            all of them, and no address to advertise was given.
         rng: where chance comes from; ``None`` takes the system's.
 
     Attributes:
@@ -62,15 +65,19 @@ class P2pService:
         handler: ConnectionHandler | None = None,
         acceptor: Acceptor | None = None,
         flows: Sequence[FlowFactory] = (),
+        interfaces: Interfaces = interface_addresses,
         rng: random.Random | None = None,
     ) -> None:
         proxy, address = settings.proxy, settings.listen_address
         if handler is None:
             handler = ConnectionHandler(None if proxy is None else proxy_layer(proxy.uri, proxy.credentials))
+        advertised = settings.advertised_address
+        if advertised is None and proxy is None and address is not None and acceptor is None:
+            advertised = own_address(address, interfaces)
         self._settings = settings
         self.adaptor = Adaptor(
             handler,
-            Identity(settings.network.name, user_agent(settings.uacomment), address=settings.advertised_address),
+            Identity(settings.network.name, user_agent(settings.uacomment), address=advertised),
             flows=flows,
             context=FlowContext(Gossip(book)),
             acceptor=None if address is None else acceptor or TcpAcceptor(address),
@@ -86,6 +93,11 @@ class P2pService:
             proxied=handler.proxy is not None,
         )
         self.manager = ConnectionManager(targets, self.adaptor, book, handler.resolve, rng)
+
+    @property
+    def advertised(self) -> NetAddress | None:
+        """What peers are told of where we are; ``None``: nothing."""
+        return self.adaptor.identity.address
 
     @property
     def listening(self) -> NetAddress | None:

@@ -121,12 +121,13 @@ class Settings:
 
     @property
     def advertised_address(self) -> NetAddress | None:
-        """What our Version says of where we are; behind a proxy only what the user says.
+        """What the user lets our Version say of where we are.
 
         As with kaspad it is an address that the whole internet can reach. On a private network (devnet, simnet) the
         user's own word is enough: a fleet behind one router has no other addresses, and would never find itself.
 
-        The machine's interfaces are not looked at: an address that nobody gave us is nothing to spread.
+        ``None`` behind a proxy, unless ``externalip`` is given; without one the service may look at the machine's
+        interfaces, see `own_address`.
         """
         if self.listen_address is None:
             return None

@@ -75,6 +75,17 @@ LAYERS = Path(__file__).parents[2] / "layers"
             "the node runs on kaspa-devnet: it listens nowhere and dials through x:1; it keeps its data in /d",
         ),
         (
+            {
+                "event": "node.started",
+                "network": "kaspa-mainnet",
+                "listen": "0.0.0.0:16111",
+                "advertised": "8.8.4.4:16111",
+                "directory": "/d",
+            },
+            "the node runs on kaspa-mainnet: it listens on 0.0.0.0:16111, tells others that it is 8.8.4.4:16111"
+            " and dials directly; it keeps its data in /d",
+        ),
+        (
             {"event": "environment.ignored", "names": ["ALL_PROXY"]},
             "not obeyed: ALL_PROXY; a proxy is set with --socks5-proxy",
         ),

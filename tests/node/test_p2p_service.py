@@ -13,7 +13,7 @@ import pytest
 
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.connection_handler import ConnectionHandler
-from ziggurat.node.net_address import NetAddress
+from ziggurat.node.net_address import IpAddress, NetAddress
 from ziggurat.node.networks import DEVNET
 from ziggurat.node.p2p_service import P2pService
 from ziggurat.node.peer import PeerAddress
@@ -94,6 +94,25 @@ async def test_with_a_proxy_it_only_dials_and_says_nothing_of_itself() -> None:
     assert service.adaptor.identity.address is None
     assert service.adaptor.connection_handler.via == "127.0.0.1:9050"
     assert "UserPass('u'" in repr(service.adaptor.connection_handler.proxy)
+
+
+async def test_without_a_proxy_the_interfaces_say_where_others_find_it() -> None:
+    def interfaces() -> list[IpAddress]:
+        return [IPv4Address("10.0.0.1"), IPv4Address("8.8.4.4")]
+
+    open_node = P2pService(SETTINGS, AddressManager(), interfaces=interfaces)
+    assert str(open_node.advertised) == f"8.8.4.4:{SETTINGS.network.port}"
+    named = replace(SETTINGS, externalip=NetAddress.parse("9.9.9.9:7"))
+    assert str(P2pService(named, AddressManager(), interfaces=interfaces).advertised) == "9.9.9.9:7"
+
+
+@pytest.mark.parametrize("listen", [None, NetAddress.parse("0.0.0.0:16111")])
+async def test_with_a_proxy_the_interfaces_are_not_looked_at(listen: NetAddress | None) -> None:
+    looked: list[bool] = []
+    proxied = replace(SETTINGS, proxy=parse_socks5_proxy("127.0.0.1"), listen=listen)
+    service = P2pService(proxied, AddressManager(), interfaces=lambda: looked.append(True) or [])
+    assert service.advertised is None
+    assert looked == []
 
 
 async def test_with_a_proxy_and_no_credentials_each_dial_is_isolated_where_the_proxy_can() -> None:
