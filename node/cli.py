@@ -12,7 +12,7 @@ from ziggurat.node.commands import demo, node, peers, probe
 from ziggurat.node.exit_code import FAILED, INTERRUPTED, USAGE
 from ziggurat.node.log import configure_log
 from ziggurat.node.settings_error import SettingsError
-from ziggurat.node.terminal import complain
+from ziggurat.node.terminal import complain, open_streams
 from ziggurat.services.version import version
 
 __all__ = ["main"]
@@ -20,6 +20,7 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and answer with its exit code; ``None`` takes ``sys.argv``. Bad arguments raise `SystemExit`."""
+    open_streams()
     options = _parser().parse_args(arguments)
     try:
         return _run(options)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from collections.abc import Callable
 from typing import TextIO, TypeAlias
 
-__all__ = ["Paint", "complain", "paint_for", "say"]
+__all__ = ["BLOCK", "Paint", "complain", "open_streams", "paint_for", "say"]
 
 Paint: TypeAlias = Callable[[str, str], str]
 """``paint("green", text)``: the text, in colour where that is wanted."""
+
+BLOCK = "\u2588"
+"""What bars are made of."""
+
+UNPRINTABLE = "ziggurat.unprintable"
+"""The name of what happens to characters that a stream's encoding does not have."""
 
 CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
@@ -25,6 +33,27 @@ def paint_for(stream: TextIO) -> Paint:
     if colours_wanted(stream):
         return lambda colour, text: f"\x1b[{CODES[colour]}m{text}\x1b[0m"
     return lambda colour, text: text
+
+
+def open_streams() -> None:
+    """Make stdout and stderr streams to which any text can be written, whatever they were when the program began.
+
+    One that was closed (``>&-``) takes text and drops it. Characters that its encoding lacks, as ASCII and the code
+    pages of Windows lack the bars, become ``#`` and ``?``.
+    """
+    codecs.register_error(UNPRINTABLE, _stand_in)
+    for name in ("stdout", "stderr"):
+        stream: TextIO | None = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (until the program ends)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=UNPRINTABLE)
+
+
+def _stand_in(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    return "".join("#" if character == BLOCK else "?" for character in text), error.end
 
 
 def say(*lines: str) -> None:

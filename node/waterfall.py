@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from ziggurat.node.terminal import Paint
+from ziggurat.node.terminal import BLOCK, Paint
 from ziggurat.services import Phase
 
 __all__ = ["PhaseRecord", "phase_records", "waterfall"]
@@ -44,7 +44,7 @@ def waterfall(phases: Sequence[Phase], paint: Paint) -> list[str]:
         elapsed = p.elapsed or 0.0
         left = min(BAR - 1, round(p.start / total * BAR))
         width = max(1, min(BAR - left, round(elapsed / total * BAR)))
-        bar = paint(COLOURS[p.outcome], "█" * width)
+        bar = paint(COLOURS[p.outcome], BLOCK * width)
         head = f"{p.name:{names}}  {p.via or '':{vias}}  {p.start * 1e3:6.1f} ms  {elapsed * 1e3:6.1f} ms  "
         lines.append(f"{head}{p.outcome:9}  {' ' * left}{bar}")
         if p.note:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 
-from ziggurat.node.terminal import paint_for
+from ziggurat.node.terminal import BLOCK, complain, open_streams, paint_for, say
 
 
 class Terminal(io.StringIO):
@@ -37,3 +38,21 @@ def test_a_terminal_that_wants_none_gets_none(monkeypatch: pytest.MonkeyPatch, n
 def test_an_empty_no_color_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "")
     assert paint_for(Terminal())("red", "x") != "x"
+
+
+def test_what_an_encoding_lacks_is_stood_in_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))
+    open_streams()
+    say(f"{BLOCK}{BLOCK} \u00e9")
+    assert out.getvalue() == b"## ?\n"
+
+
+def test_streams_that_were_closed_take_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    open_streams()
+    say("one")
+    complain("two")
+    sys.stdout.close()
+    sys.stderr.close()

@@ -34,10 +34,11 @@ async def test_announcements_become_events_and_nothing_is_asked_for() -> None:
 
 async def test_a_flood_is_dropped_and_not_punished() -> None:
     async with routed() as (router, line):
-        Inventories(router, [].append)  # it does not run, so nobody reads
+        flow = Inventories(router, [].append)  # it does not run, so nobody reads
         line.feed(*[block(bytes(32))] * (CAPACITY + 100))
         await settle()
         assert router.reason is None
+        assert flow._route.dropped == 100
 
 
 @pytest.mark.parametrize(
