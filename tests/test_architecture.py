@@ -40,6 +40,7 @@ NOT_ABOUT_A_MODULE = {
     "tests/node/test_fleet.py": "thirty whole nodes that find each other",
     "tests/node/test_hostile_http2.py": "a whole node, and dialers that abuse HTTP/2",
     "tests/node/test_hostile_peers.py": "a whole node, and peers that mean harm",
+    "tests/node/test_leaks.py": "whole nodes, cut off at every step",
     "tests/node/test_kaspad_cases.py": "the cases that a real kaspad plays, too",
     "tests/node/wire/test_p2p_proto.py": "p2p.proto and what was generated of it",
     "tests/services/channel/test_grpclib_contract.py": "the private names of grpclib that we rely on",
