@@ -142,7 +142,9 @@ async def test_peers_that_come_and_go_leave_no_objects(proxied: bool) -> None:
     def objects() -> Counter[str]:
         mine = ("ziggurat.", "grpclib.", "h2.", "asyncio.")
         kinds = (type(thing) for thing in gc.get_objects())
-        return Counter(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds if kind.__module__.startswith(mine))
+        return Counter(
+            f"{kind.__module__}.{kind.__qualname__}" for kind in kinds if str(kind.__module__).startswith(mine)
+        )
 
     async with pair(proxied) as nodes:
         await rounds(5)
