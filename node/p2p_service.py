@@ -22,10 +22,11 @@ __all__ = ["P2pService"]
 
 
 class Gossip:
-    """The address book as the flows see it."""
+    """The address book as the flows see it. Our own address, which peers pass on, does not come back into it."""
 
-    def __init__(self, book: AddressManager) -> None:
+    def __init__(self, book: AddressManager, own: NetAddress | None) -> None:
         self._book = book
+        self._own = own
 
     async def sample(self, count: int) -> Sequence[NetAddress]:
         """Some addresses to pass on."""
@@ -33,7 +34,7 @@ class Gossip:
 
     async def learn(self, addresses: Sequence[NetAddress]) -> None:
         """Take up what a peer told."""
-        self._book.add(addresses)
+        self._book.add([address for address in addresses if address != self._own])
 
 
 class P2pService:
@@ -79,7 +80,7 @@ class P2pService:
             handler,
             Identity(settings.network.name, user_agent(settings.uacomment), address=advertised),
             flows=flows,
-            context=FlowContext(Gossip(book)),
+            context=FlowContext(Gossip(book, advertised)),
             acceptor=None if address is None else acceptor or TcpAcceptor(address),
             limits=None if address is None else InboundLimits(peers=settings.inbound_limit),
             # Who comes in on loopback beside a proxy comes through an onion service: its address is our own.

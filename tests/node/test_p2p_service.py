@@ -106,6 +106,13 @@ async def test_without_a_proxy_the_interfaces_say_where_others_find_it() -> None
     assert str(P2pService(named, AddressManager(), interfaces=interfaces).advertised) == "9.9.9.9:7"
 
 
+async def test_what_peers_tell_of_our_own_address_is_no_peer_to_dial() -> None:
+    ours, other = NetAddress.parse("9.9.9.9:16611"), NetAddress.parse("9.9.9.10:16611")
+    service = P2pService(replace(SETTINGS, externalip=ours), book := AddressManager())
+    await service.adaptor._context.book.learn([ours, other])
+    assert list(book.sample()) == [other]
+
+
 @pytest.mark.parametrize("listen", [None, NetAddress.parse("0.0.0.0:16111")])
 async def test_with_a_proxy_the_interfaces_are_not_looked_at(listen: NetAddress | None) -> None:
     looked: list[bool] = []
