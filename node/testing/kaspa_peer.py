@@ -53,6 +53,7 @@ class KaspaPeer:
         addresses: what it knows.
         sessions: of all connections so far, also those that have ended.
         known: peers that are through the handshake.
+        banned: IP addresses that are refused when they dial, as after a ban by RPC.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class KaspaPeer:
         self.refused_user_agent = refused_user_agent
         self.sessions: list[KaspaSession] = []
         self.known: dict[tuple[bytes, str], KaspaSession] = {}
+        self.banned: set[str] = set()
         self._tasks: TaskGroup | None = None
 
     @asynccontextmanager

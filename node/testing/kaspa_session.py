@@ -180,6 +180,8 @@ class KaspaSession:
     # -- life
 
     async def _live(self, inboxes: dict[str, MemoryObjectReceiveStream[KaspadMessage]]) -> None:
+        if self._greeted is not None and self._host in self._peer.banned:
+            raise Rejected("peer is banned")  # before a word of its own
         await self.send(KaspadMessage(version=self._peer.version()))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._guarded, self._introduce, inboxes["version"])

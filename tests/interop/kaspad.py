@@ -15,20 +15,48 @@ from contextlib import AbstractContextManager, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
+import anyio
 import pytest
+from grpclib.client import StreamStreamMethod
+from grpclib.encoding.base import CodecBase
 
 from tests.interop.programs import answers, loopback_address, running
 from ziggurat.node.net_address import NetAddress
+from ziggurat.services import Endpoint, TcpConnector
 
 __all__ = ["PORT", "Program", "kaspad_program", "routable_address", "starting"]
 
-PORT = 16611
-QUIET = "--outpeers=0 --nodnsseed --disable-upnp --nogrpc --nologfiles --yes --ram-scale=0.3 --loglevel=debug"
+PORT, RPC_PORT = 16611, 16610
+QUIET = "--outpeers=0 --nodnsseed --disable-upnp --nologfiles --yes --ram-scale=0.3 --loglevel=debug"
 START = 60.0
 """Seconds: its database is made first."""
 
 UNREACHABLE = "192.0.2.1"
 """RFC 5737: nobody is there, and nothing is sent to find out which of our addresses would be used."""
+
+
+RPC = "/protowire.RPC/MessageStream"
+BAN_REQUEST, BAN_RESPONSE = 1059, 1060
+"""Numbers in the schema of kaspad's orders, which is another than that of peers."""
+
+
+class Plain(CodecBase):
+    """Messages as bytes."""
+
+    __content_subtype__ = "proto"
+
+    def encode(self, message: bytes, message_type: object) -> bytes:
+        return message
+
+    def decode(self, data: bytes, message_type: object) -> bytes:
+        return data
+
+
+def field(number: int, value: bytes) -> bytes:
+    """A field of protobuf with less than 128 bytes."""
+    tag = number << 3 | 2
+    head = bytes([tag]) if tag < 128 else bytes([tag & 0x7F | 0x80, tag >> 7])
+    return head + bytes([len(value)]) + value
 
 
 def kaspad_program() -> str:
@@ -59,13 +87,14 @@ class Program:
         folder: for its data and its log.
         flags: more of them.
         address: where it listens; ``None`` takes a loopback address that nobody else has.
+        rpc: whether it takes orders, at port 16610 of the same address.
 
     Attributes:
         address: as above.
         process: the last one that was started.
     """
 
-    def __init__(self, folder: Path, *flags: str, address: NetAddress | None = None) -> None:
+    def __init__(self, folder: Path, *flags: str, address: NetAddress | None = None, rpc: bool = False) -> None:
         self.address = address or NetAddress(ip_address(loopback_address()), PORT)
         self.process: subprocess.Popen[bytes]
         self.logs: list[Path] = []
@@ -73,6 +102,7 @@ class Program:
         self._argv = [
             *(kaspad_program(), "--devnet", "-b", str(folder), f"--listen={self.address}"),
             *(*QUIET.split(), *flags),
+            *((f"--rpclisten={self.address.ip}:{RPC_PORT}", "--unsaferpc") if rpc else ("--nogrpc",)),
         ]
         self._running: AbstractContextManager[subprocess.Popen[bytes]] | None = None
 
@@ -95,6 +125,19 @@ class Program:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self.stop()
+
+    async def ban(self, ip: str) -> None:
+        """Have it refuse this IP."""
+        endpoint = Endpoint(f"http://{self.address.ip}:{RPC_PORT}", codec=Plain())
+        with anyio.fail_after(START):
+            async with (
+                endpoint.connect(TcpConnector()) as channel,
+                StreamStreamMethod(channel, RPC, bytes, bytes).open() as stream,
+            ):
+                await stream.send_message(field(BAN_REQUEST, field(1, ip.encode())))
+                answer = await stream.recv_message()
+                await stream.cancel()
+        assert answer == field(BAN_RESPONSE, b""), "it has an error in it"
 
     def log(self) -> str:
         """What it has written since it was first started."""

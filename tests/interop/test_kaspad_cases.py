@@ -42,6 +42,9 @@ class Real(Kaspad):
     async def revive(self) -> None:
         await to_thread.run_sync(self.program.start)
 
+    async def ban(self, ip: str) -> None:
+        await self.program.ban(ip)
+
     def complaints(self) -> list[str]:
         return self.program.warnings()
 
@@ -56,17 +59,26 @@ class LoopbackWorld(World):
 
     @asynccontextmanager
     async def kaspad(
-        self, *, addpeer: NetAddress | None = None, refused_user_agent: str | None = None, routable: bool = False
+        self,
+        *,
+        addpeer: NetAddress | None = None,
+        refused_user_agent: str | None = None,
+        routable: bool = False,
+        rpc: bool = False,
     ) -> AsyncIterator[Kaspad]:
         flags = [] if addpeer is None else [f"--addpeer={addpeer}"]
         if refused_user_agent is not None:
             flags.append(f"--ua-rule=reject;regex:{refused_user_agent}")
-        program = Program(self._new_folder("kaspad"), *flags, address=routable_address() if routable else None)
+        address = routable_address() if routable else None
+        program = Program(self._new_folder("kaspad"), *flags, address=address, rpc=rpc)
         await to_thread.run_sync(program.start)
         try:
             yield Real(program)
         finally:
             program.stop()
+
+    def origin(self) -> str:
+        return "127.0.0.1"  # Linux's choice for what goes to loopback
 
     def address(self) -> NetAddress:
         return NetAddress(ip_address(loopback_address()), PORT)

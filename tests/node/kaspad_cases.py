@@ -62,6 +62,10 @@ class Kaspad(ABC):
         """Start it again, at the same address."""
 
     @abstractmethod
+    async def ban(self, ip: str) -> None:
+        """Refuse this IP from now on. It needs ``rpc``."""
+
+    @abstractmethod
     def complaints(self) -> list[str]:
         """What it thinks went wrong: the warnings and errors of its log."""
 
@@ -102,7 +106,12 @@ class World(ABC):
 
     @abstractmethod
     def kaspad(
-        self, *, addpeer: NetAddress | None = None, refused_user_agent: str | None = None, routable: bool = False
+        self,
+        *,
+        addpeer: NetAddress | None = None,
+        refused_user_agent: str | None = None,
+        routable: bool = False,
+        rpc: bool = False,
     ) -> AbstractAsyncContextManager[Kaspad]:
         """Run a kaspad.
 
@@ -110,7 +119,12 @@ class World(ABC):
             addpeer: whom it dials, again and again.
             refused_user_agent: a regular expression of ``--ua-rule``.
             routable: whether its address may be in address books, which leave loopback out.
+            rpc: whether it takes orders.
         """
+
+    @abstractmethod
+    def origin(self) -> str:
+        """The IP from which a node's dials arrive."""
 
     @abstractmethod
     def address(self) -> NetAddress:
@@ -364,6 +378,16 @@ async def a_refused_user_agent_is_told_to_the_user(world: World) -> None:
         refused = await world.told("peer.refused", "peer user agent rejected: /ziggurat:")
         assert node.peers == []
         assert refused["direction"] == "outbound"
+
+
+@case
+async def a_ban_is_told_to_the_user(world: World) -> None:
+    async with world.kaspad(rpc=True) as kaspad:
+        await kaspad.ban(world.origin())
+        async with world.node(connect=(kaspad.address,)) as node:
+            refused = await world.told("peer.refused", "the peer rejected us: peer is banned")
+            assert refused["peer"] == str(kaspad.address)
+            assert node.peers == []
 
 
 @case

@@ -73,6 +73,9 @@ class Embedded(Kaspad):
 
     tasks: TaskGroup
 
+    async def ban(self, ip: str) -> None:
+        self.peer.banned.add(ip)
+
     def complaints(self) -> list[str]:
         reasons = [session.reason for session in self.peer.sessions if session.reason is not None]
         return [reason for reason in reasons if not reason.startswith(SILENT)]
@@ -95,7 +98,12 @@ class MemoryWorld(World):
 
     @asynccontextmanager
     async def kaspad(
-        self, *, addpeer: NetAddress | None = None, refused_user_agent: str | None = None, routable: bool = False
+        self,
+        *,
+        addpeer: NetAddress | None = None,
+        refused_user_agent: str | None = None,
+        routable: bool = False,
+        rpc: bool = False,
     ) -> AsyncIterator[Kaspad]:
         self._kaspads += 1
         kaspad = Embedded(self.network, at(f"10.0.1.{self._kaspads}"), addpeer, refused_user_agent)
@@ -103,6 +111,9 @@ class MemoryWorld(World):
             await kaspad.run(kaspad.tasks)
             yield kaspad
             kaspad.tasks.cancel_scope.cancel()
+
+    def origin(self) -> str:
+        return PROXY.partition(":")[0] if self.proxied else self._host.ip
 
     def address(self) -> NetAddress:
         return at(self._host.ip)
