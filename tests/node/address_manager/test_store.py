@@ -172,9 +172,9 @@ async def test_closing_does_not_wait_for_a_file_that_cannot_be_written(
         assert (await log.next())[0] == "failed"
     other.close()
 
-    # Whoever waited is let go, and the log has said that it failed: once more, at the last try.
+    # Whoever waited is let go, and the log has said that it failed: once more at the last try, unless that was it.
     await flushed
-    assert [entry[0] for entry in log.rest()] == ["failed"]
+    assert [entry[0] for entry in log.rest()] in ([], ["failed"])
     assert held(path) == {}
 
 
