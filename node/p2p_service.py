@@ -73,7 +73,8 @@ class P2pService:
         if handler is None:
             handler = ConnectionHandler(None if proxy is None else proxy_layer(proxy.uri, proxy.credentials))
         advertised = settings.advertised_address
-        if advertised is None and proxy is None and address is not None and acceptor is None:
+        direct = proxy is None and handler.proxy is None
+        if advertised is None and direct and address is not None and acceptor is None:
             advertised = own_address(address, interfaces)
         self._settings = settings
         self.adaptor = Adaptor(

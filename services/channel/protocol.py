@@ -78,7 +78,7 @@ class Protocol(H2Protocol):
             self.fail(f"HTTP/2 protocol error: {describe(error)}")
             return
         if connection.violation is not None:
-            self.fail(f"HTTP/2 protocol error: {one_line(connection.violation)}")
+            self.fail(f"HTTP/2 protocol error: {connection.violation}")
         else:
             connection.flush()
 

@@ -6,8 +6,9 @@ that the log says why, and that the good peer does not notice.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
@@ -30,8 +31,8 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from tests.node.hostile import BAD, FLOOD_BOUND, NODE, READY, VERACK, World, peak, version, world
-from tests.node.nodes import PORT
+from tests.node.hostile import BAD, FLOOD_BOUND, MIB, NODE, READY, VERACK, World, peak, version, world
+from tests.node.nodes import PORT, at
 from ziggurat.node.listener import HANG_UP, REQUEST_TIMEOUT
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.service import MESSAGE_STREAM
@@ -254,11 +255,6 @@ async def test_an_attack_is_cut_off_and_told(case: Case) -> None:
         await here.undisturbed()
 
 
-def pieces(data: bytes, size: int) -> Iterator[bytes]:
-    for position in range(0, len(data), size):
-        yield data[position : position + size]
-
-
 async def empty_data(dialer: Dialer) -> None:
     """CVE-2019-9518."""
     for _ in range(100):
@@ -266,9 +262,10 @@ async def empty_data(dialer: Dialer) -> None:
 
 
 async def a_message_in_frames_of_two_bytes(dialer: Dialer) -> None:
-    body = b"\0" + (200_000).to_bytes(4, "big") + bytes(199_999)  # but for its last byte
-    for piece in pieces(body, 20_000):
-        await dialer.frames(*(DataFrame(1, two) for two in pieces(piece, 2)))
+    head, size = DataFrame(1, b"xx").serialize()[:-2], 400_000
+    await dialer.frames(DataFrame(1, b"\0" + size.to_bytes(4, "big")))
+    for _ in range(size // 2000 - 1):  # but for its end
+        await dialer.raw((head + b"xx") * 1000)
 
 
 async def settings_floods(dialer: Dialer) -> None:
@@ -287,6 +284,10 @@ async def frames_that_mean_nothing(dialer: Dialer) -> None:
         await dialer.frames(*[WindowUpdateFrame(1, 1)] * 100)
 
 
+ALLOWED_BOUND = 4 * MIB
+"""Bytes: of 400,000 in pieces of two, each on its own would take fifty."""
+
+
 @pytest.mark.parametrize(
     "attack",
     [empty_data, a_message_in_frames_of_two_bytes, settings_floods, frames_that_mean_nothing],
@@ -298,7 +299,7 @@ async def test_a_flood_that_is_allowed_costs_no_memory(attack: Attack) -> None:
         with peak() as memory:
             await attack(dialer)
             await anyio.sleep(1)
-        assert memory.grown < FLOOD_BOUND
+        assert memory.grown < ALLOWED_BOUND
         await here.stays()
         await dialer.stream.aclose()
 
@@ -306,4 +307,90 @@ async def test_a_flood_that_is_allowed_costs_no_memory(attack: Attack) -> None:
         await attacked(here, as_a_peer)
         await anyio.sleep(5)
         assert not here.bad_is_connected
+        await here.undisturbed()
+
+
+REQUEST = b"\x01\x04\0\0\0\x01"
+"""A frame of HEADERS with END_HEADERS on stream 1, but for its length."""
+
+
+class Server(asyncio.Protocol):
+    """What the node has dialled: it says hello, and after the request the same bytes, for as long as they are taken."""
+
+    def __init__(self, hello: bytes, again: bytes = b"", times: int = 0) -> None:
+        self.hello = hello
+        self.again = again
+        self.times = times
+        self.closed = False
+        self.paused = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        self.transport = transport
+        transport.write(self.hello)
+
+    def data_received(self, data: bytes) -> None:
+        if REQUEST in data:
+            self.resume_writing()
+
+    def go_on(self) -> None:
+        if not self.paused and not self.closed and self.times:
+            self.times -= 1
+            self.transport.write(self.again)
+            asyncio.get_running_loop().call_soon(self.go_on)
+
+    def pause_writing(self) -> None:
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self.go_on()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.closed = True
+
+
+def response(*headers: tuple[str, str], end: bool = True) -> bytes:
+    frame = HeadersFrame(1, Encoder().encode(headers))
+    if end:
+        frame.flags.add("END_HEADERS")
+    return frame.serialize()
+
+
+HELLO = SettingsFrame(0).serialize()
+OK = (":status", "200"), ("content-type", "application/grpc")
+FLOODS = {
+    "TLS": (lambda: Server(b"\x15\x03\x01\x00\x02\x02\x46"), "the peer speaks TLS"),
+    "HTTP/1": (lambda: Server(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "the peer speaks HTTP/1.1"),
+    "a frame of 16 MiB": (lambda: Server(HELLO, b"\xff\xff\xff\x01\0\0\0\0\x01" + bytes(9000), 2000), "overlong frame"),
+    "headers without end": (
+        lambda: Server(
+            HELLO, response(*OK, end=False) + ContinuationFrame(1, b"\0\x01a\x01b" * 1500).serialize() * 99, 99
+        ),
+        "Too many continuation frames",
+    ),
+    "headers that grow": (
+        lambda: Server(HELLO, response(*OK, *[("bomb", "x" * 4000)] * 15_000), 1),
+        "header list larger",
+    ),
+    "1xx without end": (
+        lambda: Server(HELLO, response((":status", "103")) * 100, 200),
+        "'response headers' of 10 s ran out",
+    ),
+    "SETTINGS without end": (lambda: Server(HELLO, HELLO * 1000, 100), "'response headers' of 10 s ran out"),
+}
+
+
+@pytest.mark.parametrize(("made", "word"), FLOODS.values(), ids=FLOODS)
+async def test_a_peer_that_we_dialled_is_cut_off_as_well(made: Callable[[], Server], word: str) -> None:
+    server = made()
+    async with world() as here:
+        await here.network.host(BAD).acceptor(PORT).start(lambda: server)
+        with peak() as memory:
+            here.service.manager.add_request(at(BAD), permanent=False)
+            await anyio.sleep(20)
+        [told] = [line for line in here.events if line["event"] in ("dial.failed", "peer.refused")]
+        assert word in str(told.get("error", told.get("reason")))
+        assert server.closed
+        assert memory.grown < ALLOWED_BOUND
         await here.undisturbed()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from ipaddress import ip_address
 
+import ifaddr
 import pytest
 
 from ziggurat.node.interfaces import interface_addresses, own_address
@@ -36,3 +37,11 @@ def test_the_machines_own_addresses() -> None:
     found = interface_addresses()
     assert ip_address("127.0.0.1") in found
     assert len(set(found)) == len(found)
+
+
+def test_a_system_that_does_not_tell_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(ifaddr, "get_adapters", refuse)
+    assert interface_addresses() == []

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from ziggurat.node.address_manager import AddressManager
-from ziggurat.node.connection_handler import ConnectionHandler
+from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.net_address import IpAddress, NetAddress
 from ziggurat.node.networks import DEVNET
 from ziggurat.node.p2p_service import P2pService
@@ -119,6 +119,9 @@ async def test_with_a_proxy_the_interfaces_are_not_looked_at(listen: NetAddress 
     proxied = replace(SETTINGS, proxy=parse_socks5_proxy("127.0.0.1"), listen=listen)
     service = P2pService(proxied, AddressManager(), interfaces=lambda: looked.append(True) or [])
     assert service.advertised is None
+    # Nor where a program has set the proxy in the handler alone.
+    by_hand = ConnectionHandler(proxy_layer("127.0.0.1"))
+    P2pService(SETTINGS, AddressManager(), handler=by_hand, interfaces=lambda: looked.append(True) or [])
     assert looked == []
 
 
