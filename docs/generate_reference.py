@@ -187,7 +187,7 @@ def command_line_page() -> str:
 
 
 def _help(*command: str) -> str:
-    cli = importlib.import_module("ziggurat.node.cli")
+    cli = importlib.import_module("ziggurat.node.cli.command")
     before = {name: os.environ.get(name) for name in ("COLUMNS", "NO_COLOR")}
     os.environ.update(COLUMNS="100", NO_COLOR="1")
     try:

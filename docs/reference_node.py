@@ -99,7 +99,7 @@ def event_keys(call: ast.Call) -> list[str]:
         if keyword.arg is not None:
             keys.append(keyword.arg)
         elif isinstance(keyword.value, ast.Call):
-            status = importlib.import_module("ziggurat.node.connection_manager").ConnectionStatus
+            status = importlib.import_module("ziggurat.node.outbound.connection_manager").ConnectionStatus
             keys += [field.name for field in dataclasses.fields(status)]
     return keys
 
@@ -118,7 +118,7 @@ def key_table(keys: set[str]) -> str:
 
 def settings_page() -> str:
     """Every setting, and where it can be given."""
-    options = importlib.import_module("ziggurat.node.options")
+    options = importlib.import_module("ziggurat.node.config.options")
     out = [
         "# Settings\n",
         "Of `ziggurat node`; `probe` and `peers` take those that are marked with \\*. A flag goes over our variable,",

@@ -7,12 +7,16 @@ and a network in memory. It runs on asyncio, as grpclib does.
 
 from __future__ import annotations
 
-from ziggurat.node.acceptor import Acceptor, TcpAcceptor
 from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import AddressManager
-from ziggurat.node.admission import InboundLimits
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.events import (
+from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory
+from ziggurat.node.handshake.identity import Identity, user_agent
+from ziggurat.node.handshake.rejection import HandshakeError, HandshakeTimeout, Kind
+from ziggurat.node.inbound.acceptor import Acceptor, TcpAcceptor
+from ziggurat.node.inbound.admission import InboundLimits
+from ziggurat.node.peer.events import (
     AddressesReceived,
     BlockAnnounced,
     Event,
@@ -21,14 +25,10 @@ from ziggurat.node.events import (
     PeerDisconnected,
     TransactionsAnnounced,
 )
-from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory
-from ziggurat.node.hub import Hub
-from ziggurat.node.identity import Identity, user_agent
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.peer import NamedAddress, PeerAddress, PeerInfo, PeerKey, parse_peer_address
-from ziggurat.node.rejection import HandshakeError, HandshakeTimeout, Kind
-from ziggurat.node.route import Flow, FlowError, PeerClosed, Route
-from ziggurat.node.router import Router
+from ziggurat.node.peer.hub import Hub
+from ziggurat.node.peer.info import NamedAddress, PeerAddress, PeerInfo, PeerKey, parse_peer_address
+from ziggurat.node.peer.route import Flow, FlowError, PeerClosed, Route
+from ziggurat.node.peer.router import Router
 from ziggurat.node.wire.service import KaspadMessage
 
 __all__ = [

@@ -10,22 +10,22 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ziggurat.layers.events import write_event
-from ziggurat.node.accepted import AcceptedStream
-from ziggurat.node.acceptor import Acceptor
-from ziggurat.node.admission import FULL, Admission, InboundLimits
+from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import RETRY_INTERVAL, ConnectionHandler
-from ziggurat.node.dialled import DialledStream
-from ziggurat.node.events import EventStream
 from ziggurat.node.flows.flow import FlowContext, FlowFactory, default_flows, reject_flow
-from ziggurat.node.greet import greet
-from ziggurat.node.handshake import INBOUND_LIMITS, OUTBOUND_LIMITS, Handshake, HandshakeLimits, Rules
-from ziggurat.node.hub import SAME_PEER, Hub
-from ziggurat.node.identity import Identity
-from ziggurat.node.listener import Listener
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.peer import PROXIED, PeerAddress, PeerInfo, PeerKey, peer_key
-from ziggurat.node.rejection import HandshakeError, Kind
-from ziggurat.node.router import Flow, Router
+from ziggurat.node.handshake.greet import greet
+from ziggurat.node.handshake.handshake import INBOUND_LIMITS, OUTBOUND_LIMITS, Handshake, HandshakeLimits, Rules
+from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.rejection import HandshakeError, Kind
+from ziggurat.node.inbound.accepted import AcceptedStream
+from ziggurat.node.inbound.acceptor import Acceptor
+from ziggurat.node.inbound.admission import FULL, Admission, InboundLimits
+from ziggurat.node.inbound.listener import Listener
+from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.peer.events import EventStream
+from ziggurat.node.peer.hub import SAME_PEER, Hub
+from ziggurat.node.peer.info import PROXIED, PeerAddress, PeerInfo, PeerKey, peer_key
+from ziggurat.node.peer.router import Flow, Router
 from ziggurat.node.wire.convert.version import Version
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.services.errors import one_line

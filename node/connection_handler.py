@@ -16,10 +16,10 @@ from typing import Literal, TypeVar
 import anyio
 
 from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
-from ziggurat.node.dialled import DialledStream
-from ziggurat.node.peer import PeerAddress
-from ziggurat.node.proxy_lookup import ask_proxy
-from ziggurat.node.rejection import HandshakeError
+from ziggurat.node.handshake.rejection import HandshakeError
+from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.outbound.proxy_lookup import ask_proxy
+from ziggurat.node.peer.info import PeerAddress
 from ziggurat.node.wire.codec import MessageCodec
 from ziggurat.services import (
     ConnectError,

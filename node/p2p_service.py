@@ -6,17 +6,17 @@ import random
 from collections.abc import Sequence
 from types import TracebackType
 
-from ziggurat.node.acceptor import Acceptor, TcpAcceptor
 from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import AddressManager
-from ziggurat.node.admission import InboundLimits
+from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.connection_manager import ConnectionManager, Targets
 from ziggurat.node.flows.flow import FlowContext, FlowFactory
-from ziggurat.node.identity import Identity, user_agent
-from ziggurat.node.interfaces import Interfaces, interface_addresses, own_address
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.settings import Settings
+from ziggurat.node.handshake.identity import Identity, user_agent
+from ziggurat.node.inbound.acceptor import Acceptor, TcpAcceptor
+from ziggurat.node.inbound.admission import InboundLimits
+from ziggurat.node.inbound.interfaces import Interfaces, interface_addresses, own_address
+from ziggurat.node.outbound.connection_manager import ConnectionManager, Targets
 
 __all__ = ["P2pService"]
 

@@ -29,7 +29,7 @@ WAYS_OUT = {
     *("getaddrinfo", "getnameinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr"),
     *("create_connection", "open_connection", "sock_connect", "connect_ex", "connect_tcp", "open_tcp_stream"),
 }
-FAR_ENDS = {("node/demo.py", "connect_tcp")}
+FAR_ENDS = {("node/cli/demo.py", "connect_tcp")}
 """What plays somebody else: the demo's embedded proxy opens the connection that it was asked for."""
 
 NOT_ABOUT_A_MODULE = {
@@ -158,9 +158,17 @@ def test_only_the_command_line_configures_structlog() -> None:
                     complaints.append(f"{path}:{node.lineno}: structlog.{name}")
                 case ast.ImportFrom(module="structlog", names=names) if {n.name for n in names} & calls:
                     complaints.append(f"{path}:{node.lineno}: from structlog import ..")
-    no_complaint([complaint for complaint in complaints if not complaint.startswith(("node/cli.py:", "node/log.py:"))])
-    users = [str(path) for path in modules() if any(f"{n}.".startswith("ziggurat.node.log.") for n in imports(path))]
-    assert set(users) <= {"node/cli.py"}
+    no_complaint(
+        [
+            complaint
+            for complaint in complaints
+            if not complaint.startswith(("node/cli/command.py:", "node/cli/log.py:"))
+        ]
+    )
+    users = [
+        str(path) for path in modules() if any(f"{n}.".startswith("ziggurat.node.cli.log.") for n in imports(path))
+    ]
+    assert set(users) <= {"node/cli/command.py"}
 
 
 # --- sizes and places -------------------------------------------------------------------------------------------------

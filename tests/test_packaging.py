@@ -140,8 +140,8 @@ def test_the_wheel_works_where_there_is_no_checkout(wheel: Path, tmp_path: Path)
         archive.extractall(site)
     script = """
 import sys
-import ziggurat.layers, ziggurat.layers.testing, ziggurat.node.cli, ziggurat.services
-for package in (ziggurat.layers, ziggurat.services, ziggurat.node.cli):
+import ziggurat.layers, ziggurat.layers.testing, ziggurat.node.cli.command, ziggurat.services
+for package in (ziggurat.layers, ziggurat.services, ziggurat.node.cli.command):
     assert package.__file__.startswith(sys.argv[1]), package.__file__
 for bare in ("layers", "services", "node"):
     try:

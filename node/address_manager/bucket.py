@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
-from ziggurat.node.net_address import IpAddress, canonical_ip
+from ziggurat.node.address import IpAddress, canonical_ip
 
 __all__ = ["bucket_of"]
 

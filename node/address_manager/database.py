@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
-from ziggurat.node.net_address import NetAddress
+from ziggurat.node.address import NetAddress
 
 __all__ = ["Damaged", "connect", "is_damage", "read", "set_aside", "write"]
 

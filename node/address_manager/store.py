@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVarTuple, Unpack
 
+from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import database
-from ziggurat.node.net_address import NetAddress
 
 __all__ = ["AddressStore", "Listener", "StoreError"]
 

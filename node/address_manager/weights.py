@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager.bucket import bucket_of
-from ziggurat.node.net_address import NetAddress
 
 __all__ = ["BASE", "MAX_FAILURES", "Candidate", "pick_order", "weights"]
 

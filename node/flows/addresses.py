@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.router import Router
+from ziggurat.node.address import NetAddress
+from ziggurat.node.peer.router import Router
 from ziggurat.node.wire.convert.net_address import MAX_ADDRESSES_SENT, addresses_from_wire, addresses_to_wire
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage, RequestAddressesMessage
 

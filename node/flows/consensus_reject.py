@@ -6,8 +6,8 @@ this connection and nothing more.
 
 from __future__ import annotations
 
-from ziggurat.node.route import FlowError, PeerClosed
-from ziggurat.node.router import Router
+from ziggurat.node.peer.route import FlowError, PeerClosed
+from ziggurat.node.peer.router import Router
 
 __all__ = ["ConsensusReject"]
 

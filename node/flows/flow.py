@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ziggurat.node.events import AddressesReceived, Event
+from ziggurat.node.address import NetAddress
 from ziggurat.node.flows.addresses import AddressBook, AddressesReceiver, AddressesSender, NoAddressBook
 from ziggurat.node.flows.consensus_reject import ConsensusReject
 from ziggurat.node.flows.inventories import Inventories
 from ziggurat.node.flows.ping import PING_INTERVAL, PingResponder, PingSender
 from ziggurat.node.flows.reject import RejectReceiver
 from ziggurat.node.flows.transaction_not_found import TransactionNotFound
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.router import Flow, Router
+from ziggurat.node.peer.events import AddressesReceived, Event
+from ziggurat.node.peer.router import Flow, Router
 
 __all__ = ["FlowContext", "FlowFactory", "default_flows"]
 

@@ -14,14 +14,14 @@ from contextlib import asynccontextmanager
 import anyio
 from anyio.abc import TaskGroup
 
-from ziggurat.node.accepted import AcceptedStream
-from ziggurat.node.acceptor import Acceptor, TcpAcceptor
-from ziggurat.node.admission import Admission, InboundLimits
+from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
-from ziggurat.node.dialled import DialledStream
-from ziggurat.node.listener import Listener
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.peer import PeerAddress
+from ziggurat.node.inbound.accepted import AcceptedStream
+from ziggurat.node.inbound.acceptor import Acceptor, TcpAcceptor
+from ziggurat.node.inbound.admission import Admission, InboundLimits
+from ziggurat.node.inbound.listener import Listener
+from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.peer.info import PeerAddress
 from ziggurat.node.testing.kaspa_session import KaspaSession
 from ziggurat.node.wire.p2p_pb2 import VersionMessage
 from ziggurat.node.wire.stream import MessageStream

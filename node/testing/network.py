@@ -15,7 +15,7 @@ from anyio import BrokenResourceError
 from anyio.abc import ByteStream, SocketAttribute
 
 from ziggurat.layers.testing.memory import MemoryStream, stream_pair
-from ziggurat.node.net_address import NetAddress
+from ziggurat.node.address import NetAddress
 from ziggurat.services.channel.transport import StreamTransport
 from ziggurat.services.errors import ConnectError, ConnectRefused, ResolveError
 from ziggurat.services.ledger import dial, phase

@@ -21,13 +21,13 @@ from measure import Scale, estimate
 from memory import HAS_STATM, resident
 from report import Row
 
-from ziggurat.node.acceptor import TcpAcceptor
 from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.admission import InboundLimits
+from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext
-from ziggurat.node.identity import Identity
-from ziggurat.node.net_address import NetAddress
+from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.inbound.acceptor import TcpAcceptor
+from ziggurat.node.inbound.admission import InboundLimits
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.service import MESSAGE_STREAM

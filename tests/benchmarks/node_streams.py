@@ -16,11 +16,11 @@ from processes import server
 from report import Must, Row
 
 from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
-from ziggurat.node.events import BlockAnnounced, EventStream, TransactionsAnnounced
-from ziggurat.node.identity import Identity
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.router import Router
+from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.peer.events import BlockAnnounced, EventStream, TransactionsAnnounced
+from ziggurat.node.peer.router import Router
 from ziggurat.node.wire.service import MESSAGE_STREAM, KaspadMessage
 
 __all__ = ["load", "streams"]

@@ -19,9 +19,9 @@ from relay import DelayingRelay
 from report import Must, Row, number
 
 from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.identity import Identity
-from ziggurat.node.net_address import NetAddress
+from ziggurat.node.handshake.identity import Identity
 
 __all__ = ["ready"]
 

@@ -21,7 +21,7 @@ from grpclib.client import StreamStreamMethod
 from grpclib.encoding.base import CodecBase
 
 from tests.interop.programs import answers, loopback_address, running
-from ziggurat.node.net_address import NetAddress
+from ziggurat.node.address import NetAddress
 from ziggurat.services import Endpoint, TcpConnector
 
 __all__ = ["PORT", "Program", "kaspad_program", "routable_address", "starting"]

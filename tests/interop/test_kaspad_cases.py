@@ -21,9 +21,9 @@ from tests.interop.kaspad import PORT, Program, kaspad_program, routable_address
 from tests.interop.programs import loopback_address
 from tests.node.kaspad_cases import CASES, SLOW, Case, Kaspad, World
 from ziggurat.layers.testing import Socks5Server
-from ziggurat.node.acceptor import Acceptor
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.proxy import Proxy, parse_socks5_proxy
+from ziggurat.node.address import NetAddress
+from ziggurat.node.config.proxy import Proxy, parse_socks5_proxy
+from ziggurat.node.inbound.acceptor import Acceptor
 from ziggurat.services import Connector, SocketConnector, Uri
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]

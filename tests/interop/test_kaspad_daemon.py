@@ -16,7 +16,7 @@ from tests.interop.kaspad import kaspad_program, starting
 from tests.interop.programs import find, loopback_address
 from tests.node.running import run, running
 from ziggurat.layers.testing import Socks5Server
-from ziggurat.node.net_address import NetAddress
+from ziggurat.node.address import NetAddress
 from ziggurat.node.testing import KaspaPeer
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]

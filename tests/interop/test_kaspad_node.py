@@ -11,12 +11,12 @@ import pytest
 
 from tests.interop.kaspad import starting
 from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.dialled import DialledStream
 from ziggurat.node.flows import FlowContext
-from ziggurat.node.identity import Identity
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.rejection import HandshakeError, Kind
+from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.rejection import HandshakeError, Kind
+from ziggurat.node.outbound.dialled import DialledStream
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 

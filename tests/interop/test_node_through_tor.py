@@ -12,7 +12,7 @@ import pytest
 from tests.interop.tor_network import TorNetwork
 from tests.node.running import running
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.seeding import ask_seeders
+from ziggurat.node.outbound.seeding import ask_seeders
 from ziggurat.node.testing import KaspaPeer
 from ziggurat.services import ConnectError
 

@@ -19,20 +19,20 @@ from anyio.abc import TaskGroup
 from grpclib.exceptions import StreamTerminatedError
 
 from tests.node.nodes import NETWORK, PORT, at
-from ziggurat.node.accepted import AcceptedStream
+from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import AddressManager
-from ziggurat.node.admission import Admission, InboundLimits
+from ziggurat.node.config.networks import DEVNET
+from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import MAX_MESSAGE_SIZE, ConnectionHandler
-from ziggurat.node.dialled import DialledStream
-from ziggurat.node.handshake import OUTBOUND_LIMITS, Handshake
-from ziggurat.node.identity import Identity
-from ziggurat.node.listener import Listener
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.networks import DEVNET
-from ziggurat.node.outgoing import MAX_OUTGOING_BYTES
+from ziggurat.node.handshake.handshake import OUTBOUND_LIMITS, Handshake
+from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.inbound.accepted import AcceptedStream
+from ziggurat.node.inbound.admission import Admission, InboundLimits
+from ziggurat.node.inbound.listener import Listener
+from ziggurat.node.outbound.dialled import DialledStream
 from ziggurat.node.p2p_service import P2pService
-from ziggurat.node.router import MAX_HELD
-from ziggurat.node.settings import Settings
+from ziggurat.node.peer.outgoing import MAX_OUTGOING_BYTES
+from ziggurat.node.peer.router import MAX_HELD
 from ziggurat.node.testing import KaspaPeer, KaspaSession, MemoryNetwork
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage

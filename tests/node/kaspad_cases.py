@@ -17,17 +17,17 @@ from typing import Any, TypeAlias
 import anyio
 
 from ziggurat.layers.testing import DelayStream, fault_layer
-from ziggurat.node.acceptor import Acceptor
+from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import AddressManager
+from ziggurat.node.config.networks import DEVNET, SIMNET, Network
+from ziggurat.node.config.proxy import Proxy
+from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows import FlowFactory
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.networks import DEVNET, SIMNET, Network
+from ziggurat.node.inbound.acceptor import Acceptor
 from ziggurat.node.p2p_service import P2pService
-from ziggurat.node.peer import PeerInfo
-from ziggurat.node.proxy import Proxy
-from ziggurat.node.router import Router
-from ziggurat.node.settings import Settings
+from ziggurat.node.peer.info import PeerInfo
+from ziggurat.node.peer.router import Router
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.services import Connector

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.peer import Direction, PeerInfo
-from ziggurat.node.router import Flow, Router
+from ziggurat.node.address import NetAddress
+from ziggurat.node.peer.info import Direction, PeerInfo
+from ziggurat.node.peer.router import Flow, Router
 from ziggurat.node.wire.codec import Wanted
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.stream import StreamLost

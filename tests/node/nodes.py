@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.admission import InboundLimits
+from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext, FlowFactory
-from ziggurat.node.handshake import Rules
-from ziggurat.node.identity import Identity
-from ziggurat.node.net_address import NetAddress
+from ziggurat.node.handshake.handshake import Rules
+from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.inbound.admission import InboundLimits
 from ziggurat.node.testing import MemoryNetwork
 
 NETWORK = "kaspa-devnet"

@@ -34,7 +34,7 @@ def tell(event, arguments):
             if event in {"socket.connect", "socket.bind"} else [str(part) for part in arguments]}) + chr(10))
 
 sys.addaudithook(tell)
-from ziggurat.node.cli import main
+from ziggurat.node.cli.command import main
 sys.exit(main())
 """,
 )

@@ -10,16 +10,16 @@ import pytest
 from tests.node.lines import settle
 from tests.node.nodes import NETWORK, at, node
 from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.admission import InboundLimits
+from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
-from ziggurat.node.events import PeerConnected, PeerDisconnected, TransactionsAnnounced
 from ziggurat.node.flows import FlowContext
-from ziggurat.node.handshake import Rules
-from ziggurat.node.identity import Identity
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.peer import PROXIED, NamedAddress
-from ziggurat.node.rejection import HandshakeError, Kind
-from ziggurat.node.router import Router
+from ziggurat.node.handshake.handshake import Rules
+from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.rejection import HandshakeError, Kind
+from ziggurat.node.inbound.admission import InboundLimits
+from ziggurat.node.peer.events import PeerConnected, PeerDisconnected, TransactionsAnnounced
+from ziggurat.node.peer.info import PROXIED, NamedAddress
+from ziggurat.node.peer.router import Router
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage

@@ -11,11 +11,11 @@ import pytest
 
 from ziggurat.layers import Isolated, Socks5Layer, TimeoutLayer, UserPass
 from ziggurat.layers.testing import ScriptedProxy, Socks5Server, mock_connector, stream_pair
+from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.dialled import DialledStream
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.peer import NamedAddress
-from ziggurat.node.rejection import HandshakeError, Kind
+from ziggurat.node.handshake.rejection import HandshakeError, Kind
+from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.peer.info import NamedAddress
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.services import (
     ConnectError,

@@ -15,8 +15,8 @@ from h2.frame_buffer import CONTINUATION_BACKLOG
 
 from tests.node.hostile import FLOOD_BOUND, MIB, PEER_BOUND, STORM_BOUND
 from ziggurat.node import connection_handler
-from ziggurat.node.options import OPTIONS
-from ziggurat.node.router import TURN
+from ziggurat.node.config.options import OPTIONS
+from ziggurat.node.peer.router import TURN
 from ziggurat.services import Endpoint
 from ziggurat.services.channel.options import ConnectionOptions
 

@@ -18,11 +18,11 @@ from anyio.abc import ByteStream, TaskGroup
 from tests.node.nodes import PORT, at
 from ziggurat.layers.testing import Socks5Server, stream_pair
 from ziggurat.node.address_manager import AddressManager
+from ziggurat.node.config.networks import Network
+from ziggurat.node.config.proxy import parse_socks5_proxy
+from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.networks import Network
 from ziggurat.node.p2p_service import P2pService
-from ziggurat.node.proxy import parse_socks5_proxy
-from ziggurat.node.settings import Settings
 from ziggurat.node.testing import MemoryHost, MemoryNetwork
 from ziggurat.services import Connector, ConnectRefused, Uri, dial
 

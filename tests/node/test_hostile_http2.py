@@ -33,7 +33,7 @@ from hyperframe.frame import (
 
 from tests.node.hostile import BAD, FLOOD_BOUND, MIB, NODE, READY, VERACK, World, peak, version, world
 from tests.node.nodes import PORT, at
-from ziggurat.node.listener import HANG_UP, REQUEST_TIMEOUT
+from ziggurat.node.inbound.listener import HANG_UP, REQUEST_TIMEOUT
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.service import MESSAGE_STREAM
 from ziggurat.services import Uri

@@ -32,11 +32,11 @@ from tests.node.hostile import (
     world,
 )
 from tests.node.nodes import PORT, at
-from ziggurat.node.admission import InboundLimits
 from ziggurat.node.connection_handler import MAX_MESSAGE_SIZE, ConnectionHandler
-from ziggurat.node.dialled import DialledStream
 from ziggurat.node.flows.ping import PING_INTERVAL, PONG_TIMEOUT
-from ziggurat.node.router import SEND_PATIENCE
+from ziggurat.node.inbound.admission import InboundLimits
+from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.peer.router import SEND_PATIENCE
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.stream import StreamLost

@@ -14,9 +14,9 @@ from anyio.abc import ByteStream, TaskGroup
 from tests.node.kaspad_cases import CASES, SLOW, Case, Kaspad, World
 from tests.node.nodes import PORT, at
 from ziggurat.layers.testing import Socks5Server, stream_pair
-from ziggurat.node.acceptor import Acceptor
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.proxy import parse_socks5_proxy
+from ziggurat.node.address import NetAddress
+from ziggurat.node.config.proxy import parse_socks5_proxy
+from ziggurat.node.inbound.acceptor import Acceptor
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.services import ConnectError, Connector, ConnectRefused, Uri, dial
 

@@ -20,7 +20,7 @@ from tests.node.nodes import NETWORK, at
 from ziggurat.layers.testing import MemoryStream, Socks5Server, stream_pair
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.identity import Identity
+from ziggurat.node.handshake.identity import Identity
 from ziggurat.node.testing import MemoryNetwork
 from ziggurat.services import ConnectError, Uri
 from ziggurat.services.ledger import dial

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
-from ziggurat.node.net_address import NetAddress
+from ziggurat.node.address import NetAddress
 from ziggurat.node.wire import p2p_pb2
 from ziggurat.node.wire.convert.errors import ConversionError
 from ziggurat.node.wire.convert.integers import unsigned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ziggurat.node.net_address import NetAddress
+from ziggurat.node.address import NetAddress
 from ziggurat.node.wire.convert.errors import ConversionError
 from ziggurat.node.wire.convert.hashes import subnetwork_id_from_wire, subnetwork_id_to_wire
 from ziggurat.node.wire.convert.integers import unsigned

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import database
 from ziggurat.node.address_manager.database import Damaged
-from ziggurat.node.net_address import NetAddress
 
 BOOK = {NetAddress.parse(f"10.0.{n % 256}.{n // 256}", 16111): n % 4 for n in range(300)}
 SIX = NetAddress.parse("[2001:db8::1]:7")

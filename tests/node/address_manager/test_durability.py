@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import database
-from ziggurat.node.net_address import NetAddress
 
 ROUNDS = 10
 
@@ -26,7 +26,7 @@ from pathlib import Path
 
 import structlog
 from ziggurat.node.address_manager import AddressManager
-from ziggurat.node.net_address import NetAddress
+from ziggurat.node.address import NetAddress
 
 structlog.configure(
     processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory(sys.stdout)

@@ -13,8 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import MAX_ADDRESSES, AddressManager, database
-from ziggurat.node.net_address import NetAddress
 
 
 def at(text: str) -> NetAddress:

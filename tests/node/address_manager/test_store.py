@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import database, store
 from ziggurat.node.address_manager.store import AddressStore, Listener, StoreError
-from ziggurat.node.net_address import NetAddress
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager.weights import pick_order, weights
-from ziggurat.node.net_address import NetAddress
 
 
 def at(text: str) -> NetAddress:

@@ -6,8 +6,8 @@ from ipaddress import IPv4Address
 import pytest
 
 from tests.node.lines import routed, settle
+from ziggurat.node.address import NetAddress
 from ziggurat.node.flows.addresses import AddressesReceiver, AddressesSender, NoAddressBook
-from ziggurat.node.net_address import NetAddress
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.node.lines import routed, settle
-from ziggurat.node.events import AddressesReceived, Event
 from ziggurat.node.flows import FlowContext, default_flows
 from ziggurat.node.flows.flow import reject_flow
+from ziggurat.node.peer.events import AddressesReceived, Event
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from tests.node.lines import info, routed, settle
-from ziggurat.node.events import BlockAnnounced, Event, TransactionsAnnounced
 from ziggurat.node.flows.inventories import CAPACITY, Inventories
+from ziggurat.node.peer.events import BlockAnnounced, Event, TransactionsAnnounced
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 

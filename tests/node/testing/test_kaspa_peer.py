@@ -9,11 +9,11 @@ import anyio
 import pytest
 
 from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext
-from ziggurat.node.identity import Identity
-from ziggurat.node.net_address import NetAddress
-from ziggurat.node.rejection import HandshakeError, Kind
+from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from tests.node.lines import Line
-from ziggurat.node.net_address import NetAddress
+from ziggurat.node.address import NetAddress
 from ziggurat.node.testing import KaspaPeer, KaspaSession
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage

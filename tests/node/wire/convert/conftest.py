@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from hypothesis import strategies as st
 
-from ziggurat.node.net_address import NetAddress
+from ziggurat.node.address import NetAddress
 from ziggurat.node.wire.convert.block import Block
 from ziggurat.node.wire.convert.ghostdag import GhostdagData
 from ziggurat.node.wire.convert.header import Header

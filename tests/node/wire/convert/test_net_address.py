@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ziggurat.node.net_address import NetAddress
+from ziggurat.node.address import NetAddress
 from ziggurat.node.wire import p2p_pb2
 from ziggurat.node.wire.convert.errors import RANGE, ConversionError
 from ziggurat.node.wire.convert.net_address import (

@@ -1,0 +1,68 @@
+"""The command ``ziggurat``: results on stdout, log lines on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from ziggurat.node.cli.commands import demo, node, peers, probe
+from ziggurat.node.cli.exit_code import FAILED, INTERRUPTED, USAGE
+from ziggurat.node.cli.log import configure_log
+from ziggurat.node.cli.terminal import complain, open_streams
+from ziggurat.node.config.args import resolve
+from ziggurat.node.config.settings_error import SettingsError
+from ziggurat.services.version import version
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and answer with its exit code; ``None`` takes ``sys.argv``. Bad arguments raise `SystemExit`."""
+    open_streams()
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except SettingsError as error:
+        complain(f"ziggurat {options.command}: {error}")
+        raise SystemExit(USAGE) from None
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone (``| head``): nothing more can be said, and Python must not try at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "demo":
+        configure_log(options.log_format)
+        return demo.run(options)
+    resolved = resolve(options, os.environ)
+    settings = resolved.settings
+    runs = options.command == "node" and not options.show_config
+    try:
+        close_log = configure_log(settings.log_format, settings.loglevel, settings.log_directory if runs else None)
+    except OSError as error:
+        complain(f"ziggurat node: cannot write log files to {settings.log_directory}: {error.strerror}")
+        return FAILED
+    commands = {"node": node.run, "peers": peers.run, "probe": probe.run}
+    try:
+        return commands[str(options.command)](options, resolved)
+    finally:
+        close_log()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ziggurat",
+        description="A Kaspa P2P node whose every outbound connection goes through one stack of layers.",
+        epilog="NO_COLOR is honoured. Results go to stdout, log lines to stderr.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"ziggurat {version()}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="command", dest="command")
+    for command in (demo, node, probe, peers):
+        command.add_parser(commands)
+    return parser

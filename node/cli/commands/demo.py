@@ -1,0 +1,79 @@
+"""``ziggurat demo``: dial an embedded peer through an embedded proxy."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import anyio
+
+from ziggurat.node.cli.demo import Demonstration, demonstrate
+from ziggurat.node.cli.exit_code import FAILED, OK
+from ziggurat.node.cli.report import dial_report
+from ziggurat.node.cli.terminal import Paint, paint_for, say
+from ziggurat.node.cli.waterfall import waterfall
+from ziggurat.services.version import version
+
+__all__ = ["add_parser", "run"]
+
+LIMIT = 60.0
+"""Seconds. It takes less than one; a machine that cannot do it in sixty has something else to tell."""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:  # pyright: ignore[reportPrivateUsage]
+    """Describe the command's arguments."""
+    parser = commands.add_parser(
+        "demo",
+        help="dial an embedded peer through an embedded SOCKS5 proxy",
+        description="Start a peer and a SOCKS5 proxy on loopback, dial one through the other, and show the stack, "
+        "where the time of the dial went, and the peer. Needs neither root nor a network. Exits with 0 when all of it "
+        "happened, else with 1.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+    parser.add_argument(
+        "--log-format",
+        choices=("auto", "console", "json"),
+        default="auto",
+        help="of the log lines on stderr; auto is console on a terminal, else json (default: %(default)s)",
+    )
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command and answer with its exit code."""
+
+    async def demonstration() -> Demonstration:
+        with anyio.fail_after(LIMIT):
+            return await demonstrate(f"/ziggurat-demo:{version()}/")
+
+    result = anyio.run(demonstration)
+    if options.json:
+        say(json.dumps(dial_report(result.target, result.via, result.ledger, result.error or result.peer)))
+    else:
+        say(*_as_text(result, paint_for(sys.stdout)))
+    return OK if result.error is None else FAILED
+
+
+def _as_text(result: Demonstration, paint: Paint) -> list[str]:
+    lines = [paint("bold", "The stack, from the top; the top sees the dial first:")]
+    lines += [f"  {layer}" for layer in str(result.stack).split("\n")]
+    lines += ["", paint("bold", f"The dial to {result.target} through {result.via}:")]
+    lines += [f"  {line}" for line in waterfall(result.ledger.phases if result.ledger else [], paint)]
+    lines.append("")
+    if result.peer is not None:
+        lines.append(paint("bold", "The peer:"))
+        lines += [f"  {name.replace('_', ' '):17} {value}" for name, value in result.peer.items()]
+    if result.ping is not None:
+        lines.append(f"  {'ping':17} {result.ping * 1e3:.1f} ms")
+    if result.addresses:
+        lines.append(f"  {'addresses':17} {', '.join(result.addresses)}")
+    lines.append("")
+    if result.error is not None:
+        return [*lines, paint("red", f"Failed: {result.error}")]
+    name = result.resolved_by_proxy
+    return [
+        *lines,
+        paint("green", f"All of it happened; {name!r} was looked up by the proxy alone, and all is closed."),
+    ]

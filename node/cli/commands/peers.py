@@ -1,0 +1,62 @@
+"""``ziggurat peers``: ask the running node who is connected."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import cast
+
+from ziggurat.node.cli.exit_code import FAILED, OK
+from ziggurat.node.cli.terminal import complain, say
+from ziggurat.node.config.args import Resolved, add_settings
+from ziggurat.node.daemon.control import NotRunning, ask
+from ziggurat.services.errors import fold
+
+__all__ = ["add_parser", "run"]
+
+SCHEMA = 1
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:  # pyright: ignore[reportPrivateUsage]
+    """Describe the command's arguments."""
+    parser = commands.add_parser(
+        "peers",
+        help="show the peers of the running node",
+        description="Ask the node that runs in the app directory, and print a line for each peer: direction, address, "
+        "the way, age, ping, user agent. Exits with 0, or with 1 when no node runs there.",
+        allow_abbrev=False,
+    )
+    add_settings(parser, node=False)
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+    return parser
+
+
+def run(options: argparse.Namespace, resolved: Resolved) -> int:
+    """Run the command and answer with its exit code."""
+    try:
+        peers = cast("list[dict[str, object]]", ask(resolved.settings.directory, "peers"))
+    except NotRunning as error:
+        complain(f"ziggurat peers: {error}")
+        return FAILED
+    if options.json:
+        say(json.dumps({"schema": SCHEMA, "peers": peers}))
+    else:
+        say(*map(line, peers))
+    return OK
+
+
+def line(peer: Mapping[str, object]) -> str:
+    """What is shown of one peer."""
+    ping = peer["ping"]
+    shown = f"{ping * 1e3:.1f} ms" if isinstance(ping, int | float) else "-"
+    way = f"via {peer['via']}" if peer["via"] else "direct"
+    text = f"{peer['direction']:8}  {peer['address']}  {way}  {_age(peer['age'])}  ping {shown}  {peer['user_agent']}"
+    return fold(text)
+
+
+def _age(seconds: object) -> str:
+    whole = int(seconds) if isinstance(seconds, int | float) else 0
+    days, rest = divmod(whole, 86400)
+    clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
+    return f"{days}d {clock}" if days else clock

@@ -1,0 +1,84 @@
+"""``ziggurat probe``: one dial, one handshake, and who answered or what failed where."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import anyio
+
+from ziggurat.node.cli.exit_code import FAILED, OK, PROXY_FAILED
+from ziggurat.node.cli.probe import Probe, probe
+from ziggurat.node.cli.report import dial_report, peer_record
+from ziggurat.node.cli.terminal import Paint, paint_for, say
+from ziggurat.node.cli.waterfall import waterfall
+from ziggurat.node.config.args import Resolved, add_settings
+from ziggurat.node.config.settings_error import SettingsError
+from ziggurat.node.peer.info import parse_peer_address
+from ziggurat.services.errors import fold
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:  # pyright: ignore[reportPrivateUsage]
+    """Describe the command's arguments."""
+    parser = commands.add_parser(
+        "probe",
+        help="dial one peer, shake hands with it, and leave",
+        description="Dial a peer as the node would, shake hands with it, and leave. Settings are taken from variables "
+        "as well, as by the node. Exits with 0 when the peer answered, 1 when it did not, also when the proxy says so, "
+        "2 on bad arguments, 3 when the proxy failed.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("peer", metavar="HOST[:PORT]", help="an IP or a name; the port is the network's by default")
+    add_settings(parser, node=False)
+    parser.add_argument("--timeout", metavar="S", help="seconds for all of it")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+    return parser
+
+
+def run(options: argparse.Namespace, resolved: Resolved) -> int:
+    """Run the command and answer with its exit code.
+
+    Raises:
+        SettingsError: the target or the timeout is none.
+    """
+    settings = resolved.settings
+    try:
+        address = parse_peer_address(options.peer, settings.network.port)
+        address.uri()
+    except ValueError as error:
+        raise SettingsError(f"{options.peer!r} is no target ({error}); right is IP[:PORT] or NAME[:PORT]") from error
+    result = anyio.run(probe, address, settings, _seconds(options.timeout))
+    if options.json:
+        outcome = result.error if result.peer is None else peer_record(result.peer)
+        say(json.dumps(dial_report(result.target, result.via, result.ledger, outcome)))
+    else:
+        say(*_as_text(result, paint_for(sys.stdout)))
+    if result.error is None:
+        return OK
+    return PROXY_FAILED if result.is_the_proxys_fault else FAILED
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise SettingsError(f"--timeout: bad value {text!r}; right is a positive number of seconds")
+    return seconds
+
+
+def _as_text(result: Probe, paint: Paint) -> list[str]:
+    way = f"through {result.via}" if result.via else "directly"
+    lines = [paint("bold", f"The dial to {result.target}, {way}:")]
+    lines += [f"  {line}" for line in waterfall(result.ledger.phases if result.ledger else [], paint)]
+    lines.append("")
+    if result.peer is None:
+        return [*lines, paint("red", f"Failed: {result.error}")]
+    lines.append(paint("bold", "The peer:"))
+    return lines + [f"  {name.replace('_', ' '):17} {fold(str(v))}" for name, v in peer_record(result.peer).items()]

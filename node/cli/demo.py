@@ -1,0 +1,151 @@
+"""The main job in small: a node dials an embedded peer by name through an embedded SOCKS5 proxy, all on loopback.
+
+Only the proxy knows what the name means, so that a look-up behind its back would fail the demonstration.
+"""
+
+from __future__ import annotations
+
+import errno
+import secrets
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+import anyio
+from anyio.abc import ByteStream
+
+from ziggurat.layers import Stack, UserPass
+from ziggurat.layers.testing import Socks5Server
+from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.address import NetAddress
+from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.peer.events import AddressesReceived
+from ziggurat.node.peer.info import NamedAddress
+from ziggurat.node.peer.router import Router
+from ziggurat.node.testing import KaspaPeer
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage, PingMessage
+from ziggurat.services import ConnectError, Ledger, Uri
+
+__all__ = ["Demonstration", "PeerRecord", "demonstrate"]
+
+PEER = Uri.parse("http://peer.demo:16611")
+NETWORK = "kaspa-devnet"
+ADDRESSES = tuple(map(NetAddress.parse, ("192.0.2.10:16611", "192.0.2.11:16611", "[2001:db8::12]:16611")))
+"""What the peer knows. Of the ranges set aside for documentation (RFC 5737, RFC 3849): nobody is dialled by mistake."""
+
+PATIENCE = 10.0
+"""Seconds for each answer."""
+
+
+class PeerRecord(TypedDict):
+    """Who answered, as ``--json`` prints it."""
+
+    id: str
+    user_agent: str
+    protocol_version: int
+    network: str
+    services: int
+
+
+@dataclass(slots=True)
+class Demonstration:
+    """What happened; what did not is ``None`` or empty.
+
+    Attributes:
+        stack: how the peer was dialled.
+        via: the proxy's address.
+        ledger: of the dial.
+        peer: who answered.
+        ping: seconds of the ping's round trip.
+        addresses: what the peer knows.
+        resolved_by_proxy: the host that the proxy was asked for.
+        error: what failed, if it did.
+    """
+
+    stack: Stack
+    via: str
+    target: Uri = PEER
+    ledger: Ledger | None = None
+    peer: PeerRecord | None = None
+    ping: float | None = None
+    addresses: list[str] = field(default_factory=list[str])
+    resolved_by_proxy: str | None = None
+    error: Exception | None = None
+
+
+class Ping:
+    """A flow of one's own: it takes the pongs, so that the node's own ping stays away, and asks for one at once."""
+
+    def __init__(self, router: Router) -> None:
+        self.elapsed: float | None = None
+        self.done = anyio.Event()
+        self._router = router
+        self._pongs = router.subscribe("pong")
+
+    async def run(self) -> None:
+        """Send one ping and wait for its answer."""
+        nonce, started = secrets.randbits(64), anyio.current_time()
+        await self._router.send(KaspadMessage(ping=PingMessage(nonce=nonce)))
+        if (await self._pongs.receive(PATIENCE)).pong.nonce == nonce:
+            self.elapsed = anyio.current_time() - started
+        self.done.set()
+
+
+async def demonstrate(user_agent: str) -> Demonstration:
+    """Start the peer and the proxy, dial, talk, stop. What failed is in the answer, not raised.
+
+    Args:
+        user_agent: what the peer calls itself.
+    """
+    peer = KaspaPeer(NETWORK, user_agent=user_agent, addresses=ADDRESSES)
+    async with peer.run(), peer.listen() as listening:
+
+        async def reach(uri: Uri) -> ByteStream:
+            """What the proxy does with a name: nobody else knows ``peer.demo``."""
+            if uri.host != PEER.host:
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "this proxy knows one peer")
+            return await anyio.connect_tcp(str(listening.ip), listening.port)
+
+        user = UserPass("demo", secrets.token_hex(8))
+        proxy = Socks5Server({user.username: user.password}, connector=reach)
+        async with proxy.serve() as address:
+            handler = ConnectionHandler(proxy_layer(address, user))
+            result = Demonstration(handler.stack(PEER), address.authority)
+            try:
+                await _talk(handler, result)
+            except ConnectError as error:
+                result.ledger, result.error = error.ledger, error
+            except Exception as error:
+                result.error = error
+            result.resolved_by_proxy = proxy.requests[-1].host if proxy.requests else None
+            return result
+
+
+async def _talk(handler: ConnectionHandler, result: Demonstration) -> None:
+    pings: list[Ping] = []
+
+    def ping(router: Router) -> Ping:
+        pings.append(Ping(router))
+        return pings[-1]
+
+    async with Adaptor(handler, Identity(NETWORK), flows=[ping]) as node:
+        with node.subscribe_events() as events:
+            info = await node.connect_peer(NamedAddress(PEER.host, PEER.port))
+            router = node.hub.get(info.key)
+            result.ledger = None if router is None else router.ledger
+            result.peer = PeerRecord(
+                id=info.id.hex(),
+                user_agent=info.user_agent,
+                protocol_version=info.protocol_version,
+                network=info.network,
+                services=info.services,
+            )
+            with anyio.fail_after(PATIENCE):
+                async for event in events:
+                    if isinstance(event, AddressesReceived):
+                        result.addresses = [str(known) for known in event.addresses]
+                        break
+                await pings[-1].done.wait()
+            result.ping = pings[-1].elapsed
+            if result.ping is None:
+                raise RuntimeError("the peer's pong is not our ping")

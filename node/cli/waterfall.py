@@ -1,0 +1,52 @@
+"""Draw where the time of a dial went: one line a phase, one bar on a common axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from ziggurat.node.cli.terminal import BLOCK, Paint
+from ziggurat.services import Phase
+
+__all__ = ["PhaseRecord", "phase_records", "waterfall"]
+
+BAR = 32
+"""Characters of the time axis: with the columns before it, a line fits into 100."""
+
+COLOURS = {"ok": "green", "failed": "red", "timeout": "red", "cancelled": "yellow", "running": "yellow"}
+
+
+class PhaseRecord(TypedDict):
+    """A phase as ``--json`` prints it; ``elapsed`` in seconds."""
+
+    phase: str
+    via: str | None
+    elapsed: float
+    outcome: str
+
+
+def phase_records(phases: Sequence[Phase]) -> list[PhaseRecord]:
+    """The phases for ``--json``, in the order in which they began."""
+    return [
+        {"phase": p.name, "via": p.via, "elapsed": round(p.elapsed or 0.0, 6), "outcome": p.outcome} for p in phases
+    ]
+
+
+def waterfall(phases: Sequence[Phase], paint: Paint) -> list[str]:
+    """The lines of the drawing; none when there was no phase."""
+    if not phases:
+        return []
+    total = max((p.start + (p.elapsed or 0.0) for p in phases), default=0.0) or 1e-9
+    names = max(len("phase"), *(len(p.name) for p in phases))
+    vias = max(len("via"), *(len(p.via or "") for p in phases))
+    lines = [paint("dim", f"{'phase':{names}}  {'via':{vias}}  {'start':>9}  {'took':>9}  outcome")]
+    for p in phases:
+        elapsed = p.elapsed or 0.0
+        left = min(BAR - 1, round(p.start / total * BAR))
+        width = max(1, min(BAR - left, round(elapsed / total * BAR)))
+        bar = paint(COLOURS[p.outcome], BLOCK * width)
+        head = f"{p.name:{names}}  {p.via or '':{vias}}  {p.start * 1e3:6.1f} ms  {elapsed * 1e3:6.1f} ms  "
+        lines.append(f"{head}{p.outcome:9}  {' ' * left}{bar}")
+        if p.note:
+            lines.append(paint("dim", f"{'':{names}}  {p.note}"))
+    return lines

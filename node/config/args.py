@@ -1,0 +1,199 @@
+"""From flags, environment and file to settings: in this order, for each setting the first that says something counts.
+
+The networks are one choice: a flag for one puts aside whatever a variable or the file says of another. ``connect`` and
+``addpeer`` are not: what was to dial these peers and nobody else must not be widened by a file from elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from ziggurat.node.config.app_directory import default_app_directory
+from ziggurat.node.config.environment import disobeyed, read_fallback, read_variables
+from ziggurat.node.config.file import read_config_file
+from ziggurat.node.config.networks import DEVNET, MAINNET, SIMNET, Network, numbered_testnet
+from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, Given, Option
+from ziggurat.node.config.settings import LogFormat, LogLevel, Settings
+from ziggurat.node.config.settings_error import SettingsError
+
+__all__ = ["Resolved", "add_settings", "resolve"]
+
+DEFAULT = "default"
+STATE_DIRECTORY = "STATE_DIRECTORY"
+NETWORKS = ("testnet", "devnet", "simnet")
+IGNORED = "kaspads_own"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Settings, and where they came from.
+
+    Attributes:
+        settings: the settings.
+        sources: by the option's name: the flag, the variable, the file, or ``default``.
+        values: by the option's name what the source says; nothing for a default.
+        ignored: kaspad's settings that were given and mean nothing here.
+        disobeyed: variables that other programs take a proxy from.
+    """
+
+    settings: Settings
+    sources: Mapping[str, str]
+    values: Mapping[str, Given]
+    ignored: tuple[str, ...] = ()
+    disobeyed: tuple[str, ...] = ()
+
+
+def add_settings(parser: argparse.ArgumentParser, *, node: bool) -> None:
+    """Add the flags of all settings, or with ``node=False`` of those that a command has that only dials.
+
+    What is not given is not in the namespace, so that a flag and its default can be told apart.
+    """
+    for option in OPTIONS:
+        if option.node_only and not node:
+            continue
+        names = [f"--{option.name}", *([f"--{option.alias}"] if option.alias else [])]
+        names += [f"-{option.short}"] if option.short else []
+        add = parser.add_argument
+        if option.read is None:
+            add(*names, dest=option.field, action="store_true", default=argparse.SUPPRESS, help=option.help)
+        else:
+            action = "append" if option.many else "store"
+            metavar = option.name.rpartition("-")[2].upper()
+            add(*names, dest=option.field, action=action, default=argparse.SUPPRESS, metavar=metavar, help=option.help)
+    for name in (*IGNORED_FLAGS, *IGNORED_VALUES) if node else ():
+        # Some of kaspad's have a value that can be left out; an unknown flag is still refused.
+        nargs = 0 if name in IGNORED_FLAGS else "?"
+        names = [f"--{name}", *(["-t"] if name == "async-threads" else [])]
+        parser.add_argument(
+            *names, dest=IGNORED, action=_Ignored, nargs=nargs, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
+
+
+class _Ignored(argparse.Action):
+    """Remember the name of a flag, and forget its value."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), option])
+
+
+def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved:
+    """Put together what the command line, the environment and the file say.
+
+    Args:
+        options: from a parser with `add_settings`.
+        environ: all variables.
+
+    Raises:
+        SettingsError: a value is bad, a name is unknown, or two settings exclude each other.
+    """
+    levels: list[dict[str, tuple[str, Given]]] = [_flags(options), read_variables(environ), read_fallback(environ)]
+    ignored = list(dict.fromkeys(getattr(options, IGNORED, [])))
+    for level in levels[:2]:
+        if "configfile" in level:
+            source, given = level["configfile"]
+            path = cast(Path, _value(_option("configfile"), source, given, MAINNET))
+            found, unused = read_config_file(path)
+            levels.append({name: (str(path), value) for name, value in found.items()})
+            ignored += unused
+            break
+    network = _network(levels)
+    chosen: dict[str, tuple[str, Given]] = {}
+    for level in reversed(levels):
+        chosen |= level
+    for name in NETWORKS:  # what was put aside is not shown as if it counted
+        if name in chosen and chosen[name][1] and name != network.name.split("-")[1]:
+            del chosen[name]
+    if "connect" in chosen and "addpeer" in chosen:
+        raise SettingsError(
+            f"connect ({chosen['connect'][0]}) and addpeer ({chosen['addpeer'][0]}) exclude each other: "
+            "connect means these peers and nobody else"
+        )
+    values = {name: _value(_option(name), source, given, network) for name, (source, given) in chosen.items()}
+    return Resolved(
+        _settings(values, network, environ),
+        {option.name: _source(option.name, chosen, environ) for option in OPTIONS},
+        {name: given for name, (_, given) in chosen.items()},
+        tuple(ignored),
+        tuple(disobeyed(environ)),
+    )
+
+
+def _flags(options: argparse.Namespace) -> dict[str, tuple[str, Given]]:
+    given: dict[str, tuple[str, Given]] = {}
+    for option in OPTIONS:
+        value = getattr(options, option.field, None)
+        if value is not None:
+            given[option.name] = f"--{option.name}", tuple(value) if option.many else value
+    return given
+
+
+def _source(name: str, chosen: Mapping[str, tuple[str, Given]], environ: Mapping[str, str]) -> str:
+    if name in chosen:
+        return chosen[name][0]
+    return STATE_DIRECTORY if name == "appdir" and environ.get(STATE_DIRECTORY) else DEFAULT
+
+
+def _option(name: str) -> Option:
+    return next(option for option in OPTIONS if option.name == name)
+
+
+def _value(option: Option, source: str, given: Given, network: Network) -> object:
+    if option.read is None:
+        return given
+    texts = given if isinstance(given, tuple) else (str(given),)
+    read: list[object] = []
+    for text in texts:
+        try:
+            read.append(option.read(text, network))
+        except ValueError as error:
+            where = source if source.startswith(("--", "ZIGGURAT_", "KASPAD_")) else f"{source}: {option.name}"
+            shown = option.shown(text)
+            # A reason that quotes the value says nothing more, and might say a password.
+            reason = f" ({error})" if shown == text else ""
+            raise SettingsError(f"{where}: bad value {shown!r}{reason}; right is {option.right}") from error
+    return tuple(read) if option.many else read[0]
+
+
+def _network(levels: list[dict[str, tuple[str, Given]]]) -> Network:
+    suffix = next((level["netsuffix"] for level in levels if "netsuffix" in level), None)
+    for level in levels:
+        wanted = [name for name in NETWORKS if name in level and level[name][1]]
+        if len(wanted) > 1:
+            sources = " and ".join(f"{name} ({level[name][0]})" for name in wanted)
+            raise SettingsError(f"{sources} exclude each other: a node has one network")
+        if wanted == ["testnet"]:
+            if suffix is None:
+                return numbered_testnet()
+            return numbered_testnet(cast(int, _value(_option("netsuffix"), *suffix, MAINNET)))
+        if wanted:
+            return {"devnet": DEVNET, "simnet": SIMNET}[wanted[0]]
+    return MAINNET
+
+
+def _default_directory(environ: Mapping[str, str]) -> Path:
+    try:
+        return default_app_directory(environ)
+    except RuntimeError as error:  # a user without a home, as in a container
+        raise SettingsError(f"--appdir: there is no directory to use by default ({error}); give one") from error
+
+
+def _settings(values: dict[str, object], network: Network, environ: Mapping[str, str]) -> Settings:
+    rest = {
+        name.replace("-", "_"): value
+        for name, value in values.items()
+        if name not in {*NETWORKS, "netsuffix", "configfile", "socks5-proxy", "appdir", "loglevel", "log-format"}
+    }
+    return Settings(
+        appdir=cast("Path | None", values.get("appdir")) or _default_directory(environ),
+        network=network,
+        proxy=cast("None", values.get("socks5-proxy")),
+        loglevel=cast(LogLevel, values.get("loglevel", "info")),
+        log_format=cast(LogFormat, values.get("log-format", "auto")),
+        **rest,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,67 @@
+"""Read a configuration file: kaspad's flat TOML, with our own keys besides."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import cast
+
+from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, Given, Option
+from ziggurat.node.config.settings_error import SettingsError
+
+__all__ = ["read_config_file"]
+
+
+def read_config_file(path: Path) -> tuple[dict[str, Given], list[str]]:
+    """Read the settings in a file.
+
+    Returns:
+        What it says, by the option's name, and the keys of kaspad's that mean nothing here.
+
+    Raises:
+        SettingsError: it is missing, is no TOML, or has a key or a type of value that is unknown.
+    """
+    try:
+        content: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"--configfile: cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # The first line only; Python 3.14 adds the file's text to what it says.
+        reason = str(error).split("\n")[0] if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
+        raise SettingsError(f"--configfile: {path} is no TOML: {reason}") from error
+    options = {name: option for option in OPTIONS if option.in_file for name in (option.name, option.alias) if name}
+    given: dict[str, Given] = {}
+    ignored: list[str] = []
+    for key, value in content.items():
+        option = options.get(key)
+        if option is None:
+            if key not in {*IGNORED_FLAGS, *IGNORED_VALUES}:
+                raise SettingsError(f"{path}: unknown key {key!r}")
+            ignored.append(key)
+        elif option.name in given:
+            raise SettingsError(f"{path}: {key!r} and {option.name!r} are one setting: give it once")
+        else:
+            given[option.name] = _given(option, key, value, path)
+    return given, ignored
+
+
+def _given(option: Option, key: str, value: object, path: Path) -> Given:
+    if option.read is None:
+        if isinstance(value, bool):
+            return value
+        wanted = "true or false"
+    elif option.many:
+        if isinstance(value, list):
+            texts = cast("list[object]", value)
+            if all(isinstance(text, str) for text in texts):
+                return tuple(str(text) for text in texts)
+        wanted = "a list of texts"
+    elif option.number:
+        if type(value) is int:
+            return str(value)
+        wanted = "a number"
+    else:
+        if isinstance(value, str):
+            return value
+        wanted = "a text in quotes"
+    raise SettingsError(f"{path}: {key} takes {wanted}")

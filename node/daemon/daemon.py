@@ -1,0 +1,143 @@
+"""Builds a node from its settings, runs it until a signal comes, and lets it end in order."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from ziggurat.layers.events import write_event
+from ziggurat.node.address_manager import AddressManager
+from ziggurat.node.config.app_directory import locked
+from ziggurat.node.config.args import Resolved
+from ziggurat.node.config.settings import Settings
+from ziggurat.node.daemon.control import serve_control
+from ziggurat.node.daemon.sd_notify import sd_notify
+from ziggurat.node.p2p_service import P2pService
+from ziggurat.node.peer.info import PeerInfo
+
+__all__ = ["CannotRun", "report_status", "run_daemon"]
+
+BOOK = "addresses.sqlite"
+
+STATUS_INTERVAL = 60.0
+"""Seconds between two ``node.status``."""
+
+CLOSE_LIMIT = 0.8
+"""Seconds for the address book, behind the adaptor's four: the node stops within five."""
+
+
+class CannotRun(OSError):
+    """The node cannot start; the text says in one line why."""
+
+
+async def run_daemon(resolved: Resolved) -> None:
+    """Run a node until SIGINT or SIGTERM. A second signal does what it does to any program.
+
+    Events: ``node.started`` (``listen``, ``advertised``, ``network``, ``via``, ``directory``), ``node.status`` once a
+    minute, ``node.stopping`` (``signal``), ``node.stopped``; ``settings.ignored`` (``names``), ``environment.ignored``
+    (``names``) and ``externalip.ignored`` (``address``, ``reason``) at the start.
+
+    Raises:
+        CannotRun: the directory is in use or cannot be written, or nothing can listen at the address.
+    """
+    try:
+        with ExitStack() as receiver:
+            # First of all: a node that is told to stop while it starts has a directory to leave in order.
+            signals = receiver.enter_context(anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
+            with locked(resolved.settings.directory) as directory:
+                _tell_what_is_ignored(resolved)
+                book = await AddressManager.open(directory / BOOK)
+                try:
+                    await _run(resolved.settings, directory, book, partial(_first_of, signals, receiver))
+                finally:
+                    with anyio.move_on_after(CLOSE_LIMIT, shield=True):
+                        await book.aclose()
+    except OSError as error:
+        raise CannotRun(_story(error)) from error
+    write_event(None, "info", "node.stopped")
+
+
+async def _first_of(signals: AsyncIterator[signal.Signals], receiver: ExitStack) -> None:
+    """Wait for a signal; the next one does what it does to any program."""
+    async for number in signals:
+        receiver.close()
+        write_event(None, "info", "node.stopping", signal=number.name)
+        return
+
+
+async def _run(
+    settings: Settings, directory: Path, book: AddressManager, stopped: Callable[[], Awaitable[None]]
+) -> None:
+    service = P2pService(settings, book)
+    questions = {"peers": lambda: [_peer(peer) for peer in service.adaptor.peers()]}
+    try:
+        await service.__aenter__()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CannotRun(f"cannot listen on {settings.listen_address}: {reason} (--listen takes another)") from error
+    try:
+        async with serve_control(directory, questions), anyio.create_task_group() as tasks:
+            write_event(
+                None,
+                "info",
+                "node.started",
+                listen=None if service.listening is None else str(service.listening),
+                advertised=None if service.advertised is None else str(service.advertised),
+                network=settings.network.name,
+                via=None if settings.proxy is None else str(settings.proxy),
+                directory=str(directory),
+            )
+            tasks.start_soon(service.run)
+            tasks.start_soon(report_status, service, book)
+            sd_notify("READY=1")
+            await stopped()
+            sd_notify("STOPPING=1")
+            tasks.cancel_scope.cancel()
+    finally:
+        await service.__aexit__(None, None, None)
+
+
+async def report_status(service: P2pService, book: AddressManager) -> None:
+    """Write ``node.status`` each minute, until cancelled."""
+    while True:
+        await anyio.sleep(STATUS_INTERVAL)
+        status = service.manager.status()
+        write_event(None, "info", "node.status", **asdict(status), addresses=len(book))
+        sd_notify(f"STATUS={status.outbound} outbound and {status.inbound} inbound peers, {len(book)} addresses")
+
+
+def _peer(peer: PeerInfo) -> dict[str, object]:
+    return {
+        "address": str(peer.address),
+        "direction": peer.direction,
+        "via": peer.via,
+        "age": round(anyio.current_time() - peer.connected_at, 3),
+        "ping": peer.ping,
+        "user_agent": peer.user_agent,
+        "protocol_version": peer.protocol_version,
+        "id": peer.id.hex(),
+    }
+
+
+def _tell_what_is_ignored(resolved: Resolved) -> None:
+    if resolved.ignored:
+        write_event(None, "warning", "settings.ignored", names=list(resolved.ignored))
+    if resolved.disobeyed:
+        write_event(None, "warning", "environment.ignored", names=list(resolved.disobeyed))
+    external = resolved.settings.externalip
+    if external is not None and resolved.settings.advertised_address != external:
+        nowhere = resolved.settings.listen_address is None
+        reason = "the node listens nowhere" if nowhere else "others could not reach us there"
+        write_event(None, "warning", "externalip.ignored", address=str(external), reason=reason)
+
+
+def _story(error: OSError) -> str:
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

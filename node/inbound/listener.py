@@ -1,0 +1,241 @@
+"""The server for peers that dial us: one stream a connection, and no connection that nobody watches.
+
+From accepted to request: `REQUEST_TIMEOUT`. From request to Ready: the handshake's limits. After the stream's end:
+`HANG_UP`. In between lies the life of a peer, which the router ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from ipaddress import ip_address
+from typing import Literal, cast
+
+import anyio
+from grpclib.const import Cardinality, Handler, Status
+from grpclib.exceptions import GRPCError
+from grpclib.server import Handler as ConnectionHandlers
+from grpclib.server import Server
+
+from ziggurat.node.address import NetAddress
+from ziggurat.node.handshake.rejection import TOO_MANY_PENDING
+from ziggurat.node.inbound.accepted import AcceptedStream, ServerStream
+from ziggurat.node.inbound.acceptor import Acceptor
+from ziggurat.node.inbound.admission import Admission, RefusalLog
+from ziggurat.node.peer.info import PROXIED
+from ziggurat.node.wire.codec import MessageCodec
+from ziggurat.node.wire.service import MESSAGE_STREAM, KaspadMessage
+from ziggurat.node.wire.stream import StreamLost
+from ziggurat.services.channel.protocol import ServerProtocol
+from ziggurat.services.channel.server import CompressionMixin
+
+__all__ = ["Listener", "Serve"]
+
+REQUEST_TIMEOUT = 10.0
+"""Seconds from a connection to its request for the stream: two round trips, also through Tor."""
+
+MAX_REQUESTS = 8
+"""Requests on one connection, where one is right. Each costs a task, and who goes on asking may go on for ever
+(CVE-2023-44487, rapid reset)."""
+
+HANG_UP = 1.0
+"""Seconds that a peer has to close its connection after its stream has ended. To close at once could reset it, and our
+Reject, which is on its way, would be lost."""
+
+DRAIN = 2.5
+"""Seconds for all connections together when the listener closes."""
+
+Serve = Callable[[AcceptedStream, NetAddress, Callable[[], None]], None]
+"""Takes an open stream and where it comes from, and does not wait; calls the third argument when the handshake is over.
+
+Not in the task of grpclib's handler: that is cancelled when the peer resets the stream, and a peer that rejects us does
+so right behind its Reject."""
+
+
+class Listener:
+    """Accepts peers.
+
+    Args:
+        acceptor: where they come from.
+        admission: how many.
+        serve: what is done with each.
+        proxied: whether they come through an onion service, so that their address is not theirs.
+        max_message_size: bytes of the largest message that is received, inflated.
+        compression: ``"gzip"`` compresses what is sent to those who take it, as kaspad does; we have no need to.
+        hang_up: seconds that a peer has to close its connection after its stream has ended.
+    """
+
+    def __init__(
+        self,
+        acceptor: Acceptor,
+        admission: Admission,
+        serve: Serve,
+        *,
+        proxied: bool,
+        max_message_size: int,
+        compression: Literal["gzip"] | None = None,
+        hang_up: float = HANG_UP,
+    ) -> None:
+        self.admission = admission
+        self.hang_up = hang_up
+        self.proxied = proxied
+        self.serve = serve
+        self.refusals = RefusalLog()
+        self.connections: set[InboundProtocol] = set()
+        self._acceptor = acceptor
+        self._max_message_size = max_message_size
+        self._compression: Literal["gzip"] | None = compression
+
+    async def start(self) -> NetAddress:
+        """Listen. Returns where.
+
+        Raises:
+            OSError: it cannot.
+        """
+        server = _PeerServer([], max_message_size=self._max_message_size, compression=self._compression)
+        return await self._acceptor.start(partial(self._accept, server))
+
+    async def aclose(self) -> None:
+        """Accept no more, and close every connection. The peers should have been told before: see `Router.close`."""
+        await self._acceptor.aclose()
+        try:
+            with anyio.move_on_after(DRAIN):
+                for connection in tuple(self.connections):
+                    await connection.drained()
+        finally:
+            for connection in tuple(self.connections):
+                connection.abort()
+        while self.connections:
+            await next(iter(self.connections)).lost.wait()
+
+    def _accept(self, server: _PeerServer) -> asyncio.Protocol:
+        protocol = server.accept()
+        protocol.listener = self
+        protocol.codec = MessageCodec()
+        handlers = cast(ConnectionHandlers, protocol.handler)
+        handlers.codec = protocol.codec
+        handlers.mapping = {
+            MESSAGE_STREAM: Handler(protocol.message_stream, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)
+        }
+        return protocol
+
+
+class InboundProtocol(ServerProtocol):
+    """One inbound connection."""
+
+    listener: Listener
+    codec: MessageCodec
+    address: NetAddress
+    host: str
+    _refused = False
+    _timer: asyncio.TimerHandle | None = None
+    _stream: asyncio.Task[object] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Look who it is, and whether there is room."""
+        name = transport.get_extra_info("peername")
+        try:
+            self.address = NetAddress(ip_address(str(name[0]).partition("%")[0]), int(name[1]))
+        except (TypeError, ValueError, IndexError):
+            reason: str | None = f"it has no address ({name!r})"
+        else:
+            self.host = PROXIED if self.listener.proxied else str(self.address.ip)
+            reason = self.listener.admission.enter(self.host)
+        if reason is not None:
+            self._refused = True
+            self.listener.refusals.write(getattr(self, "address", None), reason)
+            cast(asyncio.Transport, transport).abort()
+            return
+        self.listener.connections.add(self)
+        super().connection_made(transport)
+        self._close_in(REQUEST_TIMEOUT, f"it did not ask for {MESSAGE_STREAM} within {REQUEST_TIMEOUT:g} s")
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        super().data_received(data)
+        if self.connection.streams_started > MAX_REQUESTS:
+            self.fail("the peer sends request after request")
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._refused:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self.listener.admission.leave(self.host)
+        self.listener.connections.discard(self)
+        if self._stream is None and self.failure is not None:
+            reason = self.failure if self.settings_received else "it does not speak HTTP/2"
+            self.listener.refusals.write(self.address, reason, kind="http2")
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool | None:
+        return None if self._refused else super().eof_received()
+
+    def pause_writing(self) -> None:
+        if not self._refused:
+            super().pause_writing()
+
+    def resume_writing(self) -> None:
+        if not self._refused:
+            super().resume_writing()
+
+    async def drained(self) -> None:
+        """Wait until the stream has ended and its end is out, then close."""
+        if self._stream is not None:
+            await asyncio.wait([self._stream])
+        await self.aclose()
+
+    async def message_stream(self, stream: ServerStream) -> None:
+        """Serve the one stream of this connection."""
+        if self._stream is not None:
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, "one stream a connection")
+        self._stream = asyncio.current_task()
+        assert self._stream is not None
+        self._stream.add_done_callback(lambda _: self._close_in(self.listener.hang_up, None))
+        if self._timer is not None:
+            self._timer.cancel()
+        admission = self.listener.admission
+        if not admission.begin(self.host):
+            self.listener.refusals.write(self.address, TOO_MANY_PENDING)
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, TOO_MANY_PENDING)
+        pending = True
+
+        def greeted() -> None:
+            nonlocal pending
+            if pending:
+                pending = False
+                admission.end(self.host)
+
+        try:
+            accepted = AcceptedStream(stream, self.codec)
+            await accepted.open()
+            self.listener.serve(accepted, self.address, greeted)
+            await accepted.finished()
+        except StreamLost:
+            await stream.cancel()
+        finally:
+            greeted()
+
+    def _close_in(self, seconds: float, complaint: str | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.connection.closing:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._give_up, complaint)
+
+    def _give_up(self, complaint: str | None) -> None:
+        if complaint is None:
+            self.close()
+        else:
+            self.listener.refusals.write(self.address, complaint)
+            self.abort()
+
+
+class _PeerServer(CompressionMixin, Server):
+    """grpclib's server, which is started by nobody: it makes the protocols, and an acceptor the connections."""
+
+    protocol_class = InboundProtocol
+
+    def accept(self) -> InboundProtocol:
+        return cast(InboundProtocol, self._protocol_factory())

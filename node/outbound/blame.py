@@ -1,0 +1,58 @@
+"""Whose fault was it: the proxy's, the target's, or nobody's that anyone could name?"""
+
+from __future__ import annotations
+
+import errno
+from typing import cast
+
+from ziggurat.node.handshake.rejection import HandshakeError, Kind
+from ziggurat.services import ConnectError, LimitExceeded, ProxyError
+
+__all__ = ["blames_proxy", "says_nothing_of_the_target"]
+
+ABOUT_THE_TARGET = frozenset({*range(0x03, 0x07), *range(0xF0, 0xF8)})
+"""Replies by which a proxy says that it tried, and the target was not to be had: RFC 1928 section 6, and Tor's own for
+onion services (socks-extensions)."""
+
+BEFORE_THE_REQUEST = frozenset({"dns", "tcp", "unix", "proxy.greeting", "proxy.auth"})
+"""Phases of a dial through a proxy in which the target has not been named yet."""
+
+NO_NETWORK = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE})
+"""This machine has no way out, or no socket left: all targets look the same from here."""
+
+NEUTRAL = frozenset({Kind.DUPLICATE, Kind.BUSY})
+"""We are connected already; or a neighbour behind our proxy has taken the peer's last place for newcomers."""
+
+
+def blames_proxy(error: ConnectError, *, proxied: bool) -> bool:
+    """Whether the proxy failed: it was not reached, or did not do its work. A reply about the target is no failure.
+
+    Args:
+        error: of a dial.
+        proxied: whether the dial went through a proxy.
+    """
+    if not proxied:
+        return False
+    if isinstance(error, ProxyError):
+        return error.reply_code not in ABOUT_THE_TARGET
+    return error.phase in BEFORE_THE_REQUEST
+
+
+def says_nothing_of_the_target(error: ConnectError, *, proxied: bool) -> bool:
+    """Whether the target is as good as before: it was not asked, or is connected, or is only busy."""
+    if isinstance(error, HandshakeError):
+        return error.kind in NEUTRAL
+    return isinstance(error, LimitExceeded) or blames_proxy(error, proxied=proxied) or _has_no_network(error)
+
+
+def _has_no_network(error: BaseException) -> bool:
+    seen: BaseException | None = error
+    for _ in range(8):  # causes may be a ring
+        if seen is None:
+            return False
+        if isinstance(seen, OSError) and seen.errno in NO_NETWORK:
+            return True
+        if isinstance(seen, BaseExceptionGroup):
+            return any(map(_has_no_network, cast("BaseExceptionGroup[BaseException]", seen).exceptions))
+        seen = seen.__cause__
+    return False

@@ -1,0 +1,254 @@
+"""Keeps as many peers as there should be: those that the user names, those of our own choice, and no more guests than
+there is room for.
+
+A tick comes every 30 seconds, at the start, when somebody is added, and when a permanent peer's time has come. It has
+kaspad's order: requests, then outbound peers, then inbound ones.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal, Protocol, TypeAlias
+
+import anyio
+
+from ziggurat.layers.events import write_event
+from ziggurat.node.address import NetAddress
+from ziggurat.node.outbound.blame import blames_proxy, says_nothing_of_the_target
+from ziggurat.node.outbound.dial_events import tell_failure
+from ziggurat.node.outbound.peer_request import PeerRequest
+from ziggurat.node.outbound.seeding import ask_seeders
+from ziggurat.node.peer.info import PeerAddress, PeerInfo, PeerKey
+from ziggurat.services import ConnectError
+from ziggurat.services.errors import one_line
+
+__all__ = ["AddressSource", "ConnectionManager", "ConnectionStatus", "Peers", "Targets"]
+
+TICK = 30.0
+"""Seconds, as kaspad."""
+
+TOO_MANY = "too many inbound peers"
+
+Outcome: TypeAlias = Literal["connected", "failed", "proxy"]
+
+
+class Peers(Protocol):
+    """What the manager needs of an adaptor."""
+
+    async def connect_peer(self, address: PeerAddress, /) -> PeerInfo: ...
+    def peers(self) -> list[PeerInfo]: ...
+    async def terminate(self, key: PeerKey, reason: str, /) -> bool: ...
+
+
+class AddressSource(Protocol):
+    """What the manager needs of an address manager."""
+
+    def add(self, addresses: Iterable[NetAddress], /) -> int: ...
+    def mark_success(self, address: NetAddress, /) -> None: ...
+    def mark_failure(self, address: NetAddress, /) -> None: ...
+    def pick_order(self, exclude: Collection[NetAddress] = (), /) -> list[NetAddress]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """How many peers there should be, and where first addresses come from.
+
+    Attributes:
+        outbound: peers of our own choice. Those that the user names count as well.
+        inbound: at most.
+        seeders: names to look up when the address book does not do.
+        port: of the nodes that seeders name.
+        proxied: whether dials go through a proxy: its failures are not the peers', and a seeder that it does not look
+            up is dialled by name.
+    """
+
+    outbound: int = 8
+    inbound: int = 128
+    seeders: Sequence[str] = ()
+    port: int = 16111
+    proxied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStatus:
+    """How things stand: numbers of peers, and of peers that the user wants."""
+
+    outbound: int
+    outbound_target: int
+    inbound: int
+    inbound_limit: int
+    requests: int
+
+
+class ConnectionManager:
+    """Dials, redials and lets go.
+
+    Args:
+        targets: what to reach.
+        peers: the adaptor.
+        addresses: the address manager.
+        resolve: looks a seeder up, the proxy's way when there is one.
+        rng: where chance comes from; ``None`` takes the system's.
+    """
+
+    def __init__(
+        self,
+        targets: Targets,
+        peers: Peers,
+        addresses: AddressSource,
+        resolve: Callable[[str], Awaitable[list[str]]],
+        rng: random.Random | None = None,
+    ) -> None:
+        self._targets = targets
+        self._peers = peers
+        self._addresses = addresses
+        self._resolve = resolve
+        self._rng = random.SystemRandom() if rng is None else rng
+        self._requests: dict[PeerAddress, PeerRequest] = {}
+        self._wanted = anyio.Event()
+
+    def add_request(self, address: PeerAddress, *, permanent: bool) -> None:
+        """Ask for a connection, to be made at once; a permanent one is made again whenever it is lost."""
+        known = self._requests.get(address)
+        self._requests[address] = PeerRequest(address, permanent or (known is not None and known.permanent))
+        self._wanted.set()
+
+    def status(self) -> ConnectionStatus:
+        """How things stand now."""
+        peers = self._peers.peers()
+        outbound = sum(peer.direction == "outbound" for peer in peers)
+        targets = self._targets
+        return ConnectionStatus(outbound, targets.outbound, len(peers) - outbound, targets.inbound, len(self._requests))
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            self._wanted = anyio.Event()  # before the tick: who is added during it is not forgotten
+            until = anyio.current_time() + TICK
+            await self._serve_requests()
+            await self._fill(until)
+            await self._trim()
+            with anyio.move_on_after(self._pause()):
+                await self._wanted.wait()
+
+    # -- requests
+
+    async def _serve_requests(self) -> None:
+        connected = self._outbound()
+        now = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            for request in list(self._requests.values()):
+                if request.address in connected:
+                    self._answered(request)
+                elif request.due <= now:
+                    tasks.start_soon(self._serve, request)
+
+    async def _serve(self, request: PeerRequest) -> None:
+        if await self._dial(request.address) == "connected":
+            self._answered(request)
+            return
+        request.failed(anyio.current_time())
+        if not request.permanent:
+            self._forget(request)
+
+    def _answered(self, request: PeerRequest) -> None:
+        request.succeeded()
+        if not request.permanent:
+            self._forget(request)
+
+    def _forget(self, request: PeerRequest) -> None:
+        if self._requests.get(request.address) is request:  # else it was asked for again meanwhile
+            del self._requests[request.address]
+
+    def _pause(self) -> float:
+        now = anyio.current_time()
+        connected = self._outbound()
+        waiting = [r.due - now for r in self._requests.values() if r.address not in connected and r.due > now]
+        return min([TICK, *waiting])
+
+    # -- outbound
+
+    async def _fill(self, until: float) -> None:
+        if self._missing() <= 0:
+            return
+        write_event(None, "debug", "outbound.missing", count=self._missing(), target=self._targets.outbound)
+        if not await self._try_known(until) or self._missing() <= 0 or not self._targets.seeders:
+            return
+        found = await ask_seeders(
+            self._resolve,
+            self._targets.seeders,
+            self._targets.port,
+            missing=self._missing(),
+            target=self._targets.outbound,
+            rng=self._rng,
+        )
+        self._addresses.add(found.addresses)
+        if found.addresses:
+            await self._try_known(until)
+        connected = self._outbound()
+        by_name = [address for address in found.by_name if address not in connected]
+        await self._dial_all(by_name[: max(0, self._missing())])
+
+    async def _try_known(self, until: float) -> bool:
+        """Dial what is in the book, as many at a time as are missing. ``False``: there is more to try, later."""
+        excluded = {a for a in (*self._outbound(), *self._requests) if isinstance(a, NetAddress)}
+        # Peers may tell of port 0, which nothing can dial.
+        order = (address for address in self._addresses.pick_order(excluded) if address.port)
+        while (missing := self._missing()) > 0:
+            if anyio.current_time() >= until or self._wanted.is_set():
+                return False  # the requests are due again: a book of thousands must not keep them waiting
+            batch = list(islice(order, missing))
+            if not batch:
+                return True
+            outcomes = await self._dial_all(batch)
+            if all(outcome == "proxy" for outcome in outcomes):
+                return False  # it would be the same for all the others
+        return True
+
+    async def _dial_all(self, addresses: Iterable[PeerAddress]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+
+        async def dial(address: PeerAddress) -> None:
+            outcomes.append(await self._dial(address))
+
+        async with anyio.create_task_group() as tasks:
+            for address in addresses:
+                tasks.start_soon(dial, address)
+        return outcomes
+
+    async def _dial(self, address: PeerAddress) -> Outcome:
+        try:
+            await self._peers.connect_peer(address)
+        except ConnectError as error:
+            proxied = self._targets.proxied
+            tell_failure(address, error)
+            if isinstance(address, NetAddress) and not says_nothing_of_the_target(error, proxied=proxied):
+                self._addresses.mark_failure(address)
+            return "proxy" if blames_proxy(error, proxied=proxied) else "failed"
+        except Exception as error:
+            # A bug, ours or a library's. What a peer sends must not be able to end a node that has other peers.
+            write_event(None, "warning", "dial.crashed", target=str(address), error=one_line(repr(error)))
+            return "failed"
+        if isinstance(address, NetAddress):
+            self._addresses.mark_success(address)
+        return "connected"
+
+    def _outbound(self) -> set[PeerAddress]:
+        return {peer.address for peer in self._peers.peers() if peer.direction == "outbound"}
+
+    def _missing(self) -> int:
+        return self._targets.outbound - len(self._outbound())
+
+    # -- inbound
+
+    async def _trim(self) -> None:
+        """Let go of guests above the limit. They are counted when they come; this is for what slipped by."""
+        inbound = [peer for peer in self._peers.peers() if peer.direction == "inbound"]
+        surplus = len(inbound) - self._targets.inbound
+        if surplus > 0:
+            async with anyio.create_task_group() as tasks:
+                for peer in self._rng.sample(inbound, surplus):
+                    tasks.start_soon(self._peers.terminate, peer.key, TOO_MANY)

@@ -1,0 +1,132 @@
+"""What the node tells whoever listens: peers that come and go, and what they announce."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import anyio
+
+from ziggurat.node.address import NetAddress
+from ziggurat.node.peer.info import PeerInfo
+
+__all__ = [
+    "AddressesReceived",
+    "BlockAnnounced",
+    "Event",
+    "EventStream",
+    "PeerConnected",
+    "PeerDisconnected",
+    "TransactionsAnnounced",
+]
+
+CAPACITY = 4096
+"""Events that wait for one listener. Beyond them the oldest is dropped: a listener that sleeps costs no memory."""
+
+MAX_ITEMS = 262_144
+"""Transaction ids and addresses in those events: two of the largest inventories, some 20 MiB. A thousand of them, which
+the number of events would allow, are ten GiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConnected:
+    """A peer has come through the handshake."""
+
+    peer: PeerInfo
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDisconnected:
+    """A peer that was connected has gone; ``reason`` says why, in one line."""
+
+    peer: PeerInfo
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockAnnounced:
+    """A peer has a block; ``hash`` has 32 bytes."""
+
+    peer: PeerInfo
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionsAnnounced:
+    """A peer has transactions; each id has 32 bytes."""
+
+    peer: PeerInfo
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressesReceived:
+    """A peer has told which other nodes it knows."""
+
+    peer: PeerInfo
+    addresses: tuple[NetAddress, ...]
+
+
+Event: TypeAlias = PeerConnected | PeerDisconnected | BlockAnnounced | TransactionsAnnounced | AddressesReceived
+
+
+class EventStream:
+    """Events for one listener, from the moment when it was made: ``async for event in stream``.
+
+    Attributes:
+        dropped: how many events were lost because the listener was too slow.
+    """
+
+    def __init__(self, forget: Callable[[EventStream], None], capacity: int = CAPACITY) -> None:
+        self.dropped = 0
+        self._forget = forget
+        self._capacity = capacity
+        self._events: deque[Event] = deque()
+        self._items = 0
+        self._changed = anyio.Event()
+        self._closed = False
+
+    def put(self, event: Event) -> None:
+        """Add an event."""
+        self._events.append(event)
+        self._items += _items(event)
+        while len(self._events) > self._capacity or (self._items > MAX_ITEMS and len(self._events) > 1):
+            self._take()
+            self.dropped += 1
+        self._changed.set()
+
+    def close(self) -> None:
+        """Listen no more; what waits can still be read."""
+        self._closed = True
+        self._changed.set()
+        self._forget(self)
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._events:
+            if self._closed:
+                raise StopAsyncIteration
+            self._changed = anyio.Event()
+            await self._changed.wait()
+        return self._take()
+
+    def _take(self) -> Event:
+        event = self._events.popleft()
+        self._items -= _items(event)
+        return event
+
+    def __enter__(self) -> EventStream:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _items(event: Event) -> int:
+    if isinstance(event, TransactionsAnnounced):
+        return len(event.ids)
+    return len(event.addresses) if isinstance(event, AddressesReceived) else 0

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.node.running import run
+from ziggurat.node.cli.command import main
+from ziggurat.node.config.options import OPTIONS
+
+SECRET = "S3CRET"
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for option in OPTIONS:
+        for name in (option.variable, option.alias_variable, option.kaspad, "STATE_DIRECTORY"):
+            if name is not None:
+                monkeypatch.delenv(name, raising=False)
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["node", "--show-config", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_configuration_is_shown_with_the_source_of_each_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text("maxinpeers = 7\nutxoindex = true")
+    monkeypatch.setenv("ZIGGURAT_UACOMMENT", "a,b")
+    monkeypatch.setenv("KASPAD_NODNSSEED", "1")
+    monkeypatch.setenv("all_proxy", "socks5://x")
+    lines = shown(capsys, "--devnet", "-C", str(file), "--addpeer=h:1").splitlines()
+
+    assert "devnet = true  # --devnet" in lines
+    assert f"maxinpeers = 7  # {file}" in lines
+    assert 'uacomment = ["a", "b"]  # ZIGGURAT_UACOMMENT' in lines
+    assert "nodnsseed = true  # KASPAD_NODNSSEED" in lines
+    assert 'addpeer = ["h:1"]  # --addpeer' in lines
+    assert "outpeers = 8  # default" in lines
+    assert 'listen = "0.0.0.0:16611"  # default' in lines
+    assert "# utxoindex: ignored, it means nothing here" in lines
+    assert any(line.startswith("# all_proxy: not obeyed") for line in lines)
+
+
+def test_every_setting_is_shown_in_words_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(tomllib.loads(shown(capsys, "--testnet"))) == {option.name for option in OPTIONS}
+
+
+def test_secrets_are_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, f"--socks5-proxy=socks5://user:{SECRET}@tor")
+
+    assert SECRET not in text
+    assert 'socks5-proxy = "socks5://***:***@tor:9050"  # --socks5-proxy' in text
+
+
+def test_with_a_proxy_the_listener_is_shown_to_be_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 'listen = ""  # default' in shown(capsys, "--proxy=tor")
+
+
+def test_showing_the_configuration_makes_no_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown(capsys, "-b", str(tmp_path / "app"))
+
+    assert not (tmp_path / "app").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "complaint"),
+    [
+        (["--socks5-proxy="], {}, "ziggurat node: --socks5-proxy: bad value '' (it is empty); right is HOST[:PORT]"),
+        ([], {"ZIGGURAT_SOCKS5_PROXY": ""}, "ziggurat node: ZIGGURAT_SOCKS5_PROXY: it is empty; right is HOST[:PORT]"),
+        (["--proxy=abc..abc:23456"], {}, "ziggurat node: --socks5-proxy: bad value 'abc..abc:23456'"),
+        (["--proxy=192.0.0.1:def"], {}, "bad port: 'def'"),
+        (["--connect=h:1", "--addpeer=h:2"], {}, "exclude each other"),
+        (["--testnet", "--simnet"], {}, "exclude each other"),
+        (["-C", "/nowhere/node.toml"], {}, "cannot read /nowhere/node.toml"),
+        ([], {"ZIGGURAT_NONSENSE": "1"}, "ZIGGURAT_NONSENSE"),
+        (["--outpeers=many"], {}, "--outpeers: bad value 'many'"),
+    ],
+)
+def test_bad_arguments_are_one_line_on_stderr_and_exit_2(
+    arguments: list[str],
+    environ: dict[str, str],
+    complaint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as caught:
+        main(["node", *arguments])
+    out, err = capsys.readouterr()
+
+    assert caught.value.code == 2
+    assert out == ""
+    assert complaint in err
+    assert err.count("\n") == 1
+
+
+def test_a_flag_that_nobody_knows_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["node", "--nonsense"])
+
+    assert caught.value.code == 2
+    assert "--nonsense" in capsys.readouterr().err
+
+
+def test_it_works_as_a_process(tmp_path: Path) -> None:
+    done = run("node", "--show-config", "--simnet", STATE_DIRECTORY=str(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    assert f'appdir = "{tmp_path}"  # STATE_DIRECTORY' in done.stdout
+    assert done.stderr == ""

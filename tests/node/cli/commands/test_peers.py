@@ -1,0 +1,46 @@
+"""``ziggurat peers``; with a running node it is tested in ``test_daemon.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ziggurat.node.cli.command import main
+from ziggurat.node.cli.commands.peers import line
+
+PEER: dict[str, object] = {
+    "address": "192.0.2.1:16111",
+    "direction": "inbound",
+    "via": None,
+    "age": 3725.4,
+    "ping": 0.0123,
+    "user_agent": "/kaspad:2.1.0/",
+}
+
+
+def test_without_a_node_it_says_so_and_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["peers", "--appdir", str(tmp_path), "--devnet"]) == 1
+    out, err = capsys.readouterr()
+
+    assert out == ""
+    assert f"no node runs in {tmp_path}/kaspa-devnet" in err
+
+
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [
+        ({}, "inbound 192.0.2.1:16111 direct 01:02:05 ping 12.3 ms /kaspad:2.1.0/"),
+        (
+            {"via": "127.0.0.1:9050", "ping": None, "direction": "outbound"},
+            "outbound 192.0.2.1:16111 via 127.0.0.1:9050 01:02:05 ping - /kaspad:2.1.0/",
+        ),
+        ({"age": 200_000.0}, "inbound 192.0.2.1:16111 direct 2d 07:33:20 ping 12.3 ms /kaspad:2.1.0/"),
+    ],
+)
+def test_a_peer_is_one_line(changed: dict[str, object], shown: str) -> None:
+    assert line({**PEER, **changed}) == shown
+
+
+def test_a_user_agent_cannot_forge_a_line_or_move_the_cursor() -> None:
+    assert line({**PEER, "user_agent": "a\nb\x1b[2J"}).isprintable()

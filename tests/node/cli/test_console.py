@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ziggurat.node.cli.console import SENTENCES, ConsoleRenderer, sentence
+
+NODE = Path(__file__).parents[3] / "node"
+LAYERS = Path(__file__).parents[3] / "layers"
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (
+            {"event": "dial.connected", "target": "http://h:1", "via": "tor:9050", "elapsed": 0.5},
+            "reached http://h:1 through tor:9050 after 0.50 s",
+        ),
+        (
+            {
+                "event": "dial.failed",
+                "target": "http://h:1",
+                "via": None,
+                "phase": "tcp",
+                "elapsed": 1,
+                "error": "ConnectRefused: connection refused; nobody listens there",
+            },
+            "could not reach http://h:1: failed at tcp after 1.00 s: "
+            "ConnectRefused: connection refused; nobody listens there",
+        ),
+        (
+            {
+                "event": "peer.connected",
+                "peer": "h:1",
+                "direction": "outbound",
+                "via": "tor:9050",
+                "elapsed": 1.5,
+                "user_agent": "/k:1/",
+                "protocol_version": 11,
+            },
+            "connected to peer h:1 through tor:9050 after 1.50 s (/k:1/, protocol 11)",
+        ),
+        (
+            {
+                "event": "peer.connected",
+                "peer": "h:1",
+                "direction": "inbound",
+                "user_agent": "",
+                "protocol_version": 10,
+            },
+            "peer h:1 has connected to us (no user agent, protocol 10)",
+        ),
+        (
+            {"event": "peer.refused", "peer": "h:1", "reason": "wrong network", "more": 3, "hint": "see --devnet"},
+            "no connection with peer h:1: wrong network, and 3 more like it; see --devnet",
+        ),
+        ({"event": "peer.disconnected", "peer": "h:1", "reason": "it left"}, "peer h:1 is gone: it left"),
+        (
+            {
+                "event": "node.status",
+                "outbound": 3,
+                "outbound_target": 8,
+                "inbound": 1,
+                "inbound_limit": 128,
+                "addresses": 40,
+            },
+            "3 of 8 outbound peers, 1 of at most 128 inbound, 40 addresses known",
+        ),
+        (
+            {"event": "node.started", "network": "kaspa-devnet", "listen": None, "via": "x:1", "directory": "/d"},
+            "the node runs on kaspa-devnet: it listens nowhere and dials through x:1; it keeps its data in /d",
+        ),
+        (
+            {
+                "event": "node.started",
+                "network": "kaspa-mainnet",
+                "listen": "0.0.0.0:16111",
+                "advertised": "8.8.4.4:16111",
+                "directory": "/d",
+            },
+            "the node runs on kaspa-mainnet: it listens on 0.0.0.0:16111, tells others that it is 8.8.4.4:16111"
+            " and dials directly; it keeps its data in /d",
+        ),
+        (
+            {"event": "environment.ignored", "names": ["ALL_PROXY"]},
+            "not obeyed: ALL_PROXY; a proxy is set with --socks5-proxy",
+        ),
+    ],
+    ids=lambda value: value["event"] if isinstance(value, dict) else "",
+)
+def test_an_event_is_told_in_words(event: dict[str, object], words: str) -> None:
+    assert sentence(event) == words
+
+
+def test_an_unknown_event_shows_its_keys_and_values() -> None:
+    assert sentence({"event": "custom.event", "level": "info", "a": 1, "b": None}) == "a=1"
+
+
+def test_every_event_of_the_node_has_its_sentence() -> None:
+    sources = [path.read_text() for path in (*NODE.rglob("*.py"), *LAYERS.glob("*.py")) if "_pb2" not in path.name]
+    written = {
+        name for text in sources for name in re.findall(r'write_event\(\s*[\w.]+,\s*[^()]*?"([a-z]+\.[a-z_]+)"', text)
+    }
+
+    assert written >= {"node.status", "peer.connected", "dial.failed", "addresses.stored"}
+    assert written <= set(SENTENCES)
+
+
+@given(st.sampled_from(sorted(SENTENCES)), st.text())
+def test_no_peer_can_forge_a_second_line_and_no_missing_key_is_an_error(event: str, text: str) -> None:
+    told = sentence({"event": event, "peer": text, "reason": text, "user_agent": text, "error": text})
+
+    assert told.isprintable()
+
+
+def test_a_line_has_the_time_the_sentence_and_the_name() -> None:
+    render = ConsoleRenderer(lambda colour, text: text)
+
+    assert render(None, "info", {"event": "node.stopped", "level": "info", "timestamp": "T"}) == (
+        "T the node has stopped [node.stopped]"
+    )
+
+
+def test_a_warning_has_a_colour_and_a_traceback_lines_of_its_own() -> None:
+    render = ConsoleRenderer(lambda colour, text: f"<{colour}>{text}")
+    line = render(None, "warning", {"event": "x", "level": "warning", "timestamp": "T", "exception": "Traceback\n .."})
+
+    assert "<yellow>" in line
+    assert line.endswith("\nTraceback\n ..")

@@ -1,0 +1,58 @@
+"""Colour is for terminals, and NO_COLOR is honoured."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from ziggurat.node.cli.terminal import BLOCK, complain, open_streams, paint_for, say
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def test_a_terminal_gets_colour() -> None:
+    assert paint_for(Terminal())("red", "x") == "\x1b[31mx\x1b[0m"
+
+
+def test_a_pipe_gets_none() -> None:
+    assert paint_for(io.StringIO())("red", "x") == "x"
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_a_terminal_that_wants_none_gets_none(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    assert paint_for(Terminal())("red", "x") == "x"
+
+
+def test_an_empty_no_color_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "")
+    assert paint_for(Terminal())("red", "x") != "x"
+
+
+def test_what_an_encoding_lacks_is_stood_in_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))
+    open_streams()
+    say(f"{BLOCK}{BLOCK} \u00e9")
+    assert out.getvalue() == b"## ?\n"
+
+
+def test_streams_that_were_closed_take_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    open_streams()
+    say("one")
+    complain("two")
+    sys.stdout.close()
+    sys.stderr.close()

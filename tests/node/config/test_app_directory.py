@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ziggurat.node.config.app_directory import DirectoryInUse, default_app_directory, locked, make_private
+
+ROOT = Path(__file__).parents[3]
+HOLD = """
+import pathlib, sys
+from ziggurat.node.config.app_directory import locked
+with locked(pathlib.Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_systemds_directory_comes_first() -> None:
+    assert default_app_directory({"STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "XDG_STATE_HOME": "/x"}) == Path(
+        "/var/lib/a"
+    )
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no XDG directories")
+def test_else_it_is_the_platforms_state_directory() -> None:
+    assert default_app_directory({"XDG_STATE_HOME": "/x"}) == Path("/x/ziggurat")
+    assert default_app_directory({"XDG_STATE_HOME": "relative"}) == Path.home() / ".local/state/ziggurat"
+    assert default_app_directory({}) == Path.home() / ".local/state/ziggurat"
+
+
+def test_a_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    with locked(tmp_path / "a" / "b") as directory:
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        assert stat.S_IMODE(directory.parent.stat().st_mode) == 0o700
+
+
+def test_a_directory_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o750)
+    make_private(tmp_path)
+
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o750
+
+
+def test_a_second_process_learns_the_pid_of_the_first_and_may_have_it_after_a_kill(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / ".dev")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"locked\n"
+        with pytest.raises(DirectoryInUse, match=f"in use by pid {holder.pid}") as caught, locked(tmp_path):
+            pass
+        assert caught.value.pid == holder.pid
+        holder.kill()
+        holder.wait()
+
+    with locked(tmp_path):
+        pass
+
+
+def test_a_lock_ends_with_its_block(tmp_path: Path) -> None:
+    for _ in range(2):
+        with locked(tmp_path):
+            pass
+
+
+def test_a_holder_that_has_not_said_its_pid_is_another_process(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        (tmp_path / "ziggurat.lock").write_text("")
+
+        with pytest.raises(DirectoryInUse, match="another process"), locked(tmp_path):
+            pass

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from ziggurat.node.config.args import Resolved, add_settings, resolve
+from ziggurat.node.config.settings_error import SettingsError
+
+
+def read(*arguments: str, file: Path | None = None, node: bool = True, **environ: str) -> Resolved:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_settings(parser, node=node)
+    flags = [*arguments, *(["--configfile", str(file)] if file else [])]
+    return resolve(parser.parse_args(flags), environ)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "node.toml"
+    path.write_text("outpeers = 4")
+    return path
+
+
+def test_the_command_line_goes_over_the_environment_over_kaspads_over_the_file_over_the_default(file: Path) -> None:
+    kaspads = {"KASPAD_OUTPEERS": "3"}
+    ours = {"ZIGGURAT_OUTPEERS": "2"}
+    rounds = [
+        (read("--outpeers=1", file=file, **ours, **kaspads), 1, "--outpeers"),
+        (read(file=file, **ours, **kaspads), 2, "ZIGGURAT_OUTPEERS"),
+        (read(file=file, **kaspads), 3, "KASPAD_OUTPEERS"),
+        (read(file=file), 4, str(file)),
+        (read(), 8, "default"),
+    ]
+
+    for resolved, value, source in rounds:
+        assert (resolved.settings.outpeers, resolved.sources["outpeers"]) == (value, source)
+
+
+def test_every_flag_of_kaspads_for_its_peers_is_taken_as_kaspad_takes_it(tmp_path: Path) -> None:
+    settings = read(
+        *("--addpeer=192.0.2.1", "--addpeer=192.0.2.2:7", "--listen=127.0.0.1:0", "--outpeers=0", "--maxinpeers=9"),
+        *("--externalip=9.9.9.9", "--nodnsseed", "--uacomment=a", "--uacomment=b", "--testnet", "--netsuffix=10"),
+        *("-b", str(tmp_path), "--logdir", str(tmp_path), "--nologfiles", "-d", "debug"),
+    ).settings
+
+    assert [str(peer) for peer in settings.addpeer] == ["192.0.2.1:16211", "192.0.2.2:7"]
+    assert str(settings.listen) == "127.0.0.1:0"
+    assert (settings.outpeers, settings.maxinpeers, settings.nodnsseed) == (0, 9, True)
+    assert str(settings.externalip) == "9.9.9.9:16211"
+    assert settings.uacomment == ("a", "b")
+    assert settings.network.name == "kaspa-testnet-10"
+    assert (settings.appdir, settings.logdir, settings.nologfiles, settings.loglevel) == (
+        tmp_path,
+        tmp_path,
+        True,
+        "debug",
+    )
+
+
+@pytest.mark.parametrize("flag", ["--socks5-proxy", "--proxy"])
+def test_a_proxy_has_two_names(flag: str) -> None:
+    assert str(read(flag, "tor").settings.proxy) == "socks5://tor:9050"
+
+
+def test_none_on_the_command_line_goes_over_a_proxy_elsewhere() -> None:
+    assert read("--socks5-proxy=none", ZIGGURAT_SOCKS5_PROXY="tor").settings.proxy is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [(["--socks5-proxy="], {}), (["--proxy", ""], {}), ([], {"ZIGGURAT_SOCKS5_PROXY": ""})],
+)
+def test_an_empty_proxy_is_an_error(arguments: list[str], environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"empty.*right is HOST"):
+        read(*arguments, **environ)
+
+
+def test_a_bad_value_is_told_with_the_option_and_what_would_be_right() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read("--socks5-proxy=abc..abc:23456")
+
+    text = str(caught.value)
+    assert text.startswith("--socks5-proxy: bad value 'abc..abc:23456' (bad host")
+    assert "right is HOST[:PORT]" in text
+    assert "\n" not in text
+
+
+def test_a_bad_value_shows_no_password() -> None:
+    with pytest.raises(SettingsError, match=r"'socks5://\*\*\*@h:0'") as caught:
+        read("--socks5-proxy=socks5://u:S3CRET@h:0")
+    assert "S3CRET" not in str(caught.value)
+
+
+def test_a_bad_value_in_a_file_is_told_with_the_file_and_the_key(file: Path) -> None:
+    file.write_text("listen = 'localhost'")
+
+    with pytest.raises(SettingsError, match=rf"{file}: listen: bad value 'localhost'"):
+        read(file=file)
+
+
+@pytest.mark.parametrize("arguments", [["--testnet", "--devnet"], ["--devnet", "--simnet"]])
+def test_two_networks_exclude_each_other(arguments: list[str]) -> None:
+    with pytest.raises(SettingsError, match="exclude each other: a node has one network"):
+        read(*arguments)
+
+
+def test_a_flag_for_a_network_puts_another_one_in_a_variable_aside() -> None:
+    resolved = read("--devnet", KASPAD_TESTNET="true")
+
+    assert resolved.settings.network.name == "kaspa-devnet"
+    assert resolved.sources["testnet"] == "default"
+
+
+def test_a_switch_that_is_off_chooses_nothing() -> None:
+    assert read("--devnet", ZIGGURAT_TESTNET="false").settings.network.name == "kaspa-devnet"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [
+        (["--connect=192.0.2.1", "--addpeer=192.0.2.2"], {}),
+        (["--addpeer=192.0.2.2"], {"ZIGGURAT_CONNECT": "192.0.2.1"}),
+        ([], {"KASPAD_CONNECTPEERS": "192.0.2.1", "ZIGGURAT_ADDPEER": "192.0.2.2"}),
+    ],
+)
+def test_connect_excludes_addpeer_wherever_they_stand(arguments: list[str], environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"connect \(.*\) and addpeer \(.*\) exclude each other"):
+        read(*arguments, **environ)
+
+
+def test_kaspads_settings_that_mean_nothing_here_are_named() -> None:
+    resolved = read(
+        "--utxoindex", "--rpclisten=127.0.0.1:1", "--rpclisten-borsh", "--ram-scale=0.3", "-t=2", "--utxoindex"
+    )
+
+    assert resolved.ignored == ("--utxoindex", "--rpclisten", "--rpclisten-borsh", "--ram-scale", "-t")
+
+
+@pytest.mark.parametrize("flag", ["--nonsense", "--listen6=a", "--outpeer=3", "--utxoindex=1"])
+def test_unknown_flags_are_refused_by_name(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        read(flag)
+
+    assert caught.value.code == 2
+    assert flag.split("=")[0] in capsys.readouterr().err
+
+
+def test_the_file_can_be_named_by_a_variable(file: Path) -> None:
+    assert read(ZIGGURAT_CONFIGFILE=str(file)).settings.outpeers == 4
+    assert read(KASPAD_CONFIGFILE="/nowhere").settings.outpeers == 8
+
+
+def test_variables_for_other_programs_are_named() -> None:
+    assert read(ALL_PROXY="socks5://x").disobeyed == ("ALL_PROXY",)
+
+
+def test_a_command_that_only_dials_takes_the_proxy_and_the_network() -> None:
+    settings = read("--proxy=tor", "--devnet", node=False).settings
+
+    assert settings.proxy is not None
+    assert settings.network.port == 16611
+
+
+def test_a_command_that_only_dials_has_no_flag_for_a_listener() -> None:
+    with pytest.raises(SystemExit):
+        read("--listen=127.0.0.1", node=False)
+
+
+def test_a_relative_directory_is_made_absolute() -> None:
+    assert read("--appdir=x").settings.appdir == Path.cwd() / "x"
+
+
+def test_the_state_directory_is_systemds() -> None:
+    resolved = read(STATE_DIRECTORY="/var/lib/ziggurat")
+
+    assert resolved.settings.appdir == Path("/var/lib/ziggurat")
+    assert resolved.sources["appdir"] == "STATE_DIRECTORY"

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+
+from ziggurat.node.config.environment import disobeyed, read_fallback, read_variables
+from ziggurat.node.config.options import OPTIONS
+from ziggurat.node.config.settings_error import SettingsError
+
+
+def test_every_setting_has_a_variable() -> None:
+    variables = {option.variable: "yes" for option in OPTIONS}
+
+    assert set(read_variables(variables)) == {option.name for option in OPTIONS}
+
+
+def test_what_can_be_repeated_is_a_list_with_commas() -> None:
+    assert read_variables({"ZIGGURAT_ADDPEER": "a:1, b:2"})["addpeer"] == ("ZIGGURAT_ADDPEER", ("a:1", "b:2"))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("True", True), ("on", True), ("0", False), ("no", False), ("OFF", False)]
+)
+def test_a_switch_is_on_or_off(text: str, value: bool) -> None:
+    assert read_variables({"ZIGGURAT_NODNSSEED": text})["nodnsseed"] == ("ZIGGURAT_NODNSSEED", value)
+
+
+def test_a_switch_is_nothing_else() -> None:
+    with pytest.raises(SettingsError, match="ZIGGURAT_NODNSSEED: bad value 'maybe'; right is true or false"):
+        read_variables({"ZIGGURAT_NODNSSEED": "maybe"})
+
+
+@pytest.mark.parametrize("name", ["ZIGGURAT_SOCKS5_PROXY", "ZIGGURAT_PROXY", "ZIGGURAT_CONNECT", "ZIGGURAT_NODNSSEED"])
+def test_an_empty_variable_is_an_error(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: it is empty; right is"):
+        read_variables({name: ""})
+
+
+def test_a_misspelt_variable_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match="ZIGGURAT_SOCK5_PROXY"):
+        read_variables({"ZIGGURAT_SOCK5_PROXY": "127.0.0.1:9050"})
+
+
+def test_two_names_of_one_setting_are_refused() -> None:
+    with pytest.raises(SettingsError, match="ZIGGURAT_SOCKS5_PROXY and ZIGGURAT_PROXY are one setting"):
+        read_variables({"ZIGGURAT_PROXY": "a", "ZIGGURAT_SOCKS5_PROXY": "b"})
+
+
+def test_the_variables_of_the_tests_are_no_settings() -> None:
+    assert read_variables({"ZIGGURAT_KASPAD": "/usr/bin/kaspad"}) == {}
+
+
+def test_of_kaspads_variables_only_those_count_that_describe_the_network_and_its_peers() -> None:
+    own = {option.kaspad: "1" for option in OPTIONS if option.kaspad}
+
+    assert set(own) == {
+        *("KASPAD_TESTNET", "KASPAD_NETSUFFIX", "KASPAD_DEVNET", "KASPAD_SIMNET", "KASPAD_CONNECTPEERS"),
+        *("KASPAD_ADDPEERS", "KASPAD_OUTPEERS", "KASPAD_MAXINPEERS", "KASPAD_NODNSSEED"),
+    }
+    machine = {f"KASPAD_{name}": "1" for name in ("APPDIR", "LOGDIR", "LISTEN", "CONFIGFILE", "EXTERNALIP", "NONSENSE")}
+    assert len(read_fallback({**own, **machine})) == len(own)
+
+
+def test_an_empty_variable_of_kaspads_says_nothing() -> None:
+    assert read_fallback({"KASPAD_CONNECTPEERS": ""}) == {}
+
+
+def test_other_programs_proxies_are_named_whatever_their_case() -> None:
+    assert disobeyed({"ALL_PROXY": "x", "all_proxy": "y", "http_proxy": "", "NO_PROXY": "z"}) == [
+        "ALL_PROXY",
+        "all_proxy",
+    ]

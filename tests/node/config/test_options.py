@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from ziggurat.node.config.networks import MAINNET
+from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS
+from ziggurat.node.config.settings import Settings
+
+READERS = {option.name: option.read for option in OPTIONS if option.read is not None}
+
+
+def test_every_name_is_there_once() -> None:
+    names = [name for option in OPTIONS for name in (option.name, option.alias) if name]
+    names += [*IGNORED_FLAGS, *IGNORED_VALUES]
+
+    assert len(names) == len(set(names))
+
+
+def test_every_field_of_the_settings_has_an_option() -> None:
+    fields = {field.name for field in dataclasses.fields(Settings)} - {"network", "proxy"}
+
+    assert fields == {option.field for option in OPTIONS} - {
+        *("testnet", "netsuffix", "devnet", "simnet", "socks5_proxy", "configfile")
+    }
+
+
+def test_every_value_has_a_word_on_what_would_be_right() -> None:
+    assert all(option.right for option in OPTIONS if option.read is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("connect", "192.0.2.1", "192.0.2.1:16111"),
+        ("addpeer", "node.example", "node.example:16111"),
+        ("listen", "[::]:0", "[::]:0"),
+        ("outpeers", "0", "0"),
+        ("loglevel", "WARN", "warn"),
+        ("loglevel", "debug,kaspa_p2p=trace", "debug"),
+        ("log-format", "json", "json"),
+        ("netsuffix", "4294967295", "4294967295"),
+    ],
+)
+def test_a_text_becomes_a_value(name: str, text: str, value: str) -> None:
+    assert str(READERS[name](text, MAINNET)) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("connect", "192.0.2.1:0"),
+        ("connect", ""),
+        ("listen", "localhost"),
+        ("externalip", "node.example:1"),
+        ("outpeers", "-1"),
+        ("outpeers", "٣"),
+        ("outpeers", "1" * 5000),
+        ("netsuffix", "4294967296"),
+        ("loglevel", "loud"),
+        ("log-format", "xml"),
+        ("uacomment", "a/b"),
+        ("appdir", ""),
+        ("appdir", "a\0b"),
+        ("appdir", "~nobody-of-this-name/x"),
+    ],
+)
+def test_a_bad_text_is_a_value_error(name: str, text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        READERS[name](text, MAINNET)

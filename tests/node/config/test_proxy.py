@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ziggurat.node.config.proxy import Proxy, masked, parse_socks5_proxy
+
+
+def parsed(text: str) -> Proxy:
+    proxy = parse_socks5_proxy(text)
+    assert proxy is not None
+    return proxy
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("127.0.0.1", "127.0.0.1:9050"),
+        ("proxy.corp:1080", "proxy.corp:1080"),
+        ("[::1]", "[::1]:9050"),
+        ("[::1]:9150", "[::1]:9150"),
+        ("socks5://tor", "tor:9050"),
+        ("unix:/run/tor/socks", "unix:/run/tor/socks"),
+    ],
+)
+def test_a_proxy_is_an_address_with_tors_port_when_it_has_none(text: str, where: str) -> None:
+    proxy = parsed(text)
+
+    assert proxy.uri.authority == where
+    assert proxy.credentials is None
+
+
+def test_credentials_are_read_and_never_shown() -> None:
+    proxy = parsed("socks5://alice:s%3Acret@tor:1080")
+
+    assert proxy.credentials is not None
+    assert (proxy.credentials.username, proxy.credentials.password) == ("alice", "s:cret")
+    assert str(proxy) == "socks5://***:***@tor:1080"
+    assert "cret" not in repr(proxy)
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1", "unix:/run/tor/socks", "[::1]:1"])
+def test_what_is_shown_can_be_typed_again(text: str) -> None:
+    assert parsed(str(parsed(text))) == parsed(text)
+
+
+def test_none_means_direct() -> None:
+    assert parse_socks5_proxy("none") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "abc..abc:23456", "192.0.0.1:def", "http://h:1", "h:0", "h:65536", "unix:", "unix:/" + "x" * 1000]
+)
+def test_a_bad_proxy_is_an_error_and_never_a_direct_dial(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_socks5_proxy(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("socks5://u:p@host:1", "socks5://***@host:1"),
+        ("u:p@w@host", "***@host"),
+        ("host:1", "host:1"),
+        ("HTTP://u:p@host", "HTTP://***@host"),
+    ],
+)
+def test_masking_takes_all_that_may_be_credentials(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+@given(st.text(), st.text())
+def test_nothing_before_the_last_at_survives_masking(before: str, after: str) -> None:
+    shown = masked(f"{before}S3CRET{before}@{after}")
+
+    assert "S3CRET" not in shown.removesuffix(after)

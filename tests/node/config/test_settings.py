@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ziggurat.node.address import NetAddress
+from ziggurat.node.config.networks import DEVNET, MAINNET
+from ziggurat.node.config.proxy import parse_socks5_proxy
+from ziggurat.node.config.settings import Settings
+from ziggurat.node.peer.info import parse_peer_address
+
+PLAIN = Settings(appdir=Path("/app"))
+PROXIED = replace(PLAIN, proxy=parse_socks5_proxy("127.0.0.1"))
+ROUTABLE = NetAddress.parse("9.9.9.9:16111")
+PRIVATE = NetAddress.parse("10.0.0.1:16111")
+PEER = parse_peer_address("192.0.2.1:16111")
+
+
+def test_a_plain_node_listens_everywhere_and_dials_eight() -> None:
+    assert str(PLAIN.listen_address) == "0.0.0.0:16111"
+    assert (PLAIN.outbound_target, PLAIN.inbound_limit) == (8, 128)
+    assert PLAIN.seeders == MAINNET.seeders
+    assert PLAIN.advertised_address is None
+
+
+def test_with_a_proxy_there_is_no_listener_and_nothing_is_advertised() -> None:
+    assert PROXIED.listen_address is None
+    assert PROXIED.advertised_address is None
+    assert PROXIED.inbound_limit == 0
+    assert PROXIED.outbound_target == 8
+
+
+def test_with_a_proxy_one_can_ask_for_a_listener() -> None:
+    assert replace(PROXIED, listen=PRIVATE).listen_address == PRIVATE
+    assert str(replace(PROXIED, externalip=ROUTABLE).listen_address) == "0.0.0.0:16111"
+
+
+def test_with_a_proxy_only_what_the_user_says_is_advertised() -> None:
+    assert replace(PROXIED, listen=ROUTABLE).advertised_address is None
+    assert replace(PROXIED, listen=PRIVATE, externalip=ROUTABLE).advertised_address == ROUTABLE
+
+
+@pytest.mark.parametrize(
+    ("listen", "external", "advertised"),
+    [
+        (None, ROUTABLE, ROUTABLE),
+        (ROUTABLE, None, ROUTABLE),
+        (PRIVATE, None, None),
+        (ROUTABLE, PRIVATE, ROUTABLE),
+        (NetAddress.parse("9.9.9.9:0"), None, None),
+    ],
+)
+def test_only_a_routable_address_is_advertised(
+    listen: NetAddress | None, external: NetAddress | None, advertised: NetAddress | None
+) -> None:
+    assert replace(PLAIN, listen=listen, externalip=external).advertised_address == advertised
+
+
+@pytest.mark.parametrize(
+    ("external", "advertised"),
+    [
+        (PRIVATE, PRIVATE),
+        (NetAddress.parse("10.0.0.1:0"), None),
+        (NetAddress.parse("127.0.0.1:16611"), None),
+        (NetAddress.parse("0.0.0.0:16611"), None),
+    ],
+)
+def test_on_a_network_of_ones_own_a_private_address_is_advertised_when_the_user_gives_it(
+    external: NetAddress, advertised: NetAddress | None
+) -> None:
+    settings = replace(PLAIN, network=DEVNET, externalip=external)
+
+    assert settings.advertised_address == advertised
+    assert replace(PLAIN, network=DEVNET, listen=PRIVATE).advertised_address is None
+
+
+def test_connect_means_these_and_nobody_else() -> None:
+    settings = replace(PLAIN, connect=(PEER,), listen=PRIVATE, externalip=ROUTABLE)
+
+    assert settings.permanent_peers == (PEER,)
+    assert (settings.outbound_target, settings.inbound_limit) == (0, 0)
+    assert settings.listen_address is None
+    assert settings.advertised_address is None
+    assert settings.seeders == ()
+
+
+def test_addpeer_is_besides_the_others() -> None:
+    settings = replace(PLAIN, addpeer=(PEER,))
+
+    assert settings.permanent_peers == (PEER,)
+    assert settings.outbound_target == 8
+
+
+def test_without_inbound_peers_there_is_no_listener() -> None:
+    assert replace(PLAIN, maxinpeers=0, listen=PRIVATE).listen_address is None
+
+
+def test_nodnsseed_leaves_nobody_to_ask() -> None:
+    assert replace(PLAIN, nodnsseed=True).seeders == ()
+
+
+def test_each_network_has_a_directory_of_its_own() -> None:
+    settings = replace(PLAIN, network=DEVNET)
+
+    assert settings.directory == Path("/app/kaspa-devnet")
+    assert settings.log_directory == Path("/app/kaspa-devnet/logs")
+    assert replace(settings, logdir=Path("/logs")).log_directory == Path("/logs")
+    assert replace(settings, nologfiles=True).log_directory is None
+
+
+def test_connect_and_addpeer_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="connect and addpeer"):
+        replace(PLAIN, connect=(PEER,), addpeer=(PEER,))
+
+
+@pytest.mark.parametrize("name", ["outpeers", "maxinpeers"])
+def test_numbers_are_not_negative(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} .*-1"):
+        replace(PLAIN, **{name: -1})

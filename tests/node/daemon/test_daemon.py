@@ -1,0 +1,183 @@
+"""``ziggurat node`` in a process of its own, against the embedded peer."""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+import socket
+import time
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+from anyio.abc import ByteStream
+
+from tests.node.running import AUDITED, run, running
+from ziggurat.layers.testing import Socks5Server
+from ziggurat.node.address import NetAddress
+from ziggurat.node.config.networks import numbered_testnet
+from ziggurat.node.testing import KaspaPeer
+from ziggurat.services import Uri
+
+pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
+
+LOOPBACK = "127.0.0.1:0"
+
+
+async def test_a_node_starts_connects_answers_and_stops_within_five_seconds(tmp_path: Path) -> None:
+    peer = KaspaPeer(addresses=[NetAddress.parse("192.0.2.10:16611")])
+    async with (
+        peer.run(),
+        peer.listen() as address,
+        running("-b", tmp_path, "--listen", LOOPBACK, "--outpeers=0", f"--addpeer={address}") as node,
+    ):
+        started = await node.wait_for("node.started")
+        connected = await node.wait_for("peer.connected")
+        await node.wait_for("addresses.stored", count=1)
+        answer = await anyio.to_thread.run_sync(run, "peers", "--devnet", "-b", tmp_path)
+        asked = await anyio.to_thread.run_sync(run, "peers", "--devnet", "-b", tmp_path, "--json")
+        before = time.monotonic()
+        code = await node.stop()
+        took = time.monotonic() - before
+        await peer.sessions[0].closed.wait()
+
+    assert (code, took < 5) == (0, True)
+    assert started["network"] == "kaspa-devnet"
+    assert str(started["listen"]).startswith("127.0.0.1:")
+    assert connected["direction"] == "outbound"
+    assert connected["user_agent"] == peer.user_agent
+    assert answer.returncode == 0
+    assert answer.stdout.split()[:3] == ["outbound", str(address), "direct"]
+    assert json.loads(asked.stdout)["peers"][0]["address"] == str(address)
+    assert [event["event"] for event in node.events][-1] == "node.stopped"
+    assert node.other == []
+    assert "node.stopping" in [event["event"] for event in node.events]
+
+
+async def test_a_peer_dials_it_and_is_told_when_it_stops(tmp_path: Path) -> None:
+    peer = KaspaPeer()
+    async with (
+        peer.run(),
+        running(
+            *("-b", tmp_path, "--listen", LOOPBACK, "--outpeers=0", "--nologfiles", "--externalip=127.0.0.1")
+        ) as node,
+    ):
+        started = await node.wait_for("node.started")
+        await node.wait_for("externalip.ignored", address="127.0.0.1:16611", reason="others could not reach us there")
+        session = await peer.dial(NetAddress.parse(str(started["listen"])))
+        await node.wait_for("peer.connected", direction="inbound")
+        assert await node.stop(signal.SIGINT) == 0
+        with anyio.fail_after(5):
+            await session.closed.wait()
+
+    assert not (tmp_path / "kaspa-devnet" / "logs").exists()
+
+
+async def test_with_a_proxy_it_dials_through_it_and_listens_nowhere(tmp_path: Path) -> None:
+    peer = KaspaPeer()
+    proxy = Socks5Server()
+    async with (
+        peer.run(),
+        peer.listen() as address,
+        proxy.serve() as at,
+        running("-b", tmp_path, f"--socks5-proxy={at.authority}", f"--connect={address}", ALL_PROXY="x") as node,
+    ):
+        started = await node.wait_for("node.started")
+        connected = await node.wait_for("peer.connected")
+        code = await node.stop()
+
+    assert code == 0
+    assert started["listen"] is None
+    assert connected["via"] == at.authority
+    assert proxy.requests[0].host == "127.0.0.1"
+    ignored = [event for event in node.events if event["event"] == "environment.ignored"]
+    assert [event["names"] for event in ignored] == [["ALL_PROXY"]]
+
+
+async def test_a_second_node_in_the_same_directory_says_who_has_it_and_exits_with_1(tmp_path: Path) -> None:
+    async with running("-b", tmp_path, "--listen", LOOPBACK, "--outpeers=0") as node:
+        await node.wait_for("node.started")
+        second = await anyio.to_thread.run_sync(run, "node", "--devnet", "-b", tmp_path, "--outpeers=0")
+        assert await node.stop() == 0
+
+    assert second.returncode == 1
+    assert second.stderr.strip().endswith(f"is in use by pid {node.process.pid}")
+    assert second.stderr.count("\n") == 1
+
+
+async def test_what_was_stored_outlives_a_kill(tmp_path: Path) -> None:
+    peer = KaspaPeer(addresses=[NetAddress.parse(f"192.0.2.{n}:16611") for n in range(1, 6)])
+    arguments = ("-b", tmp_path, "--maxinpeers=0", "--outpeers=0")
+    async with peer.run(), peer.listen() as address:
+        async with running(*arguments, f"--addpeer={address}") as node:
+            await node.wait_for("addresses.stored", count=5)
+            node.process.kill()
+        async with running(*arguments) as node:
+            loaded = await node.wait_for("addresses.loaded")
+            assert await node.stop() == 0
+
+    assert loaded["count"] == 5
+
+
+async def test_the_service_manager_is_told_when_it_asked(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        async with running(
+            *("-b", tmp_path, "--maxinpeers=0", "--outpeers=0"), NOTIFY_SOCKET=str(tmp_path / "notify")
+        ) as node:
+            assert await anyio.to_thread.run_sync(manager.recv, 100) == b"READY=1"
+            assert await node.stop() == 0
+            assert await anyio.to_thread.run_sync(manager.recv, 100) == b"STOPPING=1"
+
+
+def test_a_port_that_is_taken_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run("node", "--devnet", "-b", tmp_path, "--listen", address, "--outpeers=0")
+
+    assert done.returncode == 1
+    assert f"cannot listen on {address}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_directory_that_cannot_be_made_is_one_line_and_exit_1(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("node", "--devnet", "-b", tmp_path / "file" / "below", "--outpeers=0", "--nologfiles")
+
+    assert done.returncode == 1
+    assert str(tmp_path / "file") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_with_a_proxy_it_dials_and_looks_up_nothing_but_the_proxy(tmp_path: Path) -> None:
+    """On a network with seeders, and with peers of each kind: an IP, loopback and a name."""
+    peers = ("192.0.2.1:5", "127.0.0.1:5", "node.example:5", f"{'a' * 56}.onion:5")
+
+    async def refuse(uri: Uri) -> ByteStream:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "no")
+
+    proxy = Socks5Server(connector=refuse)
+    async with (
+        proxy.serve() as at,
+        running(
+            *("-b", tmp_path, f"--socks5-proxy={at.authority}", *(f"--addpeer={peer}" for peer in peers)),
+            command=AUDITED,
+            network="--testnet",
+        ) as node,
+    ):
+        for peer in peers:
+            await node.wait_for("dial.failed", target=f"http://{peer}")
+        for seeder in numbered_testnet(10).seeders:
+            await node.wait_for("dial.failed", target=f"http://{seeder}:16211")
+        assert await node.stop() == 0
+    audited = [(event["event"], event["what"]) for event in node.events if str(event["event"]).startswith("audit.")]
+
+    control = str(tmp_path / "kaspa-testnet-10" / "control.sock")
+    assert set(map(str, audited)) == {
+        str(("audit.socket.connect", [str((at.host, at.port))])),
+        str(("audit.socket.bind", [control])),
+    }
+    assert {request.host for request in proxy.requests} >= {*numbered_testnet(10).seeders, "127.0.0.1", "node.example"}

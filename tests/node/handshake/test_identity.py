@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import importlib.metadata
+
+import pytest
+
+from ziggurat.node.address import NetAddress
+from ziggurat.node.handshake.identity import Identity, user_agent
+
+
+def test_the_user_agent_is_honest() -> None:
+    version = importlib.metadata.version("ziggurat")
+
+    assert user_agent() == f"/ziggurat:{version}/"
+    assert user_agent(["one", "two"]) == f"/ziggurat:{version}(one; two)/"
+
+
+def test_a_long_one_is_cut() -> None:
+    assert len(user_agent(["x" * 300]).encode()) == 256
+
+
+@pytest.mark.parametrize("comment", ["a/b", "(", "a:b", "\n"])
+def test_a_comment_must_not_look_like_something_else(comment: str) -> None:
+    with pytest.raises(ValueError, match="bad user agent comment"):
+        user_agent([comment])
+
+
+def test_each_process_has_an_id_of_its_own() -> None:
+    assert Identity("n").id != Identity("n").id
+    assert len(Identity("n").id) == 16
+
+
+def test_its_version_says_all_of_it() -> None:
+    address = NetAddress.parse("1.2.3.4:5")
+    version = Identity("kaspa-devnet", "/x/", b"i" * 16, address).version(timestamp=7)
+
+    assert (version.network, version.user_agent, version.id, version.address) == (
+        "kaspa-devnet",
+        "/x/",
+        b"i" * 16,
+        address,
+    )
+    assert (version.protocol_version, version.services, version.timestamp) == (11, 0, 7)
+    assert Identity("n").version().timestamp > 1_600_000_000_000
+    assert Identity("n").version().address is None
+
+
+def test_it_is_checked() -> None:
+    with pytest.raises(ValueError, match="network must not be empty"):
+        Identity("")
+    with pytest.raises(ValueError, match="id must have 16 bytes, not 3"):
+        Identity("n", id=b"abc")

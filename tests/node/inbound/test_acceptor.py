@@ -1,0 +1,120 @@
+"""A TCP port, and our node behind it on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import anyio
+import pytest
+
+from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.address import NetAddress
+from ziggurat.node.connection_handler import ConnectionHandler
+from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.inbound.acceptor import TcpAcceptor
+from ziggurat.node.inbound.admission import InboundLimits
+from ziggurat.services import ConnectError
+
+pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
+
+ANY = NetAddress.parse("127.0.0.1:0")
+
+
+class Waits(asyncio.Protocol):
+    def __init__(self, seen: list[asyncio.BaseTransport]) -> None:
+        self.seen = seen
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.seen.append(transport)
+
+
+async def test_each_connection_gets_a_protocol_and_none_after_the_close() -> None:
+    acceptor, seen = TcpAcceptor(ANY), []
+    address = await acceptor.start(lambda: Waits(seen))
+    assert address.port != 0
+    async with await anyio.connect_tcp("127.0.0.1", address.port) as stream:
+        while not seen:
+            await anyio.lowlevel.checkpoint()
+        await acceptor.aclose()
+        with pytest.raises(OSError):  # noqa: PT011  (what it is depends on the system)
+            await anyio.connect_tcp("127.0.0.1", address.port)
+        seen[0].write(b"still here")
+        assert await stream.receive() == b"still here"
+        seen[0].close()
+        with pytest.raises(anyio.EndOfStream):
+            await stream.receive()
+
+
+async def test_a_port_in_use_is_an_error() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        acceptor = TcpAcceptor(NetAddress.parse(f"127.0.0.1:{taken.getsockname()[1]}"))
+        with pytest.raises(OSError, match="in use"):
+            await acceptor.start(asyncio.Protocol)
+        await acceptor.aclose()
+
+
+async def test_two_nodes_on_loopback() -> None:
+    with anyio.fail_after(20):
+        a = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"), acceptor=TcpAcceptor(ANY))
+        b = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"))
+        async with a, b:
+            assert a.listening is not None
+            with a.subscribe_events() as events:
+                info = await b.connect_peer(a.listening)
+                await anext(events)
+            assert info.id == a.identity.id
+            assert [peer.id for peer in a.peers()] == [b.identity.id]
+
+
+def test_it_says_where_it_listens() -> None:
+    assert repr(TcpAcceptor(ANY)) == "TcpAcceptor(127.0.0.1:0)"
+
+
+async def test_who_comes_to_a_full_node_is_turned_away_at_the_door() -> None:
+    with anyio.fail_after(20):
+        limits = InboundLimits(peers=1)
+        a = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"), acceptor=TcpAcceptor(ANY), limits=limits)
+        b, c = (Adaptor(ConnectionHandler(), Identity("kaspa-devnet")) for _ in range(2))
+        async with a, b, c:
+            assert a.listening is not None
+            with a.subscribe_events() as events:
+                await b.connect_peer(a.listening)
+                await anext(events)
+            with pytest.raises(ConnectError) as caught:
+                await c.connect_peer(a.listening)
+            assert caught.value.transient
+            assert caught.value.phase == "http2"
+            assert len(a.peers()) == len(b.peers()) == 1
+
+
+async def test_a_thousand_dialers_at_once_get_in_as_far_as_there_is_room_and_none_waits_for_an_answer() -> None:
+    limits = InboundLimits(peers=20, pending=12)
+    a = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"), acceptor=TcpAcceptor(ANY), limits=limits)
+    b = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"))
+    opened: list[socket.socket] = []
+    with anyio.fail_after(60):
+        async with a, b:
+            assert a.listening is not None
+            await b.connect_peer(a.listening)
+            loop = asyncio.get_running_loop()
+            try:
+                for _ in range(1000):
+                    opened.append(socket.socket())
+                    opened[-1].setblocking(False)
+                await asyncio.gather(*(loop.sock_connect(one, ("127.0.0.1", a.listening.port)) for one in opened))
+                # The preface of HTTP/2 for those who are in, an end for the others.
+                answers = await asyncio.gather(*(loop.sock_recv(one, 9) for one in opened), return_exceptions=True)
+                let_in = sum(isinstance(answer, bytes) and len(answer) == 9 for answer in answers)
+                assert let_in == limits.peers + limits.pending - 1
+                assert [peer.id for peer in a.peers()] == [b.identity.id]
+            finally:
+                for one in opened:
+                    one.close()
+            while a._listener is not None and a._listener.admission.open > 1:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            c = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"))
+            async with c:
+                await c.connect_peer(a.listening)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from ziggurat.node.inbound.admission import Admission, InboundLimits, RefusalLog
+from ziggurat.node.peer.info import PROXIED
+
+pytestmark = pytest.mark.asyncio_only
+
+HOST = "10.0.0.1"
+
+
+def admission(connected: int = 0, **limits: int | None) -> Admission:
+    return Admission(InboundLimits(**limits), lambda: connected)  # type: ignore[arg-type]
+
+
+def test_kaspads_own_numbers() -> None:
+    limits = InboundLimits()
+    assert (limits.peers, limits.pending, limits.pending_per_address) == (128, 32, 2)
+
+
+def test_connections_are_bounded_in_all() -> None:
+    one = admission(peers=3, pending=2, per_address=None)
+    assert [one.enter(HOST) for _ in range(6)] == [None] * 5 + ["too many inbound connections"]
+    one.leave(HOST)
+    assert one.enter(HOST) is None
+    assert one.open == 5
+
+
+def test_a_node_that_is_full_takes_nobody() -> None:
+    assert admission(3, peers=3).enter(HOST) == "the limit of inbound peers is reached"
+    assert admission(2, peers=3).enter(HOST) is None
+
+
+def test_connections_are_bounded_for_each_address_but_not_where_many_share_one() -> None:
+    one = admission(per_address=2)
+    assert [one.enter(HOST) for _ in range(3)] == [None, None, "too many connections from one address"]
+    assert one.enter("10.0.0.2") is None
+    for shared in ("127.0.0.1", "::1", PROXIED):
+        assert [one.enter(shared) for _ in range(3)] == [None] * 3
+
+
+def test_handshakes_are_bounded_for_each_address_and_in_all() -> None:
+    one = admission(pending=5, pending_per_address=2)
+    assert [one.begin(HOST) for _ in range(3)] == [True, True, False]
+    assert [one.begin(PROXIED) for _ in range(4)] == [True, True, True, False]
+    assert one.pending == 5
+    assert not one.begin("10.0.0.2")
+    one.end(PROXIED)
+    assert one.begin("10.0.0.2")
+
+
+@pytest.mark.parametrize("name", ["peers", "pending", "pending_per_address", "per_address"])
+def test_a_limit_is_positive(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be positive, not 0"):
+        InboundLimits(**{name: 0})
+
+
+async def test_a_storm_is_one_line_and_a_number(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    log = RefusalLog()
+    for number in range(1000):
+        log.write(f"10.0.0.1:{number}", "too many")
+    log.write("10.0.0.1:5", "another reason")
+    await anyio.sleep(5)
+    log.write("10.0.0.1:6", "too many")
+
+    lines = [line for line in caplog.messages if "peer.refused" in line]
+    assert len(lines) == 4
+    assert "peer=10.0.0.1:0" in lines[0]
+    assert "more" not in lines[0]
+    assert "another reason" in lines[1]
+    assert "peer=10.0.0.1:999" in lines[2]
+    assert "more=998" in lines[2]
+    assert "peer=10.0.0.1:6" in lines[3]
+
+
+async def test_a_storm_that_goes_on_is_a_line_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    log = RefusalLog()
+    for number in range(100):
+        log.write("10.0.0.1:5", f"reason {number}", kind="network")
+        await anyio.sleep(0.1)
+    assert 10 <= sum("peer.refused" in line for line in caplog.messages) <= 12

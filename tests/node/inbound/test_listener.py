@@ -1,0 +1,324 @@
+"""What comes to the door: kaspads, slow ones, silent ones, storms, and things that are no peer at all."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import anyio
+import pytest
+from grpclib.client import Stream
+from grpclib.const import Cardinality, Status
+from grpclib.exceptions import GRPCError
+
+from tests.node.lines import settle
+from tests.node.nodes import NETWORK, at, node
+from ziggurat.layers.testing.memory import MemoryStream
+from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.connection_handler import ConnectionHandler
+from ziggurat.node.handshake.handshake import OUTBOUND_LIMITS, Handshake
+from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.rejection import HandshakeError, Kind
+from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.testing import KaspaPeer, MemoryNetwork
+from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.wire.service import MESSAGE_STREAM
+from ziggurat.node.wire.stream import StreamLost
+from ziggurat.services import Uri
+
+pytestmark = pytest.mark.asyncio_only
+
+A = "10.0.0.1"
+URI = Uri.parse(f"http://{A}:16611")
+VERACK, READY = KaspadMessage(verack=p2p.VerackMessage()), KaspadMessage(ready=p2p.ReadyMessage())
+
+
+def hello() -> KaspadMessage:
+    return Handshake(Identity(NETWORK).version(), OUTBOUND_LIMITS).begin(0.0)[0]
+
+
+def dialler(network: MemoryNetwork, ip: str) -> ConnectionHandler:
+    return ConnectionHandler(leaf=network.host(ip))
+
+
+async def said(stream: DialledStream) -> list[str]:
+    """Everything until the end, which has to be a clean one."""
+    names = []
+    while (message := await stream.receive()) is not None:
+        name = message.WhichOneof("payload")
+        names.append(message.reject.reason if name == "reject" else str(name))
+    await stream.aclose()
+    return names
+
+
+def saying(*messages: KaspadMessage) -> Callable[[DialledStream], Awaitable[list[str]]]:
+    async def talk(stream: DialledStream) -> list[str]:
+        for message in messages:
+            await stream.send(message)
+        return await said(stream)
+
+    return talk
+
+
+async def test_headers_and_our_version_come_before_the_peer_has_said_anything() -> None:
+    network = MemoryNetwork()
+    async with node(network, A):
+        started = anyio.current_time()
+        assert await dialler(network, "10.0.0.2").connect(at(A), saying()) == ["version", "timeout expired after 10s"]
+        assert anyio.current_time() - started == pytest.approx(10, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason", "seconds"),
+    [([hello()], "timeout expired after 4s", 4), ([hello(), VERACK], "timeout expired after 8s", 8)],
+)
+async def test_a_slow_dialler_is_told_which_time_ran_out(
+    messages: list[KaspadMessage], reason: str, seconds: float
+) -> None:
+    network = MemoryNetwork()
+    async with node(network, A):
+        started = anyio.current_time()
+        answer = await dialler(network, "10.0.0.2").connect(at(A), saying(*messages))
+        assert answer[-1] == reason
+        assert anyio.current_time() - started == pytest.approx(seconds, abs=2)
+
+
+async def closed(stream: MemoryStream) -> float:
+    """Read to the end; how long it took."""
+    started = anyio.current_time()
+    with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):  # noqa: PT012
+        while True:
+            await stream.receive()
+    await stream.aclose()
+    return anyio.current_time() - started
+
+
+@pytest.mark.parametrize("said", [b"", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", b"PRI * HT"])
+async def test_a_connection_that_asks_for_nothing_is_closed(said: bytes) -> None:
+    network = MemoryNetwork()
+    async with node(network, A):
+        stream = await network.host("10.0.0.2")(URI)
+        await stream.send(said or b"P")
+        assert await closed(stream) == pytest.approx(10, abs=0.5)  # type: ignore[arg-type]
+
+
+async def test_what_is_no_http2_is_closed_at_once() -> None:
+    network = MemoryNetwork()
+    async with node(network, A):
+        stream = await network.host("10.0.0.2")(URI)
+        await stream.send(b"GET / HTTP/1.1\r\nHost: node\r\n\r\n")
+        assert await closed(stream) < 3  # type: ignore[arg-type]
+
+
+async def test_stalled_handshakes_do_not_hold_up_others() -> None:
+    network = MemoryNetwork()
+    async with node(network, A) as a, anyio.create_task_group() as tasks:
+        for number in range(20):
+            tasks.start_soon(dialler(network, f"10.0.1.{number}").connect, at(A), saying())
+        await anyio.sleep(1)
+        async with node(network, "10.0.0.2", listens=False) as b:
+            started = anyio.current_time()
+            await b.connect_peer(at(A))
+            assert anyio.current_time() - started < 0.1
+            await settle()
+            assert len(a.peers()) == 1
+
+
+async def test_the_third_handshake_of_one_address_is_told_to_come_back() -> None:
+    network = MemoryNetwork()
+    async with node(network, A), anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(dialler(network, "10.0.0.2").connect, at(A), saying())
+        await anyio.sleep(1)
+        with pytest.raises(HandshakeError) as caught:
+            await dialler(network, "10.0.0.2").connect(at(A), saying())
+        assert caught.value.kind is Kind.BUSY
+        assert "too many pending inbound handshakes" in caught.value.reason
+        await anyio.sleep(20)
+        await dialler(network, "10.0.0.2").connect(at(A), saying())  # the places are free again
+
+
+async def test_a_thousand_at_once_disturb_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    network = MemoryNetwork()
+    async with node(network, A) as a, node(network, "10.0.0.2", listens=False) as b:
+        await b.connect_peer(at(A))
+        most = 0
+        assert a._listener is not None
+        async with AsyncExitStack() as stack:
+            for number in range(1000):
+                stream = await network.host(f"10.1.{number // 250}.{number % 250 + 1}")(URI)
+                stack.push_async_callback(stream.aclose)
+                most = max(most, a._listener.admission.open)
+            assert most <= 128 + 32
+            await anyio.sleep(60)
+            assert a._listener.admission.open == 1
+        assert len(a.peers()) == len(b.peers()) == 1
+        assert b.peers()[0].id == a.identity.id
+    refused = [line for line in caplog.messages if "peer.refused" in line]
+    assert 1 <= len(refused) < 10
+
+
+async def test_a_connection_has_one_stream() -> None:
+    network = MemoryNetwork()
+    async with node(network, A), dialler(network, "10.0.0.2").channel(URI) as channel:
+        first = channel.request(MESSAGE_STREAM, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)
+        second = channel.request(MESSAGE_STREAM, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)
+        async with first:
+            await first.send_request()
+            assert await first.recv_message() is not None
+            with pytest.raises(GRPCError, match="one stream a connection") as caught:
+                await asked(second)
+            assert caught.value.status is Status.RESOURCE_EXHAUSTED
+            assert (await first.recv_message()) is not None  # the Reject, after ten seconds
+            await first.cancel()
+
+
+async def test_another_method_is_not_implemented_and_buys_no_time() -> None:
+    network = MemoryNetwork()
+    async with node(network, A), dialler(network, "10.0.0.2").channel(URI) as channel:
+        call = channel.request("/protowire.RPC/X", Cardinality.UNARY_UNARY, KaspadMessage, KaspadMessage)
+        with pytest.raises(GRPCError):
+            await asked(call)
+        await anyio.sleep(11)
+        assert channel.state.value == "idle"
+
+
+async def test_the_streams_end_is_the_connections_end() -> None:
+    network = MemoryNetwork()
+    async with node(network, A), dialler(network, "10.0.0.2").channel(URI) as channel:
+        call = channel.request(MESSAGE_STREAM, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)
+        async with call:
+            await call.send_message(KaspadMessage(), end=True)  # no payload: closed without a word
+            names = [message.WhichOneof("payload") async for message in call]
+        assert names == ["version"]
+        assert channel.state.value == "ready"
+        await anyio.sleep(2)
+        assert channel.state.value == "idle"
+
+
+async def test_every_stream_ends_when_the_listener_closes() -> None:
+    network, kaspad = MemoryNetwork(), KaspaPeer()
+    endings: list[list[str]] = []
+    async with kaspad.run(), anyio.create_task_group() as tasks:
+        async with node(network, A):
+            session = await kaspad.dial(at(A), network.host("10.0.0.2"))
+            await session.ready.wait()
+
+            async def shake() -> None:
+                endings.append(await dialler(network, "10.0.0.3").connect(at(A), saying(hello())))
+
+            tasks.start_soon(shake)
+            silent = await network.host("10.0.0.4")(URI)
+            await anyio.sleep(1)
+            started = anyio.current_time()
+        assert anyio.current_time() - started < 5
+        await closed(silent)  # type: ignore[arg-type]
+        await session.closed.wait()
+        assert session.reason == "incoming stream ended"  # not a network error
+    assert endings == [["version", "verack"]]
+
+
+async def test_a_reject_is_read_although_the_peer_resets_the_stream_behind_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    network = MemoryNetwork()
+
+    async def reject(stream: DialledStream) -> None:
+        await stream.send(hello())
+        await stream.send(KaspadMessage(reject=p2p.RejectMessage(reason="peer is banned")))
+        await stream._call.cancel()
+        await anyio.sleep(1)
+        await stream.aclose()
+
+    async with node(network, A):
+        await dialler(network, "10.0.0.2").connect(at(A), reject)
+        await anyio.sleep(1)
+    assert any("peer.refused" in line and "peer is banned" in line for line in caplog.messages)
+    assert not any("Server error" in line or "Application error" in line for line in caplog.messages)
+
+
+async def asked(call: Stream[KaspadMessage, KaspadMessage]) -> None:
+    async with call:
+        await call.send_message(KaspadMessage(), end=True)
+        await call.recv_message()
+
+
+async def broken(stream: DialledStream) -> bool:
+    """Read to the end; whether it was a bad one."""
+    try:
+        while await stream.receive() is not None:
+            pass
+    except StreamLost:
+        return True
+    finally:
+        await stream.aclose()
+    return False
+
+
+async def connected(a: Adaptor, stream: DialledStream) -> None:
+    """Go through the handshake by hand."""
+    for message in (hello(), VERACK, READY):
+        await stream.send(message)
+    while not a.peers():  # noqa: ASYNC110
+        await anyio.sleep(0.1)  # virtual time
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+async def test_a_message_beyond_the_limit_costs_this_connection(compression: str | None) -> None:
+    network, kaspad = MemoryNetwork(), KaspaPeer()
+    async with node(network, A, max_message_size=100_000) as a, kaspad.run():
+        big = KaspadMessage(reject=p2p.RejectMessage(reason="x" * 200_000))  # compressed: a bomb
+        if compression:
+            session = await kaspad.dial(at(A), network.host("10.0.0.2"))
+            await session.ready.wait()
+            await session.send(big)
+            await session.closed.wait()
+        else:
+
+            async def shout(stream: DialledStream) -> None:
+                await connected(a, stream)
+                await stream.send(big)
+                await broken(stream)
+
+            await dialler(network, "10.0.0.2").connect(at(A), shout)
+        await anyio.sleep(3)
+        assert a.peers() == []
+        async with node(network, "10.0.0.3") as another:
+            await another.connect_peer(at(A))
+
+
+async def test_half_a_message_is_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    network = MemoryNetwork()
+    async with node(network, A) as a:
+
+        async def stop_in_the_middle(stream: DialledStream) -> None:
+            await connected(a, stream)
+            await stream._call._stream.send_data(b"\0\0\0\0\x64half", end_stream=True)
+            await broken(stream)
+
+        with a.subscribe_events() as events:
+            await dialler(network, "10.0.0.2").connect(at(A), stop_in_the_middle)
+            await anyio.sleep(3)
+        assert a.peers() == []
+        assert len([event async for event in events]) >= 2
+    assert not any("Server error" in line or "Application error" in line for line in caplog.messages)
+
+
+async def test_a_lost_connection_is_a_lost_peer() -> None:
+    network = MemoryNetwork()
+    async with node(network, A) as a:
+        host = network.host("10.0.0.2")
+
+        async def vanish(stream: DialledStream) -> None:
+            await connected(a, stream)
+            host.die()
+            assert await broken(stream)
+
+        await ConnectionHandler(leaf=host).connect(at(A), vanish)
+        await anyio.sleep(2)
+        assert a.peers() == []
+        assert a._listener is not None
+        assert a._listener.admission.open == 0

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from ziggurat.node.handshake.rejection import HandshakeError, Kind
+from ziggurat.node.outbound.blame import blames_proxy, says_nothing_of_the_target
+from ziggurat.services import (
+    ConnectError,
+    ConnectRefused,
+    ConnectTimeout,
+    LimitExceeded,
+    ProxyAuthError,
+    ProxyProtocolError,
+    ProxyRefused,
+)
+
+
+def in_phase(error: ConnectError, phase: str) -> ConnectError:
+    error.phase = phase
+    return error
+
+
+@pytest.mark.parametrize("code", [3, 4, 5, 6, 0xF0, 0xF7])
+def test_a_reply_about_the_target_is_the_targets_fault(code: int) -> None:
+    assert not blames_proxy(ProxyRefused("no", reply_code=code), proxied=True)
+
+
+@pytest.mark.parametrize("code", [1, 2, 7, 8, 9, 0xEF, 0xF8, 0xFF, None])
+def test_any_other_reply_is_the_proxys_fault(code: int | None) -> None:
+    assert blames_proxy(ProxyRefused("no", reply_code=code), proxied=True)
+
+
+@pytest.mark.parametrize("error", [ProxyAuthError("no"), ProxyProtocolError("HTTP")])
+def test_a_proxy_that_speaks_otherwise_is_to_blame(error: ConnectError) -> None:
+    assert blames_proxy(error, proxied=True)
+
+
+@pytest.mark.parametrize("phase", ["dns", "tcp", "unix", "proxy.greeting", "proxy.auth"])
+def test_what_fails_before_the_request_is_the_proxys_fault(phase: str) -> None:
+    assert blames_proxy(in_phase(ConnectTimeout(1.0, "reach proxy"), phase), proxied=True)
+
+
+@pytest.mark.parametrize("phase", ["proxy.connect", "http2", "handshake"])
+def test_what_fails_behind_it_is_not(phase: str) -> None:
+    assert not blames_proxy(in_phase(ConnectTimeout(60.0, "tunnel"), phase), proxied=True)
+
+
+def test_without_a_proxy_no_proxy_is_to_blame() -> None:
+    assert not blames_proxy(in_phase(ConnectRefused("no"), "tcp"), proxied=False)
+
+
+@pytest.mark.parametrize(("kind", "neutral"), [(Kind.DUPLICATE, True), (Kind.BUSY, True), (Kind.SELF, False)])
+def test_a_peer_that_we_have_already_or_that_is_busy_is_as_good_as_before(kind: Kind, neutral: bool) -> None:
+    error = HandshakeError(kind, "reason", by_peer=True)
+
+    assert says_nothing_of_the_target(error, proxied=False) is neutral
+
+
+def test_a_limit_of_our_own_says_nothing_of_the_target() -> None:
+    assert says_nothing_of_the_target(LimitExceeded("full"), proxied=False)
+
+
+def test_a_machine_without_a_network_says_nothing_of_the_target() -> None:
+    error = ConnectError("no way")
+    error.__cause__ = ExceptionGroup("all", [OSError(errno.ENETUNREACH, "unreachable")])
+
+    assert says_nothing_of_the_target(error, proxied=False)
+
+
+def test_a_refusal_does() -> None:
+    error = ConnectRefused("no")
+    error.__cause__ = OSError(errno.ECONNREFUSED, "refused")
+    error.__cause__.__cause__ = error
+
+    assert not says_nothing_of_the_target(error, proxied=False)

@@ -1,0 +1,159 @@
+"""The stream that we opened, against a grpclib server of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from grpclib.const import Cardinality, Handler, Status
+from grpclib.exceptions import GRPCError
+from grpclib.server import Server, Stream
+
+from tests.node.nodes import at
+from ziggurat.node.connection_handler import ConnectionHandler
+from ziggurat.node.handshake.rejection import HandshakeError, Kind
+from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.testing import MemoryNetwork
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage, PingMessage
+from ziggurat.node.wire.service import MESSAGE_STREAM
+from ziggurat.node.wire.stream import StreamLost
+
+pytestmark = pytest.mark.asyncio_only
+
+PEER = at("10.0.0.2")
+PING = KaspadMessage(ping=PingMessage(nonce=1))
+Serving = Callable[["Stream[KaspadMessage, KaspadMessage]"], Awaitable[None]]
+
+
+class Service:
+    def __init__(self, serve: Serving, path: str) -> None:
+        self.mapping = {path: Handler(serve, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)}
+
+    def __mapping__(self) -> dict[str, Handler]:
+        return self.mapping
+
+
+@asynccontextmanager
+async def served(serve: Serving, path: str = MESSAGE_STREAM) -> AsyncIterator[ConnectionHandler]:
+    network = MemoryNetwork()
+    acceptor = network.host("10.0.0.2").acceptor(16611)
+    protocols = []
+
+    def protocol() -> object:
+        protocols.append(server._protocol_factory())
+        return protocols[-1]
+
+    server = Server([Service(serve, path)])
+    await acceptor.start(protocol)  # type: ignore[arg-type]
+    yield ConnectionHandler(leaf=network.host("10.0.0.1"), max_message_size=1000)
+    for made in protocols:
+        made.processor.close("over")
+    await anyio.sleep(5)
+
+
+async def nothing(stream: DialledStream) -> None:
+    raise AssertionError("the stream was not to open")
+
+
+async def test_a_busy_peer_is_not_a_refusal() -> None:
+    async def busy(stream: Stream[KaspadMessage, KaspadMessage]) -> None:
+        raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many pending inbound handshakes")
+
+    async with served(busy) as handler:
+        with pytest.raises(HandshakeError) as caught:
+            await handler.connect(PEER, nothing)
+    assert caught.value.kind is Kind.BUSY
+    assert caught.value.transient
+    assert caught.value.hint == "try again in a while"
+
+
+async def test_another_service_is_no_peer() -> None:
+    async def serve(stream: Stream[KaspadMessage, KaspadMessage]) -> None:
+        raise GRPCError(Status.UNIMPLEMENTED)
+
+    async with served(serve) as handler:
+        with pytest.raises(HandshakeError, match="it knows no Kaspa P2P stream") as caught:
+            await handler.connect(PEER, nothing)
+    assert not caught.value.transient
+    assert caught.value.hint == "is this a P2P port?"
+
+
+async def test_a_peer_that_hangs_up_before_its_headers_may_do_better_later() -> None:
+    async def serve(stream: Stream[KaspadMessage, KaspadMessage]) -> None:
+        await stream.cancel()
+
+    async with served(serve) as handler:
+        with pytest.raises(HandshakeError) as caught:
+            await handler.connect(PEER, nothing)
+    assert caught.value.kind is Kind.CLOSED
+    assert caught.value.transient
+
+
+async def test_messages_until_the_end_and_a_bad_status_is_said() -> None:
+    async def serve(stream: Stream[KaspadMessage, KaspadMessage]) -> None:
+        await stream.send_message(PING)
+        raise GRPCError(Status.INTERNAL, "it broke")
+
+    async def talk(stream: DialledStream) -> None:
+        assert await stream.receive() == PING
+        with pytest.raises(StreamLost, match="INTERNAL: it broke") as caught:
+            await stream.receive()
+        assert not caught.value.busy
+        with pytest.raises(StreamLost):
+            await stream.send(PING)
+        await stream.aclose()
+
+    async with served(serve) as handler:
+        await handler.connect(PEER, talk)
+
+
+async def test_a_message_beyond_our_own_limit_does_not_make_the_peer_busy() -> None:
+    async def serve(stream: Stream[KaspadMessage, KaspadMessage]) -> None:
+        await stream.send_initial_metadata()
+        await stream._stream.send_data(b"\0\0\0\x13\x88" + bytes(5000))
+        await stream.recv_message()
+
+    async def talk(stream: DialledStream) -> None:
+        with pytest.raises(StreamLost, match="max_message_size") as caught:
+            await stream.receive()
+        assert not caught.value.busy
+        await stream.aclose()
+
+    async with served(serve) as handler:
+        await handler.connect(PEER, talk)
+
+
+async def test_our_end_reaches_the_peer_and_closing_twice_is_no_error() -> None:
+    ended = anyio.Event()
+
+    async def serve(stream: Stream[KaspadMessage, KaspadMessage]) -> None:
+        await stream.send_initial_metadata()
+        assert await stream.recv_message() == PING
+        assert await stream.recv_message() is None
+        ended.set()
+
+    async def talk(stream: DialledStream) -> None:
+        await stream.send(PING)
+        await stream.aclose()
+        await stream.aclose()
+
+    async with served(serve) as handler:
+        await handler.connect(PEER, talk)
+        await ended.wait()
+
+
+async def test_garbage_is_named() -> None:
+    async def serve(stream: Stream[KaspadMessage, KaspadMessage]) -> None:
+        await stream.send_initial_metadata()
+        await stream._stream.send_data(b"\0\0\0\0\1\xff")
+        await stream.recv_message()
+
+    async def talk(stream: DialledStream) -> None:
+        with pytest.raises(StreamLost, match="a message is not protobuf"):
+            await stream.receive()
+        await stream.aclose()
+
+    async with served(serve) as handler:
+        await handler.connect(PEER, talk)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tests.node.lines import info
+from ziggurat.node.address import NetAddress
+from ziggurat.node.peer.info import PROXIED, NamedAddress, PeerKey, parse_peer_address, peer_key
+from ziggurat.services import Uri
+
+ID = b"i" * 16
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("1.2.3.4", NetAddress.parse("1.2.3.4:16111")),
+        ("1.2.3.4:5", NetAddress.parse("1.2.3.4:5")),
+        ("::1", NetAddress.parse("[::1]:16111")),
+        ("[::1]:5", NetAddress.parse("[::1]:5")),
+        ("::ffff:1.2.3.4", NetAddress.parse("1.2.3.4:16111")),
+        ("Peer.Example", NamedAddress("peer.example", 16111)),
+        ("peer.example:5", NamedAddress("peer.example", 5)),
+        (f"{'a' * 56}.onion:5", NamedAddress(f"{'a' * 56}.onion", 5)),
+    ],
+)
+def test_an_address_is_an_ip_or_a_name(text: str, address: object) -> None:
+    assert parse_peer_address(text, 16111) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":5", "a b", "1.2.3.4:x", "[::1]:99999", "[peer]:1", "1.2.3.999", "a:0", "::1:x:"]
+)
+def test_what_is_neither_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"bad (address|host|port)"):
+        parse_peer_address(text, 16111)
+
+
+@pytest.mark.parametrize("text", ["1.2.3.4", "peer.example", "::1"])
+def test_without_a_default_there_must_be_a_port(text: str) -> None:
+    with pytest.raises(ValueError, match="has no port"):
+        parse_peer_address(text)
+
+
+def test_a_name_is_no_ip() -> None:
+    with pytest.raises(ValueError, match="is an IP address and no name"):
+        NamedAddress("1.2.3.4", 5)
+
+
+def test_a_name_is_dialled_as_it_is() -> None:
+    address = NamedAddress("Peer.example", 5)
+    assert address.uri() == Uri.parse("http://peer.example:5")
+    assert str(address) == "peer.example:5"
+
+
+def test_a_key_is_the_id_and_the_host_without_the_port() -> None:
+    assert peer_key(ID, NetAddress.parse("1.2.3.4:5")) == peer_key(ID, NetAddress.parse("[::ffff:1.2.3.4]:6"))
+    assert peer_key(ID, NetAddress.parse("1.2.3.4:5")) != peer_key(b"j" * 16, NetAddress.parse("1.2.3.4:5"))
+    assert peer_key(ID, NetAddress.parse("1.2.3.4:5")) != peer_key(ID, NetAddress.parse("1.2.3.5:5"))
+    assert peer_key(ID, NamedAddress("a.onion", 5)) == PeerKey(ID, "a.onion")
+
+
+def test_who_came_through_a_proxy_has_a_key_space_of_its_own() -> None:
+    assert peer_key(ID, NetAddress.parse("127.0.0.1:5"), proxied=True) == PeerKey(ID, PROXIED)
+    inbound = dataclasses.replace(info(ID, "inbound"), via=PROXIED)
+    assert inbound.key == PeerKey(ID, PROXIED)
+    outbound = dataclasses.replace(info(ID), via="127.0.0.1:9050")
+    assert outbound.key == PeerKey(ID, "10.0.0.2")

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from ziggurat.node.peer.outgoing import MAX_OUTGOING, MAX_OUTGOING_BYTES, Outgoing
+from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+
+pytestmark = pytest.mark.asyncio_only
+
+SMALL = KaspadMessage(verack=p2p.VerackMessage())
+
+
+async def test_what_is_put_comes_out_in_order_and_ends_after_the_close() -> None:
+    queue = Outgoing()
+    for nonce in range(3):
+        assert await queue.put(KaspadMessage(ping=p2p.PingMessage(nonce=nonce)))
+    queue.close()
+
+    assert not await queue.put(SMALL)
+    assert not queue.put_nowait(SMALL)
+    assert [message.ping.nonce async for message in queue] == [0, 1, 2]
+    await queue.sent()
+
+
+async def test_a_sender_waits_for_room_and_a_broadcast_does_not() -> None:
+    queue = Outgoing()
+    for _ in range(MAX_OUTGOING):
+        assert queue.put_nowait(SMALL)
+    assert not queue.put_nowait(SMALL)
+    with anyio.move_on_after(1) as scope:
+        await queue.put(SMALL)
+    assert scope.cancelled_caught
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(queue.put, SMALL)
+        await anyio.sleep(1)
+        await anext(queue)
+    assert queue.full
+
+
+async def test_bytes_are_bounded_too() -> None:
+    queue = Outgoing()
+    big = KaspadMessage(reject=p2p.RejectMessage(reason="x" * (MAX_OUTGOING_BYTES // 4)))
+    count = 0
+    while queue.put_nowait(big):
+        count += 1
+    assert count == 5  # the one that is sent, and four of a quarter each
+
+
+async def test_a_close_wakes_who_waits_for_room() -> None:
+    queue = Outgoing()
+    while queue.put_nowait(SMALL):
+        pass
+    results = []
+
+    async def put() -> None:
+        results.append(await queue.put(SMALL))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(put)
+        await anyio.sleep(1)
+        queue.close()
+    assert results == [False]
+
+
+async def test_a_last_word_finds_room() -> None:
+    queue = Outgoing()
+    while queue.put_nowait(SMALL):
+        pass
+    queue.put_last(KaspadMessage(reject=p2p.RejectMessage(reason="bye")))
+    queue.close()
+    assert [message async for message in queue][-1].reject.reason == "bye"
+
+
+async def test_a_message_that_does_not_leave_is_noticed() -> None:
+    queue = Outgoing()
+    queue.put_nowait(SMALL)
+    assert not queue.stalled(1.0)
+    await anext(queue)
+    await anyio.sleep(2)
+    assert queue.stalled(1.0)
+    queue.close()
+    with pytest.raises(StopAsyncIteration):
+        await anext(queue)
+    assert not queue.stalled(1.0)
+
+
+async def test_after_a_failure_nobody_waits() -> None:
+    queue = Outgoing()
+    queue.put_nowait(SMALL)
+    queue.fail()
+    await queue.sent()
+    with pytest.raises(StopAsyncIteration):
+        await anext(queue)

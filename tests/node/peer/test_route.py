@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from ziggurat.node.peer.route import FlowError, PeerClosed, Route, RouteFull, WhenFull
+from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+
+pytestmark = pytest.mark.asyncio_only
+
+
+def ping(nonce: int) -> KaspadMessage:
+    return KaspadMessage(ping=p2p.PingMessage(nonce=nonce))
+
+
+class Held:
+    def __init__(self) -> None:
+        self.messages = self.size = 0
+
+    def __call__(self, messages: int, size: int) -> None:
+        self.messages += messages
+        self.size += size
+
+
+def route(capacity: int = 2, when_full: WhenFull = "close", held: Held | None = None) -> Route:
+    return Route(1, frozenset({"ping"}), capacity, when_full, held or Held())
+
+
+async def test_messages_come_in_order_and_then_the_end() -> None:
+    one = route()
+    one.put(ping(1))
+    one.put(ping(2))
+    one.close("gone")
+
+    assert [message.ping.nonce async for message in one] == [1, 2]
+    with pytest.raises(PeerClosed, match="gone"):
+        await one.receive()
+
+
+async def test_a_waiting_flow_is_woken_by_a_message_and_by_the_end() -> None:
+    one, got = route(), []
+
+    async def read() -> None:
+        got.extend([message.ping.nonce async for message in one])
+        got.append("end")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        await anyio.sleep(1)
+        one.put(ping(7))
+        await anyio.sleep(1)
+        assert got == []  # the comprehension is not done
+        one.close("gone")
+    assert got == [7, "end"]
+
+
+async def test_a_full_route_says_so_or_drops() -> None:
+    strict, lax = route(2), route(2, "drop")
+    for one in (strict, lax):
+        one.put(ping(1))
+        one.put(ping(2))
+    with pytest.raises(RouteFull):
+        strict.put(ping(3))
+    lax.put(ping(3))
+    assert lax.dropped == 1
+    assert [m.ping.nonce for m in lax.drain()] == [1, 2]
+
+
+async def test_only_what_piles_up_is_counted_in_bytes() -> None:
+    held = Held()
+    one = route(10, held=held)
+    one.put(ping(1))
+    assert (held.messages, held.size) == (1, 0)
+    one.put(ping(2))
+    assert (held.messages, held.size) == (2, ping(2).ByteSize())
+    await one.receive()
+    await one.receive()
+    assert (held.messages, held.size) == (0, 0)
+    one.put(ping(1))
+    one.put(ping(1))
+    one.drain()
+    assert (held.messages, held.size) == (0, 0)
+
+
+async def test_patience_ends_in_kaspads_words() -> None:
+    one, started = route(), anyio.current_time()
+    with pytest.raises(FlowError, match="timeout expired after 120s"):
+        await one.receive(120.0)
+    assert anyio.current_time() - started == pytest.approx(120)
+    one.put(ping(1))
+    assert (await one.receive(120.0)).ping.nonce == 1
+
+
+async def test_the_end_is_not_taken_for_impatience() -> None:
+    one = route()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(close_later, one)
+        with pytest.raises(PeerClosed, match="gone"):
+            await one.receive(120.0)
+
+
+async def close_later(one: Route) -> None:
+    await anyio.sleep(1)
+    one.close("gone")
+
+
+async def test_two_readers_are_one_too_many() -> None:
+    one = route()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one.receive)
+        await anyio.sleep(1)
+        with pytest.raises(RuntimeError, match="another task"):
+            await one.receive()
+        one.put(ping(1))
+
+
+def test_a_route_can_be_read_about() -> None:
+    assert repr(route()) == "Route(1, ping, 0 waiting)"

@@ -1,0 +1,263 @@
+"""One connection: dealt out, bounded, closed once, and always in the peer's own words where it had some."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from tests.node.lines import ADDRESS, Line, routed, settle
+from ziggurat.node.flows.reject import RejectReceiver
+from ziggurat.node.peer.route import FlowError, PeerClosed
+from ziggurat.node.peer.router import MAX_HELD, ROUTE_CAPACITY, SEND_PATIENCE, Router
+from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.convert.errors import ConversionError
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+
+pytestmark = pytest.mark.asyncio_only
+
+
+def ping(nonce: int = 0, **ids: int) -> KaspadMessage:
+    return KaspadMessage(ping=p2p.PingMessage(nonce=nonce), **ids)
+
+
+PONG = KaspadMessage(pong=p2p.PongMessage())
+
+
+class Talk:
+    """A flow that does what a test wants."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.ran = False
+
+    async def run(self) -> None:
+        self.ran = True
+        if self.error is not None:
+            raise self.error
+
+
+async def test_messages_go_to_who_took_their_type() -> None:
+    async with routed() as (router, line):
+        pings, pongs = router.subscribe("ping"), router.subscribe("pong")
+        line.feed(ping(1), PONG, ping(2))
+
+        assert [(await pings.receive()).ping.nonce for _ in range(2)] == [1, 2]
+        assert (await pongs.receive()).HasField("pong")
+
+
+async def test_an_answer_goes_to_the_route_of_its_number_whatever_its_type() -> None:
+    async with routed() as (router, line):
+        pings, by_id = router.subscribe("ping"), router.subscribe()
+        line.feed(ping(1, response_id=by_id.id), ping(2))
+
+        assert (await by_id.receive()).ping.nonce == 1
+        assert (await pings.receive()).ping.nonce == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [(PONG, "pong"), (KaspadMessage(), "without a known payload"), (ping(response_id=4_000_000_000), "ping")],
+)
+async def test_what_nobody_waits_for_closes_without_a_word(message: KaspadMessage, name: str) -> None:
+    async with routed() as (router, line):
+        router.subscribe("ping")
+        line.feed(message)
+        await router.closed.wait()
+
+        assert router.reason == f"nobody waits for the message {name}"
+        assert line.sent == []
+
+
+async def test_a_type_is_taken_once_and_can_be_given_back() -> None:
+    async with routed() as (router, line):
+        route = router.subscribe("ping", "pong")
+        with pytest.raises(ValueError, match="another flow has the message type 'pong'"):
+            router.subscribe("pong")
+        line.feed(ping(3))
+        await settle()
+        assert [message.ping.nonce for message in router.unsubscribe(route)] == [3]
+        assert not router.taken("ping")
+        router.subscribe("pong")
+
+
+@pytest.mark.parametrize("name", ["pingg", "Ping", "request_id", ""])
+async def test_a_type_must_exist(name: str) -> None:
+    async with routed() as (router, _):
+        with pytest.raises(ValueError, match="there is no message type"):
+            router.subscribe(name)
+
+
+async def test_a_full_queue_closes_or_drops() -> None:
+    async with routed() as (router, line):
+        router.subscribe("pong")
+        dropping = router.subscribe("ping", capacity=2, when_full="drop")
+        line.feed(*[ping()] * 5)
+        await settle()
+        assert dropping.dropped == 3
+        assert router.reason is None
+        line.feed(*[PONG] * (ROUTE_CAPACITY + 1))
+        await router.closed.wait()
+        assert router.reason == "too many messages at once: pong"
+
+
+async def test_a_burst_that_is_being_read_fills_no_queue() -> None:
+    async with routed() as (router, line):
+        pings, count = router.subscribe("ping"), 0
+        line.feed(*[ping()] * 10 * ROUTE_CAPACITY)
+        line.end()
+        async for _ in pings:
+            count += 1
+        assert count == 10 * ROUTE_CAPACITY
+        await router.closed.wait()
+        assert router.reason == "the peer ended the connection"
+
+
+async def test_bytes_that_wait_are_bounded() -> None:
+    async with routed() as (router, line):
+        router.subscribe("addresses")
+        entry = p2p.NetAddress(ip=bytes(4 * 1024 * 1024))
+        message = KaspadMessage(addresses=p2p.AddressesMessage(addressList=[entry]))
+        line.feed(*[message] * (MAX_HELD // entry.ByteSize() + 2))
+        await router.closed.wait()
+        assert router.reason == "too many bytes at once: addresses"
+
+
+async def test_what_is_sent_goes_out_in_order_and_an_answer_where_it_was_asked() -> None:
+    async with routed() as (router, line):
+        await router.send(ping(1))
+        assert router.post(ping(2))
+        await router.answer(ping(0, request_id=9), PONG)
+        await settle()
+        assert line.names() == ["ping", "ping", "pong"]
+        assert line.sent[2].response_id == 9
+        assert line.sent[2].request_id == 0
+
+
+async def test_a_peer_that_does_not_read_is_closed_after_two_minutes() -> None:
+    async with routed() as (router, line):
+        line.blocked = True
+        started = anyio.current_time()
+        router.post(ping())
+        await router.closed.wait()
+        assert router.reason == f"the peer has not read for {SEND_PATIENCE:g} s"
+        assert SEND_PATIENCE <= anyio.current_time() - started < SEND_PATIENCE + 40
+
+
+async def test_the_peers_word_wins_over_its_end() -> None:
+    async with routed() as (router, line):
+        router.launch(RejectReceiver(router))
+        line.feed(KaspadMessage(reject=p2p.RejectMessage(reason="because")))
+        line.lose("reset")
+        await router.closed.wait()
+        assert router.reason == "the peer rejected us: because"
+
+
+async def test_a_failed_send_leaves_the_word_to_what_still_comes() -> None:
+    async with routed() as (router, line):
+        router.launch(RejectReceiver(router))
+        line.unwritable = "broken pipe"
+        router.post(ping())
+        await settle()
+        line.feed(KaspadMessage(reject=p2p.RejectMessage(reason="because")))
+        await router.closed.wait()
+        assert router.reason == "the peer rejected us: because"
+
+
+async def test_what_came_before_the_end_is_dealt_with() -> None:
+    async with routed() as (router, line):
+        seen: list[int] = []
+
+        class Slow:
+            route = router.subscribe("ping")
+
+            async def run(self) -> None:
+                async for message in self.route:
+                    await anyio.sleep(0.1)
+                    seen.append(message.ping.nonce)
+
+        router.launch(Slow())
+        line.feed(ping(1), ping(2), ping(3))
+        line.end()
+        await router.closed.wait()
+        assert seen[:2] == [1, 2]  # the third is in the flow's hands when the queue is empty
+
+
+async def test_a_flow_that_never_reads_does_not_hold_up_the_end() -> None:
+    async with routed() as (router, line):
+        router.subscribe("ping")
+        line.feed(ping())
+        line.end()
+        started = anyio.current_time()
+        await router.closed.wait()
+        assert anyio.current_time() - started < 3
+
+
+@pytest.mark.parametrize("error", [FlowError("you broke it"), ConversionError("you broke it")])
+async def test_a_breach_is_rejected_with_its_reason(error: Exception) -> None:
+    async with routed() as (router, line):
+        router.launch(Talk(error))
+        await router.closed.wait()
+        assert router.reason == "we rejected the peer: you broke it"
+        assert [message.reject.reason for message in line.sent] == ["you broke it"]
+
+
+async def test_a_defect_of_a_flow_ends_this_connection_and_tells_the_peer_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with routed() as (router, line):
+        router.launch(Talk(KeyError("secret")))
+        await router.closed.wait()
+        assert router.reason == "a flow failed: KeyError"
+        assert line.sent == []
+    assert "flow.failed" in caplog.text
+
+
+async def test_a_flow_may_end_and_the_connection_goes_on() -> None:
+    async with routed() as (router, _):
+        talk, gone = Talk(), Talk(PeerClosed("x"))
+        router.launch(talk)
+        router.launch(gone)
+        await settle()
+        assert talk.ran
+        assert gone.ran
+        assert router.reason is None
+
+
+async def test_it_is_closed_once_and_says_so_at_once() -> None:
+    async with routed() as (router, line):
+        said: list[str] = []
+        router.on_close = said.append
+        route = router.subscribe("ping")
+        router.close("first", reject="bye")
+        router.close("second", reject="no")
+        assert said == ["first"]
+        with pytest.raises(PeerClosed, match="first"):
+            await route.receive()
+        with pytest.raises(PeerClosed, match="first"):
+            await router.send(PONG)
+        assert not router.post(PONG)
+        await router.closed.wait()
+        assert [message.reject.reason for message in line.sent] == ["bye"]
+        with pytest.raises(PeerClosed, match="first"):
+            await router.subscribe("pong").receive()
+
+
+async def test_a_last_word_to_a_peer_that_does_not_read_is_not_waited_for() -> None:
+    async with routed() as (router, line):
+        line.blocked = True
+        started = anyio.current_time()
+        router.close("enough", reject="bye")
+        await router.closed.wait()
+        assert anyio.current_time() - started < 3
+
+
+async def test_a_cancellation_closes_the_stream() -> None:
+    line = Line()
+    router = Router(line, ADDRESS, "inbound")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(router.run)
+        await anyio.sleep(1)
+        tasks.cancel_scope.cancel()
+    assert line.closed
+    assert router.reason == "we are stopping"
+    assert router.closed.is_set()

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ziggurat.node.address import NetAddress, canonical_ip
+from ziggurat.services.uri import Uri
+
+
+def test_a_v4_mapped_address_is_the_ipv4_one() -> None:
+    mapped = NetAddress(IPv6Address("::ffff:192.0.2.7"), 16111)
+
+    assert mapped == NetAddress(IPv4Address("192.0.2.7"), 16111)
+    assert hash(mapped) == hash(NetAddress(IPv4Address("192.0.2.7"), 16111))
+
+
+def test_a_zone_id_is_dropped() -> None:
+    assert canonical_ip(IPv6Address("fe80::1%eth0")) == IPv6Address("fe80::1")
+
+
+@given(st.builds(IPv6Address, st.integers(0, (1 << 128) - 1)) | st.builds(IPv4Address, st.integers(0, (1 << 32) - 1)))
+def test_making_canonical_twice_changes_nothing_more(ip: IPv4Address | IPv6Address) -> None:
+    assert canonical_ip(canonical_ip(ip)) == canonical_ip(ip)
+
+
+@given(
+    st.builds(IPv6Address, st.integers(0, (1 << 128) - 1)) | st.builds(IPv4Address, st.integers(0, (1 << 32) - 1)),
+    st.integers(0, 65535),
+)
+def test_what_is_shown_can_be_read_back(ip: IPv4Address | IPv6Address, port: int) -> None:
+    assert NetAddress.parse(str(NetAddress(ip, port))) == NetAddress(ip, port)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10.0.0.1:5", "10.0.0.1:5"),
+        ("10.0.0.1", "10.0.0.1:16111"),
+        ("2001:db8::1", "[2001:db8::1]:16111"),
+        ("[2001:DB8::1]", "[2001:db8::1]:16111"),
+        ("[2001:db8::1]:0", "[2001:db8::1]:0"),
+        ("[::ffff:10.0.0.1]:5", "10.0.0.1:5"),
+    ],
+)
+def test_an_address_is_read_with_or_without_a_port(text: str, expected: str) -> None:
+    assert str(NetAddress.parse(text, 16111)) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "name:1", "10.0.0.1:65536", "10.0.0.1:", "2001:db8::1:x", "10.0.0:1", "[10.0.0.1]:1"]
+)
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"bad (address|host|port)"):
+        NetAddress.parse(text, 16111)
+
+
+def test_a_missing_port_is_named() -> None:
+    with pytest.raises(ValueError, match=r"'10\.0\.0\.1' has no port"):
+        NetAddress.parse("10.0.0.1")
+
+
+@pytest.mark.parametrize("port", [-1, 65536, True, 1.0])
+def test_a_port_out_of_range_is_refused(port: object) -> None:
+    with pytest.raises(ValueError, match="bad port"):
+        NetAddress(ip_address("10.0.0.1"), port)  # type: ignore[arg-type]
+
+
+def test_text_is_no_address() -> None:
+    with pytest.raises(TypeError, match=r"'10\.0\.0\.1'"):
+        NetAddress("10.0.0.1", 1)  # type: ignore[arg-type]
+
+
+def test_a_dial_goes_to_the_address() -> None:
+    assert NetAddress.parse("[::1]:7").uri() == Uri("http", "::1", 7)
+
+
+def test_nobody_dials_port_0() -> None:
+    with pytest.raises(ValueError, match="bad port"):
+        NetAddress.parse("10.0.0.1:0").uri()
