@@ -12,10 +12,10 @@ from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory
-from ziggurat.node.handshake.identity import Identity, user_agent
+from ziggurat.node.handshake.identity import NodeIdentity, user_agent
 from ziggurat.node.handshake.rejection import HandshakeError, HandshakeTimeout, Kind
 from ziggurat.node.inbound.acceptor import Acceptor, TcpAcceptor
-from ziggurat.node.inbound.admission import InboundLimits
+from ziggurat.node.inbound.limits import InboundLimits
 from ziggurat.node.peer.events import (
     AddressesReceived,
     BlockAnnounced,
@@ -48,12 +48,12 @@ __all__ = [
     "HandshakeError",
     "HandshakeTimeout",
     "Hub",
-    "Identity",
     "InboundLimits",
     "KaspadMessage",
     "Kind",
     "NamedAddress",
     "NetAddress",
+    "NodeIdentity",
     "PeerAddress",
     "PeerClosed",
     "PeerConnected",

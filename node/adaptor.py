@@ -13,15 +13,15 @@ from ziggurat.layers.events import write_event
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import RETRY_INTERVAL, ConnectionHandler
 from ziggurat.node.flows.flow import FlowContext, FlowFactory, default_flows, reject_flow
-from ziggurat.node.handshake.greet import greet
 from ziggurat.node.handshake.handshake import INBOUND_LIMITS, OUTBOUND_LIMITS, Handshake, HandshakeLimits, Rules
-from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.inbound.accepted import AcceptedStream
+from ziggurat.node.handshake.run import run_handshake
 from ziggurat.node.inbound.acceptor import Acceptor
-from ziggurat.node.inbound.admission import FULL, Admission, InboundLimits
-from ziggurat.node.inbound.listener import Listener
-from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.inbound.limits import FULL, ConnectionCounter, InboundLimits
+from ziggurat.node.inbound.server import PeerServer
+from ziggurat.node.inbound.stream import InboundStream
+from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.peer.events import EventStream
 from ziggurat.node.peer.hub import SAME_PEER, Hub
 from ziggurat.node.peer.info import PROXIED, PeerAddress, PeerInfo, PeerKey, peer_key
@@ -60,7 +60,7 @@ class Adaptor:
     def __init__(
         self,
         connection_handler: ConnectionHandler,
-        identity: Identity,
+        identity: NodeIdentity,
         *,
         flows: Sequence[FlowFactory] = (),
         context: FlowContext | None = None,
@@ -79,11 +79,11 @@ class Adaptor:
         self._rules = rules or Rules()
         self._proxied = proxied
         self._limits = limits or InboundLimits()
-        self._listener: Listener | None = None
+        self._listener: PeerServer | None = None
         if acceptor is not None:
-            self._listener = Listener(
+            self._listener = PeerServer(
                 acceptor,
-                Admission(self._limits, lambda: self.hub.count("inbound")),
+                ConnectionCounter(self._limits, lambda: self.hub.count("inbound")),
                 self._accepted,
                 proxied=proxied,
                 max_message_size=connection_handler.max_message_size,
@@ -110,7 +110,7 @@ class Adaptor:
             RuntimeError: the adaptor is not running.
         """
 
-        async def come_to_terms(stream: DialledStream) -> PeerInfo:
+        async def come_to_terms(stream: OutboundStream) -> PeerInfo:
             router = Router(stream, address, "outbound", self.connection_handler.via)
             router.ledger = stream.ledger
             return await self._establish(router, OUTBOUND_LIMITS)
@@ -179,13 +179,13 @@ class Adaptor:
 
     # -- one connection
 
-    def _accepted(self, stream: AcceptedStream, address: NetAddress, greeted: Callable[[], None]) -> None:
+    def _accepted(self, stream: InboundStream, address: NetAddress, greeted: Callable[[], None]) -> None:
         if self._tasks is None:
             stream.finish()  # we are stopping
         else:
             self._tasks.start_soon(self._receive, stream, address, greeted)
 
-    async def _receive(self, stream: AcceptedStream, address: NetAddress, greeted: Callable[[], None]) -> None:
+    async def _receive(self, stream: InboundStream, address: NetAddress, greeted: Callable[[], None]) -> None:
         router = Router(stream, address, "inbound", PROXIED if self._proxied else None)
         try:
             if self._tasks is not None:
@@ -226,7 +226,7 @@ class Adaptor:
             flows.extend(default_flows(router, self._context))
 
         try:
-            version = await greet(router, Handshake(self.identity.version(), limits, rules), subscribe)
+            version = await run_handshake(router, Handshake(self.identity.version(), limits, rules), subscribe)
             return await self._welcome(router, version, flows)
         except BaseException:
             with anyio.CancelScope(shield=True):  # bounded: our last words have a second
@@ -237,7 +237,7 @@ class Adaptor:
                 self.hub.release(reserved, router.direction)
 
     async def _welcome(self, router: Router, version: Version, flows: list[Flow]) -> PeerInfo:
-        if not router.taken("reject"):
+        if not router.is_subscribed("reject"):
             flows.append(reject_flow(router))
         info = PeerInfo(
             id=version.id,

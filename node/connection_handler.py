@@ -17,8 +17,8 @@ import anyio
 
 from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
 from ziggurat.node.handshake.rejection import HandshakeError
-from ziggurat.node.outbound.dialled import DialledStream
 from ziggurat.node.outbound.proxy_lookup import ask_proxy
+from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.peer.info import PeerAddress
 from ziggurat.node.wire.codec import MessageCodec
 from ziggurat.services import (
@@ -149,7 +149,7 @@ class ConnectionHandler:
     async def connect(
         self,
         address: PeerAddress,
-        greet: Callable[[DialledStream], Awaitable[T]],
+        greet: Callable[[OutboundStream], Awaitable[T]],
         *,
         attempts: int = 1,
         interval: float = RETRY_INTERVAL,
@@ -181,12 +181,12 @@ class ConnectionHandler:
                     raise
             await anyio.sleep(interval)
 
-    async def _connect(self, uri: Uri, greet: Callable[[DialledStream], Awaitable[T]]) -> T:
+    async def _connect(self, uri: Uri, greet: Callable[[OutboundStream], Awaitable[T]]) -> T:
         with dial(uri) as current:
             began = current.ledger.elapsed
             codec = MessageCodec()  # of this connection alone
             channel = await dataclasses.replace(self.endpoint(uri), codec=codec).connect(self.stack(uri))
-            stream = DialledStream(channel, current.ledger, codec)
+            stream = OutboundStream(channel, current.ledger, codec)
             try:
                 if channel.ledger is not None:
                     current.ledger._id = channel.ledger.id  # pyright: ignore[reportPrivateUsage]  (as it was logged)

@@ -12,10 +12,10 @@ from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows.flow import FlowContext, FlowFactory
-from ziggurat.node.handshake.identity import Identity, user_agent
+from ziggurat.node.handshake.identity import NodeIdentity, user_agent
 from ziggurat.node.inbound.acceptor import Acceptor, TcpAcceptor
-from ziggurat.node.inbound.admission import InboundLimits
 from ziggurat.node.inbound.interfaces import Interfaces, interface_addresses, own_address
+from ziggurat.node.inbound.limits import InboundLimits
 from ziggurat.node.outbound.connection_manager import ConnectionManager, Targets
 
 __all__ = ["P2pService"]
@@ -79,7 +79,7 @@ class P2pService:
         self._settings = settings
         self.adaptor = Adaptor(
             handler,
-            Identity(settings.network.name, user_agent(settings.uacomment), address=advertised),
+            NodeIdentity(settings.network.name, user_agent(settings.uacomment), address=advertised),
             flows=flows,
             context=FlowContext(Gossip(book, advertised)),
             acceptor=None if address is None else acceptor or TcpAcceptor(address),

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from ziggurat.layers.events import EventLogger, write_event
 from ziggurat.node.address import IpAddress, NetAddress, canonical_ip
-from ziggurat.node.address_manager.store import AddressStore, Listener
+from ziggurat.node.address_manager.store import AddressStore, StoreEvents
 from ziggurat.node.address_manager.weights import MAX_FAILURES, pick_order
 from ziggurat.node.wire.convert.net_address import MAX_ADDRESSES_SENT
 
@@ -65,7 +65,7 @@ class AddressManager:
             StoreError: the file can neither be read nor made; the message names it.
         """
         book = cls(rng=rng, logger=logger)
-        listener = Listener(book._stored, book._not_stored, book._set_aside)
+        listener = StoreEvents(book._stored, book._not_stored, book._set_aside)
         book._store, known = await AddressStore.open(path, listener)
         for address, failures in known.items():
             book._insert(address, failures)

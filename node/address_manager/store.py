@@ -18,7 +18,7 @@ from typing import TypeVarTuple, Unpack
 from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import database
 
-__all__ = ["AddressStore", "Listener", "StoreError"]
+__all__ = ["AddressStore", "StoreError", "StoreEvents"]
 
 Ts = TypeVarTuple("Ts")
 
@@ -31,7 +31,7 @@ class StoreError(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class StoreEvents:
     """Who is told, on the event loop, what the thread did.
 
     Attributes:
@@ -48,7 +48,7 @@ class Listener:
 class AddressStore:
     """The writer, as the event loop sees it. Made by `open`, on the loop that it then belongs to."""
 
-    def __init__(self, path: Path, listener: Listener) -> None:
+    def __init__(self, path: Path, listener: StoreEvents) -> None:
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[dict[NetAddress, int] | StoreError] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -59,7 +59,7 @@ class AddressStore:
         self._writer = _Writer(path, self)
 
     @classmethod
-    async def open(cls, path: Path, listener: Listener) -> tuple[AddressStore, dict[NetAddress, int]]:
+    async def open(cls, path: Path, listener: StoreEvents) -> tuple[AddressStore, dict[NetAddress, int]]:
         """Open or make the file, and read it.
 
         Raises:

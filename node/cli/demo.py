@@ -18,7 +18,7 @@ from ziggurat.layers.testing import Socks5Server
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.peer.events import AddressesReceived
 from ziggurat.node.peer.info import NamedAddress
 from ziggurat.node.peer.router import Router
@@ -33,7 +33,7 @@ NETWORK = "kaspa-devnet"
 ADDRESSES = tuple(map(NetAddress.parse, ("192.0.2.10:16611", "192.0.2.11:16611", "[2001:db8::12]:16611")))
 """What the peer knows. Of the ranges set aside for documentation (RFC 5737, RFC 3849): nobody is dialled by mistake."""
 
-PATIENCE = 10.0
+ANSWER_TIMEOUT = 10.0
 """Seconds for each answer."""
 
 
@@ -86,7 +86,7 @@ class Ping:
         """Send one ping and wait for its answer."""
         nonce, started = secrets.randbits(64), anyio.current_time()
         await self._router.send(KaspadMessage(ping=PingMessage(nonce=nonce)))
-        if (await self._pongs.receive(PATIENCE)).pong.nonce == nonce:
+        if (await self._pongs.receive(ANSWER_TIMEOUT)).pong.nonce == nonce:
             self.elapsed = anyio.current_time() - started
         self.done.set()
 
@@ -128,7 +128,7 @@ async def _talk(handler: ConnectionHandler, result: Demonstration) -> None:
         pings.append(Ping(router))
         return pings[-1]
 
-    async with Adaptor(handler, Identity(NETWORK), flows=[ping]) as node:
+    async with Adaptor(handler, NodeIdentity(NETWORK), flows=[ping]) as node:
         with node.subscribe_events() as events:
             info = await node.connect_peer(NamedAddress(PEER.host, PEER.port))
             router = node.hub.get(info.key)
@@ -140,7 +140,7 @@ async def _talk(handler: ConnectionHandler, result: Demonstration) -> None:
                 network=info.network,
                 services=info.services,
             )
-            with anyio.fail_after(PATIENCE):
+            with anyio.fail_after(ANSWER_TIMEOUT):
                 async for event in events:
                     if isinstance(event, AddressesReceived):
                         result.addresses = [str(known) for known in event.addresses]

@@ -9,16 +9,16 @@ from anyio.abc import ByteStream
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.handshake.identity import Identity, user_agent
-from ziggurat.node.outbound.blame import blames_proxy
+from ziggurat.node.handshake.identity import NodeIdentity, user_agent
+from ziggurat.node.outbound.failure import is_proxy_failure
 from ziggurat.node.peer.info import PeerAddress, PeerInfo
 from ziggurat.services import ConnectError, Connector, Ledger, Limit, Uri, dial
 
-__all__ = ["Probe", "probe"]
+__all__ = ["ProbeResult", "probe"]
 
 
 @dataclass(slots=True)
-class Probe:
+class ProbeResult:
     """What came of it.
 
     Attributes:
@@ -38,7 +38,7 @@ class Probe:
     @property
     def is_the_proxys_fault(self) -> bool:
         """Whether it failed before the proxy had tried to reach the target."""
-        return self.error is not None and blames_proxy(self.error, proxied=self.via is not None)
+        return self.error is not None and is_proxy_failure(self.error, proxied=self.via is not None)
 
 
 class _Witness:
@@ -57,7 +57,7 @@ class _Witness:
         return repr(self._leaf)
 
 
-async def probe(address: PeerAddress, settings: Settings, timeout: float | None = None) -> Probe:
+async def probe(address: PeerAddress, settings: Settings, timeout: float | None = None) -> ProbeResult:
     """Dial a peer as the node would, and leave as soon as it is connected.
 
     Args:
@@ -72,8 +72,8 @@ async def probe(address: PeerAddress, settings: Settings, timeout: float | None 
     handler = ConnectionHandler(None if proxy is None else proxy_layer(proxy.uri, proxy.credentials))
     witness = _Witness(handler.leaf)
     handler.leaf = witness
-    result = Probe(address.uri(), handler.via)
-    identity = Identity(settings.network.name, user_agent(settings.uacomment))
+    result = ProbeResult(address.uri(), handler.via)
+    identity = NodeIdentity(settings.network.name, user_agent(settings.uacomment))
     async with Adaptor(handler, identity) as adaptor:
         try:
             with dial(result.target) as current:
@@ -88,7 +88,7 @@ async def probe(address: PeerAddress, settings: Settings, timeout: float | None 
     return result
 
 
-def _take(result: Probe, error: ConnectError, seen: Ledger | None) -> None:
+def _take(result: ProbeResult, error: ConnectError, seen: Ledger | None) -> None:
     result.error = error
     ledger = error.ledger or result.ledger
     if (ledger is None or not ledger.phases) and seen is not None:

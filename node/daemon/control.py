@@ -21,7 +21,7 @@ SOCKET = "control.sock"
 MAX_QUESTION = 1024
 """Bytes. A question is a word."""
 
-PATIENCE = 5.0
+REQUEST_TIMEOUT = 5.0
 """Seconds for a question to come, or for its answer to be taken, and for a node to answer."""
 
 MAX_PATH = 100
@@ -46,7 +46,7 @@ async def serve_control(directory: Path, answers: Mapping[str, Callable[[], obje
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(REQUEST_TIMEOUT):
                 question = (await reader.readline()).decode(errors="replace").strip()
                 answer = answers.get(question)
                 reply = {"error": "no such question"} if answer is None else {"answer": answer()}
@@ -86,7 +86,7 @@ def ask(directory: Path, question: str) -> object:
     """
     try:
         with _reachable(directory / SOCKET) as name, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as node:
-            node.settimeout(PATIENCE)
+            node.settimeout(REQUEST_TIMEOUT)
             node.connect(name)
             node.sendall(f"{question}\n".encode())
             with node.makefile("rb") as answers:

@@ -34,7 +34,7 @@ class ConsensusReject:
     )
 
     def __init__(self, router: Router) -> None:
-        free = (name for name in self.types if not router.taken(name))  # a user's flow may serve some of them
+        free = (name for name in self.types if not router.is_subscribed(name))  # a user's flow may serve some of them
         self._route = router.subscribe(*free)
 
     async def run(self) -> None:

@@ -44,7 +44,7 @@ class FlowContext:
 
 
 def default_flows(router: Router, context: FlowContext) -> list[Flow]:
-    """Make our own flows for one peer, but for those whose message types are taken."""
+    """Make our own flows for one peer, but for those whose message types are is_subscribed."""
 
     async def tell(addresses: tuple[NetAddress, ...]) -> None:
         if router.info is not None:
@@ -58,7 +58,7 @@ def default_flows(router: Router, context: FlowContext) -> list[Flow]:
         (Inventories.types, lambda router: Inventories(router, context.publish)),
         (TransactionNotFound.types, TransactionNotFound),
     ]
-    flows = [make(router) for types, make in makers if not any(map(router.taken, types))]
+    flows = [make(router) for types, make in makers if not any(map(router.is_subscribed, types))]
     return [*flows, ConsensusReject(router)]
 
 

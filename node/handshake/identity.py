@@ -11,7 +11,7 @@ from ziggurat.node.address import NetAddress
 from ziggurat.node.wire.convert.version import PEER_ID_BYTES, Version, truncated_user_agent
 from ziggurat.services.version import version
 
-__all__ = ["MIN_PROTOCOL_VERSION", "PROTOCOL_VERSION", "Identity", "user_agent"]
+__all__ = ["MIN_PROTOCOL_VERSION", "PROTOCOL_VERSION", "NodeIdentity", "user_agent"]
 
 PROTOCOL_VERSION = 11
 """kaspad 2.1.0's. Every release takes a higher number than its own and then speaks its own."""
@@ -39,7 +39,7 @@ def _new_id() -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class NodeIdentity:
     """What our Version messages say.
 
     Args:

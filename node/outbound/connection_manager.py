@@ -17,8 +17,8 @@ import anyio
 
 from ziggurat.layers.events import write_event
 from ziggurat.node.address import NetAddress
-from ziggurat.node.outbound.blame import blames_proxy, says_nothing_of_the_target
 from ziggurat.node.outbound.dial_events import tell_failure
+from ziggurat.node.outbound.failure import is_proxy_failure, says_nothing_of_the_target
 from ziggurat.node.outbound.peer_request import PeerRequest
 from ziggurat.node.outbound.seeding import ask_seeders
 from ziggurat.node.peer.info import PeerAddress, PeerInfo, PeerKey
@@ -227,7 +227,7 @@ class ConnectionManager:
             tell_failure(address, error)
             if isinstance(address, NetAddress) and not says_nothing_of_the_target(error, proxied=proxied):
                 self._addresses.mark_failure(address)
-            return "proxy" if blames_proxy(error, proxied=proxied) else "failed"
+            return "proxy" if is_proxy_failure(error, proxied=proxied) else "failed"
         except Exception as error:
             # A bug, ours or a library's. What a peer sends must not be able to end a node that has other peers.
             write_event(None, "warning", "dial.crashed", target=str(address), error=one_line(repr(error)))

@@ -16,7 +16,7 @@ from ziggurat.services import ConnectError, ProxyAuthError, ProxyError
 
 __all__ = ["Seeded", "ask_seeders"]
 
-ENOUGH = 2
+ADDRESSES_PER_MISSING_PEER = 2
 """Addresses for each peer that is missing: about half of them answer."""
 
 
@@ -81,6 +81,6 @@ async def ask_seeders(
         return found
     for seeder in rng.sample(seeders, len(seeders)):
         await ask(seeder)
-        if len(found.addresses) >= ENOUGH * missing:
+        if len(found.addresses) >= ADDRESSES_PER_MISSING_PEER * missing:
             break
     return found

@@ -4,8 +4,8 @@ A message with a ``response_id`` goes to the route of that number, any other to 
 which there is no route closes the connection without a word, as kaspad does it; so does one that finds its route full.
 
 Bounds, for each connection: `ROUTE_CAPACITY` messages a route, `MAX_HELD` bytes in all routes together (beside one
-message each), `MAX_OUTGOING` messages and `MAX_OUTGOING_BYTES` to be sent, and a peer that takes nothing for
-`SEND_PATIENCE` seconds is closed.
+message each), `SEND_QUEUE_MESSAGES` messages and `SEND_QUEUE_BYTES` to be sent, and a peer that takes nothing for
+`SEND_TIMEOUT` seconds is closed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from anyio.lowlevel import checkpoint
 
 from ziggurat.layers.events import write_event
 from ziggurat.node.peer.info import Direction, PeerAddress, PeerInfo
-from ziggurat.node.peer.outgoing import Outgoing
 from ziggurat.node.peer.route import Flow, FlowError, PeerClosed, Route, RouteFull, WhenFull
+from ziggurat.node.peer.send_queue import SendQueue
 from ziggurat.node.wire.convert.errors import ConversionError
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage, RejectMessage
 from ziggurat.node.wire.stream import MessageStream, StreamLost
@@ -36,19 +36,19 @@ ROUTE_CAPACITY = 256
 MAX_HELD = 32 * 1024 * 1024
 """Bytes that wait in all routes of a connection, the first message of each aside: one message of the largest size."""
 
-TURN = 32
+READS_PER_YIELD = 32
 """Messages after which the reader lets others run, so that a flood does not fill a queue that is being emptied."""
 
-SETTLE = 1.0
+DRAIN_TIMEOUT = 1.0
 """Seconds for flows to deal with what came before the peer's end: a Reject, above all."""
 
-FAREWELL = 1.0
+FLUSH_TIMEOUT = 1.0
 """Seconds for our last messages to go out."""
 
-SEND_PATIENCE = 120.0
-"""Seconds in which one message has to be taken: kaspad's patience with an answer."""
+SEND_TIMEOUT = 120.0
+"""Seconds in which one message has to be is_subscribed: kaspad's patience with an answer."""
 
-WATCH = 30.0
+STALL_CHECK_INTERVAL = 30.0
 """Seconds between two looks at whether the peer takes what we send."""
 
 _route_ids = itertools.count(1)
@@ -87,7 +87,7 @@ class Router:
         self._stream = stream
         self._by_type: dict[str, Route] = {}
         self._by_id: dict[int, Route] = {}
-        self._outgoing = Outgoing()
+        self._outgoing = SendQueue()
         self._closing = anyio.Event()
         self._idle = anyio.Event()
         self._waiting = self._held = 0
@@ -111,7 +111,7 @@ class Router:
         for name in types:
             if name not in KaspadMessage.DESCRIPTOR.fields_by_name or name.endswith("_id"):
                 raise ValueError(f"there is no message type {name!r}")
-            if self.taken(name):
+            if self.is_subscribed(name):
                 raise ValueError(f"another flow has the message type {name!r}")
         route = Route(next(_route_ids) & 0xFFFFFFFF, frozenset(types), capacity, when_full, self._hold)
         self._by_id[route.id] = route
@@ -122,14 +122,14 @@ class Router:
         return route
 
     def unsubscribe(self, route: Route) -> list[KaspadMessage]:
-        """Give a route up, as if it had never been; return what waited in it. Its types can be taken again."""
+        """Give a route up, as if it had never been; return what waited in it. Its types can be is_subscribed again."""
         self._by_id.pop(route.id, None)
         for name in route.types:
             if self._by_type.get(name) is route:
                 del self._by_type[name]
         return route.drain()
 
-    def taken(self, name: str) -> bool:
+    def is_subscribed(self, name: str) -> bool:
         """Whether a flow has this type."""
         return name in self._by_type
 
@@ -194,7 +194,7 @@ class Router:
                 for flow in self._pending:
                     tasks.start_soon(self._talk, flow)
                 await self._watch()
-                with anyio.move_on_after(FAREWELL):
+                with anyio.move_on_after(FLUSH_TIMEOUT):
                     await self._outgoing.sent()
                 tasks.cancel_scope.cancel()
 
@@ -208,10 +208,10 @@ class Router:
 
     async def _watch(self) -> None:
         while not self._closing.is_set():
-            with anyio.move_on_after(WATCH):
+            with anyio.move_on_after(STALL_CHECK_INTERVAL):
                 await self._closing.wait()
-            if self._outgoing.stalled(SEND_PATIENCE):
-                self.close(f"the peer has not read for {SEND_PATIENCE:g} s")
+            if self._outgoing.stalled(SEND_TIMEOUT):
+                self.close(f"the peer has not read for {SEND_TIMEOUT:g} s")
 
     async def _read(self) -> None:
         reason = "the peer ended the connection"
@@ -222,12 +222,12 @@ class Router:
                     break
                 if not self._deliver(message):
                     return
-                if count % TURN == 0:
+                if count % READS_PER_YIELD == 0:
                     await checkpoint()
         except StreamLost as error:
             reason = str(error)
         # What came before the end may say more about it than the end does.
-        with anyio.move_on_after(SETTLE):
+        with anyio.move_on_after(DRAIN_TIMEOUT):
             while self._waiting:
                 self._idle = anyio.Event()
                 await self._idle.wait()
@@ -259,7 +259,7 @@ class Router:
         except StreamLost as error:
             # The peer may have said why before it went: the reader will tell, or notice the end.
             self._outgoing.fail()
-            with anyio.move_on_after(SETTLE):
+            with anyio.move_on_after(DRAIN_TIMEOUT):
                 await self._closing.wait()
             self.close(str(error))
 

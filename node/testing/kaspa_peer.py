@@ -16,11 +16,11 @@ from anyio.abc import TaskGroup
 
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
-from ziggurat.node.inbound.accepted import AcceptedStream
 from ziggurat.node.inbound.acceptor import Acceptor, TcpAcceptor
-from ziggurat.node.inbound.admission import Admission, InboundLimits
-from ziggurat.node.inbound.listener import Listener
-from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
+from ziggurat.node.inbound.server import PeerServer
+from ziggurat.node.inbound.stream import InboundStream
+from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.peer.info import PeerAddress
 from ziggurat.node.testing.kaspa_session import KaspaSession
 from ziggurat.node.wire.p2p_pb2 import VersionMessage
@@ -31,7 +31,7 @@ __all__ = ["KaspaPeer"]
 
 LOOPBACK = NetAddress.parse("127.0.0.1:0")
 
-HANG_UP = 3600.0
+HANG_UP_TIMEOUT = 3600.0
 """Seconds: kaspad ends the stream, and leaves the connection to whoever made it."""
 
 MAX_MESSAGE_SIZE = 256 * 1024 * 1024
@@ -98,14 +98,14 @@ class KaspaPeer:
     async def listen(self, acceptor: Acceptor | None = None) -> AsyncGenerator[NetAddress, None]:
         """Accept connections for the length of an ``async with`` block; ``None`` takes a free port on loopback."""
         limits = InboundLimits(per_address=None)
-        listener = Listener(
+        listener = PeerServer(
             acceptor or TcpAcceptor(LOOPBACK),
-            Admission(limits, lambda: 0),
+            ConnectionCounter(limits, lambda: 0),
             self._accepted,
             proxied=False,
             max_message_size=MAX_MESSAGE_SIZE,
             compression="gzip",  # for clients that say they take it
-            hang_up=HANG_UP,
+            hang_up=HANG_UP_TIMEOUT,
         )
         try:
             yield await listener.start()
@@ -118,7 +118,7 @@ class KaspaPeer:
     async def dial(self, address: PeerAddress, leaf: Connector | None = None) -> KaspaSession:
         """Dial a node, as for an ``--addpeer``; answers when the stream is open, and shakes hands behind that."""
 
-        async def begin(stream: DialledStream) -> KaspaSession:
+        async def begin(stream: OutboundStream) -> KaspaSession:
             return self._begin(stream, address, inbound=False)
 
         # It compresses everything, and sends nothing before the response headers.
@@ -139,7 +139,7 @@ class KaspaPeer:
         if address not in self.addresses and not (address.ip.is_loopback or address.ip.is_unspecified):
             self.addresses.append(address)
 
-    def _accepted(self, stream: AcceptedStream, address: NetAddress, greeted: Callable[[], None]) -> None:
+    def _accepted(self, stream: InboundStream, address: NetAddress, greeted: Callable[[], None]) -> None:
         self._begin(stream, address, inbound=True, greeted=greeted)
 
     def _begin(

@@ -25,9 +25,9 @@ from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext
-from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.inbound.acceptor import TcpAcceptor
-from ziggurat.node.inbound.admission import InboundLimits
+from ziggurat.node.inbound.limits import InboundLimits
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.service import MESSAGE_STREAM
@@ -48,7 +48,7 @@ async def node() -> AsyncIterator[int]:
     context = FlowContext(ping_interval=120.0 / PINGS)
     adaptor = Adaptor(
         ConnectionHandler(),
-        Identity("kaspa-devnet"),
+        NodeIdentity("kaspa-devnet"),
         acceptor=acceptor,
         context=context,
         limits=InboundLimits(peers=1000),

@@ -18,7 +18,7 @@ from report import Must, Row
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
-from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.peer.events import BlockAnnounced, EventStream, TransactionsAnnounced
 from ziggurat.node.peer.router import Router
 from ziggurat.node.wire.service import MESSAGE_STREAM, KaspadMessage
@@ -65,7 +65,7 @@ async def node(port: int, stack: AsyncExitStack) -> Fetch:
         flows.append(Counter(router))
         return flows[-1]
 
-    adaptor = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"), flows=[make])
+    adaptor = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), flows=[make])
     await stack.enter_async_context(adaptor)
     await adaptor.connect_peer(NetAddress.parse(f"127.0.0.1:{port}"))
     return flows[0].fetch
@@ -173,7 +173,7 @@ async def _window(run: Window, tenths: int) -> float:
 
 
 async def _listening_node(port: int, stack: AsyncExitStack) -> Window:
-    adaptor = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"))
+    adaptor = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"))
     await stack.enter_async_context(adaptor)
     for _ in range(PEERS):
         await adaptor.connect_peer(NetAddress.parse(f"127.0.0.1:{port}"))

@@ -21,7 +21,7 @@ from report import Must, Row, number
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.identity import NodeIdentity
 
 __all__ = ["ready"]
 
@@ -85,7 +85,7 @@ async def _way(name: str, delay: float) -> AsyncIterator[Way]:
 
 
 async def _seconds(way: Way) -> float:
-    async with Adaptor(way.handler, Identity("kaspa-devnet")) as adaptor:
+    async with Adaptor(way.handler, NodeIdentity("kaspa-devnet")) as adaptor:
         start = time.perf_counter()
         await adaptor.connect_peer(way.target)
         seconds = time.perf_counter() - start

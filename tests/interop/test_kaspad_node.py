@@ -14,9 +14,9 @@ from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows import FlowContext
-from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
@@ -26,7 +26,7 @@ LIMIT = 40.0
 
 
 def node(*, handler: ConnectionHandler | None = None) -> Adaptor:
-    return Adaptor(handler or ConnectionHandler(), Identity("kaspa-devnet"), context=FlowContext(ping_interval=0.2))
+    return Adaptor(handler or ConnectionHandler(), NodeIdentity("kaspa-devnet"), context=FlowContext(ping_interval=0.2))
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -41,7 +41,7 @@ async def measured(adaptor: Adaptor) -> None:
 async def raw(handler: ConnectionHandler, address: NetAddress, *messages: KaspadMessage) -> list[str]:
     """Say these messages, whatever the peer says; answer with what it said."""
 
-    async def talk(stream: DialledStream) -> list[str]:
+    async def talk(stream: OutboundStream) -> list[str]:
         said = []
         try:
             for message in messages:

@@ -25,14 +25,14 @@ from ziggurat.node.config.networks import DEVNET
 from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import MAX_MESSAGE_SIZE, ConnectionHandler
 from ziggurat.node.handshake.handshake import OUTBOUND_LIMITS, Handshake
-from ziggurat.node.handshake.identity import Identity
-from ziggurat.node.inbound.accepted import AcceptedStream
-from ziggurat.node.inbound.admission import Admission, InboundLimits
-from ziggurat.node.inbound.listener import Listener
-from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.handshake.identity import NodeIdentity
+from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
+from ziggurat.node.inbound.server import PeerServer
+from ziggurat.node.inbound.stream import InboundStream
+from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.p2p_service import P2pService
-from ziggurat.node.peer.outgoing import MAX_OUTGOING_BYTES
 from ziggurat.node.peer.router import MAX_HELD
+from ziggurat.node.peer.send_queue import SEND_QUEUE_BYTES
 from ziggurat.node.testing import KaspaPeer, KaspaSession, MemoryNetwork
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
@@ -46,7 +46,7 @@ VERACK, READY = KaspadMessage(verack=p2p.VerackMessage()), KaspadMessage(ready=p
 
 MIB = 1024 * 1024
 
-PEER_BOUND = 2 * MAX_MESSAGE_SIZE + MAX_HELD + MAX_OUTGOING_BYTES
+PEER_BOUND = 2 * MAX_MESSAGE_SIZE + MAX_HELD + SEND_QUEUE_BYTES
 """Bytes that one peer can make a node hold: a message as it came and inflated, what waits for flows, what waits to be
 sent. 112 MiB by default, and that only for a peer that sends messages of the largest size."""
 
@@ -99,7 +99,7 @@ def lost() -> Iterator[None]:
 
 def version(*, network: str = NETWORK, id: bytes | None = None, protocol_version: int = 11) -> KaspadMessage:
     """A Version that says whatever is wanted, right or wrong."""
-    message = Handshake(Identity(NETWORK).version(), OUTBOUND_LIMITS).begin(0.0)[0]
+    message = Handshake(NodeIdentity(NETWORK).version(), OUTBOUND_LIMITS).begin(0.0)[0]
     message.version.network = network
     message.version.protocolVersion = protocol_version
     if id is not None:
@@ -110,12 +110,12 @@ def version(*, network: str = NETWORK, id: bytes | None = None, protocol_version
 class Bad:
     """The far end of one connection, in the hands of a test."""
 
-    def __init__(self, stream: DialledStream | AcceptedStream, node_id: bytes, good_id: bytes) -> None:
+    def __init__(self, stream: OutboundStream | InboundStream, node_id: bytes, good_id: bytes) -> None:
         self.stream = stream
         self.node_id = node_id
         self.good_id = good_id
         self.heard: list[str] = []
-        call = stream._call if isinstance(stream, DialledStream) else stream._stream
+        call = stream._call if isinstance(stream, OutboundStream) else stream._stream
         self.http2: Any = call._stream
 
     async def say(self, *messages: KaspadMessage) -> None:
@@ -198,7 +198,7 @@ class World:
         """
         done = anyio.Event()
 
-        async def serve(stream: DialledStream | AcceptedStream) -> None:
+        async def serve(stream: OutboundStream | InboundStream) -> None:
             self.bad = Bad(stream, self.adaptor.identity.id, self.kaspad.id)
             async with anyio.create_task_group() as tasks:
                 if reads:
@@ -218,26 +218,26 @@ class World:
         with anyio.fail_after(1000):
             await done.wait()
 
-    async def _dial(self, serve: Callable[[DialledStream], Awaitable[None]], done: anyio.Event) -> None:
+    async def _dial(self, serve: Callable[[OutboundStream], Awaitable[None]], done: anyio.Event) -> None:
         try:
             await ConnectionHandler(leaf=self.network.host(BAD), compression="gzip").connect(at(NODE), serve)
         except ConnectError:
             done.set()
 
-    async def _wait_for_a_dial(self, serve: Callable[[AcceptedStream], Awaitable[None]]) -> None:
-        def accepted(stream: AcceptedStream, address: NetAddress, greeted: Callable[[], None]) -> None:
+    async def _wait_for_a_dial(self, serve: Callable[[InboundStream], Awaitable[None]]) -> None:
+        def accepted(stream: InboundStream, address: NetAddress, greeted: Callable[[], None]) -> None:
             self._tasks.start_soon(run, stream, greeted)
 
-        async def run(stream: AcceptedStream, greeted: Callable[[], None]) -> None:
+        async def run(stream: InboundStream, greeted: Callable[[], None]) -> None:
             try:
                 await serve(stream)
             finally:
                 greeted()
                 stream.finish()
 
-        listener = Listener(
+        listener = PeerServer(
             self.network.host(BAD).acceptor(PORT),
-            Admission(InboundLimits(), lambda: 0),
+            ConnectionCounter(InboundLimits(), lambda: 0),
             accepted,
             proxied=False,
             max_message_size=MAX_MESSAGE_SIZE,

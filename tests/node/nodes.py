@@ -9,8 +9,8 @@ from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext, FlowFactory
 from ziggurat.node.handshake.handshake import Rules
-from ziggurat.node.handshake.identity import Identity
-from ziggurat.node.inbound.admission import InboundLimits
+from ziggurat.node.handshake.identity import NodeIdentity
+from ziggurat.node.inbound.limits import InboundLimits
 from ziggurat.node.testing import MemoryNetwork
 
 NETWORK = "kaspa-devnet"
@@ -26,7 +26,7 @@ def node(
     ip: str,
     *,
     listens: bool = True,
-    identity: Identity | None = None,
+    identity: NodeIdentity | None = None,
     flows: Sequence[FlowFactory] = (),
     context: FlowContext | None = None,
     limits: InboundLimits | None = None,
@@ -37,7 +37,7 @@ def node(
     host = network.host(ip)
     return Adaptor(
         ConnectionHandler(leaf=host, max_message_size=max_message_size),
-        identity or Identity(NETWORK, f"/{ip}/"),
+        identity or NodeIdentity(NETWORK, f"/{ip}/"),
         acceptor=host.acceptor(PORT) if listens else None,
         flows=flows,
         context=context,

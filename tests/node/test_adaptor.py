@@ -14,9 +14,9 @@ from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext
 from ziggurat.node.handshake.handshake import Rules
-from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.inbound.admission import InboundLimits
+from ziggurat.node.inbound.limits import InboundLimits
 from ziggurat.node.peer.events import PeerConnected, PeerDisconnected, TransactionsAnnounced
 from ziggurat.node.peer.info import PROXIED, NamedAddress
 from ziggurat.node.peer.router import Router
@@ -305,10 +305,10 @@ async def test_addresses_travel_both_ways_and_with_the_version() -> None:
     network = MemoryNetwork()
     own, theirs = at("10.9.9.1"), at("10.9.9.2")
     book_a, book_b = Book(at("10.1.1.1")), Book(at("10.2.2.2"))
-    identity = Identity(NETWORK, address=own)
+    identity = NodeIdentity(NETWORK, address=own)
     async with (
         node(network, A, context=FlowContext(book_a), identity=identity) as a,
-        node(network, B, context=FlowContext(book_b), identity=Identity(NETWORK, address=theirs)),
+        node(network, B, context=FlowContext(book_b), identity=NodeIdentity(NETWORK, address=theirs)),
     ):
         await a.connect_peer(at(B))
         await anyio.sleep(1)
@@ -347,7 +347,7 @@ async def test_a_dial_that_is_given_up_leaves_nothing() -> None:
 
 
 async def test_it_has_to_run() -> None:
-    adaptor = Adaptor(ConnectionHandler(leaf=MemoryNetwork().host(A)), Identity(NETWORK))
+    adaptor = Adaptor(ConnectionHandler(leaf=MemoryNetwork().host(A)), NodeIdentity(NETWORK))
     with pytest.raises(RuntimeError, match="not running"):
         await adaptor.connect_peer(at(B))
 

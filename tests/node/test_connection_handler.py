@@ -14,7 +14,7 @@ from ziggurat.layers.testing import ScriptedProxy, Socks5Server, mock_connector,
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.peer.info import NamedAddress
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.services import (
@@ -103,7 +103,7 @@ async def kaspad() -> AsyncIterator[tuple[MemoryNetwork, KaspaPeer]]:
         yield network, peer
 
 
-async def first_word(stream: DialledStream) -> str:
+async def first_word(stream: OutboundStream) -> str:
     message = await stream.receive()
     assert message is not None
     names = [entry.name for entry in stream.ledger.phases]
@@ -121,7 +121,7 @@ async def test_what_greeting_raises_closes_the_stream_and_has_the_ledger() -> No
     async with kaspad() as (network, peer):
         handler = ConnectionHandler(leaf=network.host("10.0.0.1"))
 
-        async def refuse(stream: DialledStream) -> None:
+        async def refuse(stream: OutboundStream) -> None:
             raise HandshakeError(Kind.SELF, "LOOPBACK_CONNECTION", by_peer=False)
 
         with pytest.raises(HandshakeError) as caught:
@@ -141,7 +141,7 @@ async def test_an_error_above_the_tunnel_belongs_to_the_dial_that_was_logged(cap
     caplog.set_level("INFO")
     async with kaspad() as (network, _):
 
-        async def refuse(stream: DialledStream) -> None:
+        async def refuse(stream: OutboundStream) -> None:
             raise HandshakeError(Kind.NETWORK, "why", by_peer=True)
 
         with pytest.raises(HandshakeError) as caught:
@@ -196,7 +196,7 @@ async def test_a_later_attempt_may_succeed() -> None:
 async def test_nobody_asks_again_after_a_refusal(kind: Kind, dials: int) -> None:
     async with kaspad() as (network, _):
 
-        async def refuse(stream: DialledStream) -> None:
+        async def refuse(stream: OutboundStream) -> None:
             raise HandshakeError(kind, "why", by_peer=True)
 
         handler = ConnectionHandler(leaf=network.host("10.0.0.1"))

@@ -16,7 +16,7 @@ from h2.frame_buffer import CONTINUATION_BACKLOG
 from tests.node.hostile import FLOOD_BOUND, MIB, PEER_BOUND, STORM_BOUND
 from ziggurat.node import connection_handler
 from ziggurat.node.config.options import OPTIONS
-from ziggurat.node.peer.router import TURN
+from ziggurat.node.peer.router import READS_PER_YIELD
 from ziggurat.services import Endpoint
 from ziggurat.services.channel.options import ConnectionOptions
 
@@ -99,7 +99,7 @@ def test_the_sums_are_those_that_the_tests_measure() -> None:
     assert f"below {FLOOD_BOUND // MIB} MiB, a storm of a thousand dialers below {STORM_BOUND // MIB} MiB" in " ".join(
         text.split()
     )
-    assert f"after each {TURN} messages" in text
+    assert f"after each {READS_PER_YIELD} messages" in text
 
 
 def test_the_stack_in_the_picture_is_the_stack() -> None:

@@ -34,9 +34,9 @@ from tests.node.hostile import (
 from tests.node.nodes import PORT, at
 from ziggurat.node.connection_handler import MAX_MESSAGE_SIZE, ConnectionHandler
 from ziggurat.node.flows.ping import PING_INTERVAL, PONG_TIMEOUT
-from ziggurat.node.inbound.admission import InboundLimits
-from ziggurat.node.outbound.dialled import DialledStream
-from ziggurat.node.peer.router import SEND_PATIENCE
+from ziggurat.node.inbound.limits import InboundLimits
+from ziggurat.node.outbound.stream import OutboundStream
+from ziggurat.node.peer.router import SEND_TIMEOUT
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.stream import StreamLost
@@ -316,8 +316,8 @@ async def test_a_peer_that_never_reads_what_it_asked_for_has_two_minutes(directi
     async with world() as here:
         with peak() as memory:
             await here.attack(direction, ask, reads=False)
-            assert SEND_PATIENCE <= await here.gone() < SEND_PATIENCE + 40
-        assert here.told("peer.disconnected") == [f"the peer has not read for {SEND_PATIENCE:g} s"]
+            assert SEND_TIMEOUT <= await here.gone() < SEND_TIMEOUT + 40
+        assert here.told("peer.disconnected") == [f"the peer has not read for {SEND_TIMEOUT:g} s"]
         assert memory.grown < FLOOD_BOUND
         await here.undisturbed()
 
@@ -422,7 +422,7 @@ async def test_a_thousand_dialers_at_once_get_the_places_there_are_and_no_more(h
         async def dial(number: int) -> None:
             nonlocal most
 
-            async def shake(stream: DialledStream) -> None:
+            async def shake(stream: OutboundStream) -> None:
                 nonlocal most
                 for message in (version(id=number.to_bytes(16, "big")), VERACK, READY):
                     await stream.send(message)

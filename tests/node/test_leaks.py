@@ -20,7 +20,7 @@ from tests.node.nodes import NETWORK, at
 from ziggurat.layers.testing import MemoryStream, Socks5Server, stream_pair
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.testing import MemoryNetwork
 from ziggurat.services import ConnectError, Uri
 from ziggurat.services.ledger import dial
@@ -40,9 +40,9 @@ class Pair:
         self.server = Socks5Server(connector=self.network.host(PROXY))
         layer = proxy_layer(f"{PROXY}:9050") if proxied else None
         leaf = self._to_proxy if proxied else self._to_peer
-        self.here = Adaptor(ConnectionHandler(layer, leaf), Identity(NETWORK))
+        self.here = Adaptor(ConnectionHandler(layer, leaf), NodeIdentity(NETWORK))
         acceptor = self.network.host(B).acceptor(16611)
-        self.there = Adaptor(ConnectionHandler(leaf=self.network.host(B)), Identity(NETWORK), acceptor=acceptor)
+        self.there = Adaptor(ConnectionHandler(leaf=self.network.host(B)), NodeIdentity(NETWORK), acceptor=acceptor)
 
     async def _to_peer(self, uri: Uri) -> ByteStream:
         stream = await self.network.host(A)(uri)

@@ -10,7 +10,7 @@ import anyio
 
 from ziggurat.node.cli.demo import Demonstration, demonstrate
 from ziggurat.node.cli.exit_code import FAILED, OK
-from ziggurat.node.cli.report import dial_report
+from ziggurat.node.cli.json_output import dial_as_json
 from ziggurat.node.cli.terminal import Paint, paint_for, say
 from ziggurat.node.cli.waterfall import waterfall
 from ziggurat.services.version import version
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
     result = anyio.run(demonstration)
     if options.json:
-        say(json.dumps(dial_report(result.target, result.via, result.ledger, result.error or result.peer)))
+        say(json.dumps(dial_as_json(result.target, result.via, result.ledger, result.error or result.peer)))
     else:
         say(*_as_text(result, paint_for(sys.stdout)))
     return OK if result.error is None else FAILED

@@ -9,8 +9,8 @@ import sys
 import anyio
 
 from ziggurat.node.cli.exit_code import FAILED, OK, PROXY_FAILED
-from ziggurat.node.cli.probe import Probe, probe
-from ziggurat.node.cli.report import dial_report, peer_record
+from ziggurat.node.cli.json_output import dial_as_json, peer_record
+from ziggurat.node.cli.probe import ProbeResult, probe
 from ziggurat.node.cli.terminal import Paint, paint_for, say
 from ziggurat.node.cli.waterfall import waterfall
 from ziggurat.node.config.args import Resolved, add_settings
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, resolved: Resolved) -> int:
     result = anyio.run(probe, address, settings, _seconds(options.timeout))
     if options.json:
         outcome = result.error if result.peer is None else peer_record(result.peer)
-        say(json.dumps(dial_report(result.target, result.via, result.ledger, outcome)))
+        say(json.dumps(dial_as_json(result.target, result.via, result.ledger, outcome)))
     else:
         say(*_as_text(result, paint_for(sys.stdout)))
     if result.error is None:
@@ -73,7 +73,7 @@ def _seconds(text: str | None) -> float | None:
     return seconds
 
 
-def _as_text(result: Probe, paint: Paint) -> list[str]:
+def _as_text(result: ProbeResult, paint: Paint) -> list[str]:
     way = f"through {result.via}" if result.via else "directly"
     lines = [paint("bold", f"The dial to {result.target}, {way}:")]
     lines += [f"  {line}" for line in waterfall(result.ledger.phases if result.ledger else [], paint)]

@@ -12,7 +12,7 @@ import pytest
 
 from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import database, store
-from ziggurat.node.address_manager.store import AddressStore, Listener, StoreError
+from ziggurat.node.address_manager.store import AddressStore, StoreError, StoreEvents
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 
@@ -24,7 +24,7 @@ class Log:
 
     def __init__(self) -> None:
         self.entries: asyncio.Queue[tuple[object, ...]] = asyncio.Queue()
-        self.listener = Listener(
+        self.listener = StoreEvents(
             lambda added, total: self.entries.put_nowait(("stored", added, total)),
             lambda problem: self.entries.put_nowait(("failed", problem)),
             lambda path, aside, problem: self.entries.put_nowait(("set aside", path.name, aside.name, problem)),

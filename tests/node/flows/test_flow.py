@@ -23,12 +23,12 @@ async def test_everything_that_kaspad_may_ask_has_somebody() -> None:
     async with routed() as (router, _):
         default_flows(router, FlowContext())
         reject_flow(router)
-        assert all(map(router.taken, REQUESTS | {"reject"}))
+        assert all(map(router.is_subscribed, REQUESTS | {"reject"}))
         fields = KaspadMessage.DESCRIPTOR.oneofs_by_name["payload"].fields
         asked = {field.name for field in fields if field.name.startswith("request")}
-        assert {name for name in asked if not router.taken(name)} == set()
+        assert {name for name in asked if not router.is_subscribed(name)} == set()
         # What only an answer may be, and what belongs to the handshake, closes the connection.
-        assert not any(map(router.taken, ("version", "verack", "ready", "block", "transaction", "ibdBlock")))
+        assert not any(map(router.is_subscribed, ("version", "verack", "ready", "block", "transaction", "ibdBlock")))
 
 
 async def test_a_users_own_flow_comes_first() -> None:

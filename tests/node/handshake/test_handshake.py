@@ -18,14 +18,14 @@ from ziggurat.node.handshake.handshake import (
     Rules,
     State,
 )
-from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.rejection import HandshakeError, HandshakeTimeout, Kind
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.convert.version import Version
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
-OURS = Identity("kaspa-devnet", user_agent="/ours:1/", id=b"o" * 16).version(timestamp=1)
-THEIRS = Identity("kaspa-devnet", user_agent="/theirs:1/", id=b"t" * 16).version(timestamp=2)
+OURS = NodeIdentity("kaspa-devnet", user_agent="/ours:1/", id=b"o" * 16).version(timestamp=1)
+THEIRS = NodeIdentity("kaspa-devnet", user_agent="/theirs:1/", id=b"t" * 16).version(timestamp=2)
 VERACK, READY = KaspadMessage(verack=p2p.VerackMessage()), KaspadMessage(ready=p2p.ReadyMessage())
 
 

@@ -5,7 +5,7 @@ import importlib.metadata
 import pytest
 
 from ziggurat.node.address import NetAddress
-from ziggurat.node.handshake.identity import Identity, user_agent
+from ziggurat.node.handshake.identity import NodeIdentity, user_agent
 
 
 def test_the_user_agent_is_honest() -> None:
@@ -26,13 +26,13 @@ def test_a_comment_must_not_look_like_something_else(comment: str) -> None:
 
 
 def test_each_process_has_an_id_of_its_own() -> None:
-    assert Identity("n").id != Identity("n").id
-    assert len(Identity("n").id) == 16
+    assert NodeIdentity("n").id != NodeIdentity("n").id
+    assert len(NodeIdentity("n").id) == 16
 
 
 def test_its_version_says_all_of_it() -> None:
     address = NetAddress.parse("1.2.3.4:5")
-    version = Identity("kaspa-devnet", "/x/", b"i" * 16, address).version(timestamp=7)
+    version = NodeIdentity("kaspa-devnet", "/x/", b"i" * 16, address).version(timestamp=7)
 
     assert (version.network, version.user_agent, version.id, version.address) == (
         "kaspa-devnet",
@@ -41,12 +41,12 @@ def test_its_version_says_all_of_it() -> None:
         address,
     )
     assert (version.protocol_version, version.services, version.timestamp) == (11, 0, 7)
-    assert Identity("n").version().timestamp > 1_600_000_000_000
-    assert Identity("n").version().address is None
+    assert NodeIdentity("n").version().timestamp > 1_600_000_000_000
+    assert NodeIdentity("n").version().address is None
 
 
 def test_it_is_checked() -> None:
     with pytest.raises(ValueError, match="network must not be empty"):
-        Identity("")
+        NodeIdentity("")
     with pytest.raises(ValueError, match="id must have 16 bytes, not 3"):
-        Identity("n", id=b"abc")
+        NodeIdentity("n", id=b"abc")

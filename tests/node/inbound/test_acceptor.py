@@ -11,9 +11,9 @@ import pytest
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
-from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.inbound.acceptor import TcpAcceptor
-from ziggurat.node.inbound.admission import InboundLimits
+from ziggurat.node.inbound.limits import InboundLimits
 from ziggurat.services import ConnectError
 
 pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
@@ -58,8 +58,8 @@ async def test_a_port_in_use_is_an_error() -> None:
 
 async def test_two_nodes_on_loopback() -> None:
     with anyio.fail_after(20):
-        a = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"), acceptor=TcpAcceptor(ANY))
-        b = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"))
+        a = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), acceptor=TcpAcceptor(ANY))
+        b = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"))
         async with a, b:
             assert a.listening is not None
             with a.subscribe_events() as events:
@@ -76,8 +76,8 @@ def test_it_says_where_it_listens() -> None:
 async def test_who_comes_to_a_full_node_is_turned_away_at_the_door() -> None:
     with anyio.fail_after(20):
         limits = InboundLimits(peers=1)
-        a = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"), acceptor=TcpAcceptor(ANY), limits=limits)
-        b, c = (Adaptor(ConnectionHandler(), Identity("kaspa-devnet")) for _ in range(2))
+        a = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), acceptor=TcpAcceptor(ANY), limits=limits)
+        b, c = (Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet")) for _ in range(2))
         async with a, b, c:
             assert a.listening is not None
             with a.subscribe_events() as events:
@@ -92,8 +92,8 @@ async def test_who_comes_to_a_full_node_is_turned_away_at_the_door() -> None:
 
 async def test_a_thousand_dialers_at_once_get_in_as_far_as_there_is_room_and_none_waits_for_an_answer() -> None:
     limits = InboundLimits(peers=20, pending=12)
-    a = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"), acceptor=TcpAcceptor(ANY), limits=limits)
-    b = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"))
+    a = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), acceptor=TcpAcceptor(ANY), limits=limits)
+    b = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"))
     opened: list[socket.socket] = []
     with anyio.fail_after(60):
         async with a, b:
@@ -115,6 +115,6 @@ async def test_a_thousand_dialers_at_once_get_in_as_far_as_there_is_room_and_non
                     one.close()
             while a._listener is not None and a._listener.admission.open > 1:  # noqa: ASYNC110
                 await asyncio.sleep(0)
-            c = Adaptor(ConnectionHandler(), Identity("kaspa-devnet"))
+            c = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"))
             async with c:
                 await c.connect_peer(a.listening)

@@ -12,7 +12,7 @@ from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext
-from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.node.wire import p2p_pb2 as p2p
@@ -43,7 +43,7 @@ async def pair(
     kaspad = kaspad or KaspaPeer(addresses=KNOWN)
     node = Adaptor(
         ConnectionHandler(leaf=ours),
-        Identity(network, **identity),  # type: ignore[arg-type]
+        NodeIdentity(network, **identity),  # type: ignore[arg-type]
         acceptor=ours.acceptor(16611),
         context=FlowContext(),
     )

@@ -19,14 +19,14 @@ from ziggurat.services.ledger import Ledger
 if TYPE_CHECKING:
     from ziggurat.services.channel import Channel
 
-__all__ = ["DialledStream"]
+__all__ = ["OutboundStream"]
 
-GOODBYE = 0.5
+HALF_CLOSE_TIMEOUT = 0.5
 """Seconds that a peer has to end its side when we have ended ours. A GOAWAY right behind our last message makes some
 servers drop the message."""
 
 
-class DialledStream:
+class OutboundStream:
     """A `MessageStream`; made by `ConnectionHandler.connect`, which owns the channel until the peer is known.
 
     Attributes:
@@ -74,7 +74,7 @@ class DialledStream:
 
     async def aclose(self) -> None:
         try:
-            with anyio.move_on_after(GOODBYE):
+            with anyio.move_on_after(HALF_CLOSE_TIMEOUT):
                 await self._call.end()
                 while await self._call.recv_message() is not None:
                     pass

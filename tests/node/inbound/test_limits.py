@@ -3,7 +3,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from ziggurat.node.inbound.admission import Admission, InboundLimits, RefusalLog
+from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits, RefusalLog
 from ziggurat.node.peer.info import PROXIED
 
 pytestmark = pytest.mark.asyncio_only
@@ -11,8 +11,8 @@ pytestmark = pytest.mark.asyncio_only
 HOST = "10.0.0.1"
 
 
-def admission(connected: int = 0, **limits: int | None) -> Admission:
-    return Admission(InboundLimits(**limits), lambda: connected)  # type: ignore[arg-type]
+def admission(connected: int = 0, **limits: int | None) -> ConnectionCounter:
+    return ConnectionCounter(InboundLimits(**limits), lambda: connected)  # type: ignore[arg-type]
 
 
 def test_kaspads_own_numbers() -> None:

@@ -13,12 +13,12 @@ from ziggurat.node.peer.router import Router
 from ziggurat.node.wire.convert.version import Version
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
-__all__ = ["greet"]
+__all__ = ["run_handshake"]
 
 HANDSHAKE_TYPES = ("version", "verack", "ready", "reject")
 
 
-async def greet(router: Router, handshake: Handshake, subscribe: Callable[[Version], None]) -> Version:
+async def run_handshake(router: Router, handshake: Handshake, subscribe: Callable[[Version], None]) -> Version:
     """Come to terms with the peer, or tell it why not and close.
 
     Args:

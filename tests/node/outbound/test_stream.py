@@ -14,7 +14,7 @@ from grpclib.server import Server, Stream
 from tests.node.nodes import at
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.testing import MemoryNetwork
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage, PingMessage
 from ziggurat.node.wire.service import MESSAGE_STREAM
@@ -53,7 +53,7 @@ async def served(serve: Serving, path: str = MESSAGE_STREAM) -> AsyncIterator[Co
     await anyio.sleep(5)
 
 
-async def nothing(stream: DialledStream) -> None:
+async def nothing(stream: OutboundStream) -> None:
     raise AssertionError("the stream was not to open")
 
 
@@ -96,7 +96,7 @@ async def test_messages_until_the_end_and_a_bad_status_is_said() -> None:
         await stream.send_message(PING)
         raise GRPCError(Status.INTERNAL, "it broke")
 
-    async def talk(stream: DialledStream) -> None:
+    async def talk(stream: OutboundStream) -> None:
         assert await stream.receive() == PING
         with pytest.raises(StreamLost, match="INTERNAL: it broke") as caught:
             await stream.receive()
@@ -115,7 +115,7 @@ async def test_a_message_beyond_our_own_limit_does_not_make_the_peer_busy() -> N
         await stream._stream.send_data(b"\0\0\0\x13\x88" + bytes(5000))
         await stream.recv_message()
 
-    async def talk(stream: DialledStream) -> None:
+    async def talk(stream: OutboundStream) -> None:
         with pytest.raises(StreamLost, match="max_message_size") as caught:
             await stream.receive()
         assert not caught.value.busy
@@ -134,7 +134,7 @@ async def test_our_end_reaches_the_peer_and_closing_twice_is_no_error() -> None:
         assert await stream.recv_message() is None
         ended.set()
 
-    async def talk(stream: DialledStream) -> None:
+    async def talk(stream: OutboundStream) -> None:
         await stream.send(PING)
         await stream.aclose()
         await stream.aclose()
@@ -150,7 +150,7 @@ async def test_garbage_is_named() -> None:
         await stream._stream.send_data(b"\0\0\0\0\1\xff")
         await stream.recv_message()
 
-    async def talk(stream: DialledStream) -> None:
+    async def talk(stream: OutboundStream) -> None:
         with pytest.raises(StreamLost, match="a message is not protobuf"):
             await stream.receive()
         await stream.aclose()

@@ -17,9 +17,9 @@ from ziggurat.layers.testing.memory import MemoryStream
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.handshake.handshake import OUTBOUND_LIMITS, Handshake
-from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
@@ -35,14 +35,14 @@ VERACK, READY = KaspadMessage(verack=p2p.VerackMessage()), KaspadMessage(ready=p
 
 
 def hello() -> KaspadMessage:
-    return Handshake(Identity(NETWORK).version(), OUTBOUND_LIMITS).begin(0.0)[0]
+    return Handshake(NodeIdentity(NETWORK).version(), OUTBOUND_LIMITS).begin(0.0)[0]
 
 
 def dialler(network: MemoryNetwork, ip: str) -> ConnectionHandler:
     return ConnectionHandler(leaf=network.host(ip))
 
 
-async def said(stream: DialledStream) -> list[str]:
+async def said(stream: OutboundStream) -> list[str]:
     """Everything until the end, which has to be a clean one."""
     names = []
     while (message := await stream.receive()) is not None:
@@ -52,8 +52,8 @@ async def said(stream: DialledStream) -> list[str]:
     return names
 
 
-def saying(*messages: KaspadMessage) -> Callable[[DialledStream], Awaitable[list[str]]]:
-    async def talk(stream: DialledStream) -> list[str]:
+def saying(*messages: KaspadMessage) -> Callable[[OutboundStream], Awaitable[list[str]]]:
+    async def talk(stream: OutboundStream) -> list[str]:
         for message in messages:
             await stream.send(message)
         return await said(stream)
@@ -226,7 +226,7 @@ async def test_a_reject_is_read_although_the_peer_resets_the_stream_behind_it(
     caplog.set_level("INFO")
     network = MemoryNetwork()
 
-    async def reject(stream: DialledStream) -> None:
+    async def reject(stream: OutboundStream) -> None:
         await stream.send(hello())
         await stream.send(KaspadMessage(reject=p2p.RejectMessage(reason="peer is banned")))
         await stream._call.cancel()
@@ -246,7 +246,7 @@ async def asked(call: Stream[KaspadMessage, KaspadMessage]) -> None:
         await call.recv_message()
 
 
-async def broken(stream: DialledStream) -> bool:
+async def broken(stream: OutboundStream) -> bool:
     """Read to the end; whether it was a bad one."""
     try:
         while await stream.receive() is not None:
@@ -258,7 +258,7 @@ async def broken(stream: DialledStream) -> bool:
     return False
 
 
-async def connected(a: Adaptor, stream: DialledStream) -> None:
+async def connected(a: Adaptor, stream: OutboundStream) -> None:
     """Go through the handshake by hand."""
     for message in (hello(), VERACK, READY):
         await stream.send(message)
@@ -278,7 +278,7 @@ async def test_a_message_beyond_the_limit_costs_this_connection(compression: str
             await session.closed.wait()
         else:
 
-            async def shout(stream: DialledStream) -> None:
+            async def shout(stream: OutboundStream) -> None:
                 await connected(a, stream)
                 await stream.send(big)
                 await broken(stream)
@@ -294,7 +294,7 @@ async def test_half_a_message_is_the_end(caplog: pytest.LogCaptureFixture) -> No
     network = MemoryNetwork()
     async with node(network, A) as a:
 
-        async def stop_in_the_middle(stream: DialledStream) -> None:
+        async def stop_in_the_middle(stream: OutboundStream) -> None:
             await connected(a, stream)
             await stream._call._stream.send_data(b"\0\0\0\0\x64half", end_stream=True)
             await broken(stream)
@@ -312,7 +312,7 @@ async def test_a_lost_connection_is_a_lost_peer() -> None:
     async with node(network, A) as a:
         host = network.host("10.0.0.2")
 
-        async def vanish(stream: DialledStream) -> None:
+        async def vanish(stream: OutboundStream) -> None:
             await connected(a, stream)
             host.die()
             assert await broken(stream)

@@ -8,16 +8,16 @@ import anyio
 
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
-__all__ = ["MAX_OUTGOING", "MAX_OUTGOING_BYTES", "Outgoing"]
+__all__ = ["SEND_QUEUE_BYTES", "SEND_QUEUE_MESSAGES", "SendQueue"]
 
-MAX_OUTGOING = 1024
+SEND_QUEUE_MESSAGES = 1024
 """Messages. A flow waits beyond them; what is broadcast is dropped for this peer."""
 
-MAX_OUTGOING_BYTES = 16 * 1024 * 1024
+SEND_QUEUE_BYTES = 16 * 1024 * 1024
 """Bytes, beside the message that is being sent."""
 
 
-class Outgoing:
+class SendQueue:
     """A queue with many senders and one writer, who iterates over it."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Outgoing:
     @property
     def full(self) -> bool:
         """Whether a sender has to wait."""
-        return len(self._queue) >= MAX_OUTGOING or self._size > MAX_OUTGOING_BYTES
+        return len(self._queue) >= SEND_QUEUE_MESSAGES or self._size > SEND_QUEUE_BYTES
 
     async def put(self, message: KaspadMessage) -> bool:
         """Add a message, once there is room; ``False`` when the connection was closed meanwhile."""
@@ -79,7 +79,7 @@ class Outgoing:
         """Whether one message has been on its way for ``patience`` seconds."""
         return self._sending_since is not None and anyio.current_time() - self._sending_since >= patience
 
-    def __aiter__(self) -> Outgoing:
+    def __aiter__(self) -> SendQueue:
         return self
 
     async def __anext__(self) -> KaspadMessage:

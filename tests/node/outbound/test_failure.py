@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.outbound.blame import blames_proxy, says_nothing_of_the_target
+from ziggurat.node.outbound.failure import is_proxy_failure, says_nothing_of_the_target
 from ziggurat.services import (
     ConnectError,
     ConnectRefused,
@@ -24,31 +24,31 @@ def in_phase(error: ConnectError, phase: str) -> ConnectError:
 
 @pytest.mark.parametrize("code", [3, 4, 5, 6, 0xF0, 0xF7])
 def test_a_reply_about_the_target_is_the_targets_fault(code: int) -> None:
-    assert not blames_proxy(ProxyRefused("no", reply_code=code), proxied=True)
+    assert not is_proxy_failure(ProxyRefused("no", reply_code=code), proxied=True)
 
 
 @pytest.mark.parametrize("code", [1, 2, 7, 8, 9, 0xEF, 0xF8, 0xFF, None])
 def test_any_other_reply_is_the_proxys_fault(code: int | None) -> None:
-    assert blames_proxy(ProxyRefused("no", reply_code=code), proxied=True)
+    assert is_proxy_failure(ProxyRefused("no", reply_code=code), proxied=True)
 
 
 @pytest.mark.parametrize("error", [ProxyAuthError("no"), ProxyProtocolError("HTTP")])
 def test_a_proxy_that_speaks_otherwise_is_to_blame(error: ConnectError) -> None:
-    assert blames_proxy(error, proxied=True)
+    assert is_proxy_failure(error, proxied=True)
 
 
 @pytest.mark.parametrize("phase", ["dns", "tcp", "unix", "proxy.greeting", "proxy.auth"])
 def test_what_fails_before_the_request_is_the_proxys_fault(phase: str) -> None:
-    assert blames_proxy(in_phase(ConnectTimeout(1.0, "reach proxy"), phase), proxied=True)
+    assert is_proxy_failure(in_phase(ConnectTimeout(1.0, "reach proxy"), phase), proxied=True)
 
 
 @pytest.mark.parametrize("phase", ["proxy.connect", "http2", "handshake"])
 def test_what_fails_behind_it_is_not(phase: str) -> None:
-    assert not blames_proxy(in_phase(ConnectTimeout(60.0, "tunnel"), phase), proxied=True)
+    assert not is_proxy_failure(in_phase(ConnectTimeout(60.0, "tunnel"), phase), proxied=True)
 
 
 def test_without_a_proxy_no_proxy_is_to_blame() -> None:
-    assert not blames_proxy(in_phase(ConnectRefused("no"), "tcp"), proxied=False)
+    assert not is_proxy_failure(in_phase(ConnectRefused("no"), "tcp"), proxied=False)
 
 
 @pytest.mark.parametrize(("kind", "neutral"), [(Kind.DUPLICATE, True), (Kind.BUSY, True), (Kind.SELF, False)])

@@ -16,12 +16,12 @@ from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.stream import StreamLost
 from ziggurat.services.errors import one_line
 
-__all__ = ["AcceptedStream", "ServerStream"]
+__all__ = ["InboundStream", "ServerStream"]
 
 ServerStream: TypeAlias = "Stream[KaspadMessage, KaspadMessage]"
 
 
-class AcceptedStream:
+class InboundStream:
     """A `MessageStream`. The server's handler opens it, and waits in `finished` until the node is done with it."""
 
     def __init__(self, stream: ServerStream, codec: MessageCodec) -> None:

@@ -8,7 +8,7 @@ from typing import cast
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.services import ConnectError, LimitExceeded, ProxyError
 
-__all__ = ["blames_proxy", "says_nothing_of_the_target"]
+__all__ = ["is_proxy_failure", "says_nothing_of_the_target"]
 
 ABOUT_THE_TARGET = frozenset({*range(0x03, 0x07), *range(0xF0, 0xF8)})
 """Replies by which a proxy says that it tried, and the target was not to be had: RFC 1928 section 6, and Tor's own for
@@ -24,7 +24,7 @@ NEUTRAL = frozenset({Kind.DUPLICATE, Kind.BUSY})
 """We are connected already; or a neighbour behind our proxy has taken the peer's last place for newcomers."""
 
 
-def blames_proxy(error: ConnectError, *, proxied: bool) -> bool:
+def is_proxy_failure(error: ConnectError, *, proxied: bool) -> bool:
     """Whether the proxy failed: it was not reached, or did not do its work. A reply about the target is no failure.
 
     Args:
@@ -42,7 +42,7 @@ def says_nothing_of_the_target(error: ConnectError, *, proxied: bool) -> bool:
     """Whether the target is as good as before: it was not asked, or is connected, or is only busy."""
     if isinstance(error, HandshakeError):
         return error.kind in NEUTRAL
-    return isinstance(error, LimitExceeded) or blames_proxy(error, proxied=proxied) or _has_no_network(error)
+    return isinstance(error, LimitExceeded) or is_proxy_failure(error, proxied=proxied) or _has_no_network(error)
 
 
 def _has_no_network(error: BaseException) -> bool:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from ziggurat.node.address import NetAddress
-from ziggurat.node.cli.report import dial_report, peer_record
+from ziggurat.node.cli.json_output import dial_as_json, peer_record
 from ziggurat.node.peer.info import PeerInfo
 from ziggurat.services import ConnectRefused, ProxyRefused, Uri
 
@@ -12,7 +12,7 @@ PEER = PeerInfo(b"\1" * 16, NetAddress.parse("192.0.2.1:1"), "outbound", None, "
 
 
 def test_a_peer_that_answered() -> None:
-    report = dial_report(URI, None, None, peer_record(PEER))
+    report = dial_as_json(URI, None, None, peer_record(PEER))
 
     assert json.loads(json.dumps(report)) == {
         "schema": 1,
@@ -31,7 +31,7 @@ def test_a_peer_that_answered() -> None:
 
 
 def test_a_reply_of_a_proxy_keeps_its_code() -> None:
-    report = dial_report(URI, "tor:9050", None, ProxyRefused("no route", reply_code=4))
+    report = dial_as_json(URI, "tor:9050", None, ProxyRefused("no route", reply_code=4))
 
     assert report["error"] == {"type": "ProxyRefused", "phase": None, "message": "no route", "reply_code": 4}
     assert report["ok"] is False
@@ -42,7 +42,7 @@ def test_an_error_without_a_code_has_none() -> None:
     error = ConnectRefused("nobody")
     error.phase = "tcp"
 
-    assert dial_report(URI, None, None, error)["error"] == {
+    assert dial_as_json(URI, None, None, error)["error"] == {
         "type": "ConnectRefused",
         "phase": "tcp",
         "message": "tcp failed: nobody",

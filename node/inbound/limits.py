@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from ziggurat.layers.events import write_event
 from ziggurat.node.peer.info import PROXIED
 
-__all__ = ["FULL", "Admission", "InboundLimits", "RefusalLog"]
+__all__ = ["FULL", "ConnectionCounter", "InboundLimits", "RefusalLog"]
 
 FULL = "the limit of inbound peers is reached"
 
@@ -46,7 +46,7 @@ class InboundLimits:
                 raise ValueError(f"{name} must be positive, not {value!r}")
 
 
-class Admission:
+class ConnectionCounter:
     """Says yes or no to connections and handshakes, and counts them.
 
     Args:

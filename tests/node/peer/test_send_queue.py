@@ -3,7 +3,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from ziggurat.node.peer.outgoing import MAX_OUTGOING, MAX_OUTGOING_BYTES, Outgoing
+from ziggurat.node.peer.send_queue import SEND_QUEUE_BYTES, SEND_QUEUE_MESSAGES, SendQueue
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
@@ -13,7 +13,7 @@ SMALL = KaspadMessage(verack=p2p.VerackMessage())
 
 
 async def test_what_is_put_comes_out_in_order_and_ends_after_the_close() -> None:
-    queue = Outgoing()
+    queue = SendQueue()
     for nonce in range(3):
         assert await queue.put(KaspadMessage(ping=p2p.PingMessage(nonce=nonce)))
     queue.close()
@@ -25,8 +25,8 @@ async def test_what_is_put_comes_out_in_order_and_ends_after_the_close() -> None
 
 
 async def test_a_sender_waits_for_room_and_a_broadcast_does_not() -> None:
-    queue = Outgoing()
-    for _ in range(MAX_OUTGOING):
+    queue = SendQueue()
+    for _ in range(SEND_QUEUE_MESSAGES):
         assert queue.put_nowait(SMALL)
     assert not queue.put_nowait(SMALL)
     with anyio.move_on_after(1) as scope:
@@ -41,8 +41,8 @@ async def test_a_sender_waits_for_room_and_a_broadcast_does_not() -> None:
 
 
 async def test_bytes_are_bounded_too() -> None:
-    queue = Outgoing()
-    big = KaspadMessage(reject=p2p.RejectMessage(reason="x" * (MAX_OUTGOING_BYTES // 4)))
+    queue = SendQueue()
+    big = KaspadMessage(reject=p2p.RejectMessage(reason="x" * (SEND_QUEUE_BYTES // 4)))
     count = 0
     while queue.put_nowait(big):
         count += 1
@@ -50,7 +50,7 @@ async def test_bytes_are_bounded_too() -> None:
 
 
 async def test_a_close_wakes_who_waits_for_room() -> None:
-    queue = Outgoing()
+    queue = SendQueue()
     while queue.put_nowait(SMALL):
         pass
     results = []
@@ -66,7 +66,7 @@ async def test_a_close_wakes_who_waits_for_room() -> None:
 
 
 async def test_a_last_word_finds_room() -> None:
-    queue = Outgoing()
+    queue = SendQueue()
     while queue.put_nowait(SMALL):
         pass
     queue.put_last(KaspadMessage(reject=p2p.RejectMessage(reason="bye")))
@@ -75,7 +75,7 @@ async def test_a_last_word_finds_room() -> None:
 
 
 async def test_a_message_that_does_not_leave_is_noticed() -> None:
-    queue = Outgoing()
+    queue = SendQueue()
     queue.put_nowait(SMALL)
     assert not queue.stalled(1.0)
     await anext(queue)
@@ -88,7 +88,7 @@ async def test_a_message_that_does_not_leave_is_noticed() -> None:
 
 
 async def test_after_a_failure_nobody_waits() -> None:
-    queue = Outgoing()
+    queue = SendQueue()
     queue.put_nowait(SMALL)
     queue.fail()
     await queue.sent()

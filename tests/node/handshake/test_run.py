@@ -6,10 +6,10 @@ import anyio
 import pytest
 
 from tests.node.lines import Line, routed, settle
-from ziggurat.node.handshake.greet import greet
 from ziggurat.node.handshake.handshake import OUTBOUND_LIMITS, Handshake
-from ziggurat.node.handshake.identity import Identity
+from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.rejection import HandshakeError, HandshakeTimeout, Kind
+from ziggurat.node.handshake.run import run_handshake
 from ziggurat.node.peer.router import Router
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.convert.version import Version
@@ -23,7 +23,7 @@ REJECT = KaspadMessage(reject=p2p.RejectMessage(reason="DUPLICATE_CONNECTION"))
 
 
 def hello(network: str = NETWORK) -> KaspadMessage:
-    return Handshake(Identity(network).version(), OUTBOUND_LIMITS).begin(0.0)[0]
+    return Handshake(NodeIdentity(network).version(), OUTBOUND_LIMITS).begin(0.0)[0]
 
 
 class Shaking:
@@ -39,8 +39,8 @@ class Shaking:
             self.subscribed.append("ready" in self.line.names())
 
         try:
-            shake = Handshake(Identity(NETWORK).version(), OUTBOUND_LIMITS)
-            self.outcome = await greet(self.router, shake, subscribe)
+            shake = Handshake(NodeIdentity(NETWORK).version(), OUTBOUND_LIMITS)
+            self.outcome = await run_handshake(self.router, shake, subscribe)
         except HandshakeError as error:
             self.outcome = error
 
@@ -118,6 +118,6 @@ async def test_what_does_not_belong_to_a_handshake_ends_it() -> None:
 async def test_giving_up_closes_the_connection() -> None:
     async with routed() as (router, line):
         with anyio.move_on_after(1):
-            await greet(router, Handshake(Identity(NETWORK).version(), OUTBOUND_LIMITS), lambda _: None)
+            await run_handshake(router, Handshake(NodeIdentity(NETWORK).version(), OUTBOUND_LIMITS), lambda _: None)
         assert router.reason == "given up during the handshake"
         assert line.names() == ["version"]

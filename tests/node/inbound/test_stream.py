@@ -10,10 +10,10 @@ import pytest
 from tests.node.nodes import at
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
-from ziggurat.node.inbound.accepted import AcceptedStream
-from ziggurat.node.inbound.admission import Admission, InboundLimits
-from ziggurat.node.inbound.listener import Listener
-from ziggurat.node.outbound.dialled import DialledStream
+from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
+from ziggurat.node.inbound.server import PeerServer
+from ziggurat.node.inbound.stream import InboundStream
+from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.testing import MemoryNetwork
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage, PingMessage
 from ziggurat.node.wire.stream import StreamLost
@@ -24,17 +24,17 @@ PING = KaspadMessage(ping=PingMessage(nonce=1))
 
 
 async def talk(
-    server: Callable[[AcceptedStream], Awaitable[None]], client: Callable[[DialledStream], Awaitable[None]]
+    server: Callable[[InboundStream], Awaitable[None]], client: Callable[[OutboundStream], Awaitable[None]]
 ) -> None:
     network = MemoryNetwork()
     async with anyio.create_task_group() as tasks:
 
-        def serve(stream: AcceptedStream, address: NetAddress, greeted: Callable[[], None]) -> None:
+        def serve(stream: InboundStream, address: NetAddress, greeted: Callable[[], None]) -> None:
             tasks.start_soon(server, stream)
 
-        listener = Listener(
+        listener = PeerServer(
             network.host("10.0.0.1").acceptor(16611),
-            Admission(InboundLimits(), lambda: 0),
+            ConnectionCounter(InboundLimits(), lambda: 0),
             serve,
             proxied=False,
             max_message_size=1000,
@@ -45,13 +45,13 @@ async def talk(
 
 
 async def test_messages_go_both_ways_and_both_ends_are_seen() -> None:
-    async def server(stream: AcceptedStream) -> None:
+    async def server(stream: InboundStream) -> None:
         assert await stream.receive() == PING
         await stream.send(PING)
         assert await stream.receive() is None
         await stream.aclose()
 
-    async def client(stream: DialledStream) -> None:
+    async def client(stream: OutboundStream) -> None:
         await stream.send(PING)
         assert await stream.receive() == PING
         await stream._call.end()
@@ -62,11 +62,11 @@ async def test_messages_go_both_ways_and_both_ends_are_seen() -> None:
 
 
 async def test_headers_come_before_anything_is_said() -> None:
-    async def server(stream: AcceptedStream) -> None:
+    async def server(stream: InboundStream) -> None:
         assert await stream.receive() == PING  # which the client sends when it has the headers
         await stream.aclose()
 
-    async def client(stream: DialledStream) -> None:
+    async def client(stream: OutboundStream) -> None:
         await stream.send(PING)
         assert await stream.receive() is None
         await stream.aclose()
@@ -75,14 +75,14 @@ async def test_headers_come_before_anything_is_said() -> None:
 
 
 async def test_what_is_wrong_with_a_message_is_said_in_a_line() -> None:
-    async def server(stream: AcceptedStream) -> None:
+    async def server(stream: InboundStream) -> None:
         with pytest.raises(StreamLost, match="a message is not protobuf"):
             await stream.receive()
         with pytest.raises(StreamLost, match="RESOURCE_EXHAUSTED: a message of 5000 bytes is larger"):
             await stream.receive()
         await stream.aclose()
 
-    async def client(stream: DialledStream) -> None:
+    async def client(stream: OutboundStream) -> None:
         await stream._call._stream.send_data(b"\0\0\0\0\1\xff")
         await stream._call._stream.send_data(b"\0\0\0\x13\x88" + bytes(5000))
         assert await stream.receive() is None
@@ -94,7 +94,7 @@ async def test_what_is_wrong_with_a_message_is_said_in_a_line() -> None:
 async def test_what_came_before_a_reset_can_be_read_and_nothing_sent() -> None:
     read = anyio.Event()
 
-    async def server(stream: AcceptedStream) -> None:
+    async def server(stream: InboundStream) -> None:
         await anyio.sleep(1)
         assert await stream.receive() == PING
         with pytest.raises(StreamLost, match="CANCEL"):
@@ -104,7 +104,7 @@ async def test_what_came_before_a_reset_can_be_read_and_nothing_sent() -> None:
         await stream.aclose()
         read.set()
 
-    async def client(stream: DialledStream) -> None:
+    async def client(stream: OutboundStream) -> None:
         await stream.send(PING)
         await stream._call.cancel()
         await read.wait()

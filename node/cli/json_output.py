@@ -8,7 +8,7 @@ from ziggurat.node.cli.waterfall import phase_records
 from ziggurat.node.peer.info import PeerInfo
 from ziggurat.services import ConnectError, Ledger, ProxyError, Uri
 
-__all__ = ["PeerRecord", "dial_report", "peer_record"]
+__all__ = ["PeerRecord", "dial_as_json", "peer_record"]
 
 SCHEMA = 1
 
@@ -34,7 +34,7 @@ def peer_record(info: PeerInfo) -> PeerRecord:
     )
 
 
-def dial_report(
+def dial_as_json(
     target: Uri, via: str | None, ledger: Ledger | None, outcome: PeerRecord | Exception | None
 ) -> dict[str, object]:
     """The object: ``schema``, ``ok``, ``target``, ``via``, ``phases``, and either ``peer`` or ``error``."""

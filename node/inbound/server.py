@@ -1,7 +1,7 @@
 """The server for peers that dial us: one stream a connection, and no connection that nobody watches.
 
 From accepted to request: `REQUEST_TIMEOUT`. From request to Ready: the handshake's limits. After the stream's end:
-`HANG_UP`. In between lies the life of a peer, which the router ends.
+`HANG_UP_TIMEOUT`. In between lies the life of a peer, which the router ends.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from grpclib.server import Server
 
 from ziggurat.node.address import NetAddress
 from ziggurat.node.handshake.rejection import TOO_MANY_PENDING
-from ziggurat.node.inbound.accepted import AcceptedStream, ServerStream
 from ziggurat.node.inbound.acceptor import Acceptor
-from ziggurat.node.inbound.admission import Admission, RefusalLog
+from ziggurat.node.inbound.limits import ConnectionCounter, RefusalLog
+from ziggurat.node.inbound.stream import InboundStream, ServerStream
 from ziggurat.node.peer.info import PROXIED
 from ziggurat.node.wire.codec import MessageCodec
 from ziggurat.node.wire.service import MESSAGE_STREAM, KaspadMessage
@@ -30,7 +30,7 @@ from ziggurat.node.wire.stream import StreamLost
 from ziggurat.services.channel.protocol import ServerProtocol
 from ziggurat.services.channel.server import CompressionMixin
 
-__all__ = ["Listener", "Serve"]
+__all__ = ["PeerServer", "Serve"]
 
 REQUEST_TIMEOUT = 10.0
 """Seconds from a connection to its request for the stream: two round trips, also through Tor."""
@@ -39,21 +39,21 @@ MAX_REQUESTS = 8
 """Requests on one connection, where one is right. Each costs a task, and who goes on asking may go on for ever
 (CVE-2023-44487, rapid reset)."""
 
-HANG_UP = 1.0
+HANG_UP_TIMEOUT = 1.0
 """Seconds that a peer has to close its connection after its stream has ended. To close at once could reset it, and our
 Reject, which is on its way, would be lost."""
 
 DRAIN = 2.5
 """Seconds for all connections together when the listener closes."""
 
-Serve = Callable[[AcceptedStream, NetAddress, Callable[[], None]], None]
+Serve = Callable[[InboundStream, NetAddress, Callable[[], None]], None]
 """Takes an open stream and where it comes from, and does not wait; calls the third argument when the handshake is over.
 
 Not in the task of grpclib's handler: that is cancelled when the peer resets the stream, and a peer that rejects us does
 so right behind its Reject."""
 
 
-class Listener:
+class PeerServer:
     """Accepts peers.
 
     Args:
@@ -69,13 +69,13 @@ class Listener:
     def __init__(
         self,
         acceptor: Acceptor,
-        admission: Admission,
+        admission: ConnectionCounter,
         serve: Serve,
         *,
         proxied: bool,
         max_message_size: int,
         compression: Literal["gzip"] | None = None,
-        hang_up: float = HANG_UP,
+        hang_up: float = HANG_UP_TIMEOUT,
     ) -> None:
         self.admission = admission
         self.hang_up = hang_up
@@ -93,7 +93,7 @@ class Listener:
         Raises:
             OSError: it cannot.
         """
-        server = _PeerServer([], max_message_size=self._max_message_size, compression=self._compression)
+        server = _GrpcServer([], max_message_size=self._max_message_size, compression=self._compression)
         return await self._acceptor.start(partial(self._accept, server))
 
     async def aclose(self) -> None:
@@ -109,7 +109,7 @@ class Listener:
         while self.connections:
             await next(iter(self.connections)).lost.wait()
 
-    def _accept(self, server: _PeerServer) -> asyncio.Protocol:
+    def _accept(self, server: _GrpcServer) -> asyncio.Protocol:
         protocol = server.accept()
         protocol.listener = self
         protocol.codec = MessageCodec()
@@ -124,7 +124,7 @@ class Listener:
 class InboundProtocol(ServerProtocol):
     """One inbound connection."""
 
-    listener: Listener
+    listener: PeerServer
     codec: MessageCodec
     address: NetAddress
     host: str
@@ -209,7 +209,7 @@ class InboundProtocol(ServerProtocol):
                 admission.end(self.host)
 
         try:
-            accepted = AcceptedStream(stream, self.codec)
+            accepted = InboundStream(stream, self.codec)
             await accepted.open()
             self.listener.serve(accepted, self.address, greeted)
             await accepted.finished()
@@ -232,7 +232,7 @@ class InboundProtocol(ServerProtocol):
             self.abort()
 
 
-class _PeerServer(CompressionMixin, Server):
+class _GrpcServer(CompressionMixin, Server):
     """grpclib's server, which is started by nobody: it makes the protocols, and an acceptor the connections."""
 
     protocol_class = InboundProtocol
