@@ -14,8 +14,8 @@ from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory
 from ziggurat.node.handshake.identity import NodeIdentity, user_agent
 from ziggurat.node.handshake.rejection import HandshakeError, HandshakeTimeout, Kind
-from ziggurat.node.inbound.acceptor import Acceptor, TcpAcceptor
 from ziggurat.node.inbound.limits import InboundLimits
+from ziggurat.node.inbound.listener import Listener, TcpListener
 from ziggurat.node.peer.events import (
     AddressesReceived,
     BlockAnnounced,
@@ -32,7 +32,6 @@ from ziggurat.node.peer.router import Router
 from ziggurat.node.wire.service import KaspadMessage
 
 __all__ = [
-    "Acceptor",
     "Adaptor",
     "AddressBook",
     "AddressManager",
@@ -51,6 +50,7 @@ __all__ = [
     "InboundLimits",
     "KaspadMessage",
     "Kind",
+    "Listener",
     "NamedAddress",
     "NetAddress",
     "NodeIdentity",
@@ -62,7 +62,7 @@ __all__ = [
     "PeerKey",
     "Route",
     "Router",
-    "TcpAcceptor",
+    "TcpListener",
     "TransactionsAnnounced",
     "parse_peer_address",
     "proxy_layer",

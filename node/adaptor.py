@@ -17,8 +17,8 @@ from ziggurat.node.handshake.handshake import INBOUND_LIMITS, OUTBOUND_LIMITS, H
 from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.node.handshake.run import run_handshake
-from ziggurat.node.inbound.acceptor import Acceptor
 from ziggurat.node.inbound.limits import FULL, ConnectionCounter, InboundLimits
+from ziggurat.node.inbound.listener import Listener
 from ziggurat.node.inbound.server import PeerServer
 from ziggurat.node.inbound.stream import InboundStream
 from ziggurat.node.outbound.stream import OutboundStream
@@ -47,7 +47,7 @@ class Adaptor:
         identity: who we say we are.
         flows: a user's own, made before ours for each peer; a message type that one of them takes is not ours.
         context: what our own flows work with; its ``publish`` is the hub's.
-        acceptor: where inbound peers come from; ``None`` for a node that only dials.
+        listener: where inbound peers come from; ``None`` for a node that only dials.
         limits: how many may come in.
         proxied: whether inbound peers come through a proxy or an onion service.
         rules: of our own, for whom to refuse; duplicates are refused whatever they say.
@@ -64,7 +64,7 @@ class Adaptor:
         *,
         flows: Sequence[FlowFactory] = (),
         context: FlowContext | None = None,
-        acceptor: Acceptor | None = None,
+        listener: Listener | None = None,
         limits: InboundLimits | None = None,
         proxied: bool = False,
         rules: Rules | None = None,
@@ -79,10 +79,10 @@ class Adaptor:
         self._rules = rules or Rules()
         self._proxied = proxied
         self._limits = limits or InboundLimits()
-        self._listener: PeerServer | None = None
-        if acceptor is not None:
-            self._listener = PeerServer(
-                acceptor,
+        self._server: PeerServer | None = None
+        if listener is not None:
+            self._server = PeerServer(
+                listener,
                 ConnectionCounter(self._limits, lambda: self.hub.count("inbound")),
                 self._accepted,
                 proxied=proxied,
@@ -151,9 +151,9 @@ class Adaptor:
 
     async def __aenter__(self) -> Adaptor:
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
-        if self._listener is not None:
+        if self._server is not None:
             try:
-                self.listening = await self._listener.start()
+                self.listening = await self._server.start()
             except BaseException:
                 await self._stack.aclose()
                 raise
@@ -166,8 +166,8 @@ class Adaptor:
         self._tasks = None
         with anyio.move_on_after(STOP_LIMIT, shield=True):
             await self.terminate_all(STOPPING)
-            if self._listener is not None:
-                await self._listener.aclose()
+            if self._server is not None:
+                await self._server.aclose()
         tasks.cancel_scope.cancel()
         await self._stack.aclose()
         self.hub.close()
@@ -191,8 +191,8 @@ class Adaptor:
             if self._tasks is not None:
                 await self._establish(router, INBOUND_LIMITS)
         except HandshakeError as error:
-            if self._listener is not None:
-                self._listener.refusals.write(address, error.message, kind=error.kind.value)
+            if self._server is not None:
+                self._server.refusals.write(address, error.message, kind=error.kind.value)
         except Exception as error:  # of a user's flow or address book: it costs this peer, and no other
             _complain(router, error)
         finally:

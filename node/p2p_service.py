@@ -13,9 +13,9 @@ from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows.flow import FlowContext, FlowFactory
 from ziggurat.node.handshake.identity import NodeIdentity, user_agent
-from ziggurat.node.inbound.acceptor import Acceptor, TcpAcceptor
 from ziggurat.node.inbound.interfaces import Interfaces, interface_addresses, own_address
 from ziggurat.node.inbound.limits import InboundLimits
+from ziggurat.node.inbound.listener import Listener, TcpListener
 from ziggurat.node.outbound.connection_manager import ConnectionManager, Targets
 
 __all__ = ["P2pService"]
@@ -46,7 +46,7 @@ class P2pService:
         settings: what the user wants.
         book: the address book.
         handler: how peers are reached; ``None`` makes one from the settings.
-        acceptor: where inbound peers come from; ``None`` listens where the settings say. It is not used by a node
+        listener: where inbound peers come from; ``None`` listens where the settings say. It is not used by a node
             that only dials.
         flows: a user's own.
         interfaces: the machine's addresses. They are looked at only without a proxy, when the node itself listens on
@@ -64,7 +64,7 @@ class P2pService:
         book: AddressManager,
         *,
         handler: ConnectionHandler | None = None,
-        acceptor: Acceptor | None = None,
+        listener: Listener | None = None,
         flows: Sequence[FlowFactory] = (),
         interfaces: Interfaces = interface_addresses,
         rng: random.Random | None = None,
@@ -74,7 +74,7 @@ class P2pService:
             handler = ConnectionHandler(None if proxy is None else proxy_layer(proxy.uri, proxy.credentials))
         advertised = settings.advertised_address
         direct = proxy is None and handler.proxy is None
-        if advertised is None and direct and address is not None and acceptor is None:
+        if advertised is None and direct and address is not None and listener is None:
             advertised = own_address(address, interfaces)
         self._settings = settings
         self.adaptor = Adaptor(
@@ -82,7 +82,7 @@ class P2pService:
             NodeIdentity(settings.network.name, user_agent(settings.uacomment), address=advertised),
             flows=flows,
             context=FlowContext(Gossip(book, advertised)),
-            acceptor=None if address is None else acceptor or TcpAcceptor(address),
+            listener=None if address is None else listener or TcpListener(address),
             limits=None if address is None else InboundLimits(peers=settings.inbound_limit),
             # Who comes in on loopback beside a proxy comes through an onion service: its address is our own.
             proxied=proxy is not None and address is not None and address.ip.is_loopback,

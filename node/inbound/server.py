@@ -20,8 +20,8 @@ from grpclib.server import Server
 
 from ziggurat.node.address import NetAddress
 from ziggurat.node.handshake.rejection import TOO_MANY_PENDING
-from ziggurat.node.inbound.acceptor import Acceptor
 from ziggurat.node.inbound.limits import ConnectionCounter, RefusalLog
+from ziggurat.node.inbound.listener import Listener
 from ziggurat.node.inbound.stream import InboundStream, ServerStream
 from ziggurat.node.peer.info import PROXIED
 from ziggurat.node.wire.codec import MessageCodec
@@ -57,7 +57,7 @@ class PeerServer:
     """Accepts peers.
 
     Args:
-        acceptor: where they come from.
+        listener: where they come from.
         admission: how many.
         serve: what is done with each.
         proxied: whether they come through an onion service, so that their address is not theirs.
@@ -68,7 +68,7 @@ class PeerServer:
 
     def __init__(
         self,
-        acceptor: Acceptor,
+        listener: Listener,
         admission: ConnectionCounter,
         serve: Serve,
         *,
@@ -83,7 +83,7 @@ class PeerServer:
         self.serve = serve
         self.refusals = RefusalLog()
         self.connections: set[InboundProtocol] = set()
-        self._acceptor = acceptor
+        self._listener = listener
         self._max_message_size = max_message_size
         self._compression: Literal["gzip"] | None = compression
 
@@ -94,11 +94,11 @@ class PeerServer:
             OSError: it cannot.
         """
         server = _GrpcServer([], max_message_size=self._max_message_size, compression=self._compression)
-        return await self._acceptor.start(partial(self._accept, server))
+        return await self._listener.start(partial(self._accept, server))
 
     async def aclose(self) -> None:
         """Accept no more, and close every connection. The peers should have been told before: see `Router.close`."""
-        await self._acceptor.aclose()
+        await self._listener.aclose()
         try:
             with anyio.move_on_after(DRAIN):
                 for connection in tuple(self.connections):
@@ -111,7 +111,7 @@ class PeerServer:
 
     def _accept(self, server: _GrpcServer) -> asyncio.Protocol:
         protocol = server.accept()
-        protocol.listener = self
+        protocol.server = self
         protocol.codec = MessageCodec()
         handlers = cast(ConnectionHandlers, protocol.handler)
         handlers.codec = protocol.codec
@@ -124,7 +124,7 @@ class PeerServer:
 class InboundProtocol(ServerProtocol):
     """One inbound connection."""
 
-    listener: PeerServer
+    server: PeerServer
     codec: MessageCodec
     address: NetAddress
     host: str
@@ -140,14 +140,14 @@ class InboundProtocol(ServerProtocol):
         except (TypeError, ValueError, IndexError):
             reason: str | None = f"it has no address ({name!r})"
         else:
-            self.host = PROXIED if self.listener.proxied else str(self.address.ip)
-            reason = self.listener.admission.enter(self.host)
+            self.host = PROXIED if self.server.proxied else str(self.address.ip)
+            reason = self.server.admission.enter(self.host)
         if reason is not None:
             self._refused = True
-            self.listener.refusals.write(getattr(self, "address", None), reason)
+            self.server.refusals.write(getattr(self, "address", None), reason)
             cast(asyncio.Transport, transport).abort()
             return
-        self.listener.connections.add(self)
+        self.server.connections.add(self)
         super().connection_made(transport)
         self._close_in(REQUEST_TIMEOUT, f"it did not ask for {MESSAGE_STREAM} within {REQUEST_TIMEOUT:g} s")
 
@@ -163,11 +163,11 @@ class InboundProtocol(ServerProtocol):
             return
         if self._timer is not None:
             self._timer.cancel()
-        self.listener.admission.leave(self.host)
-        self.listener.connections.discard(self)
+        self.server.admission.leave(self.host)
+        self.server.connections.discard(self)
         if self._stream is None and self.failure is not None:
             reason = self.failure if self.settings_received else "it does not speak HTTP/2"
-            self.listener.refusals.write(self.address, reason, kind="http2")
+            self.server.refusals.write(self.address, reason, kind="http2")
         super().connection_lost(exc)
 
     def eof_received(self) -> bool | None:
@@ -193,12 +193,12 @@ class InboundProtocol(ServerProtocol):
             raise GRPCError(Status.RESOURCE_EXHAUSTED, "one stream a connection")
         self._stream = asyncio.current_task()
         assert self._stream is not None
-        self._stream.add_done_callback(lambda _: self._close_in(self.listener.hang_up, None))
+        self._stream.add_done_callback(lambda _: self._close_in(self.server.hang_up, None))
         if self._timer is not None:
             self._timer.cancel()
-        admission = self.listener.admission
+        admission = self.server.admission
         if not admission.begin(self.host):
-            self.listener.refusals.write(self.address, TOO_MANY_PENDING)
+            self.server.refusals.write(self.address, TOO_MANY_PENDING)
             raise GRPCError(Status.RESOURCE_EXHAUSTED, TOO_MANY_PENDING)
         pending = True
 
@@ -211,7 +211,7 @@ class InboundProtocol(ServerProtocol):
         try:
             accepted = InboundStream(stream, self.codec)
             await accepted.open()
-            self.listener.serve(accepted, self.address, greeted)
+            self.server.serve(accepted, self.address, greeted)
             await accepted.finished()
         except StreamLost:
             await stream.cancel()
@@ -228,12 +228,12 @@ class InboundProtocol(ServerProtocol):
         if complaint is None:
             self.close()
         else:
-            self.listener.refusals.write(self.address, complaint)
+            self.server.refusals.write(self.address, complaint)
             self.abort()
 
 
 class _GrpcServer(CompressionMixin, Server):
-    """grpclib's server, which is started by nobody: it makes the protocols, and an acceptor the connections."""
+    """grpclib's server, which is started by nobody: it makes the protocols, and a listener the connections."""
 
     protocol_class = InboundProtocol
 

@@ -2,6 +2,6 @@
 
 from ziggurat.node.testing.kaspa_peer import KaspaPeer
 from ziggurat.node.testing.kaspa_session import KaspaSession
-from ziggurat.node.testing.network import MemoryAcceptor, MemoryHost, MemoryNetwork
+from ziggurat.node.testing.network import MemoryHost, MemoryListener, MemoryNetwork
 
-__all__ = ["KaspaPeer", "KaspaSession", "MemoryAcceptor", "MemoryHost", "MemoryNetwork"]
+__all__ = ["KaspaPeer", "KaspaSession", "MemoryHost", "MemoryListener", "MemoryNetwork"]

@@ -16,8 +16,8 @@ from anyio.abc import TaskGroup
 
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
-from ziggurat.node.inbound.acceptor import Acceptor, TcpAcceptor
 from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
+from ziggurat.node.inbound.listener import Listener, TcpListener
 from ziggurat.node.inbound.server import PeerServer
 from ziggurat.node.inbound.stream import InboundStream
 from ziggurat.node.outbound.stream import OutboundStream
@@ -95,11 +95,11 @@ class KaspaPeer:
                 tasks.cancel_scope.cancel()
 
     @asynccontextmanager
-    async def listen(self, acceptor: Acceptor | None = None) -> AsyncGenerator[NetAddress, None]:
+    async def listen(self, listener: Listener | None = None) -> AsyncGenerator[NetAddress, None]:
         """Accept connections for the length of an ``async with`` block; ``None`` takes a free port on loopback."""
         limits = InboundLimits(per_address=None)
-        listener = PeerServer(
-            acceptor or TcpAcceptor(LOOPBACK),
+        server = PeerServer(
+            listener or TcpListener(LOOPBACK),
             ConnectionCounter(limits, lambda: 0),
             self._accepted,
             proxied=False,
@@ -108,12 +108,12 @@ class KaspaPeer:
             hang_up=HANG_UP_TIMEOUT,
         )
         try:
-            yield await listener.start()
+            yield await server.start()
         finally:
             for session in self.sessions:
                 if session.inbound:
                     session.close("it stops listening")
-            await listener.aclose()
+            await server.aclose()
 
     async def dial(self, address: PeerAddress, leaf: Connector | None = None) -> KaspaSession:
         """Dial a node, as for an ``--addpeer``; answers when the stream is open, and shakes hands behind that."""

@@ -21,7 +21,7 @@ from ziggurat.services.errors import ConnectError, ConnectRefused, ResolveError
 from ziggurat.services.ledger import dial, phase
 from ziggurat.services.uri import Uri
 
-__all__ = ["MemoryAcceptor", "MemoryHost", "MemoryNetwork"]
+__all__ = ["MemoryHost", "MemoryListener", "MemoryNetwork"]
 
 Factory = Callable[[], asyncio.Protocol]
 
@@ -41,7 +41,7 @@ class MemoryNetwork:
         self.buffer_size = buffer_size
         self.names: dict[str, str] = {}
         self.dials: list[Uri] = []
-        self.listening: dict[NetAddress, MemoryAcceptor] = {}
+        self.listening: dict[NetAddress, MemoryListener] = {}
 
     def host(self, ip: str) -> MemoryHost:
         """A host with this address."""
@@ -49,7 +49,7 @@ class MemoryNetwork:
 
 
 class MemoryHost:
-    """One host: a connector for what it dials, and acceptors for what dials it. `die` cuts all its connections."""
+    """One host: a connector for what it dials, and listeners for what dials it. `die` cuts all its connections."""
 
     def __init__(self, network: MemoryNetwork, ip: str) -> None:
         self.network = network
@@ -70,17 +70,17 @@ class MemoryHost:
             with phase("tcp"):
                 if self._dead:
                     raise ConnectError("network is unreachable")
-                acceptor = self.network.listening.get(address)
-                if acceptor is None:
+                listener = self.network.listening.get(address)
+                if listener is None:
                     raise ConnectRefused(f"connection refused ({address})", hint="nobody listens there")
                 near, far = stream_pair(self.network.buffer_size)
-                acceptor.accept(far, NetAddress(ip_address(self.ip), next(self._ports)))
+                listener.accept(far, NetAddress(ip_address(self.ip), next(self._ports)))
                 self.keep(near, address)
                 return current.established(near)
 
-    def acceptor(self, port: int) -> MemoryAcceptor:
+    def listener(self, port: int) -> MemoryListener:
         """A port of this host, to give to an `Adaptor`."""
-        return MemoryAcceptor(self, NetAddress(ip_address(self.ip), port))
+        return MemoryListener(self, NetAddress(ip_address(self.ip), port))
 
     def die(self) -> None:
         """Cut every connection and refuse new ones, as a host does that loses its power and comes back without us."""
@@ -106,7 +106,7 @@ class MemoryHost:
             return NetAddress(ip_address(self.network.names[uri.host]), uri.port)
 
 
-class MemoryAcceptor:
+class MemoryListener:
     """A port of a `MemoryHost`."""
 
     def __init__(self, host: MemoryHost, address: NetAddress) -> None:

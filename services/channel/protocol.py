@@ -15,8 +15,8 @@ from h2.config import H2Configuration
 from ziggurat.services.channel.client_stream import ClientStream
 from ziggurat.services.channel.connection import Connection, describe
 from ziggurat.services.channel.engine import h2_configuration, make_engine
-from ziggurat.services.channel.keepalive import KeepAlive
 from ziggurat.services.channel.options import ConnectionOptions
+from ziggurat.services.channel.ping_timer import PingTimer
 from ziggurat.services.channel.preface import Preface
 from ziggurat.services.channel.processor import Processor
 from ziggurat.services.channel.server_stream import ServerStream
@@ -157,7 +157,7 @@ class ClientProtocol(Protocol):
         self._on_draining = on_draining
         self._on_lost = on_lost
         self._preface: Preface | None = Preface()
-        self._keepalive: KeepAlive | None = None
+        self._keepalive: PingTimer | None = None
 
     @property
     def accepting(self) -> bool:
@@ -168,7 +168,7 @@ class ClientProtocol(Protocol):
         """Send the preface, and begin to watch the peer."""
         super().connection_made(transport)
         if self.options.http2_keepalive_interval is not None:
-            self._keepalive = KeepAlive(
+            self._keepalive = PingTimer(
                 self.options.http2_keepalive_interval,
                 self.options.http2_keepalive_timeout,
                 ping=self._ping,

@@ -26,8 +26,8 @@ from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext
 from ziggurat.node.handshake.identity import NodeIdentity
-from ziggurat.node.inbound.acceptor import TcpAcceptor
 from ziggurat.node.inbound.limits import InboundLimits
+from ziggurat.node.inbound.listener import TcpListener
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.service import MESSAGE_STREAM
@@ -44,12 +44,12 @@ PINGS = 10
 @asynccontextmanager
 async def node() -> AsyncIterator[int]:
     """A node that listens."""
-    acceptor = TcpAcceptor(NetAddress.parse("127.0.0.1:0"))
+    listener = TcpListener(NetAddress.parse("127.0.0.1:0"))
     context = FlowContext(ping_interval=120.0 / PINGS)
     adaptor = Adaptor(
         ConnectionHandler(),
         NodeIdentity("kaspa-devnet"),
-        acceptor=acceptor,
+        listener=listener,
         context=context,
         limits=InboundLimits(peers=1000),
     )

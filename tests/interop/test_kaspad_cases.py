@@ -23,7 +23,7 @@ from tests.node.kaspad_cases import CASES, SLOW, Case, Kaspad, World
 from ziggurat.layers.testing import Socks5Server
 from ziggurat.node.address import NetAddress
 from ziggurat.node.config.proxy import Proxy, parse_socks5_proxy
-from ziggurat.node.inbound.acceptor import Acceptor
+from ziggurat.node.inbound.listener import Listener
 from ziggurat.services import Connector, SocketConnector, Uri
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
@@ -95,7 +95,7 @@ class LoopbackWorld(World):
 
         return reach
 
-    def acceptor(self, address: NetAddress) -> Acceptor | None:
+    def listener(self, address: NetAddress) -> Listener | None:
         return None
 
     def dialled(self) -> set[str]:

@@ -179,7 +179,7 @@ class World:
         host = self.network.host(NODE)
         settings = Settings(appdir=Path("/unused"), network=DEVNET, outpeers=0)
         self.service = P2pService(
-            settings, self.book, handler=ConnectionHandler(leaf=host), acceptor=host.acceptor(PORT)
+            settings, self.book, handler=ConnectionHandler(leaf=host), listener=host.listener(PORT)
         )
         self.good: KaspaSession
         self._tasks = tasks
@@ -236,7 +236,7 @@ class World:
                 stream.finish()
 
         listener = PeerServer(
-            self.network.host(BAD).acceptor(PORT),
+            self.network.host(BAD).listener(PORT),
             ConnectionCounter(InboundLimits(), lambda: 0),
             accepted,
             proxied=False,

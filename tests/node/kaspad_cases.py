@@ -24,7 +24,7 @@ from ziggurat.node.config.proxy import Proxy
 from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows import FlowFactory
-from ziggurat.node.inbound.acceptor import Acceptor
+from ziggurat.node.inbound.listener import Listener
 from ziggurat.node.p2p_service import P2pService
 from ziggurat.node.peer.info import PeerInfo
 from ziggurat.node.peer.router import Router
@@ -135,7 +135,7 @@ class World(ABC):
         """What opens a node's connections."""
 
     @abstractmethod
-    def acceptor(self, address: NetAddress) -> Acceptor | None:
+    def listener(self, address: NetAddress) -> Listener | None:
         """What accepts a node's connections; ``None`` for what its settings make."""
 
     @abstractmethod
@@ -175,7 +175,7 @@ class World(ABC):
             chosen,
             book,
             handler=ConnectionHandler(None if proxy is None else proxy_layer(proxy.uri, proxy.credentials), leaf=leaf),
-            acceptor=None if chosen.listen_address is None else self.acceptor(chosen.listen_address),
+            listener=None if chosen.listen_address is None else self.listener(chosen.listen_address),
             flows=flows,
             rng=random.Random(1),
         )

@@ -38,7 +38,7 @@ def node(
     return Adaptor(
         ConnectionHandler(leaf=host, max_message_size=max_message_size),
         identity or NodeIdentity(NETWORK, f"/{ip}/"),
-        acceptor=host.acceptor(PORT) if listens else None,
+        listener=host.listener(PORT) if listens else None,
         flows=flows,
         context=context,
         limits=limits,

@@ -159,7 +159,7 @@ async def test_a_peer_that_dies_is_gone() -> None:
 
 async def test_everybody_is_told_when_a_node_stops() -> None:
     network, kaspad, another = MemoryNetwork(), KaspaPeer(), KaspaPeer()
-    async with kaspad.run(), another.run(), kaspad.listen(network.host(B).acceptor(16611)):
+    async with kaspad.run(), another.run(), kaspad.listen(network.host(B).listener(16611)):
         async with node(network, A) as a:
             await a.connect_peer(at(B))
             inbound = await another.dial(at(A), network.host("10.0.0.3"))
@@ -336,7 +336,7 @@ async def test_a_dial_that_is_given_up_leaves_nothing() -> None:
         return False
 
     rules = Rules(refuses_user_agent=give_up)  # asked in the middle of the handshake
-    async with node(network, A, rules=rules) as a, kaspad.run(), kaspad.listen(network.host(B).acceptor(16611)):
+    async with node(network, A, rules=rules) as a, kaspad.run(), kaspad.listen(network.host(B).listener(16611)):
         with scope:
             await a.connect_peer(at(B))
         assert scope.cancelled_caught

@@ -99,7 +99,7 @@ KASPAD = NetAddress.parse("10.0.0.2:16611")
 @asynccontextmanager
 async def kaspad() -> AsyncIterator[tuple[MemoryNetwork, KaspaPeer]]:
     network, peer = MemoryNetwork(), KaspaPeer()
-    async with peer.run(), peer.listen(network.host("10.0.0.2").acceptor(16611)):
+    async with peer.run(), peer.listen(network.host("10.0.0.2").listener(16611)):
         yield network, peer
 
 
@@ -181,7 +181,7 @@ async def test_a_later_attempt_may_succeed() -> None:
 
         async def appear() -> None:
             await anyio.sleep(7)
-            async with peer.listen(network.host("10.0.0.2").acceptor(16611)):
+            async with peer.listen(network.host("10.0.0.2").listener(16611)):
                 await anyio.sleep(10)
 
         tasks.start_soon(appear)

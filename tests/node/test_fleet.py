@@ -72,7 +72,7 @@ class Member:
             ),
             self.book,
             handler=self.fleet.handler(self._host),
-            acceptor=self._host.acceptor(PORT),
+            listener=self._host.listener(PORT),
             rng=rng,
         )
         await tasks.start(self._live)

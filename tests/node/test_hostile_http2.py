@@ -385,7 +385,7 @@ FLOODS = {
 async def test_a_peer_that_we_dialled_is_cut_off_as_well(made: Callable[[], Server], word: str) -> None:
     server = made()
     async with world() as here:
-        await here.network.host(BAD).acceptor(PORT).start(lambda: server)
+        await here.network.host(BAD).listener(PORT).start(lambda: server)
         with peak() as memory:
             here.service.manager.add_request(at(BAD), permanent=False)
             await anyio.sleep(20)

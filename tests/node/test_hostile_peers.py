@@ -370,7 +370,7 @@ async def test_a_peer_that_falls_silent_is_let_go_when_it_answers_no_ping(said: 
 
 async def test_a_port_that_accepts_and_says_nothing_at_all_costs_a_dial() -> None:
     async with world() as here:
-        await here.network.host(BAD).acceptor(PORT).start(asyncio.Protocol)
+        await here.network.host(BAD).listener(PORT).start(asyncio.Protocol)
         here.service.manager.add_request(at(BAD), permanent=False)
         await anyio.sleep(15)
         [failed] = [line for line in here.events if line["event"] == "dial.failed"]

@@ -16,7 +16,7 @@ from tests.node.nodes import PORT, at
 from ziggurat.layers.testing import Socks5Server, stream_pair
 from ziggurat.node.address import NetAddress
 from ziggurat.node.config.proxy import parse_socks5_proxy
-from ziggurat.node.inbound.acceptor import Acceptor
+from ziggurat.node.inbound.listener import Listener
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.services import ConnectError, Connector, ConnectRefused, Uri, dial
 
@@ -51,7 +51,7 @@ class Embedded(Kaspad):
         host = self._host = self._network.host(str(self.address.ip))
         self.peer = KaspaPeer(refused_user_agent=self._refused, addresses=self._known)
         with anyio.CancelScope() as self._life:
-            async with self.peer.run(), self.peer.listen(host.acceptor(PORT)):
+            async with self.peer.run(), self.peer.listen(host.listener(PORT)):
                 task_status.started()
                 while self._addpeer is not None:
                     try:
@@ -133,8 +133,8 @@ class MemoryWorld(World):
 
         return reach
 
-    def acceptor(self, address: NetAddress) -> Acceptor | None:
-        return self._host.acceptor(address.port)
+    def listener(self, address: NetAddress) -> Listener | None:
+        return self._host.listener(address.port)
 
     def dialled(self) -> set[str]:
         return self._strays

@@ -41,8 +41,8 @@ class Pair:
         layer = proxy_layer(f"{PROXY}:9050") if proxied else None
         leaf = self._to_proxy if proxied else self._to_peer
         self.here = Adaptor(ConnectionHandler(layer, leaf), NodeIdentity(NETWORK))
-        acceptor = self.network.host(B).acceptor(16611)
-        self.there = Adaptor(ConnectionHandler(leaf=self.network.host(B)), NodeIdentity(NETWORK), acceptor=acceptor)
+        listener = self.network.host(B).listener(16611)
+        self.there = Adaptor(ConnectionHandler(leaf=self.network.host(B)), NodeIdentity(NETWORK), listener=listener)
 
     async def _to_peer(self, uri: Uri) -> ByteStream:
         stream = await self.network.host(A)(uri)

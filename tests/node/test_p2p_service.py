@@ -33,7 +33,7 @@ class Node:
         self.book = AddressManager(rng=random.Random(ip))
         handler = ConnectionHandler(leaf=host)
         self.service = P2pService(
-            settings, self.book, handler=handler, acceptor=host.acceptor(16611), rng=random.Random(ip)
+            settings, self.book, handler=handler, listener=host.listener(16611), rng=random.Random(ip)
         )
 
     @property
@@ -46,13 +46,13 @@ async def test_a_permanent_peer_is_dialled_at_once_and_again_when_it_comes_back(
     kaspad = KaspaPeer()
     node = Node(network, "10.0.0.2", replace(SETTINGS, addpeer=(PEER,), outpeers=0))
     async with kaspad.run(), node.service, anyio.create_task_group() as tasks:
-        async with kaspad.listen(network.host("10.0.0.1").acceptor(16611)):
+        async with kaspad.listen(network.host("10.0.0.1").listener(16611)):
             tasks.start_soon(node.service.run)
             await anyio.sleep(5)
             assert node.peers == [PEER]
         await anyio.sleep(5)
         assert node.peers == []
-        async with kaspad.listen(network.host("10.0.0.1").acceptor(16611)):
+        async with kaspad.listen(network.host("10.0.0.1").listener(16611)):
             await anyio.sleep(130)
             assert node.peers == [PEER]
         tasks.cancel_scope.cancel()

@@ -33,7 +33,7 @@ async def talk(
             tasks.start_soon(server, stream)
 
         listener = PeerServer(
-            network.host("10.0.0.1").acceptor(16611),
+            network.host("10.0.0.1").listener(16611),
             ConnectionCounter(InboundLimits(), lambda: 0),
             serve,
             proxied=False,

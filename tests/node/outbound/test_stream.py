@@ -38,7 +38,7 @@ class Service:
 @asynccontextmanager
 async def served(serve: Serving, path: str = MESSAGE_STREAM) -> AsyncIterator[ConnectionHandler]:
     network = MemoryNetwork()
-    acceptor = network.host("10.0.0.2").acceptor(16611)
+    listener = network.host("10.0.0.2").listener(16611)
     protocols = []
 
     def protocol() -> object:
@@ -46,7 +46,7 @@ async def served(serve: Serving, path: str = MESSAGE_STREAM) -> AsyncIterator[Co
         return protocols[-1]
 
     server = Server([Service(serve, path)])
-    await acceptor.start(protocol)  # type: ignore[arg-type]
+    await listener.start(protocol)  # type: ignore[arg-type]
     yield ConnectionHandler(leaf=network.host("10.0.0.1"), max_message_size=1000)
     for made in protocols:
         made.processor.close("over")

@@ -44,10 +44,10 @@ async def pair(
     node = Adaptor(
         ConnectionHandler(leaf=ours),
         NodeIdentity(network, **identity),  # type: ignore[arg-type]
-        acceptor=ours.acceptor(16611),
+        listener=ours.listener(16611),
         context=FlowContext(),
     )
-    async with kaspad.run(), kaspad.listen(theirs.acceptor(16611)), node:
+    async with kaspad.run(), kaspad.listen(theirs.listener(16611)), node:
         yield Pair(node, kaspad, memory)
 
 

@@ -32,8 +32,8 @@ class Echo(asyncio.Protocol):
 
 async def test_bytes_travel_and_each_end_knows_the_other() -> None:
     network, peers = MemoryNetwork(), []
-    acceptor = network.host("10.0.0.1").acceptor(5)
-    address = await acceptor.start(lambda: Echo(peers))
+    listener = network.host("10.0.0.1").listener(5)
+    address = await listener.start(lambda: Echo(peers))
     assert str(address) == "10.0.0.1:5"
     async with await network.host("10.0.0.2")(TARGET) as stream:
         await stream.send(b"hello")
@@ -46,7 +46,7 @@ async def test_bytes_travel_and_each_end_knows_the_other() -> None:
 async def test_names_are_the_networks() -> None:
     network = MemoryNetwork()
     network.names["peer.example"] = "10.0.0.1"
-    await network.host("10.0.0.1").acceptor(5).start(lambda: Echo([]))
+    await network.host("10.0.0.1").listener(5).start(lambda: Echo([]))
     async with await network.host("10.0.0.2")(Uri.parse("http://peer.example:5")):
         pass
     with pytest.raises(ResolveError, match="nobody knows this name"):
@@ -55,13 +55,13 @@ async def test_names_are_the_networks() -> None:
 
 async def test_nobody_listens_before_the_start_and_after_the_close() -> None:
     network = MemoryNetwork()
-    acceptor = network.host("10.0.0.1").acceptor(5)
+    listener = network.host("10.0.0.1").listener(5)
     with pytest.raises(ConnectRefused):
         await network.host("10.0.0.2")(TARGET)
-    await acceptor.start(lambda: Echo([]))
+    await listener.start(lambda: Echo([]))
     with pytest.raises(OSError, match="address in use"):
-        await network.host("10.0.0.1").acceptor(5).start(lambda: Echo([]))
-    await acceptor.aclose()
+        await network.host("10.0.0.1").listener(5).start(lambda: Echo([]))
+    await listener.aclose()
     with pytest.raises(ConnectRefused):
         await network.host("10.0.0.2")(TARGET)
 
@@ -69,7 +69,7 @@ async def test_nobody_listens_before_the_start_and_after_the_close() -> None:
 async def test_a_host_that_dies_takes_its_connections_along() -> None:
     network = MemoryNetwork()
     host, other = network.host("10.0.0.1"), network.host("10.0.0.2")
-    await host.acceptor(5).start(lambda: Echo([]))
+    await host.listener(5).start(lambda: Echo([]))
     stream = await other(TARGET)
     host.die()
     with pytest.raises(anyio.BrokenResourceError):

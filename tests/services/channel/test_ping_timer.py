@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from ziggurat.services.channel.keepalive import KeepAlive
+from ziggurat.services.channel.ping_timer import PingTimer
 
 pytestmark = pytest.mark.asyncio_only
 
 
 class Watched:
-    """What a `KeepAlive` does, with the time of it."""
+    """What a `PingTimer` does, with the time of it."""
 
     def __init__(self, *, wanted: bool = True) -> None:
         self.wanted = wanted
@@ -18,7 +18,7 @@ class Watched:
         self.began = self.loop.time()
         self.pings: list[float] = []
         self.dead: list[float] = []
-        self.keepalive = KeepAlive(10.0, 4.0, ping=self.ping, on_dead=lambda: self.dead.append(self.now))
+        self.keepalive = PingTimer(10.0, 4.0, ping=self.ping, on_dead=lambda: self.dead.append(self.now))
 
     @property
     def now(self) -> float:
@@ -75,7 +75,7 @@ async def test_it_stops() -> None:
 async def test_the_next_ping_does_not_wait_for_the_time_that_the_answer_had() -> None:
     watched = Watched()
     watched.keepalive.stop()
-    watched.keepalive = KeepAlive(2.0, 60.0, ping=watched.ping, on_dead=lambda: watched.dead.append(watched.now))
+    watched.keepalive = PingTimer(2.0, 60.0, ping=watched.ping, on_dead=lambda: watched.dead.append(watched.now))
     for _ in range(3):
         await asyncio.sleep(2.5)
         watched.keepalive.heard()

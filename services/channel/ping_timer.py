@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-__all__ = ["KeepAlive"]
+__all__ = ["PingTimer"]
 
 
-class KeepAlive:
+class PingTimer:
     """Pings when nothing has arrived for an interval, and reports a peer that sends nothing in answer.
 
     Any byte counts as a sign of life, not only the answer: behind a large download on a slow line the answer is late.

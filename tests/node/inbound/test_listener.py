@@ -12,8 +12,8 @@ from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.handshake.identity import NodeIdentity
-from ziggurat.node.inbound.acceptor import TcpAcceptor
 from ziggurat.node.inbound.limits import InboundLimits
+from ziggurat.node.inbound.listener import TcpListener
 from ziggurat.services import ConnectError
 
 pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
@@ -30,13 +30,13 @@ class Waits(asyncio.Protocol):
 
 
 async def test_each_connection_gets_a_protocol_and_none_after_the_close() -> None:
-    acceptor, seen = TcpAcceptor(ANY), []
-    address = await acceptor.start(lambda: Waits(seen))
+    listener, seen = TcpListener(ANY), []
+    address = await listener.start(lambda: Waits(seen))
     assert address.port != 0
     async with await anyio.connect_tcp("127.0.0.1", address.port) as stream:
         while not seen:
             await anyio.lowlevel.checkpoint()
-        await acceptor.aclose()
+        await listener.aclose()
         with pytest.raises(OSError):  # noqa: PT011  (what it is depends on the system)
             await anyio.connect_tcp("127.0.0.1", address.port)
         seen[0].write(b"still here")
@@ -50,15 +50,15 @@ async def test_a_port_in_use_is_an_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        acceptor = TcpAcceptor(NetAddress.parse(f"127.0.0.1:{taken.getsockname()[1]}"))
+        listener = TcpListener(NetAddress.parse(f"127.0.0.1:{taken.getsockname()[1]}"))
         with pytest.raises(OSError, match="in use"):
-            await acceptor.start(asyncio.Protocol)
-        await acceptor.aclose()
+            await listener.start(asyncio.Protocol)
+        await listener.aclose()
 
 
 async def test_two_nodes_on_loopback() -> None:
     with anyio.fail_after(20):
-        a = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), acceptor=TcpAcceptor(ANY))
+        a = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), listener=TcpListener(ANY))
         b = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"))
         async with a, b:
             assert a.listening is not None
@@ -70,13 +70,13 @@ async def test_two_nodes_on_loopback() -> None:
 
 
 def test_it_says_where_it_listens() -> None:
-    assert repr(TcpAcceptor(ANY)) == "TcpAcceptor(127.0.0.1:0)"
+    assert repr(TcpListener(ANY)) == "TcpListener(127.0.0.1:0)"
 
 
 async def test_who_comes_to_a_full_node_is_turned_away_at_the_door() -> None:
     with anyio.fail_after(20):
         limits = InboundLimits(peers=1)
-        a = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), acceptor=TcpAcceptor(ANY), limits=limits)
+        a = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), listener=TcpListener(ANY), limits=limits)
         b, c = (Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet")) for _ in range(2))
         async with a, b, c:
             assert a.listening is not None
@@ -92,7 +92,7 @@ async def test_who_comes_to_a_full_node_is_turned_away_at_the_door() -> None:
 
 async def test_a_thousand_dialers_at_once_get_in_as_far_as_there_is_room_and_none_waits_for_an_answer() -> None:
     limits = InboundLimits(peers=20, pending=12)
-    a = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), acceptor=TcpAcceptor(ANY), limits=limits)
+    a = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), listener=TcpListener(ANY), limits=limits)
     b = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"))
     opened: list[socket.socket] = []
     with anyio.fail_after(60):

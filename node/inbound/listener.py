@@ -8,14 +8,14 @@ from typing import Protocol
 
 from ziggurat.node.address import NetAddress
 
-__all__ = ["Acceptor", "TcpAcceptor"]
+__all__ = ["Listener", "TcpListener"]
 
 BACKLOG = 1024
 """Connections that the system completes before we have looked at them. A restarted node is dialled by all who knew it;
 the system may cut it (net.core.somaxconn, 4096 on current Linux)."""
 
 
-class Acceptor(Protocol):
+class Listener(Protocol):
     """Accepts connections."""
 
     async def start(self, factory: Callable[[], asyncio.Protocol], /) -> NetAddress:
@@ -31,7 +31,7 @@ class Acceptor(Protocol):
         ...
 
 
-class TcpAcceptor:
+class TcpListener:
     """Listens on a TCP address; port 0 takes a free one."""
 
     def __init__(self, address: NetAddress, backlog: int = BACKLOG) -> None:
@@ -51,4 +51,4 @@ class TcpAcceptor:
             self._server.close()  # not wait_closed(): since Python 3.12 that waits for the connections, too
 
     def __repr__(self) -> str:
-        return f"TcpAcceptor({self._address})"
+        return f"TcpListener({self._address})"
