@@ -251,7 +251,7 @@ async def test_an_attack_is_cut_off_and_told(case: Case) -> None:
         [reason] = here.told(case.event)
         assert re.search(case.reason, reason), reason
         assert memory.grown < FLOOD_BOUND
-        assert here.adaptor._listener.admission.open == 1
+        assert here.adaptor._server.admission.open == 1
         await here.undisturbed()
 
 

@@ -65,8 +65,8 @@ class Pair:
         assert [stream for stream in self.streams if not stream.closed] == []
         assert self.here.peers() == self.there.peers() == []
         assert self.here._routers == self.there._routers == set()
-        assert self.there._listener is not None
-        assert (self.there._listener.admission.open, self.there._listener.admission.pending) == (0, 0)
+        assert self.there._server is not None
+        assert (self.there._server.admission.open, self.there._server.admission.pending) == (0, 0)
         assert not self.proxies
         self.streams.clear()
 

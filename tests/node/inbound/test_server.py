@@ -145,15 +145,15 @@ async def test_a_thousand_at_once_disturb_nobody(caplog: pytest.LogCaptureFixtur
     async with node(network, A) as a, node(network, "10.0.0.2", listens=False) as b:
         await b.connect_peer(at(A))
         most = 0
-        assert a._listener is not None
+        assert a._server is not None
         async with AsyncExitStack() as stack:
             for number in range(1000):
                 stream = await network.host(f"10.1.{number // 250}.{number % 250 + 1}")(URI)
                 stack.push_async_callback(stream.aclose)
-                most = max(most, a._listener.admission.open)
+                most = max(most, a._server.admission.open)
             assert most <= 128 + 32
             await anyio.sleep(60)
-            assert a._listener.admission.open == 1
+            assert a._server.admission.open == 1
         assert len(a.peers()) == len(b.peers()) == 1
         assert b.peers()[0].id == a.identity.id
     refused = [line for line in caplog.messages if "peer.refused" in line]
@@ -320,5 +320,5 @@ async def test_a_lost_connection_is_a_lost_peer() -> None:
         await ConnectionHandler(leaf=host).connect(at(A), vanish)
         await anyio.sleep(2)
         assert a.peers() == []
-        assert a._listener is not None
-        assert a._listener.admission.open == 0
+        assert a._server is not None
+        assert a._server.admission.open == 0
