@@ -15,8 +15,9 @@ from anyio.abc import ByteStream
 from anyio.lowlevel import current_token
 
 from ziggurat.layers.validation import check_count, check_seconds
+from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import LimitExceeded
-from ziggurat.services.ledger import Limit, dial, phase
+from ziggurat.services.limit import Limit
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import observed
 from ziggurat.services.uri import Uri

@@ -10,7 +10,7 @@ from anyio.abc import ByteStream
 
 from ziggurat.layers.socket_options import SocketOption, set_options
 from ziggurat.layers.validation import check_bool, check_count, check_seconds
-from ziggurat.services.ledger import dial
+from ziggurat.services.dial import dial
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import closing_on_error
 from ziggurat.services.uri import Uri

@@ -1,4 +1,4 @@
-"""Tell how each dial went: ``dial.started``, then ``dial.connected`` or ``dial.failed``.
+"""Log dials: ``dial.started``, then exactly one of ``dial.connected`` and ``dial.failed``.
 
 ================== ======= ==========================================================
 event              level   keys
@@ -8,23 +8,32 @@ event              level   keys
 ``dial.failed``    warning ``dial``, ``target``, ``via``, ``phase``, ``elapsed``, ``error``
 ================== ======= ==========================================================
 
-``dial`` is the ledger's id, the same in all layers of a dial. ``via`` names the proxies that the dial passed, in
-order, joined by `` > ``, and in a failure the proxy that it failed at; ``None`` when it went directly. ``elapsed`` is
-in seconds since the dial began. A dial that was cancelled is a ``dial.failed`` with ``error="cancelled"``, at level
-info: somebody changed his mind.
+``dial`` is the ledger's id, the same in all layers of a dial. ``via`` names the proxies on the way, in order, joined by
+`` > ``; in a failure, the proxy that it failed at; ``None`` for a direct dial. ``elapsed`` is in seconds since the dial
+began.
+
+A dial is connected when its opener says so: below an `Endpoint` when the peer's HTTP/2 SETTINGS have come, otherwise
+when the dial ends. What goes wrong above this layer until then is logged here, too.
+
+A dial that is cut off by a limit above this layer, or by the deadline of a call, is a ``dial.failed`` with that
+limit's error. One that is cancelled for another reason has ``error="cancelled"``, at level info: the caller no longer
+wanted it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from anyio import get_cancelled_exc_class
 from anyio.abc import ByteStream
 
 from ziggurat.layers.events import EventLogger, write_event
+from ziggurat.services.dial import dial
 from ziggurat.services.errors import ConnectError, ConnectTimeout, ProxyError, one_line
-from ziggurat.services.ledger import Ledger, dial
+from ziggurat.services.ledger import Ledger
+from ziggurat.services.limit import expired_limit
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import closing_on_error
 from ziggurat.services.uri import Uri
@@ -71,20 +80,38 @@ class Logging:
         logger = self.config.logger
         with dial(uri) as current:
             ledger = current.ledger
-            id, target = ledger.id, self._shown(uri)
-            write_event(logger, "info", "dial.started", dial=id, target=target)
+            write_event(logger, "info", "dial.started", dial=ledger.id, target=self._shown(uri))
             try:
                 stream = await self.inner(uri)
             except BaseException as error:
-                self._failed(uri, ledger, target, error)
+                self._failed(uri, ledger, error)
                 raise
             async with closing_on_error(stream):
-                via = self._harmless(uri, ledger, target, _proxies(ledger))
-                elapsed = round(ledger.elapsed, 3)
-                write_event(logger, "info", "dial.connected", dial=id, target=target, via=via, elapsed=elapsed)
+                if current.owner:  # there is nothing above that could still fail
+                    self._connected(uri, ledger)
+                else:
+                    current.on_outcome(partial(self._ended, uri, ledger))
                 return current.established(stream)
 
-    def _failed(self, uri: Uri, ledger: Ledger, target: str, error: BaseException) -> None:
+    def _ended(self, uri: Uri, ledger: Ledger, error: BaseException | None) -> None:
+        if error is None:
+            self._connected(uri, ledger)
+        else:
+            self._failed(uri, ledger, error)
+
+    def _connected(self, uri: Uri, ledger: Ledger) -> None:
+        target = self._shown(uri)
+        via = self._harmless(uri, ledger, target, _proxies(ledger))
+        elapsed = round(ledger.elapsed, 3)
+        write_event(
+            self.config.logger, "info", "dial.connected", dial=ledger.id, target=target, via=via, elapsed=elapsed
+        )
+
+    def _failed(self, uri: Uri, ledger: Ledger, error: BaseException) -> None:
+        target = self._shown(uri)
+        if isinstance(error, get_cancelled_exc_class()):
+            given_up = ledger.error  # by a call's deadline
+            error = given_up if isinstance(given_up, ConnectTimeout) else expired_limit() or error
         cancelled = isinstance(error, get_cancelled_exc_class())
         phase, via = _where(ledger, error)
         if cancelled:
@@ -110,7 +137,7 @@ class Logging:
         try:
             return one_line(str(mask(uri)))
         except Exception:
-            return MASK  # it must neither fail the dial nor show what it was to hide
+            return MASK  # it must neither fail the dial nor show what it should hide
 
     def _masked(self, uri: Uri, ledger: Ledger, error: BaseException) -> str:
         kind = type(error).__name__

@@ -9,7 +9,7 @@ from anyio.abc import ByteStream
 
 from ziggurat.layers.socket_options import SocketOption, set_options
 from ziggurat.layers.validation import check_bool
-from ziggurat.services.ledger import dial
+from ziggurat.services.dial import dial
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import closing_on_error
 from ziggurat.services.uri import Uri

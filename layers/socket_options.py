@@ -14,8 +14,9 @@ from typing import Protocol
 from anyio.abc import ByteStream, SocketAttribute
 
 from ziggurat.layers.events import write_event
+from ziggurat.services.dial import phase
 from ziggurat.services.errors import ConnectError
-from ziggurat.services.ledger import Ledger, phase
+from ziggurat.services.ledger import Ledger
 from ziggurat.services.system_error import reason
 
 __all__ = ["SocketOption", "set_options"]

@@ -16,8 +16,10 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 
 from ziggurat.layers.tls_errors import HANDSHAKE_ERRORS, tls_error
 from ziggurat.layers.validation import check_seconds
+from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import TlsError
-from ziggurat.services.ledger import Ledger, Limit, dial, phase
+from ziggurat.services.ledger import Ledger
+from ziggurat.services.limit import Limit
 from ziggurat.services.phase import Phase
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import ObservedStream, closing_on_error

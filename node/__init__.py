@@ -8,7 +8,7 @@ and a network in memory. It runs on asyncio, as grpclib does.
 from __future__ import annotations
 
 from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NamedAddress, NetAddress, PeerAddress, parse_peer_address
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory
@@ -26,7 +26,7 @@ from ziggurat.node.peer.events import (
     TransactionsAnnounced,
 )
 from ziggurat.node.peer.hub import Hub
-from ziggurat.node.peer.info import NamedAddress, PeerAddress, PeerInfo, PeerKey, parse_peer_address
+from ziggurat.node.peer.info import PeerInfo, PeerKey
 from ziggurat.node.peer.route import Flow, FlowError, PeerClosed, Route
 from ziggurat.node.peer.router import Router
 from ziggurat.node.wire.service import KaspadMessage

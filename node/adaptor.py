@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Generator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from types import TracebackType
 
 import anyio
 from anyio.abc import TaskGroup
 
 from ziggurat.layers.events import write_event
-from ziggurat.node.address import NetAddress
-from ziggurat.node.connection_handler import RETRY_INTERVAL, ConnectionHandler
-from ziggurat.node.flows.flow import FlowContext, FlowFactory, default_flows, reject_flow
-from ziggurat.node.handshake.handshake import INBOUND_LIMITS, OUTBOUND_LIMITS, Handshake, HandshakeLimits, Rules
+from ziggurat.node.address import NetAddress, PeerAddress
+from ziggurat.node.connection_handler import ConnectionHandler
+from ziggurat.node.flows.addresses import AdvertisedAddress
+from ziggurat.node.flows.flow import FlowContext, FlowFactory, default_flows
+from ziggurat.node.handshake.handshake import (
+    INBOUND_LIMITS,
+    OUTBOUND_LIMITS,
+    Handshake,
+    HandshakeLimits,
+    Rules,
+    State,
+)
 from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.handshake.run import run_handshake
-from ziggurat.node.inbound.limits import FULL, ConnectionCounter, InboundLimits
+from ziggurat.node.handshake.run import closing_with_reject, run_handshake
+from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
 from ziggurat.node.inbound.listener import Listener
 from ziggurat.node.inbound.server import PeerServer
 from ziggurat.node.inbound.stream import InboundStream
-from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.peer.events import EventStream
-from ziggurat.node.peer.hub import SAME_PEER, Hub
-from ziggurat.node.peer.info import PROXIED, PeerAddress, PeerInfo, PeerKey, peer_key
-from ziggurat.node.peer.router import Flow, Router
-from ziggurat.node.wire.convert.version import Version
+from ziggurat.node.peer.hub import Hub
+from ziggurat.node.peer.info import PROXIED, Direction, PeerInfo, PeerKey, peer_info
+from ziggurat.node.peer.router import Router
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.wire.stream import MessageStream
+from ziggurat.services import ConnectError, Ledger, dial, phase
 from ziggurat.services.errors import one_line
 
-__all__ = ["Adaptor"]
+__all__ = ["RETRY_INTERVAL", "Adaptor"]
 
 STOPPING = "we are stopping"
+
+RETRY_INTERVAL = 1.0
+"""Seconds between two attempts of one `Adaptor.connect_peer`."""
 
 STOP_LIMIT = 3.0
 """Seconds in which every peer is told and every connection closed. The node as a whole has five, of which a dial's
@@ -71,24 +82,25 @@ class Adaptor:
     ) -> None:
         self.connection_handler = connection_handler
         self.identity = identity
-        self.hub = Hub()
+        limits = limits or InboundLimits()
+        self.hub = Hub(limits.peers)
         self.listening: NetAddress | None = None
         given = context or FlowContext()
         self._context = FlowContext(given.book, self.hub.publish, given.ping_interval)
         self._factories = tuple(flows)
         self._rules = rules or Rules()
         self._proxied = proxied
-        self._limits = limits or InboundLimits()
         self._server: PeerServer | None = None
         if listener is not None:
             self._server = PeerServer(
                 listener,
-                ConnectionCounter(self._limits, lambda: self.hub.count("inbound")),
+                ConnectionCounter(limits, lambda: self.hub.is_full),
                 self._accepted,
                 proxied=proxied,
                 max_message_size=connection_handler.max_message_size,
             )
         self._routers: set[Router] = set()
+        self._joining: set[anyio.CancelScope] = set()  # of handshakes under way
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
 
@@ -97,26 +109,40 @@ class Adaptor:
     async def connect_peer(
         self, address: PeerAddress, *, attempts: int = 1, interval: float = RETRY_INTERVAL
     ) -> PeerInfo:
-        """Dial a peer, and come to terms with it. It stays connected until one side closes.
+        """Dial a peer, and shake hands. It stays connected until one side closes.
 
         Args:
-            address: an IP or a name; with a proxy the name goes there as it is.
-            attempts: how often to try; there is no second try after a refusal.
-            interval: seconds between two.
+            address: an IP or a name; with a proxy the name goes there unresolved.
+            attempts: how often to try. A refusal is final, and so is an error that is not transient.
+            interval: seconds between two attempts.
 
         Raises:
             ConnectError: the peer was not reached.
-            HandshakeError: it was, and the two did not come to terms.
+            HandshakeError: it was, and the handshake failed.
             RuntimeError: the adaptor is not running.
+            ValueError: ``attempts`` is not positive, or the address has port 0.
         """
-
-        async def come_to_terms(stream: OutboundStream) -> PeerInfo:
-            router = Router(stream, address, "outbound", self.connection_handler.via)
-            router.ledger = stream.ledger
-            return await self._establish(router, OUTBOUND_LIMITS)
-
         self._running()
-        return await self.connection_handler.connect(address, come_to_terms, attempts=attempts, interval=interval)
+        if attempts < 1:
+            raise ValueError(f"attempts must be positive, not {attempts!r}")
+        while True:
+            attempts -= 1
+            try:
+                return await self._connect(address)
+            except ConnectError as error:
+                refused = isinstance(error, HandshakeError) and error.protocol_error
+                if attempts == 0 or refused or not error.transient:
+                    raise
+            await anyio.sleep(interval)
+
+    async def _connect(self, address: PeerAddress) -> PeerInfo:
+        with dial(address.uri()) as current:
+            stream = await self.connection_handler.connect(address)
+            async with closing_with_reject(stream):
+                with phase("handshake"):
+                    await stream.open()
+                    via = self.connection_handler.via
+                    return await self._join(stream, address, "outbound", via, OUTBOUND_LIMITS, current.ledger)
 
     def peers(self) -> list[PeerInfo]:
         """Who is connected, the oldest first."""
@@ -132,7 +158,9 @@ class Adaptor:
         return True
 
     async def terminate_all(self, reason: str) -> None:
-        """Close every connection, also those whose handshake is under way; answer when that is done."""
+        """Close every connection and end every handshake; return when the connections are closed."""
+        for scope in tuple(self._joining):
+            scope.cancel()
         routers = tuple(self._routers)
         for router in routers:
             router.close(reason)
@@ -179,100 +207,71 @@ class Adaptor:
 
     # -- one connection
 
-    def _accepted(self, stream: InboundStream, address: NetAddress, greeted: Callable[[], None]) -> None:
+    def _accepted(self, stream: InboundStream) -> None:
         if self._tasks is None:
             stream.finish()  # we are stopping
         else:
-            self._tasks.start_soon(self._receive, stream, address, greeted)
+            self._tasks.start_soon(self._receive, stream)
 
-    async def _receive(self, stream: InboundStream, address: NetAddress, greeted: Callable[[], None]) -> None:
-        router = Router(stream, address, "inbound", PROXIED if self._proxied else None)
+    async def _receive(self, stream: InboundStream) -> None:
         try:
-            if self._tasks is not None:
-                await self._establish(router, INBOUND_LIMITS)
+            async with closing_with_reject(stream):
+                via = PROXIED if self._proxied else None
+                await self._join(stream, stream.address, "inbound", via, INBOUND_LIMITS)
         except HandshakeError as error:
             if self._server is not None:
-                self._server.refusals.write(address, error.message, kind=error.kind.value)
-        except Exception as error:  # of a user's flow or address book: it costs this peer, and no other
-            _complain(router, error)
+                self._server.refusals.write(stream.address, error.message, kind=error.kind.value)
+        except Exception as error:  # of a user's flow: it costs this peer, and no other
+            write_event(None, "warning", "flow.failed", peer=str(stream.address), error=one_line(repr(error)))
         finally:
-            greeted()
-            if not router.closed.is_set() and router.info is None:
-                stream.finish()  # we are stopping: nobody else will
+            stream.handshake_over()
 
-    async def _establish(self, router: Router, limits: HandshakeLimits) -> PeerInfo:
-        """Greet the peer, and let the flows talk. The router carries itself from here on, and has ended on an error."""
-        tasks = self._running()
-        self._routers.add(router)
-        tasks.start_soon(self._carry, router)
-        reserved: PeerKey | None = None
+    async def _join(
+        self,
+        stream: MessageStream,
+        address: PeerAddress,
+        direction: Direction,
+        via: str | None,
+        limits: HandshakeLimits,
+        ledger: Ledger | None = None,
+    ) -> PeerInfo:
+        """Shake hands, and start the flows. From then on the stream belongs to the peer's router."""
+        handshake = Handshake(self.identity.version(), limits, self._rules)
+        with self._until_stop() as tasks:
+            version = await run_handshake(stream, handshake, until=State.AGREED)
+            info = peer_info(version, address, direction, via)
+            with self.hub.reserve(info.key, direction):
+                router = Router(stream, info, ledger=ledger, on_close=self.hub.remove)
+                flows = [make(router) for make in self._factories]
+                flows += default_flows(router, self._context)
+                if version.address is not None:
+                    flows.insert(0, AdvertisedAddress(self._context.book, version.address))
+                await run_handshake(stream, handshake)  # our Ready says that the flows have subscribed
+                self.hub.add(router, self.identity.id)
+            self._routers.add(router)
+            tasks.start_soon(self._carry, router)
+            for flow in flows:
+                router.launch(flow)
+            return info
 
-        def is_duplicate(id: bytes) -> bool:
-            nonlocal reserved
-            key = self._key(id, router)
-            if not self.hub.reserve(key, router.direction):
-                return True
-            reserved = key
-            return self._rules.is_duplicate(id)
-
-        rules = Rules(is_duplicate, self._rules.is_banned, self._rules.refuses_user_agent)
-        flows: list[Flow] = []
-
-        def subscribe(version: Version) -> None:
-            # Looked at again: many may have come through the door at once, when there was room for one.
-            if router.direction == "inbound" and self.hub.taken("inbound") > self._limits.peers:
-                raise HandshakeError(Kind.BUSY, FULL, by_peer=False)
-            flows.extend(make(router) for make in self._factories)
-            flows.extend(default_flows(router, self._context))
-
-        try:
-            version = await run_handshake(router, Handshake(self.identity.version(), limits, rules), subscribe)
-            return await self._welcome(router, version, flows)
-        except BaseException:
-            with anyio.CancelScope(shield=True):  # bounded: our last words have a second
-                await router.closed.wait()
-            raise
-        finally:
-            if reserved is not None:
-                self.hub.release(reserved, router.direction)
-
-    async def _welcome(self, router: Router, version: Version, flows: list[Flow]) -> PeerInfo:
-        if not router.is_subscribed("reject"):
-            flows.append(reject_flow(router))
-        info = PeerInfo(
-            id=version.id,
-            address=router.address,
-            direction=router.direction,
-            via=router.via,
-            user_agent=version.user_agent,
-            protocol_version=version.protocol_version,
-            network=version.network,
-            services=version.services,
-            connected_at=anyio.current_time(),
-        )
-        if router.reason is not None:
-            raise HandshakeError(Kind.CLOSED, router.reason, by_peer=True)
-        router.on_close = lambda reason: self.hub.remove(router, reason)
-        if not self.hub.add(router, info, self.identity.id):
-            raise HandshakeError(Kind.DUPLICATE, SAME_PEER, by_peer=False)
-        for flow in flows:
-            router.launch(flow)
-        if version.address is not None:
-            await self._context.book.learn([version.address])
-        return info
+    @contextmanager
+    def _until_stop(self) -> Generator[TaskGroup, None, None]:
+        """Run a block that ends with a `HandshakeError` when the adaptor stops."""
+        if self._tasks is not None:
+            with anyio.CancelScope() as scope:
+                self._joining.add(scope)
+                try:
+                    yield self._tasks
+                    return
+                finally:
+                    self._joining.discard(scope)
+        raise HandshakeError(Kind.CLOSED, STOPPING, by_peer=False, silent=True)
 
     async def _carry(self, router: Router) -> None:
         try:
             await router.run()
         except Exception as error:
-            _complain(router, error)
+            write_event(None, "warning", "flow.failed", peer=str(router.address), error=one_line(repr(error)))
+            router.close(f"a flow failed: {type(error).__name__}")
         finally:
             self._routers.discard(router)
-
-    def _key(self, id: bytes, router: Router) -> PeerKey:
-        return peer_key(id, router.address, proxied=router.direction == "inbound" and self._proxied)
-
-
-def _complain(router: Router, error: Exception) -> None:
-    write_event(None, "warning", "flow.failed", peer=str(router.address), error=one_line(repr(error)))
-    router.close(f"a flow failed: {type(error).__name__}")

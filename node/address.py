@@ -1,4 +1,4 @@
-"""Where a node listens: an IP address and a port, in one form only."""
+"""Addresses of nodes: an IP address or a name, and a port."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from ziggurat.services.uri import Uri, split_authority
 
-__all__ = ["IpAddress", "NetAddress", "canonical_ip"]
+__all__ = ["IpAddress", "NamedAddress", "NetAddress", "PeerAddress", "canonical_ip", "parse_peer_address"]
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
 
@@ -83,3 +83,67 @@ class NetAddress:
 
     def __str__(self) -> str:
         return f"[{self.ip}]:{self.port}" if self.ip.version == 6 else f"{self.ip}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedAddress:
+    """A name and a port: a DNS name, which a proxy resolves, or an onion service. It is never compared with an IP.
+
+    Attributes:
+        name: made lower case and checked, as `Uri` does it.
+        port: 1 to 65535.
+
+    Raises:
+        ValueError: the name or the port is wrong; or the name is an IP address.
+    """
+
+    name: str
+    port: int
+
+    def __post_init__(self) -> None:
+        uri = Uri("http", self.name, self.port)
+        if uri.is_literal:
+            raise ValueError(f"{self.name!r} is an IP address and no name: use NetAddress")
+        object.__setattr__(self, "name", uri.host)
+
+    def uri(self) -> Uri:
+        """The target of a dial to it."""
+        return Uri("http", self.name, self.port)
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.port}"
+
+
+PeerAddress: TypeAlias = NetAddress | NamedAddress
+
+
+def parse_peer_address(text: str, default_port: int | None = None) -> PeerAddress:
+    """Read ``IP[:PORT]`` or ``NAME[:PORT]``.
+
+    Args:
+        text: an IPv6 address with a port stands in brackets.
+        default_port: taken where the text has none; ``None`` makes that an error.
+
+    Raises:
+        ValueError: it is neither; the message quotes it.
+    """
+    try:
+        return NetAddress.parse(text, default_port)
+    except ValueError:
+        if _is_ip(text):
+            raise
+    host, port = split_authority(text)
+    if _is_ip(host):
+        return NetAddress.parse(text, default_port)  # which says what is wrong with the port
+    port = default_port if port is None else port
+    if port is None:
+        raise ValueError(f"bad address: {text!r} has no port")
+    return NamedAddress(host, port)
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -11,18 +11,16 @@ import dataclasses
 import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
-from typing import Literal, TypeVar
+from typing import Literal
 
 import anyio
 
 from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
-from ziggurat.node.handshake.rejection import HandshakeError
+from ziggurat.node.address import PeerAddress
 from ziggurat.node.outbound.proxy_lookup import ask_proxy
 from ziggurat.node.outbound.stream import OutboundStream
-from ziggurat.node.peer.info import PeerAddress
 from ziggurat.node.wire.codec import MessageCodec
 from ziggurat.services import (
-    ConnectError,
     Connecting,
     Connector,
     Endpoint,
@@ -36,7 +34,6 @@ from ziggurat.services import (
 
 __all__ = ["ConnectionHandler", "Resolver", "proxy_layer"]
 
-T = TypeVar("T")
 Resolver = Callable[[str], Awaitable[list[str]]]
 
 REACH_TIMEOUT = 1.0
@@ -55,14 +52,8 @@ Tor itself gives up (SocksTimeout) after as many."""
 KEEPALIVE = 10.0
 """Seconds of silence before TCP asks whether the other end is there, as kaspad's client does."""
 
-HEADERS_TIMEOUT = 10.0
-"""Seconds to the response headers, as kaspad's client has it. The stream itself never has a deadline."""
-
 LOOKUP_TIMEOUT = 10.0
 """Seconds for a seed's name, by whatever way: the next one is as good."""
-
-RETRY_INTERVAL = 1.0
-"""Seconds between two attempts of one `ConnectionHandler.connect`."""
 
 LINGER = 1.0
 """Seconds that a close waits for what is unsent. Stopping the node takes at most five, for all peers at once."""
@@ -146,62 +137,17 @@ class ConnectionHandler:
         """
         return self.endpoint(peer).connect(self.stack(peer))
 
-    async def connect(
-        self,
-        address: PeerAddress,
-        greet: Callable[[OutboundStream], Awaitable[T]],
-        *,
-        attempts: int = 1,
-        interval: float = RETRY_INTERVAL,
-    ) -> T:
-        """Dial a peer, open the stream, and let ``greet`` come to terms with whoever is there.
-
-        Args:
-            address: of the peer.
-            greet: does the handshake, within the dial's ledger; its answer is returned. What it returns owns the
-                stream from then on; when it raises, the stream is closed here.
-            attempts: how often to try. A refusal by the peer (or by us) is final, and so is what is not transient.
-            interval: seconds between two attempts.
+    async def connect(self, address: PeerAddress) -> OutboundStream:
+        """Dial a peer. The stream is not open yet: to open it and to shake hands is the caller's next step.
 
         Raises:
             ConnectError: the peer was not reached.
-            HandshakeError: it was, and the two did not come to terms.
-            ValueError: ``attempts`` is not positive, or the address has port 0.
+            ValueError: the address has port 0.
         """
-        if attempts < 1:
-            raise ValueError(f"attempts must be positive, not {attempts!r}")
-        uri = address.uri()
-        while True:
-            attempts -= 1
-            try:
-                return await self._connect(uri, greet)
-            except ConnectError as error:
-                refused = isinstance(error, HandshakeError) and error.protocol_error
-                if attempts == 0 or refused or not error.transient:
-                    raise
-            await anyio.sleep(interval)
-
-    async def _connect(self, uri: Uri, greet: Callable[[OutboundStream], Awaitable[T]]) -> T:
-        with dial(uri) as current:
-            began = current.ledger.elapsed
-            codec = MessageCodec()  # of this connection alone
+        uri, codec = address.uri(), MessageCodec()  # a codec belongs to one connection
+        with dial(uri):
             channel = await dataclasses.replace(self.endpoint(uri), codec=codec).connect(self.stack(uri))
-            stream = OutboundStream(channel, current.ledger, codec)
-            try:
-                if channel.ledger is not None:
-                    current.ledger._id = channel.ledger.id  # pyright: ignore[reportPrivateUsage]  (as it was logged)
-                    for entry in channel.ledger.phases:  # the channel's dial is one of its own
-                        entry.start += began
-                        current.ledger.phases.append(entry)
-                current.ledger.sent_to_target = True
-                with phase("handshake"):
-                    with Limit(HEADERS_TIMEOUT, "response headers"):
-                        await stream.open()
-                    return await greet(stream)
-            except BaseException:
-                with anyio.CancelScope(shield=True):  # bounded: a close lingers for a second
-                    await stream.aclose()
-                raise
+            return OutboundStream(channel, codec)
 
     async def resolve(self, host: str) -> list[str]:
         """Look a seed's name up: by the system, or with a proxy by the proxy (Tor's RESOLVE) and by nobody else.

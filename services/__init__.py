@@ -9,6 +9,7 @@ from ziggurat.services.channel import (
     Connecting,
     Endpoint,
 )
+from ziggurat.services.dial import Dial, dial, phase
 from ziggurat.services.errors import (
     ChannelClosed,
     ConnectError,
@@ -23,7 +24,8 @@ from ziggurat.services.errors import (
     ResolveError,
     TlsError,
 )
-from ziggurat.services.ledger import Dial, Ledger, Limit, dial, phase
+from ziggurat.services.ledger import Ledger
+from ziggurat.services.limit import Limit
 from ziggurat.services.phase import Phase
 from ziggurat.services.service import Connector, Service, service_fn
 from ziggurat.services.socket import SocketConnector

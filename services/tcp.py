@@ -18,8 +18,9 @@ import anyio
 import sniffio
 from anyio.abc import ByteStream, SocketStream
 
+from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import ConnectError, ConnectRefused, ResolveError
-from ziggurat.services.ledger import Limit, dial, phase
+from ziggurat.services.limit import Limit
 from ziggurat.services.stream import ObservedStream, WrappedStream
 from ziggurat.services.system_error import reason, system_error
 from ziggurat.services.transport_stream import StreamProtocol, TransportStream

@@ -9,8 +9,8 @@ import anyio
 import sniffio
 from anyio.abc import ByteStream, SocketAttribute
 
+from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import ConnectError, ConnectRefused
-from ziggurat.services.ledger import dial, phase
 from ziggurat.services.stream import ObservedStream, WrappedStream
 from ziggurat.services.system_error import reason, system_error
 from ziggurat.services.transport_stream import StreamProtocol, TransportStream

@@ -15,7 +15,8 @@ from anyio.abc import ByteStream
 from ziggurat.layers.socks5.auth import Auth, Credentials, Isolated, UserPass, credentials_source
 from ziggurat.layers.socks5.handshake import NO_AUTH, Handshake, Literals, Pipeline, State, connect_request
 from ziggurat.layers.socks5.proxy import parse_proxy
-from ziggurat.services.ledger import Limit, dial, phase
+from ziggurat.services.dial import dial, phase
+from ziggurat.services.limit import Limit
 from ziggurat.services.phase import Phase
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import closing_on_error

@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import ByteStream
 
 from ziggurat.layers.testing.memory import MemoryStream, stream_pair
-from ziggurat.services.ledger import dial, phase
+from ziggurat.services.dial import dial, phase
 from ziggurat.services.uri import Uri
 
 __all__ = ["MockConnector", "MockHandle", "MockRequest", "mock_connector"]

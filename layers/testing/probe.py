@@ -13,7 +13,8 @@ from anyio.abc import ByteStream, SocketAttribute, TaskGroup
 from anyio.lowlevel import checkpoint
 
 from ziggurat.layers.testing.memory import MemoryStream, stream_pair
-from ziggurat.services.ledger import Ledger, dial, phase
+from ziggurat.services.dial import dial, phase
+from ziggurat.services.ledger import Ledger
 from ziggurat.services.stream import WrappedStream, closing_on_error
 from ziggurat.services.uri import Uri
 

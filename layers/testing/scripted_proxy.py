@@ -26,7 +26,7 @@ from ziggurat.layers.testing.loopback import SocketByteStream, serve_loopback
 from ziggurat.layers.testing.memory import MemoryStream, stream_pair
 from ziggurat.layers.testing.recording import RecordingStream
 from ziggurat.layers.testing.socks5_messages import Credentials, MalformedMessageError, Request
-from ziggurat.services.ledger import dial
+from ziggurat.services.dial import dial
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import secrets
 from dataclasses import dataclass, field
-from typing import TypedDict
 
 import anyio
 from anyio.abc import ByteStream
@@ -16,17 +15,17 @@ from anyio.abc import ByteStream
 from ziggurat.layers import Stack, UserPass
 from ziggurat.layers.testing import Socks5Server
 from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NamedAddress, NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.peer.events import AddressesReceived
-from ziggurat.node.peer.info import NamedAddress
+from ziggurat.node.peer.info import PeerInfo
 from ziggurat.node.peer.router import Router
 from ziggurat.node.testing import KaspaPeer
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage, PingMessage
-from ziggurat.services import ConnectError, Ledger, Uri
+from ziggurat.services import Ledger, Uri, dial
 
-__all__ = ["Demonstration", "PeerRecord", "demonstrate"]
+__all__ = ["Demonstration", "demonstrate"]
 
 PEER = Uri.parse("http://peer.demo:16611")
 NETWORK = "kaspa-devnet"
@@ -35,16 +34,6 @@ ADDRESSES = tuple(map(NetAddress.parse, ("192.0.2.10:16611", "192.0.2.11:16611",
 
 ANSWER_TIMEOUT = 10.0
 """Seconds for each answer."""
-
-
-class PeerRecord(TypedDict):
-    """Who answered, as ``--json`` prints it."""
-
-    id: str
-    user_agent: str
-    protocol_version: int
-    network: str
-    services: int
 
 
 @dataclass(slots=True)
@@ -66,7 +55,7 @@ class Demonstration:
     via: str
     target: Uri = PEER
     ledger: Ledger | None = None
-    peer: PeerRecord | None = None
+    peer: PeerInfo | None = None
     ping: float | None = None
     addresses: list[str] = field(default_factory=list[str])
     resolved_by_proxy: str | None = None
@@ -113,8 +102,6 @@ async def demonstrate(user_agent: str) -> Demonstration:
             result = Demonstration(handler.stack(PEER), address.authority)
             try:
                 await _talk(handler, result)
-            except ConnectError as error:
-                result.ledger, result.error = error.ledger, error
             except Exception as error:
                 result.error = error
             result.resolved_by_proxy = proxy.requests[-1].host if proxy.requests else None
@@ -130,16 +117,9 @@ async def _talk(handler: ConnectionHandler, result: Demonstration) -> None:
 
     async with Adaptor(handler, NodeIdentity(NETWORK), flows=[ping]) as node:
         with node.subscribe_events() as events:
-            info = await node.connect_peer(NamedAddress(PEER.host, PEER.port))
-            router = node.hub.get(info.key)
-            result.ledger = None if router is None else router.ledger
-            result.peer = PeerRecord(
-                id=info.id.hex(),
-                user_agent=info.user_agent,
-                protocol_version=info.protocol_version,
-                network=info.network,
-                services=info.services,
-            )
+            with dial(PEER) as current:
+                result.ledger = current.ledger
+                result.peer = await node.connect_peer(NamedAddress(PEER.host, PEER.port))
             with anyio.fail_after(ANSWER_TIMEOUT):
                 async for event in events:
                     if isinstance(event, AddressesReceived):

@@ -7,11 +7,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NetAddress, PeerAddress
 from ziggurat.node.address_manager import is_publicly_routable
 from ziggurat.node.config.networks import MAINNET, Network
 from ziggurat.node.config.proxy import Proxy
-from ziggurat.node.peer.info import PeerAddress
 
 __all__ = ["LOG_FORMATS", "LOG_LEVELS", "LogFormat", "LogLevel", "Settings"]
 

@@ -1,7 +1,7 @@
 """What the node talks about with its peers: one conversation a module.
 
 A flow is made with the `Router` of a peer, subscribes to the message types that it takes, and talks in ``run``. A
-user's own flows are made first, so a type that one of them takes is not is_subscribed by ours.
+user's own flows are made first, and ours leave the types alone that they take.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from ziggurat.node.peer.router import Router
 from ziggurat.node.wire.convert.net_address import MAX_ADDRESSES_SENT, addresses_from_wire, addresses_to_wire
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage, RequestAddressesMessage
 
-__all__ = ["AddressBook", "AddressesReceiver", "AddressesSender", "NoAddressBook"]
+__all__ = ["AddressBook", "AddressesReceiver", "AddressesSender", "AdvertisedAddress", "NoAddressBook"]
 
 
 class AddressBook(Protocol):
@@ -76,3 +76,14 @@ class AddressesReceiver:
         addresses = addresses_from_wire(answer.addresses)
         await self._book.learn(addresses)
         await self._tell(addresses)
+
+
+class AdvertisedAddress:
+    """Learns the address at which a peer says, in its Version, that it can be reached."""
+
+    def __init__(self, book: AddressBook, address: NetAddress) -> None:
+        self._book = book
+        self._address = address
+
+    async def run(self) -> None:
+        await self._book.learn([self._address])

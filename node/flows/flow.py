@@ -19,9 +19,7 @@ from ziggurat.node.peer.router import Flow, Router
 __all__ = ["FlowContext", "FlowFactory", "default_flows"]
 
 FlowFactory: TypeAlias = Callable[[Router], Flow]
-"""Makes the flow of one peer, which subscribes at once: what the peer sends first comes right behind its handshake.
-
-Who the peer is (`Router.info`) is known by the time when the flow runs, and not yet when it is made."""
+"""Makes a flow for one peer. The flow subscribes at once: the peer's first messages come right behind its handshake."""
 
 
 def _nobody(event: Event) -> None:
@@ -44,11 +42,10 @@ class FlowContext:
 
 
 def default_flows(router: Router, context: FlowContext) -> list[Flow]:
-    """Make our own flows for one peer, but for those whose message types are is_subscribed."""
+    """Make our own flows for one peer, except those whose message types another flow has subscribed."""
 
     async def tell(addresses: tuple[NetAddress, ...]) -> None:
-        if router.info is not None:
-            context.publish(AddressesReceived(router.info, addresses))
+        context.publish(AddressesReceived(router.info, addresses))
 
     makers: list[tuple[tuple[str, ...], FlowFactory]] = [
         (PingResponder.types, PingResponder),
@@ -57,11 +54,7 @@ def default_flows(router: Router, context: FlowContext) -> list[Flow]:
         (AddressesReceiver.types, lambda router: AddressesReceiver(router, context.book, tell)),
         (Inventories.types, lambda router: Inventories(router, context.publish)),
         (TransactionNotFound.types, TransactionNotFound),
+        (RejectReceiver.types, RejectReceiver),
     ]
     flows = [make(router) for types, make in makers if not any(map(router.is_subscribed, types))]
     return [*flows, ConsensusReject(router)]
-
-
-def reject_flow(router: Router) -> Flow:
-    """Made last: until the handshake is over, a Reject is part of it."""
-    return RejectReceiver(router)

@@ -34,7 +34,7 @@ class PingResponder:
 
 
 class PingSender:
-    """Measures the round trip, which is `Router.ping`.
+    """Measures the round trip, which is the peer's `PeerInfo.ping`.
 
     Args:
         router: the peer's.
@@ -62,4 +62,4 @@ class PingSender:
             answer = await self._route.receive(PONG_TIMEOUT)
             if answer.WhichOneof("payload") != "pong" or answer.pong.nonce != nonce:
                 raise FlowError("nonce mismatch between ping and pong")
-            self._router.ping = anyio.current_time() - started
+            self._router.record_ping(anyio.current_time() - started)

@@ -12,7 +12,7 @@ Rules of this file:
 2. Between AGREED and our Ready the caller subscribes its flows: the peer's first messages come right behind its own.
 3. What the peer says of itself is judged when both its Version and its Verack have come, in kaspad's order, so that
    both sides of a refusal have seen who refuses.
-4. Time is a number that the caller passes: `Handshake.deadline` says until when something has to come.
+4. Time is a number that the caller passes: `Handshake.deadline` says until when the next message has to come.
 """
 
 from __future__ import annotations
@@ -171,14 +171,19 @@ class Handshake:
 
     @property
     def deadline(self) -> float | None:
-        """When to call `expire`, on the clock of the ``now`` that were passed; ``None`` while nothing is awaited."""
+        """Until when the next message has to come, on the caller's clock; ``None`` while nothing is awaited."""
         return min((deadline for _, deadline in self._due.values()), default=None)
 
-    def expire(self, now: float) -> None:
-        """Raise `HandshakeTimeout` if something is overdue."""
-        for name, (limit, deadline) in self._due.items():
-            if now >= deadline:
-                raise HandshakeTimeout(limit, name)
+    def overdue(self) -> HandshakeTimeout:
+        """The error for a `deadline` that has passed: it names what should have come first.
+
+        Raises:
+            RuntimeError: nothing is awaited.
+        """
+        if not self._due:
+            raise RuntimeError(f"nothing is awaited while {self.state.value}")
+        name, (limit, _) = min(self._due.items(), key=lambda item: item[1][1])
+        return HandshakeTimeout(limit, name)
 
     def _await(self, name: str, limit: float, now: float) -> None:
         self._due[name] = (limit, now + limit)

@@ -109,12 +109,16 @@ class HandshakeError(ConnectError):
     Attributes:
         kind: what went wrong.
         reason: the text of the Reject, the peer's or ours; else what happened.
-        by_peer: whether the peer said no (or nothing), and not we.
-        protocol_error: whether it is a refusal or a breach, after which trying again at once is useless.
+        by_peer: whether the peer refused us or left, rather than we.
+        protocol_error: whether it is a refusal or a breach of the protocol, after which a retry is useless.
+        silent: whether we leave without a Reject.
     """
 
-    def __init__(self, kind: Kind, reason: str, *, by_peer: bool, hint: str | None = None) -> None:
+    def __init__(
+        self, kind: Kind, reason: str, *, by_peer: bool, hint: str | None = None, silent: bool = False
+    ) -> None:
         self.kind = kind
+        self.silent = silent
         self.reason = one_line(reason.encode()[:MAX_REASON].decode(errors="ignore"))
         self.by_peer = by_peer
         self.protocol_error = kind not in NO_PROTOCOL_ERROR
@@ -123,15 +127,15 @@ class HandshakeError(ConnectError):
 
     @property
     def reject(self) -> str | None:
-        """What to tell the peer before leaving; ``None`` when it has left, or has told us."""
-        return None if self.by_peer else self.reason
+        """The text of the Reject to send before leaving; ``None`` for none."""
+        return None if self.by_peer or self.silent else self.reason
 
 
 class HandshakeTimeout(HandshakeError, ConnectTimeout):
     """The peer took too long. ``name`` says for what, ``limit`` is in seconds."""
 
-    def __init__(self, limit: float, name: str) -> None:
-        HandshakeError.__init__(self, Kind.TIMEOUT, timeout_expired(limit), by_peer=False)
+    def __init__(self, limit: float, name: str, *, silent: bool = False) -> None:
+        HandshakeError.__init__(self, Kind.TIMEOUT, timeout_expired(limit), by_peer=False, silent=silent)
         self.message = f"the peer sent no {name} within {limit:g} s"
         self.limit = limit
         self.name = name
@@ -139,5 +143,5 @@ class HandshakeTimeout(HandshakeError, ConnectTimeout):
 
 def _told(kind: Kind, reason: str, by_peer: bool) -> str:
     if kind is Kind.CLOSED:
-        return f"the peer ended the connection: {reason}"
+        return f"the peer ended the connection: {reason}" if by_peer else reason
     return f"the peer rejected us: {reason}" if by_peer else f"we rejected the peer: {reason}"

@@ -1,77 +1,104 @@
-"""The handshake over a connection: `Handshake` with messages and a clock."""
+"""The handshake over a stream: `Handshake` with messages and a clock."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import anyio
 
 from ziggurat.node.handshake.handshake import Handshake, State
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.peer.route import PeerClosed, Route
-from ziggurat.node.peer.router import Router
 from ziggurat.node.wire.convert.version import Version
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage, RejectMessage
+from ziggurat.node.wire.stream import LossReason, MessageStream, StreamLost
 
-__all__ = ["run_handshake"]
+__all__ = ["closing_with_reject", "run_handshake"]
 
-HANDSHAKE_TYPES = ("version", "verack", "ready", "reject")
+HANDSHAKE_TYPES = frozenset({"version", "verack", "ready", "reject"})
+
+REJECT_TIMEOUT = 1.0
+"""Seconds for a Reject to go out before the stream is closed."""
 
 
-async def run_handshake(router: Router, handshake: Handshake, subscribe: Callable[[Version], None]) -> Version:
-    """Come to terms with the peer, or tell it why not and close.
+async def run_handshake(stream: MessageStream, handshake: Handshake, *, until: State = State.READY) -> Version:
+    """Exchange messages until the handshake has reached a state.
 
     Args:
-        router: `Router.run` is running, or will be soon.
-        handshake: fresh.
-        subscribe: called with the peer's Version when nothing speaks against it and just before our Ready goes out:
-            from then on the peer's messages have to find their routes.
+        stream: open.
+        handshake: a fresh one, or one that an earlier call has brought to ``AGREED``.
+        until: ``AGREED`` returns when the peer is acceptable and before our Ready is sent, ``READY`` at the end. The
+            peer sends messages of other types only after our Ready.
 
     Returns:
         The peer's Version.
 
     Raises:
-        HandshakeError: the router is closed.
+        HandshakeError: it failed; `closing_with_reject` tells the peer.
     """
-    route = router.subscribe(*HANDSHAKE_TYPES)
-    try:
-        await _talk(router, route, handshake, subscribe)
-        for message in router.unsubscribe(route):
-            handshake.receive(message, anyio.current_time())  # none is due any more: a Reject, or a breach
-    except HandshakeError as error:
-        router.close(str(error.message), reject=error.reject)
-        raise
-    except PeerClosed as error:
-        # The router is closed already, and knows why.
-        kind = Kind.BUSY if "RESOURCE_EXHAUSTED" in str(error) else Kind.CLOSED
-        raise HandshakeError(kind, str(error), by_peer=True) from None
-    except BaseException:
-        router.close("given up during the handshake")
-        raise
+    if handshake.state is State.GREETING:
+        stream.expect(lambda name, response_id: name in HANDSHAKE_TYPES and not response_id)
+        await _send(stream, handshake, handshake.begin(anyio.current_time()))
+    while handshake.state is not until:
+        if handshake.state is State.AGREED:
+            await _send(stream, handshake, handshake.announce(anyio.current_time()))
+        message = await _receive(stream, handshake)
+        _require_route(message)
+        await _send(stream, handshake, handshake.receive(message, anyio.current_time()))
     assert handshake.peer is not None
     return handshake.peer
 
 
-async def _talk(router: Router, route: Route, handshake: Handshake, subscribe: Callable[[Version], None]) -> None:
-    await _send(router, handshake.begin(anyio.current_time()))
-    while handshake.state is not State.READY:
-        message = None
-        left = float("inf") if handshake.deadline is None else handshake.deadline - anyio.current_time()
-        with anyio.move_on_after(left):
-            message = await route.receive()
-        now = anyio.current_time()
-        if message is None:
-            handshake.expire(now)
-            continue
-        await _send(router, handshake.receive(message, now))
-        if handshake.state is State.AGREED and handshake.peer is not None:
-            subscribe(handshake.peer)
-            await _send(router, handshake.announce(now))
+@asynccontextmanager
+async def closing_with_reject(stream: MessageStream) -> AsyncGenerator[None, None]:
+    """Close the stream if the block raises. If it was we who refused, the peer gets a Reject with the reason first."""
+    try:
+        yield
+    except BaseException as error:
+        with anyio.CancelScope(shield=True):  # bounded, and so is aclose()
+            if isinstance(error, HandshakeError) and error.reject is not None:
+                with anyio.move_on_after(REJECT_TIMEOUT):
+                    await _try_to_send(stream, KaspadMessage(reject=RejectMessage(reason=error.reject)))
+            await stream.aclose()
+        raise
 
 
-async def _send(router: Router, messages: list[KaspadMessage]) -> None:
+async def _receive(stream: MessageStream, handshake: Handshake) -> KaspadMessage:
+    try:
+        with anyio.move_on_after(_time_left(handshake)):
+            message = await stream.receive()
+            if message is None:
+                raise HandshakeError(Kind.CLOSED, "it ended its stream", by_peer=True)
+            return message
+    except StreamLost as error:
+        kind = Kind.BUSY if error.reason is LossReason.BUSY else Kind.CLOSED
+        raise HandshakeError(kind, str(error), by_peer=True) from error
+    raise handshake.overdue()
+
+
+def _require_route(message: KaspadMessage) -> None:
+    """Refuse what no part of a handshake waits for. kaspad, too, closes then without a Reject."""
+    payload = message.WhichOneof("payload")
+    if payload not in HANDSHAKE_TYPES or message.response_id:
+        reason = f"the message {payload or 'without a known payload'} came during the handshake"
+        raise HandshakeError(Kind.UNEXPECTED, reason, by_peer=False, silent=True)
+
+
+async def _send(stream: MessageStream, handshake: Handshake, messages: list[KaspadMessage]) -> None:
     for message in messages:
-        try:
-            await router.send(message)
-        except PeerClosed:
-            return  # what the peer said before it went is still to be read, and may be a Reject
+        with anyio.move_on_after(_time_left(handshake)) as scope:
+            await _try_to_send(stream, message)
+        if scope.cancelled_caught:
+            raise handshake.overdue()
+
+
+async def _try_to_send(stream: MessageStream, message: KaspadMessage) -> None:
+    try:
+        await stream.send(message)
+    except StreamLost:
+        pass  # what the peer sent before it left can still be read, and may be a Reject
+
+
+def _time_left(handshake: Handshake) -> float:
+    return math.inf if handshake.deadline is None else handshake.deadline - anyio.current_time()

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from ziggurat.layers.events import write_event
+from ziggurat.node.peer.hub import FULL
 from ziggurat.node.peer.info import PROXIED
 
-__all__ = ["FULL", "ConnectionCounter", "InboundLimits", "RefusalLog"]
-
-FULL = "the limit of inbound peers is reached"
+__all__ = ["ConnectionCounter", "InboundLimits", "RefusalLog"]
 
 LOG_INTERVAL = 1.0
 """Seconds between two log lines about refusals of one kind: a storm of a thousand is one line and a number."""
@@ -51,12 +50,13 @@ class ConnectionCounter:
 
     Args:
         limits: the bounds.
-        connected: how many inbound peers there are.
+        is_full: whether there is no room for another inbound peer, which the hub decides. A connection that comes then
+            is not even read.
     """
 
-    def __init__(self, limits: InboundLimits, connected: Callable[[], int]) -> None:
+    def __init__(self, limits: InboundLimits, is_full: Callable[[], bool]) -> None:
         self._limits = limits
-        self._connected = connected
+        self._is_full = is_full
         self._open: Counter[str] = Counter()
         self._pending: Counter[str] = Counter()
 
@@ -73,7 +73,7 @@ class ConnectionCounter:
     def enter(self, host: str) -> str | None:
         """Take up a connection; or say why not. One that was taken up has to `leave`."""
         limits = self._limits
-        if self._connected() >= limits.peers:
+        if self._is_full():
             return FULL
         if self.open >= limits.peers + limits.pending:
             return "too many inbound connections"

@@ -13,20 +13,23 @@ from ipaddress import ip_address
 from typing import Literal, cast
 
 import anyio
+from grpclib.config import Configuration
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 from grpclib.server import Handler as ConnectionHandlers
-from grpclib.server import Server
+from grpclib.server import Server, Stream
+from h2.config import H2Configuration
 
 from ziggurat.node.address import NetAddress
 from ziggurat.node.handshake.rejection import TOO_MANY_PENDING
 from ziggurat.node.inbound.limits import ConnectionCounter, RefusalLog
 from ziggurat.node.inbound.listener import Listener
-from ziggurat.node.inbound.stream import InboundStream, ServerStream
+from ziggurat.node.inbound.stream import InboundStream
 from ziggurat.node.peer.info import PROXIED
 from ziggurat.node.wire.codec import MessageCodec
 from ziggurat.node.wire.service import MESSAGE_STREAM, KaspadMessage
 from ziggurat.node.wire.stream import StreamLost
+from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.protocol import ServerProtocol
 from ziggurat.services.channel.server import CompressionMixin
 
@@ -46,11 +49,11 @@ Reject, which is on its way, would be lost."""
 DRAIN = 2.5
 """Seconds for all connections together when the listener closes."""
 
-Serve = Callable[[InboundStream, NetAddress, Callable[[], None]], None]
-"""Takes an open stream and where it comes from, and does not wait; calls the third argument when the handshake is over.
+Serve = Callable[[InboundStream], None]
+"""Takes an open stream, and does not wait; calls its `InboundStream.handshake_over` when that is so.
 
-Not in the task of grpclib's handler: that is cancelled when the peer resets the stream, and a peer that rejects us does
-so right behind its Reject."""
+It must not do its work in the task of grpclib's handler: that is cancelled when the peer resets the stream, and a peer
+that rejects us does so right behind its Reject."""
 
 
 class PeerServer:
@@ -93,8 +96,8 @@ class PeerServer:
         Raises:
             OSError: it cannot.
         """
-        server = _GrpcServer([], max_message_size=self._max_message_size, compression=self._compression)
-        return await self._listener.start(partial(self._accept, server))
+        server = _GrpcServer(self, max_message_size=self._max_message_size, compression=self._compression)
+        return await self._listener.start(server.new_connection)
 
     async def aclose(self) -> None:
         """Accept no more, and close every connection. The peers should have been told before: see `Router.close`."""
@@ -109,28 +112,26 @@ class PeerServer:
         while self.connections:
             await next(iter(self.connections)).lost.wait()
 
-    def _accept(self, server: _GrpcServer) -> asyncio.Protocol:
-        protocol = server.accept()
-        protocol.server = self
-        protocol.codec = MessageCodec()
-        handlers = cast(ConnectionHandlers, protocol.handler)
-        handlers.codec = protocol.codec
-        handlers.mapping = {
-            MESSAGE_STREAM: Handler(protocol.message_stream, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)
-        }
-        return protocol
-
 
 class InboundProtocol(ServerProtocol):
-    """One inbound connection."""
+    """One inbound connection.
 
-    server: PeerServer
-    codec: MessageCodec
+    Args:
+        server: counts it.
+        grpc: gives it grpclib's settings.
+    """
+
     address: NetAddress
     host: str
-    _refused = False
-    _timer: asyncio.TimerHandle | None = None
-    _stream: asyncio.Task[object] | None = None
+
+    def __init__(self, server: PeerServer, grpc: _GrpcServer) -> None:
+        self.server = server
+        self.codec = MessageCodec()
+        self._refused = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._stream: asyncio.Task[object] | None = None
+        stream = Handler(self.message_stream, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)
+        super().__init__(grpc.handlers_for({MESSAGE_STREAM: stream}, self.codec), *grpc.settings)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Look who it is, and whether there is room."""
@@ -187,7 +188,7 @@ class InboundProtocol(ServerProtocol):
             await asyncio.wait([self._stream])
         await self.aclose()
 
-    async def message_stream(self, stream: ServerStream) -> None:
+    async def message_stream(self, stream: Stream[KaspadMessage, KaspadMessage]) -> None:
         """Serve the one stream of this connection."""
         if self._stream is not None:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, "one stream a connection")
@@ -200,23 +201,15 @@ class InboundProtocol(ServerProtocol):
         if not admission.begin(self.host):
             self.server.refusals.write(self.address, TOO_MANY_PENDING)
             raise GRPCError(Status.RESOURCE_EXHAUSTED, TOO_MANY_PENDING)
-        pending = True
-
-        def greeted() -> None:
-            nonlocal pending
-            if pending:
-                pending = False
-                admission.end(self.host)
-
+        inbound = InboundStream(stream, self.codec, self.address, partial(admission.end, self.host))
         try:
-            accepted = InboundStream(stream, self.codec)
-            await accepted.open()
-            self.server.serve(accepted, self.address, greeted)
-            await accepted.finished()
+            await inbound.open()
+            self.server.serve(inbound)
+            await inbound.finished()
         except StreamLost:
             await stream.cancel()
         finally:
-            greeted()
+            inbound.handshake_over()
 
     def _close_in(self, seconds: float, complaint: str | None) -> None:
         if self._timer is not None:
@@ -233,9 +226,20 @@ class InboundProtocol(ServerProtocol):
 
 
 class _GrpcServer(CompressionMixin, Server):
-    """grpclib's server, which is started by nobody: it makes the protocols, and a listener the connections."""
+    """grpclib's server, never started: it holds the settings, and a listener makes the connections."""
 
-    protocol_class = InboundProtocol
+    def __init__(
+        self, server: PeerServer, *, max_message_size: int | None, compression: Literal["gzip"] | None
+    ) -> None:
+        super().__init__([], max_message_size=max_message_size, compression=compression)
+        self._peer_server = server
 
-    def accept(self) -> InboundProtocol:
-        return cast(InboundProtocol, self._protocol_factory())
+    def new_connection(self) -> InboundProtocol:
+        return InboundProtocol(self._peer_server, self)
+
+    def handlers_for(self, mapping: dict[str, Handler], codec: MessageCodec) -> ConnectionHandlers:
+        return ConnectionHandlers(mapping, codec, None, self.__dispatch__)
+
+    @property
+    def settings(self) -> tuple[Configuration, H2Configuration, ConnectionOptions]:
+        return self._config, self._h2_config, self._options

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from typing import TypeAlias
+from collections.abc import Callable
 
 import anyio
 from google.protobuf.message import DecodeError
@@ -11,41 +11,63 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.server import Stream
 from h2.exceptions import H2Error
 
-from ziggurat.node.wire.codec import MessageCodec, MessageTooLarge, Wanted
+from ziggurat.node.address import NetAddress
+from ziggurat.node.wire.codec import MessageCodec, Wanted
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
-from ziggurat.node.wire.stream import StreamLost
-from ziggurat.services.errors import one_line
+from ziggurat.node.wire.stream import stream_lost
 
-__all__ = ["InboundStream", "ServerStream"]
-
-ServerStream: TypeAlias = "Stream[KaspadMessage, KaspadMessage]"
+__all__ = ["InboundStream"]
 
 
 class InboundStream:
-    """A `MessageStream`. The server's handler opens it, and waits in `finished` until the node is done with it."""
+    """A `MessageStream`. The server's handler opens it, and waits in `finished` until the node is done with it.
 
-    def __init__(self, stream: ServerStream, codec: MessageCodec) -> None:
+    Args:
+        stream: grpclib's.
+        codec: of the connection.
+        address: where the peer comes from.
+        release: gives back the permit of a handshake under way; called once.
+
+    Attributes:
+        address: see above.
+    """
+
+    def __init__(
+        self,
+        stream: Stream[KaspadMessage, KaspadMessage],
+        codec: MessageCodec,
+        address: NetAddress,
+        release: Callable[[], None],
+    ) -> None:
+        self.address = address
         self._stream = stream
-        self._codec = codec  # the connection's
+        self._codec = codec
+        self._release: Callable[[], None] | None = release
         self._done = anyio.Event()
 
     async def open(self) -> None:
-        """Send the response headers. First of all: kaspad sends nothing before it has them.
+        """Send the response headers. This comes first: kaspad sends nothing before it has them.
 
         Raises:
-            StreamLost: the peer has gone.
+            StreamLost: the peer has left.
         """
         try:
             await self._stream.send_initial_metadata()
         except (GRPCError, ProtocolError, StreamTerminatedError, H2Error) as error:
-            raise StreamLost(_story(error)) from error
+            raise stream_lost(error) from error
+
+    def handshake_over(self) -> None:
+        """Let the next peer shake hands. Further calls have no effect."""
+        if self._release is not None:
+            release, self._release = self._release, None
+            release()
 
     async def finished(self) -> None:
         """Wait for `aclose`. grpclib cancels the wait when the peer resets the stream or the connection is lost."""
         try:
             await self._done.wait()
         except CancelledError:
-            # What the peer said before it went can still be read, in the router's own task. But nothing can be sent:
+            # What the peer sent before it left can still be read, in the router's own task. But nothing can be sent:
             # without this, grpclib tries to send trailers and logs that it could not.
             await self._stream.cancel()
             raise
@@ -54,13 +76,13 @@ class InboundStream:
         try:
             await self._stream.send_message(message)
         except (GRPCError, ProtocolError, StreamTerminatedError, H2Error) as error:
-            raise StreamLost(_story(error)) from error
+            raise stream_lost(error) from error
 
     async def receive(self) -> KaspadMessage | None:
         try:
             return await self._stream.recv_message()
         except (GRPCError, ProtocolError, StreamTerminatedError, DecodeError, AssertionError) as error:
-            raise StreamLost(_story(error)) from error
+            raise stream_lost(error) from error
 
     def expect(self, wanted: Wanted, /) -> None:
         self._codec.wanted = wanted
@@ -71,11 +93,3 @@ class InboundStream:
 
     async def aclose(self) -> None:
         self.finish()
-
-
-def _story(error: Exception) -> str:
-    if isinstance(error, GRPCError):
-        return one_line(f"{error.status.name}: {error.message}" if error.message else error.status.name)
-    if isinstance(error, DecodeError):
-        return one_line(str(error)) if isinstance(error, MessageTooLarge) else "a message is not protobuf"
-    return one_line(str(error)) or type(error).__name__

@@ -1,8 +1,7 @@
-"""Keeps as many peers as there should be: those that the user names, those of our own choice, and no more guests than
-there is room for.
+"""Keep the wanted number of outbound peers: those that the user names, and others of our own choice.
 
-A tick comes every 30 seconds, at the start, when somebody is added, and when a permanent peer's time has come. It has
-kaspad's order: requests, then outbound peers, then inbound ones.
+A tick comes every 30 seconds, at the start, when a peer is requested, and when a permanent peer is due for a retry. It
+serves requests first, as kaspad does.
 """
 
 from __future__ import annotations
@@ -16,12 +15,11 @@ from typing import Literal, Protocol, TypeAlias
 import anyio
 
 from ziggurat.layers.events import write_event
-from ziggurat.node.address import NetAddress
-from ziggurat.node.outbound.dial_events import tell_failure
-from ziggurat.node.outbound.failure import is_proxy_failure, says_nothing_of_the_target
+from ziggurat.node.address import NetAddress, PeerAddress
+from ziggurat.node.outbound.failure import counts_against_target, is_proxy_failure
 from ziggurat.node.outbound.peer_request import PeerRequest
 from ziggurat.node.outbound.seeding import ask_seeders
-from ziggurat.node.peer.info import PeerAddress, PeerInfo, PeerKey
+from ziggurat.node.peer.info import PeerInfo
 from ziggurat.services import ConnectError
 from ziggurat.services.errors import one_line
 
@@ -29,8 +27,6 @@ __all__ = ["AddressSource", "ConnectionManager", "ConnectionStatus", "Peers", "T
 
 TICK = 30.0
 """Seconds, as kaspad."""
-
-TOO_MANY = "too many inbound peers"
 
 Outcome: TypeAlias = Literal["connected", "failed", "proxy"]
 
@@ -40,7 +36,6 @@ class Peers(Protocol):
 
     async def connect_peer(self, address: PeerAddress, /) -> PeerInfo: ...
     def peers(self) -> list[PeerInfo]: ...
-    async def terminate(self, key: PeerKey, reason: str, /) -> bool: ...
 
 
 class AddressSource(Protocol):
@@ -130,7 +125,6 @@ class ConnectionManager:
             until = anyio.current_time() + TICK
             await self._serve_requests()
             await self._fill(until)
-            await self._trim()
             with anyio.move_on_after(self._pause()):
                 await self._wanted.wait()
 
@@ -224,8 +218,9 @@ class ConnectionManager:
             await self._peers.connect_peer(address)
         except ConnectError as error:
             proxied = self._targets.proxied
-            tell_failure(address, error)
-            if isinstance(address, NetAddress) and not says_nothing_of_the_target(error, proxied=proxied):
+            if error.phase == "handshake":
+                _log_refusal(address, error)  # any other failure was logged by the stack
+            if isinstance(address, NetAddress) and counts_against_target(error, proxied=proxied):
                 self._addresses.mark_failure(address)
             return "proxy" if is_proxy_failure(error, proxied=proxied) else "failed"
         except Exception as error:
@@ -242,13 +237,7 @@ class ConnectionManager:
     def _missing(self) -> int:
         return self._targets.outbound - len(self._outbound())
 
-    # -- inbound
 
-    async def _trim(self) -> None:
-        """Let go of guests above the limit. They are counted when they come; this is for what slipped by."""
-        inbound = [peer for peer in self._peers.peers() if peer.direction == "inbound"]
-        surplus = len(inbound) - self._targets.inbound
-        if surplus > 0:
-            async with anyio.create_task_group() as tasks:
-                for peer in self._rng.sample(inbound, surplus):
-                    tasks.start_soon(self._peers.terminate, peer.key, TOO_MANY)
+def _log_refusal(address: PeerAddress, error: ConnectError) -> None:
+    peer, reason = str(address), error.message
+    write_event(None, "info", "peer.refused", peer=peer, direction="outbound", reason=reason, hint=error.hint)

@@ -1,4 +1,4 @@
-"""Whose fault was it: the proxy's, the target's, or nobody's that anyone could name?"""
+"""Classify a failed dial: did the proxy fail, the target, or this machine?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import cast
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.services import ConnectError, LimitExceeded, ProxyError
 
-__all__ = ["is_proxy_failure", "says_nothing_of_the_target"]
+__all__ = ["counts_against_target", "is_proxy_failure"]
 
 ABOUT_THE_TARGET = frozenset({*range(0x03, 0x07), *range(0xF0, 0xF8)})
 """Replies by which a proxy says that it tried, and the target was not to be had: RFC 1928 section 6, and Tor's own for
@@ -38,11 +38,11 @@ def is_proxy_failure(error: ConnectError, *, proxied: bool) -> bool:
     return error.phase in BEFORE_THE_REQUEST
 
 
-def says_nothing_of_the_target(error: ConnectError, *, proxied: bool) -> bool:
-    """Whether the target is as good as before: it was not asked, or is connected, or is only busy."""
+def counts_against_target(error: ConnectError, *, proxied: bool) -> bool:
+    """Whether a failed dial counts against the target, which was asked and is neither connected nor busy."""
     if isinstance(error, HandshakeError):
-        return error.kind in NEUTRAL
-    return isinstance(error, LimitExceeded) or is_proxy_failure(error, proxied=proxied) or _has_no_network(error)
+        return error.kind not in NEUTRAL
+    return not (isinstance(error, LimitExceeded) or is_proxy_failure(error, proxied=proxied) or _has_no_network(error))
 
 
 def _has_no_network(error: BaseException) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ziggurat.node.peer.info import PeerAddress
+from ziggurat.node.address import PeerAddress
 
 __all__ = ["PeerRequest"]
 

@@ -10,8 +10,7 @@ from ipaddress import ip_address
 import anyio
 
 from ziggurat.layers.events import write_event
-from ziggurat.node.address import NetAddress
-from ziggurat.node.peer.info import NamedAddress
+from ziggurat.node.address import NamedAddress, NetAddress
 from ziggurat.services import ConnectError, ProxyAuthError, ProxyError
 
 __all__ = ["Seeded", "ask_seeders"]

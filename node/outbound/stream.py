@@ -9,56 +9,55 @@ from google.protobuf.message import DecodeError
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
-from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.wire.codec import MessageCodec, MessageTooLarge, Wanted
+from ziggurat.node.handshake.rejection import HandshakeError, HandshakeTimeout, Kind
+from ziggurat.node.wire.codec import MessageCodec, Wanted
 from ziggurat.node.wire.service import MESSAGE_STREAM, KaspadMessage
-from ziggurat.node.wire.stream import StreamLost
-from ziggurat.services.errors import one_line
-from ziggurat.services.ledger import Ledger
+from ziggurat.node.wire.stream import LossReason, stream_lost
 
 if TYPE_CHECKING:
     from ziggurat.services.channel import Channel
 
 __all__ = ["OutboundStream"]
 
+HEADERS_TIMEOUT = 10.0
+"""Seconds to the response headers, as in kaspad's client. The stream itself never has a deadline."""
+
 HALF_CLOSE_TIMEOUT = 0.5
-"""Seconds that a peer has to end its side when we have ended ours. A GOAWAY right behind our last message makes some
+"""Seconds for the peer to end its side after we have ended ours. A GOAWAY right behind our last message makes some
 servers drop the message."""
 
 
 class OutboundStream:
-    """A `MessageStream`; made by `ConnectionHandler.connect`, which owns the channel until the peer is known.
+    """A `MessageStream`; made by `ConnectionHandler.connect`. It owns the channel."""
 
-    Attributes:
-        ledger: the record of the dial.
-    """
-
-    def __init__(self, channel: Channel, ledger: Ledger, codec: MessageCodec) -> None:
-        self.ledger = ledger
+    def __init__(self, channel: Channel, codec: MessageCodec) -> None:
         self._codec = codec  # the channel's
         self._channel = channel
-        # Without a deadline: the stream lasts as long as the two stay together.
+        # Without a deadline: the stream lasts as long as the peers stay connected.
         self._call = channel.request(MESSAGE_STREAM, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)
 
     async def open(self) -> None:
-        """Ask for the stream, and wait for the peer's response headers.
+        """Request the stream, and wait for the peer's response headers.
 
         Raises:
-            HandshakeError: the peer said no, or hung up.
+            HandshakeError: the peer refused, hung up, or did not answer within `HEADERS_TIMEOUT`.
         """
-        # Not as a block: it lasts as long as the peer, and a block's end waits for the peer's, or resets the stream.
+        # Not as a block: the call lasts as long as the peer, and the end of a block waits for it, or resets it.
         await self._call.__aenter__()
         try:
-            await self._call.send_request()
-            await self._call.recv_initial_metadata()
+            with anyio.move_on_after(HEADERS_TIMEOUT):
+                await self._call.send_request()
+                await self._call.recv_initial_metadata()
+                return
         except (GRPCError, ProtocolError, StreamTerminatedError, AssertionError) as error:
             raise _not_opened(error) from error
+        raise HandshakeTimeout(HEADERS_TIMEOUT, "response headers", silent=True)
 
     async def send(self, message: KaspadMessage, /) -> None:
         try:
             await self._call.send_message(message)
         except (GRPCError, ProtocolError, StreamTerminatedError) as error:
-            raise StreamLost(_story(error)) from error
+            raise stream_lost(error) from error
 
     async def receive(self) -> KaspadMessage | None:
         try:
@@ -67,7 +66,7 @@ class OutboundStream:
                 await self._call.recv_trailing_metadata()  # raises where the status is not OK
             return message
         except (GRPCError, ProtocolError, StreamTerminatedError, DecodeError, AssertionError) as error:
-            raise StreamLost(_story(error), busy=_busy(error)) from error
+            raise stream_lost(error) from error
 
     def expect(self, wanted: Wanted, /) -> None:
         self._codec.wanted = wanted
@@ -83,26 +82,10 @@ class OutboundStream:
         await self._channel.aclose()
 
 
-def _busy(error: Exception) -> bool:
-    # Of the peer, not ours: a message beyond our own limit has the same status.
-    return (
-        isinstance(error, GRPCError)
-        and error.status is Status.RESOURCE_EXHAUSTED
-        and "max_message_size" not in (error.message or "")
-    )
-
-
 def _not_opened(error: Exception) -> HandshakeError:
-    if _busy(error):
-        return HandshakeError(Kind.BUSY, _story(error), by_peer=True, hint="try again in a while")
+    lost = stream_lost(error)
+    if lost.reason is LossReason.BUSY:
+        return HandshakeError(Kind.BUSY, str(lost), by_peer=True, hint="try again in a while")
     if isinstance(error, GRPCError) and error.status is Status.UNIMPLEMENTED:
         return HandshakeError(Kind.REJECTED, "it knows no Kaspa P2P stream", by_peer=True, hint="is this a P2P port?")
-    return HandshakeError(Kind.CLOSED, _story(error), by_peer=True)
-
-
-def _story(error: Exception) -> str:
-    if isinstance(error, GRPCError):
-        return one_line(f"{error.status.name}: {error.message}" if error.message else error.status.name)
-    if isinstance(error, DecodeError):
-        return one_line(str(error)) if isinstance(error, MessageTooLarge) else "a message is not protobuf"
-    return one_line(str(error)) or type(error).__name__
+    return HandshakeError(Kind.CLOSED, str(lost), by_peer=True)

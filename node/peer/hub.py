@@ -1,61 +1,83 @@
-"""All peers that are connected, by key, and who is told of them."""
+"""All connected peers, by key, and the streams of events about them."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from ziggurat.layers.events import write_event
+from ziggurat.node.handshake.rejection import DUPLICATE, HandshakeError, Kind
 from ziggurat.node.peer.events import Event, EventStream, PeerConnected, PeerDisconnected
 from ziggurat.node.peer.info import Direction, PeerInfo, PeerKey
 from ziggurat.node.peer.router import Router
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
-__all__ = ["Hub"]
+__all__ = ["FULL", "Hub"]
 
 SAME_PEER = "the same peer is connected twice"
 
+FULL = "the limit of inbound peers is reached"
+
 
 class Hub:
-    """Peers that have come through the handshake, and reservations for those that are about to."""
+    """The connected peers, and places reserved for those in their handshake.
 
-    def __init__(self) -> None:
+    Args:
+        inbound_limit: how many inbound peers there may be; ``None`` for no limit.
+    """
+
+    def __init__(self, inbound_limit: int | None = None) -> None:
+        self._inbound_limit = inbound_limit
         self._routers: dict[PeerKey, Router] = {}
         self._reserved: set[tuple[PeerKey, Direction]] = set()
         self._streams: set[EventStream] = set()
 
     # -- peers
 
-    def reserve(self, key: PeerKey, direction: Direction) -> bool:
-        """Take the place of a peer before its handshake is done; ``False`` when it is there already, or under way.
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another inbound peer."""
+        return self._inbound_limit is not None and self.taken("inbound") >= self._inbound_limit
 
-        kaspad dials a peer twice at once when the first dial is slow: without a reservation both come through, each
-        side closes one of them, and not always the same.
+    @contextmanager
+    def reserve(self, key: PeerKey, direction: Direction) -> Generator[None, None, None]:
+        """Reserve a place, for the length of a ``with`` block in which the handshake ends and `add` is called.
+
+        kaspad dials a peer twice at once when the first dial is slow: without a reservation both would succeed, each
+        side would close one of them, and not always the same.
+
+        Raises:
+            HandshakeError: the peer is connected, or another handshake with it is under way in the same direction; or
+                there is no room for another inbound peer.
         """
         if key in self._routers or (key, direction) in self._reserved:
-            return False
+            raise HandshakeError(Kind.DUPLICATE, DUPLICATE, by_peer=False)
+        if direction == "inbound" and self.is_full:
+            raise HandshakeError(Kind.BUSY, FULL, by_peer=False)
         self._reserved.add((key, direction))
-        return True
+        try:
+            yield
+        finally:
+            self._reserved.discard((key, direction))
 
-    def release(self, key: PeerKey, direction: Direction) -> None:
-        """Give a reservation back."""
-        self._reserved.discard((key, direction))
+    def add(self, router: Router, our_id: bytes) -> None:
+        """Add a peer.
 
-    def add(self, router: Router, info: PeerInfo, our_id: bytes) -> bool:
-        """Take up a peer; ``False`` when the connection that is there stays, and this one is closed.
+        Two nodes that dial each other at the same time have two connections: both keep the one that the smaller id
+        dialled.
 
-        Two nodes that dialled each other at the same time have two connections: both keep the one that the smaller id
-        has dialled.
+        Raises:
+            HandshakeError: the connection that is there stays.
         """
+        info = router.info
         key = info.key
         other = self._routers.get(key)
         if other is not None:
             ours_wins = our_id < info.id
             if (info.direction == "outbound") is not ours_wins and other.direction != info.direction:
-                router.close(SAME_PEER)
-                return False
+                raise HandshakeError(Kind.DUPLICATE, SAME_PEER, by_peer=False, silent=True)
             self.remove(other, SAME_PEER)
             other.close(SAME_PEER)
-        router.info = info
         self._routers[key] = router
         write_event(
             None,
@@ -70,15 +92,13 @@ class Hub:
             id=info.id.hex(),
         )
         self.publish(PeerConnected(info))
-        return True
 
     def remove(self, router: Router, reason: str) -> None:
         """Let go of a peer; one that is not there, or has been replaced, is no error."""
         info = router.info
-        if info is None or self._routers.get(info.key) is not router:
+        if self._routers.get(info.key) is not router:
             return
         del self._routers[info.key]
-        info = self._now(router, info)
         write_event(
             None,
             "info",
@@ -100,7 +120,7 @@ class Hub:
 
     def peers(self) -> list[PeerInfo]:
         """Who is connected, the oldest first."""
-        return [self._now(router, router.info) for router in self._routers.values() if router.info is not None]
+        return [router.info for router in self._routers.values()]
 
     def count(self, direction: Direction) -> int:
         """How many peers there are of one direction."""
@@ -114,10 +134,6 @@ class Hub:
     def broadcast(self, message: KaspadMessage) -> int:
         """Send to all peers; one that is behind with reading does not get it. Answers how many do."""
         return sum(router.post(message) for router in self._routers.values())
-
-    @staticmethod
-    def _now(router: Router, info: PeerInfo) -> PeerInfo:
-        return info if router.ping is None else dataclasses.replace(info, ping=router.ping)
 
     # -- events
 

@@ -1,93 +1,21 @@
-"""Who is at the other end: how it is reached, what tells it from others, and what it said of itself."""
+"""The record of a peer, and the key that tells it from others."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Literal, NamedTuple, TypeAlias
 
-from ziggurat.node.address import NetAddress
-from ziggurat.services.uri import Uri, split_authority
+import anyio
 
-__all__ = [
-    "PROXIED",
-    "Direction",
-    "NamedAddress",
-    "PeerAddress",
-    "PeerInfo",
-    "PeerKey",
-    "parse_peer_address",
-    "peer_key",
-]
+from ziggurat.node.address import NamedAddress, PeerAddress
+from ziggurat.node.wire.convert.version import Version
+
+__all__ = ["PROXIED", "Direction", "PeerInfo", "PeerKey", "peer_info", "peer_key"]
 
 Direction: TypeAlias = Literal["inbound", "outbound"]
 
 PROXIED = "proxied"
 """Stands for the IP of a peer that came in through a proxy or an onion service: the socket shows our own end."""
-
-
-@dataclass(frozen=True, slots=True)
-class NamedAddress:
-    """A name and a port: a DNS name, which a proxy resolves, or an onion service. It is never compared with an IP.
-
-    Attributes:
-        name: made lower case and checked, as `Uri` does it.
-        port: 1 to 65535.
-
-    Raises:
-        ValueError: the name or the port is wrong; or the name is an IP address.
-    """
-
-    name: str
-    port: int
-
-    def __post_init__(self) -> None:
-        uri = Uri("http", self.name, self.port)
-        if uri.is_literal:
-            raise ValueError(f"{self.name!r} is an IP address and no name: use NetAddress")
-        object.__setattr__(self, "name", uri.host)
-
-    def uri(self) -> Uri:
-        """The target of a dial to it."""
-        return Uri("http", self.name, self.port)
-
-    def __str__(self) -> str:
-        return f"{self.name}:{self.port}"
-
-
-PeerAddress: TypeAlias = NetAddress | NamedAddress
-
-
-def parse_peer_address(text: str, default_port: int | None = None) -> PeerAddress:
-    """Read ``IP[:PORT]`` or ``NAME[:PORT]``.
-
-    Args:
-        text: an IPv6 address with a port stands in brackets.
-        default_port: taken where the text has none; ``None`` makes that an error.
-
-    Raises:
-        ValueError: it is neither; the message quotes it.
-    """
-    try:
-        return NetAddress.parse(text, default_port)
-    except ValueError:
-        if _is_ip(text):
-            raise
-    host, port = split_authority(text)
-    if _is_ip(host):
-        return NetAddress.parse(text, default_port)  # which says what is wrong with the port
-    port = default_port if port is None else port
-    if port is None:
-        raise ValueError(f"bad address: {text!r} has no port")
-    return NamedAddress(host, port)
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 class PeerKey(NamedTuple):
@@ -141,3 +69,18 @@ class PeerInfo:
     def key(self) -> PeerKey:
         """What makes two connections one peer."""
         return peer_key(self.id, self.address, proxied=self.direction == "inbound" and self.via is not None)
+
+
+def peer_info(version: Version, address: PeerAddress, direction: Direction, via: str | None) -> PeerInfo:
+    """Make the record of a peer from what its Version says, as of now."""
+    return PeerInfo(
+        id=version.id,
+        address=address,
+        direction=direction,
+        via=via,
+        user_agent=version.user_agent,
+        protocol_version=version.protocol_version,
+        network=version.network,
+        services=version.services,
+        connected_at=anyio.current_time(),
+    )

@@ -1,17 +1,16 @@
-"""One connection: what comes is dealt out to flows, what flows send goes out in order, and it is closed once.
+"""The connection to one peer: received messages go to the flows' routes, sent ones leave in order.
 
-A message with a ``response_id`` goes to the route of that number, any other to the route that took its type. One for
-which there is no route closes the connection without a word, as kaspad does it; so does one that finds its route full.
+A message with a ``response_id`` goes to the route with that id, any other to the route that subscribed to its type. A
+message without a route closes the connection silently, as at kaspad; so does one whose route is full.
 
-Bounds, for each connection: `ROUTE_CAPACITY` messages a route, `MAX_HELD` bytes in all routes together (beside one
-message each), `SEND_QUEUE_MESSAGES` messages and `SEND_QUEUE_BYTES` to be sent, and a peer that takes nothing for
-`SEND_TIMEOUT` seconds is closed.
+Bounds of one connection: `ROUTE_CAPACITY`, `MAX_HELD`, `SEND_QUEUE_MESSAGES`, `SEND_QUEUE_BYTES`, `SEND_TIMEOUT`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import anyio
@@ -19,7 +18,8 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from ziggurat.layers.events import write_event
-from ziggurat.node.peer.info import Direction, PeerAddress, PeerInfo
+from ziggurat.node.address import PeerAddress
+from ziggurat.node.peer.info import Direction, PeerInfo
 from ziggurat.node.peer.route import Flow, FlowError, PeerClosed, Route, RouteFull, WhenFull
 from ziggurat.node.peer.send_queue import SendQueue
 from ziggurat.node.wire.convert.errors import ConversionError
@@ -37,7 +37,7 @@ MAX_HELD = 32 * 1024 * 1024
 """Bytes that wait in all routes of a connection, the first message of each aside: one message of the largest size."""
 
 READS_PER_YIELD = 32
-"""Messages after which the reader lets others run, so that a flood does not fill a queue that is being emptied."""
+"""Messages after which the reader lets other tasks run, so that a flood does not fill a queue that is being emptied."""
 
 DRAIN_TIMEOUT = 1.0
 """Seconds for flows to deal with what came before the peer's end: a Reject, above all."""
@@ -46,7 +46,7 @@ FLUSH_TIMEOUT = 1.0
 """Seconds for our last messages to go out."""
 
 SEND_TIMEOUT = 120.0
-"""Seconds in which one message has to be is_subscribed: kaspad's patience with an answer."""
+"""Seconds within which the peer has to take a message: kaspad's limit for an answer."""
 
 STALL_CHECK_INTERVAL = 30.0
 """Seconds between two looks at whether the peer takes what we send."""
@@ -55,35 +55,35 @@ _route_ids = itertools.count(1)
 
 
 class Router:
-    """One connection, from the open stream to its end. `run` carries it; everything else is for flows.
+    """One connection, from the handshake to its end. `run` carries it; everything else is for flows.
 
     Args:
-        stream: belongs to the router from now on.
-        address: where the peer was dialled, or where it came from.
-        direction: who dialled.
-        via: the proxy in between; ``None`` when there is none.
+        stream: its handshake is done. It belongs to the router from now on.
+        info: the peer.
+        ledger: the record of the dial; ``None`` for an inbound peer.
+        on_close: called once with the router and the reason, as soon as it is closed and before our last messages are
+            out.
 
     Attributes:
-        info: who the peer is; ``None`` before the handshake is done.
-        ping: seconds of the last round trip; ``None`` before there was one.
-        reason: why it was closed; ``None`` while it was not.
+        info: the peer, with its last ping.
+        ledger: see above.
+        reason: why it was closed; ``None`` while it is open.
         closed: set when nothing is left of it.
-        on_close: called once, when it is closed, with the reason; at once, before our last messages are out.
-        ledger: the record of the dial; ``None`` for an inbound peer.
     """
 
     def __init__(
-        self, stream: MessageStream, address: PeerAddress, direction: Direction, via: str | None = None
+        self,
+        stream: MessageStream,
+        info: PeerInfo,
+        *,
+        ledger: Ledger | None = None,
+        on_close: Callable[[Router, str], None] | None = None,
     ) -> None:
-        self.address = address
-        self.direction: Direction = direction
-        self.via = via
-        self.info: PeerInfo | None = None
-        self.ping: float | None = None
+        self.info = info
+        self.ledger = ledger
         self.reason: str | None = None
         self.closed = anyio.Event()
-        self.on_close: Callable[[str], None] | None = None
-        self.ledger: Ledger | None = None
+        self._on_close = on_close
         self._stream = stream
         self._by_type: dict[str, Route] = {}
         self._by_id: dict[int, Route] = {}
@@ -94,6 +94,16 @@ class Router:
         self._tasks: TaskGroup | None = None
         self._pending: list[Flow] = []
         stream.expect(lambda name, response_id: self._route(name, response_id) is not None)
+
+    @property
+    def address(self) -> PeerAddress:
+        """Where the peer was dialled, or where it came from."""
+        return self.info.address
+
+    @property
+    def direction(self) -> Direction:
+        """Which side dialled."""
+        return self.info.direction
 
     # -- for flows
 
@@ -122,7 +132,7 @@ class Router:
         return route
 
     def unsubscribe(self, route: Route) -> list[KaspadMessage]:
-        """Give a route up, as if it had never been; return what waited in it. Its types can be is_subscribed again."""
+        """Remove a route and return what waited in it. Other flows can subscribe to its types again."""
         self._by_id.pop(route.id, None)
         for name in route.types:
             if self._by_type.get(name) is route:
@@ -155,6 +165,10 @@ class Router:
         reply.response_id = request.request_id
         await self.send(reply)
 
+    def record_ping(self, seconds: float) -> None:
+        """Note the round trip of the last ping."""
+        self.info = dataclasses.replace(self.info, ping=seconds)
+
     def launch(self, flow: Flow) -> None:
         """Let a flow talk, from now to the end of the connection."""
         if self._tasks is None:
@@ -180,8 +194,8 @@ class Router:
         for route in self._by_id.values():
             route.close(self.reason)
         self._closing.set()
-        if self.on_close is not None:
-            self.on_close(self.reason)
+        if self._on_close is not None:
+            self._on_close(self, self.reason)
 
     async def run(self) -> None:
         """Carry the connection until it is closed; a cancellation closes it. To be run once, in a task of its own."""
@@ -264,7 +278,17 @@ class Router:
             self.close(str(error))
 
     async def _talk(self, flow: Flow) -> None:
-        await contain(flow.run, self)
+        """Run a flow; what it raises ends this connection and no other."""
+        try:
+            await flow.run()
+        except PeerClosed:
+            pass
+        except (FlowError, ConversionError) as error:
+            self.close(f"we rejected the peer: {error}", reject=str(error))
+        except Exception as error:
+            # A defect of a flow, perhaps a user's: the peer is not told.
+            write_event(None, "warning", "flow.failed", peer=str(self.address), error=one_line(repr(error)))
+            self.close(f"a flow failed: {type(error).__name__}")
 
     def _hold(self, messages: int, size: int) -> None:
         self._waiting += messages
@@ -274,17 +298,3 @@ class Router:
 
     def __repr__(self) -> str:
         return f"Router({self.direction} {self.address}{', closed' if self.reason is not None else ''})"
-
-
-async def contain(talk: Callable[[], Awaitable[None]], router: Router) -> None:
-    """Run a flow; what it raises ends this connection and no other."""
-    try:
-        await talk()
-    except PeerClosed:
-        pass
-    except (FlowError, ConversionError) as error:
-        router.close(f"we rejected the peer: {error}", reject=str(error))
-    except Exception as error:
-        # A defect of a flow, perhaps a user's: the peer is told nothing of it.
-        write_event(None, "warning", "flow.failed", peer=str(router.address), error=one_line(repr(error)))
-        router.close(f"a flow failed: {type(error).__name__}")

@@ -14,14 +14,13 @@ from contextlib import asynccontextmanager
 import anyio
 from anyio.abc import TaskGroup
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NetAddress, PeerAddress
 from ziggurat.node.connection_handler import ConnectionHandler
+from ziggurat.node.handshake.run import closing_with_reject
 from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
 from ziggurat.node.inbound.listener import Listener, TcpListener
 from ziggurat.node.inbound.server import PeerServer
 from ziggurat.node.inbound.stream import InboundStream
-from ziggurat.node.outbound.stream import OutboundStream
-from ziggurat.node.peer.info import PeerAddress
 from ziggurat.node.testing.kaspa_session import KaspaSession
 from ziggurat.node.wire.p2p_pb2 import VersionMessage
 from ziggurat.node.wire.stream import MessageStream
@@ -100,7 +99,7 @@ class KaspaPeer:
         limits = InboundLimits(per_address=None)
         server = PeerServer(
             listener or TcpListener(LOOPBACK),
-            ConnectionCounter(limits, lambda: 0),
+            ConnectionCounter(limits, lambda: False),
             self._accepted,
             proxied=False,
             max_message_size=MAX_MESSAGE_SIZE,
@@ -116,13 +115,12 @@ class KaspaPeer:
             await server.aclose()
 
     async def dial(self, address: PeerAddress, leaf: Connector | None = None) -> KaspaSession:
-        """Dial a node, as for an ``--addpeer``; answers when the stream is open, and shakes hands behind that."""
-
-        async def begin(stream: OutboundStream) -> KaspaSession:
-            return self._begin(stream, address, inbound=False)
-
+        """Dial a node, as for an ``--addpeer``. Returns when the stream is open; the handshake follows."""
         # It compresses everything, and sends nothing before the response headers.
-        return await ConnectionHandler(leaf=leaf, compression="gzip").connect(address, begin)
+        stream = await ConnectionHandler(leaf=leaf, compression="gzip").connect(address)
+        async with closing_with_reject(stream):
+            await stream.open()
+            return self._begin(stream, address, inbound=False)
 
     def version(self) -> VersionMessage:
         """What it says of itself."""
@@ -139,16 +137,21 @@ class KaspaPeer:
         if address not in self.addresses and not (address.ip.is_loopback or address.ip.is_unspecified):
             self.addresses.append(address)
 
-    def _accepted(self, stream: InboundStream, address: NetAddress, greeted: Callable[[], None]) -> None:
-        self._begin(stream, address, inbound=True, greeted=greeted)
+    def _accepted(self, stream: InboundStream) -> None:
+        self._begin(stream, stream.address, inbound=True, handshake_over=stream.handshake_over)
 
     def _begin(
-        self, stream: MessageStream, address: PeerAddress, *, inbound: bool, greeted: Callable[[], None] | None = None
+        self,
+        stream: MessageStream,
+        address: PeerAddress,
+        *,
+        inbound: bool,
+        handshake_over: Callable[[], None] | None = None,
     ) -> KaspaSession:
         if self._tasks is None:
             raise RuntimeError("the peer is not running")
         host = str(address.ip) if isinstance(address, NetAddress) else address.name
-        session = KaspaSession(self, stream, host, inbound=inbound, greeted=greeted)
+        session = KaspaSession(self, stream, host, inbound=inbound, handshake_over=handshake_over)
         self.sessions.append(session)
         self._tasks.start_soon(session.run)
         return session

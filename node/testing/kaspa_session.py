@@ -68,7 +68,7 @@ class KaspaSession:
         host: str,
         *,
         inbound: bool,
-        greeted: Callable[[], None] | None = None,
+        handshake_over: Callable[[], None] | None = None,
     ) -> None:
         self.inbound = inbound
         self.received: list[str] = []
@@ -82,7 +82,7 @@ class KaspaSession:
         self._peer = peer
         self._stream = stream
         self._host = host
-        self._greeted = greeted
+        self._handshake_over = handshake_over
         self._ending = anyio.Event()
         self._lock = anyio.Lock()
         self._senders: dict[str, MemoryObjectSendStream[KaspadMessage]] = {}
@@ -108,8 +108,8 @@ class KaspaSession:
                 await self._ending.wait()
                 tasks.cancel_scope.cancel()
         finally:
-            if self._greeted is not None:
-                self._greeted()
+            if self._handshake_over is not None:
+                self._handshake_over()
             with anyio.CancelScope(shield=True):
                 await self._stream.aclose()
             key = (self.version.id if self.version else b"", self._host)
@@ -180,7 +180,7 @@ class KaspaSession:
     # -- life
 
     async def _live(self, inboxes: dict[str, MemoryObjectReceiveStream[KaspadMessage]]) -> None:
-        if self._greeted is not None and self._host in self._peer.banned:
+        if self.inbound and self._host in self._peer.banned:
             raise Rejected("peer is banned")  # before a word of its own
         await self.send(KaspadMessage(version=self._peer.version()))
         async with anyio.create_task_group() as tasks:
@@ -198,8 +198,8 @@ class KaspaSession:
         self._peer.known[self.version.id, self._host] = self
         if self.version.HasField("address"):
             self._learn(self.version.address)
-        if self._greeted is not None:
-            self._greeted()
+        if self._handshake_over is not None:
+            self._handshake_over()
         self.ready.set()
         async with anyio.create_task_group() as tasks:
             for flow in flows:

@@ -2,6 +2,7 @@
 
 from ziggurat.services.channel.backoff import Backoff
 from ziggurat.services.channel.channel import Channel
+from ziggurat.services.channel.compression import MessageSizeError
 from ziggurat.services.channel.endpoint import Connecting, Endpoint
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.protocol import ClientProtocol
@@ -20,5 +21,6 @@ __all__ = [
     "Connecting",
     "ConnectionOptions",
     "Endpoint",
+    "MessageSizeError",
     "StreamTransport",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from grpclib.client import Stream as GrpclibCall
@@ -9,6 +10,7 @@ from grpclib.client import Stream as GrpclibCall
 from ziggurat.services.channel.stream import CallRefused
 
 if TYPE_CHECKING:
+    from ziggurat.services.channel.channel import Channel
     from ziggurat.services.channel.stream import Stream
 
 __all__ = ["Call"]
@@ -29,15 +31,42 @@ class Call(GrpclibCall[SendT, RecvT]):
 
     if TYPE_CHECKING:
         _stream: Stream  # pyright: ignore[reportIncompatibleVariableOverride]
+        _channel: Channel  # pyright: ignore[reportIncompatibleVariableOverride]
 
     async def send_request(self, *, end: bool = False) -> None:
         """Send the request headers; on a new connection, where the one at hand takes no new call any more."""
         for _ in range(MAX_SENDS - 1):
             try:
-                return await super().send_request(end=end)
+                return await self._send_request(end)
             except CallRefused:
                 pass  # nothing was sent
-        return await super().send_request(end=end)
+        return await self._send_request(end)
+
+    async def _send_request(self, end: bool) -> None:
+        misused = self._send_request_done or (end and not self._cardinality.client_streaming)  # grpclib says so below
+        if not misused and not self._channel.connected:
+            await self._connect()
+        await super().send_request(end=end)
+
+    async def _connect(self) -> None:
+        """Dial before grpclib asks for a connection, so that a deadline that ends the wait can say what it ended.
+
+        Raises:
+            asyncio.TimeoutError: the call's deadline passed; the dial so far is its ``__cause__``.
+        """
+        wrapper = self._wrapper  # applies the deadline
+        cause: BaseException | None = None
+        try:
+            with wrapper:
+                try:
+                    await self._channel.ready(lambda: bool(wrapper.cancelled))
+                except asyncio.CancelledError as cancelled:
+                    cause = cancelled.__cause__
+                    raise
+        except TimeoutError as error:
+            if cause is not None:
+                error.__cause__ = cause
+            raise
 
     async def recv_trailing_metadata(self) -> None:
         """Wait for the status.

@@ -13,7 +13,15 @@ from typing import Literal
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-__all__ = ["ACCEPT_ENCODING", "accepts_gzip", "compress", "encoding_of", "inflate", "judge_encoding"]
+__all__ = [
+    "ACCEPT_ENCODING",
+    "MessageSizeError",
+    "accepts_gzip",
+    "compress",
+    "encoding_of",
+    "inflate",
+    "judge_encoding",
+]
 
 Compression = Literal["gzip"]
 
@@ -21,6 +29,10 @@ ACCEPT_ENCODING = ("grpc-accept-encoding", "identity,gzip")
 """What is told to the peer. Without it a server must guess; tonic's does not compress then, grpcio's does."""
 
 GZIP_WINDOW = 31  # zlib's way to say: the largest window, in a gzip wrapper
+
+
+class MessageSizeError(GRPCError):
+    """A received message is larger than ``max_message_size``; the status is ``RESOURCE_EXHAUSTED``."""
 
 
 def compress(message: bytes) -> bytes:
@@ -36,8 +48,8 @@ def inflate(data: bytes, limit: int | None) -> bytes:
         limit: the largest message in bytes; ``None`` means any.
 
     Raises:
-        GRPCError: ``RESOURCE_EXHAUSTED`` beyond the limit; ``INTERNAL`` if it is no gzip, is cut off, or if anything
-            follows the member.
+        MessageSizeError: beyond the limit.
+        GRPCError: ``INTERNAL`` if it is not gzip, is cut off, or if anything follows the member.
     """
     decoder = zlib.decompressobj(GZIP_WINDOW)
     try:
@@ -45,7 +57,7 @@ def inflate(data: bytes, limit: int | None) -> bytes:
     except zlib.error as error:
         raise GRPCError(Status.INTERNAL, f"a compressed message is not gzip: {error}") from None
     if limit is not None and len(message) > limit:
-        raise GRPCError(
+        raise MessageSizeError(
             Status.RESOURCE_EXHAUSTED,
             f"a message of {len(data)} bytes inflates to more than max_message_size ({limit} bytes)",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import KW_ONLY, dataclass, field
 from types import TracebackType
 from typing import Literal
@@ -16,6 +16,7 @@ from ziggurat.services.channel.backoff import Backoff
 from ziggurat.services.channel.channel import Channel
 from ziggurat.services.channel.description import describe
 from ziggurat.services.channel.options import MIB, ConnectionOptions, default_user_agent
+from ziggurat.services.ledger import Ledger
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 
@@ -62,6 +63,9 @@ class Endpoint:
         origin: ``http(s)://host[:port]`` that every request names as its scheme and authority; ``None``: the target.
         codec: as in grpclib; ``None`` for protobuf.
         status_details_codec: as in grpclib.
+        on_dial: called with the dial's `Ledger` once per attempt, redials included: when the peer's SETTINGS have come,
+            and when the dial has failed or was given up (then `Ledger.error` says why). It is called on the event loop;
+            what it raises goes to the loop's exception handler.
 
     Raises:
         ValueError, TypeError: an argument is wrong; the message names it.
@@ -88,6 +92,7 @@ class Endpoint:
     origin: str | Uri | None = None
     codec: CodecBase | None = None
     status_details_codec: StatusDetailsCodecBase | None = None
+    on_dial: Callable[[Ledger], None] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", _uri("target", self.target, SCHEMES))
@@ -116,11 +121,14 @@ class Endpoint:
             _check_type("codec", self.codec, CodecBase)
         if self.status_details_codec is not None:
             _check_type("status_details_codec", self.status_details_codec, StatusDetailsCodecBase)
+        if self.on_dial is not None and not callable(self.on_dial):
+            raise TypeError(f"on_dial must be a function of the Ledger, not {self.on_dial!r}")
 
     def connect(self, connector: Connector) -> Connecting:
-        """Dial now: ``await`` the answer, or enter it with ``async with``, for a `Channel`.
+        """Dial now: ``await`` the result, or enter it with ``async with``, for a `Channel`.
 
-        One attempt, whatever ``wait_for_ready`` says.
+        One attempt, whatever ``wait_for_ready`` says. It joins the dial that the caller has open (``with dial(uri)``);
+        redials stand alone.
 
         Raises:
             TypeError: the connector cannot be called.
@@ -206,7 +214,7 @@ class Connecting:
     async def _connect(self) -> Channel:
         channel = Channel(self._endpoint, self._connector)
         try:
-            await channel.connect()
+            await channel._reconnect.dial_here()  # pyright: ignore[reportPrivateUsage]
         except BaseException:
             with CancelScope(shield=True):  # bounded: nothing was sent yet that a close would wait for
                 await channel.aclose()

@@ -1,8 +1,8 @@
-"""One dial for all who wait for it.
+"""A dial shared by concurrent callers.
 
-The dial runs in a task of its own, in a fresh context: it belongs to nobody's deadline, and what the first caller has
-in its context variables does not decide how everybody's connection is made. Who waits can leave at any time; when
-the last has left, the dial is cancelled.
+It runs in a task of its own and in a fresh context: no caller's deadline ends it, and the context variables of the
+first caller do not decide how the connection of all is made. A caller can stop waiting at any time; when the last one
+has, the dial is cancelled.
 """
 
 from __future__ import annotations
@@ -11,14 +11,24 @@ import asyncio
 import copy
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from ziggurat.services.errors import ConnectError
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
 
-__all__ = ["SharedDial", "own_copy"]
+__all__ = ["CutOff", "Expired", "SharedDial", "own_copy"]
+
+
+Expired: TypeAlias = Callable[[], bool]
+"""Whether a caller's deadline has passed."""
+
+
+class CutOff(Protocol):
+    """Makes the error of a caller that has waited for ``seconds``; ``last``: no other caller waits."""
+
+    def __call__(self, seconds: float, /, *, last: bool) -> ConnectError: ...
 
 
 class SharedDial(Generic[T]):
@@ -26,9 +36,11 @@ class SharedDial(Generic[T]):
 
     Args:
         dial: what to run.
-        on_end: called once, on the loop, before anybody who waits is told: with the result, with the error, or with
-            ``None`` when the dial was given up.
-        discard: what to do with a result that came although the dial had been given up.
+        on_end: called once, on the loop, before any caller resumes: with the result, with the error, or with ``None``
+            when the dial was given up.
+        discard: what to do with a result that arrives after the dial was given up.
+        cut_off: makes the error for a caller whose deadline passes; called with the seconds that it has waited and,
+            as ``last=``, whether no other caller is left.
     """
 
     def __init__(
@@ -37,9 +49,11 @@ class SharedDial(Generic[T]):
         *,
         on_end: Callable[[T | ConnectError | None], None],
         discard: Callable[[T], None],
+        cut_off: CutOff,
     ) -> None:
         self._on_end = on_end
         self._discard = discard
+        self._cut_off = cut_off
         self._outcome: T | Exception | None = None
         self._ended = False
         self._waiters: set[asyncio.Future[None]] = set()
@@ -47,19 +61,28 @@ class SharedDial(Generic[T]):
         self.task = self._loop.create_task(self._run(dial), context=Context(), name="ziggurat dial")
         self.task.add_done_callback(self._task_ended)
 
-    async def wait(self) -> T:
-        """Wait for the end. Cancelling this disturbs nobody else who waits.
+    async def wait(self, expired: Expired | None = None) -> T:
+        """Wait for the end. Cancelling this disturbs no other caller.
+
+        Args:
+            expired: tells, when the wait is cancelled, whether the caller's deadline is the reason. The
+                `asyncio.CancelledError` then has what was cut off as its ``__cause__``.
 
         Raises:
-            ConnectError: the dial failed; each who waits gets an exception of its own, with the same cause.
+            ConnectError: the dial failed; each caller gets an exception of its own, with the same cause.
             Exception: what `give_up` was given.
-            CancelledError: somebody cancelled the dial's own task, as ``asyncio.run`` does when it ends.
+            CancelledError: this wait was cancelled, or the dial's own task, as ``asyncio.run`` does when it ends.
         """
         waiter = self._loop.create_future()
         self._waiters.add(waiter)
+        began = self._loop.time()
         try:
             if not self._ended:
                 await waiter
+        except asyncio.CancelledError as cancelled:
+            if not self._ended and expired is not None and expired():
+                cancelled.__cause__ = self._cut_off(self._loop.time() - began, last=len(self._waiters) == 1)
+            raise
         finally:
             self._waiters.discard(waiter)
             if not self._waiters:
@@ -72,7 +95,7 @@ class SharedDial(Generic[T]):
         return outcome
 
     def give_up(self, reason: Exception | None = None) -> None:
-        """Cancel the dial unless it has ended; who still waits gets ``reason``."""
+        """Cancel the dial unless it has ended; callers that still wait get ``reason``."""
         if not self._ended:
             self._end(reason)
             self._on_end(None)

@@ -13,7 +13,7 @@ from grpclib.protocol import Stream as GrpclibStream
 from h2.errors import ErrorCodes
 from h2.exceptions import StreamClosedError
 
-from ziggurat.services.channel.compression import compress, encoding_of, inflate, judge_encoding
+from ziggurat.services.channel.compression import MessageSizeError, compress, encoding_of, inflate, judge_encoding
 from ziggurat.services.channel.message_buffer import PREFIX, MessageBuffer, fresh
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Stream(GrpclibStream):
     def _judge(self, flag: int, length: int) -> GRPCError | None:
         limit = self.connection.options.max_message_size
         if limit is not None and length > limit:
-            return GRPCError(
+            return MessageSizeError(
                 Status.RESOURCE_EXHAUSTED,
                 f"a message of {length} bytes is larger than max_message_size ({limit} bytes)",
             )

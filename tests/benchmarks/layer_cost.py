@@ -18,7 +18,7 @@ from ziggurat.layers.layer import Layer, Stack, layer_fn
 from ziggurat.layers.logging import LoggingLayer
 from ziggurat.layers.no_delay import NoDelayLayer
 from ziggurat.layers.timeout import TimeoutLayer
-from ziggurat.services.ledger import dial
+from ziggurat.services.dial import dial
 from ziggurat.services.service import Connector
 from ziggurat.services.tcp import TcpConnector
 from ziggurat.services.uri import Uri

@@ -14,8 +14,8 @@ from ziggurat.layers.logging import LoggingLayer
 from ziggurat.layers.socks5 import Socks5Layer, UserPass
 from ziggurat.layers.testing import check_layer, mock_connector, stream_pair
 from ziggurat.layers.timeout import TimeoutLayer
+from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import ConnectError, ConnectRefused, ConnectTimeout, ProxyRefused, TlsError
-from ziggurat.services.ledger import dial, phase
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import DialAttribute
 from ziggurat.services.uri import Uri
@@ -265,3 +265,64 @@ def test_repr_shows_the_settings_and_not_the_logger() -> None:
     assert repr(LoggingLayer(logger=BrokenLogger(), mask_target=True)) == "LoggingLayer(mask_target=True)"
     with pytest.raises(TypeError, match="mask_target must be a bool or a function"):
         LoggingLayer(mask_target="yes")  # type: ignore[arg-type]
+
+
+# --- what happens above this layer ----------------------------------------------------------------------------------
+
+
+def events(logs: list[dict[str, object]]) -> list[tuple[object, object]]:
+    return [(entry["event"], entry["log_level"]) for entry in logs]
+
+
+async def test_a_dial_is_connected_when_its_opener_says_so(logs: list[dict[str, object]]) -> None:
+    with dial(TARGET) as current:
+        with current.attempt():
+            await LoggingLayer().layer(leaf_with(("tcp", None)))(TARGET)
+            assert events(logs) == [("dial.started", "info")]
+            with phase("http2"):
+                await anyio.sleep(0.5)
+        assert events(logs) == [("dial.started", "info"), ("dial.connected", "info")]
+        assert logs[1]["elapsed"] == 0.75
+        await anyio.sleep(1)
+    assert len(logs) == 2
+
+
+async def test_what_fails_above_is_one_failure_and_no_success(logs: list[dict[str, object]]) -> None:
+    with pytest.raises(ConnectError), dial(TARGET) as current, current.attempt():  # noqa: PT012
+        await LoggingLayer().layer(leaf_with(("tcp", None), ("proxy.connect", "one:1080")))(TARGET)
+        with phase("http2"):
+            raise ConnectError("it speaks SSH", hint="another port?")
+    assert events(logs) == [("dial.started", "info"), ("dial.failed", "warning")]
+    assert (logs[1]["phase"], logs[1]["via"]) == ("http2", "one:1080")
+    assert logs[1]["error"] == "ConnectError: it speaks SSH; another port?"
+
+
+async def test_a_limit_above_is_named_as_the_reason(logs: list[dict[str, object]]) -> None:
+    connector, _ = mock_connector("proxy.connect")
+    with pytest.raises(ConnectTimeout):
+        await TimeoutLayer(2.0, name="outermost").layer(LoggingLayer().layer(connector))(TARGET)
+    assert events(logs) == [("dial.started", "info"), ("dial.failed", "warning")]
+    assert (logs[1]["phase"], logs[1]["error"]) == (
+        "proxy.connect",
+        "ConnectTimeout: the limit 'outermost' of 2 s ran out",
+    )
+
+
+async def test_a_dial_that_is_given_up_after_the_stack_answered_was_cancelled(logs: list[dict[str, object]]) -> None:
+    with anyio.move_on_after(1), dial(TARGET) as current, current.attempt():
+        await LoggingLayer().layer(leaf_with(("tcp", None)))(TARGET)
+        with phase("http2"):
+            await anyio.sleep_forever()
+    assert events(logs) == [("dial.started", "info"), ("dial.failed", "info")]
+    assert (logs[1]["phase"], logs[1]["error"]) == ("http2", "cancelled")
+
+
+async def test_each_attempt_in_one_dial_has_one_end(logs: list[dict[str, object]]) -> None:
+    with dial(TARGET) as current:
+        for error in (ConnectRefused("no"), None):
+            try:
+                with current.attempt():
+                    await LoggingLayer().layer(leaf_with(("tcp", None), error=error))(TARGET)
+            except ConnectRefused:
+                pass
+    assert [event for event, _ in events(logs)] == ["dial.started", "dial.failed", "dial.started", "dial.connected"]

@@ -8,8 +8,9 @@ from structlog.testing import capture_logs
 
 from ziggurat.layers.socket_options import SocketOption, set_options
 from ziggurat.layers.testing import MemoryStream, SplitStream, stream_pair
+from ziggurat.services.dial import dial
 from ziggurat.services.errors import ConnectError
-from ziggurat.services.ledger import Ledger, dial
+from ziggurat.services.ledger import Ledger
 from ziggurat.services.stream import WrappedStream
 from ziggurat.services.uri import Uri
 

@@ -9,8 +9,8 @@ from anyio.abc import ByteStream
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Limiter
 from ziggurat.layers.testing import check_layer, mock_connector, stream_pair
 from ziggurat.layers.timeout import TimeoutLayer
+from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import ConnectTimeout
-from ziggurat.services.ledger import dial, phase
 from ziggurat.services.stream import DialAttribute
 from ziggurat.services.uri import Uri
 

@@ -13,8 +13,9 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 
 from ziggurat.layers.testing import MemoryStream, SplitStream, StallStream, check_layer, stream_pair
 from ziggurat.layers.tls import TlsLayer
+from ziggurat.services.dial import dial
 from ziggurat.services.errors import ConnectError, ConnectTimeout, TlsError
-from ziggurat.services.ledger import Ledger, dial
+from ziggurat.services.ledger import Ledger
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import DialAttribute, WrappedStream
 from ziggurat.services.uri import Uri

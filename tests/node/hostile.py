@@ -18,8 +18,7 @@ import structlog
 from anyio.abc import TaskGroup
 from grpclib.exceptions import StreamTerminatedError
 
-from tests.node.nodes import NETWORK, PORT, at
-from ziggurat.node.address import NetAddress
+from tests.node.nodes import NETWORK, PORT, at, dialled
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.config.networks import DEVNET
 from ziggurat.node.config.settings import Settings
@@ -220,24 +219,24 @@ class World:
 
     async def _dial(self, serve: Callable[[OutboundStream], Awaitable[None]], done: anyio.Event) -> None:
         try:
-            await ConnectionHandler(leaf=self.network.host(BAD), compression="gzip").connect(at(NODE), serve)
+            await dialled(ConnectionHandler(leaf=self.network.host(BAD), compression="gzip"), at(NODE), serve)
         except ConnectError:
             done.set()
 
     async def _wait_for_a_dial(self, serve: Callable[[InboundStream], Awaitable[None]]) -> None:
-        def accepted(stream: InboundStream, address: NetAddress, greeted: Callable[[], None]) -> None:
-            self._tasks.start_soon(run, stream, greeted)
+        def accepted(stream: InboundStream) -> None:
+            self._tasks.start_soon(run, stream)
 
-        async def run(stream: InboundStream, greeted: Callable[[], None]) -> None:
+        async def run(stream: InboundStream) -> None:
             try:
                 await serve(stream)
             finally:
-                greeted()
+                stream.handshake_over()
                 stream.finish()
 
         listener = PeerServer(
             self.network.host(BAD).listener(PORT),
-            ConnectionCounter(InboundLimits(), lambda: 0),
+            ConnectionCounter(InboundLimits(), lambda: False),
             accepted,
             proxied=False,
             max_message_size=MAX_MESSAGE_SIZE,
@@ -250,11 +249,16 @@ class World:
     def bad_is_connected(self) -> bool:
         return any(str(peer.address.ip) == BAD for peer in self.adaptor.peers())
 
+    @property
+    def _holds_bad(self) -> bool:
+        connected = any(str(router.address.ip) == BAD for router in self.adaptor._routers)
+        return connected or bool(self.adaptor._joining)
+
     async def gone(self) -> float:
         """Wait until the node has let go of the bad one; how many seconds that took."""
         started = anyio.current_time()
         with anyio.fail_after(600):
-            while any(str(router.address.ip) == BAD for router in self.adaptor._routers):  # noqa: ASYNC110
+            while self._holds_bad:  # noqa: ASYNC110
                 await anyio.sleep(0.1)  # virtual time
         took = anyio.current_time() - started
         await anyio.sleep(3)  # the last words of a dial, and then the log, take up to two

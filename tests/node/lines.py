@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -13,7 +13,7 @@ from ziggurat.node.peer.info import Direction, PeerInfo
 from ziggurat.node.peer.router import Flow, Router
 from ziggurat.node.wire.codec import Wanted
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
-from ziggurat.node.wire.stream import StreamLost
+from ziggurat.node.wire.stream import LossReason, StreamLost
 
 ADDRESS = NetAddress.parse("10.0.0.2:16611")
 
@@ -27,6 +27,7 @@ class Line:
         self.blocked = False  # the peer does not read
         self.unwritable: str | None = None
         self.lost: str | None = None
+        self.why_lost = LossReason.RESET
         self._said: deque[KaspadMessage] = deque()
         self._ended = False
         self._changed = anyio.Event()
@@ -53,7 +54,7 @@ class Line:
     async def receive(self) -> KaspadMessage | None:
         while not self._said:
             if self.lost is not None:
-                raise StreamLost(self.lost)
+                raise StreamLost(self.lost, self.why_lost)
             if self._ended:
                 return None
             self._changed = anyio.Event()
@@ -75,11 +76,12 @@ def info(id: bytes = b"p" * 16, direction: Direction = "outbound", address: NetA
 
 
 @asynccontextmanager
-async def routed(flows: Iterable[Flow] = ()) -> AsyncIterator[tuple[Router, Line]]:
+async def routed(
+    flows: Iterable[Flow] = (), on_close: Callable[[Router, str], None] | None = None
+) -> AsyncIterator[tuple[Router, Line]]:
     """A router that runs, and its line; both are over at the end."""
     line = Line()
-    router = Router(line, ADDRESS, "outbound")
-    router.info = info()
+    router = Router(line, info(), on_close=on_close)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(router.run)
         try:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NetAddress, PeerAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext, FlowFactory
 from ziggurat.node.handshake.handshake import Rules
 from ziggurat.node.handshake.identity import NodeIdentity
+from ziggurat.node.handshake.run import closing_with_reject
 from ziggurat.node.inbound.limits import InboundLimits
+from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.testing import MemoryNetwork
+from ziggurat.services import dial, phase
 
 NETWORK = "kaspa-devnet"
 PORT = 16611
+
+T = TypeVar("T")
 
 
 def at(ip: str) -> NetAddress:
@@ -45,3 +51,15 @@ def node(
         proxied=proxied,
         rules=rules,
     )
+
+
+async def dialled(
+    handler: ConnectionHandler, address: PeerAddress, talk: Callable[[OutboundStream], Awaitable[T]]
+) -> T:
+    """Dial as a node does, and talk in place of its handshake. What ``talk`` raises closes the stream."""
+    with dial(address.uri()):
+        stream = await handler.connect(address)
+        async with closing_with_reject(stream):
+            with phase("handshake"):
+                await stream.open()
+                return await talk(stream)

@@ -10,20 +10,22 @@ import pytest
 from tests.node.lines import settle
 from tests.node.nodes import NETWORK, at, node
 from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NamedAddress, NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext
 from ziggurat.node.handshake.handshake import Rules
 from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.inbound.limits import InboundLimits
+from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
+from ziggurat.node.inbound.server import PeerServer
+from ziggurat.node.inbound.stream import InboundStream
 from ziggurat.node.peer.events import PeerConnected, PeerDisconnected, TransactionsAnnounced
-from ziggurat.node.peer.info import PROXIED, NamedAddress
+from ziggurat.node.peer.info import PROXIED
 from ziggurat.node.peer.router import Router
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
-from ziggurat.services import ConnectRefused
+from ziggurat.services import ConnectRefused, dial, phase
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -344,6 +346,93 @@ async def test_a_dial_that_is_given_up_leaves_nothing() -> None:
         assert a.peers() == []
         assert all(session.closed.is_set() for session in kaspad.sessions)
         await a.connect_peer(at(B))  # no reservation has stayed either
+
+
+def refusing(kind: Kind) -> Rules:
+    """Rules that end each handshake with a refusal of ours, of that kind."""
+
+    def refuse(id: bytes) -> bool:
+        raise HandshakeError(kind, "why", by_peer=False)
+
+    return Rules(is_banned=refuse)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dials"), [(Kind.NETWORK, 1), (Kind.DUPLICATE, 1), (Kind.REJECTED, 1), (Kind.TIMEOUT, 3), (Kind.BUSY, 3)]
+)
+async def test_a_refusal_is_final_and_other_failures_of_the_handshake_are_not(kind: Kind, dials: int) -> None:
+    network = MemoryNetwork()
+    async with node(network, A, rules=refusing(kind)) as a, node(network, B):
+        with pytest.raises(HandshakeError):
+            await a.connect_peer(at(B), attempts=3)
+    assert len(network.dials) == dials
+
+
+async def test_attempts_come_at_intervals_and_end_with_the_last_error() -> None:
+    network = MemoryNetwork()
+    async with node(network, A) as a:
+        started = anyio.current_time()
+        with pytest.raises(ConnectRefused):
+            await a.connect_peer(at(B), attempts=3, interval=5.0)
+        assert anyio.current_time() - started == pytest.approx(10, abs=0.1)
+    assert len(network.dials) == 3
+
+
+async def test_a_later_attempt_may_succeed() -> None:
+    network = MemoryNetwork()
+    async with node(network, A) as a, anyio.create_task_group() as tasks:
+
+        async def appear() -> None:
+            await anyio.sleep(7)
+            async with node(network, B):
+                await anyio.sleep(10)
+
+        tasks.start_soon(appear)
+        assert (await a.connect_peer(at(B), attempts=3, interval=5.0)).address == at(B)
+    assert len(network.dials) == 3
+
+
+async def test_attempts_are_positive() -> None:
+    async with node(MemoryNetwork(), A) as a:
+        with pytest.raises(ValueError, match="attempts must be positive, not 0"):
+            await a.connect_peer(at(B), attempts=0)
+
+
+async def test_a_dial_that_its_caller_has_open_is_joined_up_to_the_handshake() -> None:
+    network = MemoryNetwork()
+    async with node(network, A) as a, node(network, B):
+        with dial(at(B).uri()) as current, phase("mine"):
+            info = await a.connect_peer(at(B))
+        names = [entry.name for entry in current.ledger.phases if entry.name != "keepalive"]
+        assert names == ["mine", "tcp", "http2", "handshake"]
+        router = a.hub.get(info.key)
+        assert router is not None
+        assert router.ledger is current.ledger
+
+
+async def test_a_handshake_under_way_ends_when_the_node_stops() -> None:
+    network, errors = MemoryNetwork(), []
+
+    def serve(stream: InboundStream) -> None:
+        pass  # it opens the stream, and says nothing
+
+    async def connect(adaptor: Adaptor) -> None:
+        try:
+            await adaptor.connect_peer(at(B))
+        except HandshakeError as error:
+            errors.append((error.kind, error.reason))
+
+    counter = ConnectionCounter(InboundLimits(), lambda: False)
+    mute = PeerServer(network.host(B).listener(16611), counter, serve, proxied=False, max_message_size=1000)
+    await mute.start()
+    async with anyio.create_task_group() as tasks:
+        async with node(network, A) as a:
+            tasks.start_soon(connect, a)
+            await anyio.sleep(1)
+            started = anyio.current_time()
+        assert anyio.current_time() - started < 5
+    assert errors == [(Kind.CLOSED, "we are stopping")]
+    await mute.aclose()
 
 
 async def test_it_has_to_run() -> None:

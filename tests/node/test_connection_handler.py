@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 import pytest
+import structlog
 
+from tests.node.nodes import dialled
 from ziggurat.layers import Isolated, Socks5Layer, TimeoutLayer, UserPass
 from ziggurat.layers.testing import ScriptedProxy, Socks5Server, mock_connector, stream_pair
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NamedAddress, NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.handshake.rejection import HandshakeError, Kind
+from ziggurat.node.handshake.rejection import HandshakeError, HandshakeTimeout, Kind
 from ziggurat.node.outbound.stream import OutboundStream
-from ziggurat.node.peer.info import NamedAddress
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.services import (
     ConnectError,
-    ConnectRefused,
     ConnectTimeout,
+    Http2Error,
     ProxyRefused,
     ResolveError,
     SocketConnector,
     Uri,
+    dial,
 )
 
 pytestmark = pytest.mark.asyncio_only
@@ -106,49 +108,64 @@ async def kaspad() -> AsyncIterator[tuple[MemoryNetwork, KaspaPeer]]:
 async def first_word(stream: OutboundStream) -> str:
     message = await stream.receive()
     assert message is not None
-    names = [entry.name for entry in stream.ledger.phases]
     await stream.aclose()
-    return f"{message.WhichOneof('payload')} after {', '.join(names)}"
+    return str(message.WhichOneof("payload"))
 
 
-async def test_who_greets_has_an_open_stream_and_the_ledger_of_the_dial() -> None:
+async def test_a_peer_is_one_dial_from_the_first_byte_to_the_handshake() -> None:
     async with kaspad() as (network, _):
         handler = ConnectionHandler(leaf=network.host("10.0.0.1"))
-        assert await handler.connect(KASPAD, first_word) == "version after tcp, keepalive, http2, handshake"
-
-
-async def test_what_greeting_raises_closes_the_stream_and_has_the_ledger() -> None:
-    async with kaspad() as (network, peer):
-        handler = ConnectionHandler(leaf=network.host("10.0.0.1"))
-
-        async def refuse(stream: OutboundStream) -> None:
-            raise HandshakeError(Kind.SELF, "LOOPBACK_CONNECTION", by_peer=False)
-
-        with pytest.raises(HandshakeError) as caught:
-            await handler.connect(KASPAD, refuse)
-        assert (caught.value.phase, caught.value.target, caught.value.sent_to_target) == (
-            "handshake",
-            KASPAD.uri(),
-            True,
-        )
-        assert caught.value.ledger is not None
-        starts = [entry.start for entry in caught.value.ledger.phases]
+        with dial(KASPAD.uri()) as current:
+            assert await dialled(handler, KASPAD, first_word) == "version"
+        assert [entry.name for entry in current.ledger.phases] == ["tcp", "keepalive", "http2", "handshake"]
+        starts = [entry.start for entry in current.ledger.phases]
         assert starts == sorted(starts)
-        await peer.sessions[0].closed.wait()
+        assert current.ledger.sent_to_target
 
 
-async def test_an_error_above_the_tunnel_belongs_to_the_dial_that_was_logged(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+async def test_the_stream_is_not_open_yet() -> None:
+    async with kaspad() as (network, peer):
+        stream = await ConnectionHandler(leaf=network.host("10.0.0.1")).connect(KASPAD)
+        await anyio.sleep(1)
+        assert peer.sessions == []
+        await stream.open()
+        await anyio.sleep(1)
+        assert len(peer.sessions) == 1
+        await stream.aclose()
+
+
+@contextmanager
+def logged() -> Iterator[list[tuple[str, str]]]:
+    """Event and level of everything that is logged of dials."""
+    structlog.configure()
+    told: list[tuple[str, str]] = []
+    with structlog.testing.capture_logs() as events:
+        yield told
+    told += [(str(e["event"]), str(e["log_level"])) for e in events if str(e["event"]).startswith("dial.")]
+
+
+async def test_a_dial_that_works_is_logged_as_connected_once_whatever_the_handshake_brings() -> None:
     async with kaspad() as (network, _):
 
         async def refuse(stream: OutboundStream) -> None:
             raise HandshakeError(Kind.NETWORK, "why", by_peer=True)
 
-        with pytest.raises(HandshakeError) as caught:
-            await ConnectionHandler(leaf=network.host("10.0.0.1")).connect(KASPAD, refuse)
-    assert caught.value.ledger is not None
-    [opened] = [line for line in caplog.messages if "dial.connected" in line]
-    assert f"dial={caught.value.ledger.id}" in opened
+        with logged() as told, pytest.raises(HandshakeError) as caught:
+            await dialled(ConnectionHandler(leaf=network.host("10.0.0.1")), KASPAD, refuse)
+    assert told == [("dial.started", "info"), ("dial.connected", "info")]
+    assert (caught.value.phase, caught.value.target) == ("handshake", KASPAD.uri())
+    assert caught.value.sent_to_target
+
+
+async def test_a_peer_that_speaks_no_http2_is_a_failed_dial_and_was_never_connected() -> None:
+    async def leaf(uri: Uri, /) -> object:
+        near, far = stream_pair()
+        await far.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        return near
+
+    with logged() as told, pytest.raises(Http2Error):
+        await ConnectionHandler(leaf=leaf).connect(KASPAD)  # type: ignore[arg-type]
+    assert told == [("dial.started", "info"), ("dial.failed", "warning")]
 
 
 async def test_a_peer_without_response_headers_has_ten_seconds() -> None:
@@ -160,54 +177,10 @@ async def test_a_peer_without_response_headers_has_ten_seconds() -> None:
         return near
 
     started = anyio.current_time()
-    with pytest.raises(ConnectTimeout) as caught:
-        await ConnectionHandler(leaf=leaf).connect(KASPAD, first_word)  # type: ignore[arg-type]
+    with pytest.raises(HandshakeTimeout) as caught:
+        await dialled(ConnectionHandler(leaf=leaf), KASPAD, first_word)  # type: ignore[arg-type]
     assert (caught.value.name, caught.value.limit, caught.value.phase) == ("response headers", 10.0, "handshake")
     assert 10 <= anyio.current_time() - started < 13
-
-
-async def test_attempts_come_at_intervals_and_end_with_the_last_error() -> None:
-    network = MemoryNetwork()
-    started = anyio.current_time()
-    with pytest.raises(ConnectRefused):
-        await ConnectionHandler(leaf=network.host("10.0.0.1")).connect(KASPAD, first_word, attempts=3, interval=5.0)
-    assert len(network.dials) == 3
-    assert anyio.current_time() - started == pytest.approx(10, abs=0.1)
-
-
-async def test_a_later_attempt_may_succeed() -> None:
-    network, peer = MemoryNetwork(), KaspaPeer()
-    async with peer.run(), anyio.create_task_group() as tasks:
-
-        async def appear() -> None:
-            await anyio.sleep(7)
-            async with peer.listen(network.host("10.0.0.2").listener(16611)):
-                await anyio.sleep(10)
-
-        tasks.start_soon(appear)
-        handler = ConnectionHandler(leaf=network.host("10.0.0.1"))
-        assert "version" in await handler.connect(KASPAD, first_word, attempts=3, interval=5.0)
-    assert len(network.dials) == 3
-
-
-@pytest.mark.parametrize(
-    ("kind", "dials"), [(Kind.NETWORK, 1), (Kind.DUPLICATE, 1), (Kind.REJECTED, 1), (Kind.TIMEOUT, 3), (Kind.BUSY, 3)]
-)
-async def test_nobody_asks_again_after_a_refusal(kind: Kind, dials: int) -> None:
-    async with kaspad() as (network, _):
-
-        async def refuse(stream: OutboundStream) -> None:
-            raise HandshakeError(kind, "why", by_peer=True)
-
-        handler = ConnectionHandler(leaf=network.host("10.0.0.1"))
-        with pytest.raises(HandshakeError):
-            await handler.connect(KASPAD, refuse, attempts=3)
-    assert len(network.dials) == dials
-
-
-async def test_attempts_are_positive() -> None:
-    with pytest.raises(ValueError, match="attempts must be positive, not 0"):
-        await ConnectionHandler(leaf=MemoryNetwork().host("10.0.0.1")).connect(KASPAD, first_word, attempts=0)
 
 
 async def test_a_stranger_learns_no_more_of_this_machine_than_our_name() -> None:
@@ -238,7 +211,7 @@ async def test_each_peer_gets_credentials_of_its_own() -> None:
         handler = ConnectionHandler(proxy_layer("proxy:9050"), proxy.connector())
         for _ in range(2):
             with pytest.raises(ProxyRefused):
-                await handler.connect(KASPAD, first_word)
+                await dialled(handler, KASPAD, first_word)
     assert len({session.credentials for session in proxy.sessions}) == 2
 
 
@@ -280,10 +253,10 @@ async def test_with_a_proxy_a_name_is_its_business_alone(monkeypatch: pytest.Mon
         raise ConnectionRefusedError
 
     proxy = Socks5Server(connector=refuse)  # type: ignore[arg-type]
-    dialled: list[Uri] = []
+    asked: list[Uri] = []
 
     async def leaf(uri: Uri, /) -> object:
-        dialled.append(uri)
+        asked.append(uri)
         near, far = stream_pair()
         tasks.start_soon(proxy.handle, far)
         return near
@@ -294,6 +267,6 @@ async def test_with_a_proxy_a_name_is_its_business_alone(monkeypatch: pytest.Mon
             await handler.resolve("seed.example")
         assert caught.value.reply_code == 7  # it knows CONNECT and nothing else
         with pytest.raises(ConnectError):
-            await handler.connect(NamedAddress("seed.example", 16611), first_word)
+            await dialled(handler, NamedAddress("seed.example", 16611), first_word)
         tasks.cancel_scope.cancel()
-    assert {uri.host for uri in dialled} == {"proxy"}
+    assert {uri.host for uri in asked} == {"proxy"}

@@ -375,9 +375,9 @@ FLOODS = {
     ),
     "1xx without end": (
         lambda: Server(HELLO, response((":status", "103")) * 100, 200),
-        "'response headers' of 10 s ran out",
+        "the peer sent no response headers within 10 s",
     ),
-    "SETTINGS without end": (lambda: Server(HELLO, HELLO * 1000, 100), "'response headers' of 10 s ran out"),
+    "SETTINGS without end": (lambda: Server(HELLO, HELLO * 1000, 100), "the peer sent no response headers within 10 s"),
 }
 
 

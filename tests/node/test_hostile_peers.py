@@ -31,7 +31,7 @@ from tests.node.hostile import (
     version,
     world,
 )
-from tests.node.nodes import PORT, at
+from tests.node.nodes import PORT, at, dialled
 from ziggurat.node.connection_handler import MAX_MESSAGE_SIZE, ConnectionHandler
 from ziggurat.node.flows.ping import PING_INTERVAL, PONG_TIMEOUT
 from ziggurat.node.inbound.limits import InboundLimits
@@ -217,7 +217,7 @@ CASES = [
     Case(wrong_version, "peer.refused", "P2P protocol version mismatch - local: 11, remote: 9"),
     Case(our_own_id, "peer.refused", "LOOPBACK_CONNECTION"),
     Case(malformed_id, "peer.refused", "we rejected the peer: .*16"),
-    Case(ping_before_version, "peer.refused", "nobody waits for the message ping"),
+    Case(ping_before_version, "peer.refused", "the message ping came during the handshake"),
 ]
 
 
@@ -431,7 +431,7 @@ async def test_a_thousand_dialers_at_once_get_the_places_there_are_and_no_more(h
                     pass
 
             try:
-                await ConnectionHandler(leaf=leaves[number % hosts]).connect(at(NODE), shake)
+                await dialled(ConnectionHandler(leaf=leaves[number % hosts]), at(NODE), shake)
             except (ConnectError, StreamLost):
                 pass
 

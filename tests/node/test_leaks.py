@@ -23,7 +23,7 @@ from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.testing import MemoryNetwork
 from ziggurat.services import ConnectError, Uri
-from ziggurat.services.ledger import dial
+from ziggurat.services.dial import dial
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -65,6 +65,7 @@ class Pair:
         assert [stream for stream in self.streams if not stream.closed] == []
         assert self.here.peers() == self.there.peers() == []
         assert self.here._routers == self.there._routers == set()
+        assert self.here._joining == self.there._joining == set()
         assert self.there._server is not None
         assert (self.there._server.admission.open, self.there._server.admission.pending) == (0, 0)
         assert not self.proxies

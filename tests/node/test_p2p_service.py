@@ -11,14 +11,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from ziggurat.node.address import IpAddress, NetAddress
+from ziggurat.node.address import IpAddress, NetAddress, PeerAddress
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.config.networks import DEVNET
 from ziggurat.node.config.proxy import parse_socks5_proxy
 from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.p2p_service import P2pService
-from ziggurat.node.peer.info import PeerAddress
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 
 pytestmark = pytest.mark.asyncio_only

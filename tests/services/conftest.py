@@ -46,6 +46,8 @@ class RawCodec(CodecBase):
 class RawChannel(grpclib.client.Channel):
     """Calls over the connections that it is given, the last one first to be asked."""
 
+    connected = True  # it never dials
+
     def __init__(self, *protocols: ClientProtocol, codec: CodecBase | None = None) -> None:
         super().__init__(codec=codec or RawCodec())
         self.protocols = list(protocols)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ziggurat.services import errors
+from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import (
     MAX_MESSAGE,
     ChannelClosed,
@@ -27,7 +28,6 @@ from ziggurat.services.errors import (
     TlsError,
     one_line,
 )
-from ziggurat.services.ledger import dial, phase
 from ziggurat.services.uri import Uri
 
 TARGET = Uri("http", "target.example", 80)

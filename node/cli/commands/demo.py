@@ -10,7 +10,7 @@ import anyio
 
 from ziggurat.node.cli.demo import Demonstration, demonstrate
 from ziggurat.node.cli.exit_code import FAILED, OK
-from ziggurat.node.cli.json_output import dial_as_json
+from ziggurat.node.cli.json_output import dial_as_json, peer_record
 from ziggurat.node.cli.terminal import Paint, paint_for, say
 from ziggurat.node.cli.waterfall import waterfall
 from ziggurat.services.version import version
@@ -50,7 +50,8 @@ def run(options: argparse.Namespace) -> int:
 
     result = anyio.run(demonstration)
     if options.json:
-        say(json.dumps(dial_as_json(result.target, result.via, result.ledger, result.error or result.peer)))
+        outcome = result.error or (None if result.peer is None else peer_record(result.peer))
+        say(json.dumps(dial_as_json(result.target, result.via, result.ledger, outcome)))
     else:
         say(*_as_text(result, paint_for(sys.stdout)))
     return OK if result.error is None else FAILED
@@ -64,7 +65,7 @@ def _as_text(result: Demonstration, paint: Paint) -> list[str]:
     lines.append("")
     if result.peer is not None:
         lines.append(paint("bold", "The peer:"))
-        lines += [f"  {name.replace('_', ' '):17} {value}" for name, value in result.peer.items()]
+        lines += [f"  {name.replace('_', ' '):17} {value}" for name, value in peer_record(result.peer).items()]
     if result.ping is not None:
         lines.append(f"  {'ping':17} {result.ping * 1e3:.1f} ms")
     if result.addresses:

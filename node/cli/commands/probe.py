@@ -8,6 +8,7 @@ import sys
 
 import anyio
 
+from ziggurat.node.address import parse_peer_address
 from ziggurat.node.cli.exit_code import FAILED, OK, PROXY_FAILED
 from ziggurat.node.cli.json_output import dial_as_json, peer_record
 from ziggurat.node.cli.probe import ProbeResult, probe
@@ -15,7 +16,6 @@ from ziggurat.node.cli.terminal import Paint, paint_for, say
 from ziggurat.node.cli.waterfall import waterfall
 from ziggurat.node.config.args import Resolved, add_settings
 from ziggurat.node.config.settings_error import SettingsError
-from ziggurat.node.peer.info import parse_peer_address
 from ziggurat.services.errors import fold
 
 __all__ = ["add_parser", "run"]

@@ -30,7 +30,7 @@ async def test_a_node_dials_the_peer_by_name_through_the_proxy() -> None:
     assert {entry.via for entry in result.ledger.phases[:4]} == {result.via}
     assert result.resolved_by_proxy == PEER.host
     assert result.peer is not None
-    assert result.peer["user_agent"] == "/test:1/"
+    assert result.peer.user_agent == "/test:1/"
     assert result.ping is not None
     assert len(result.addresses) == 3
 

@@ -13,12 +13,11 @@ import pytest
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
 from ziggurat.layers.testing import Socks5Server
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NamedAddress, NetAddress, parse_peer_address
 from ziggurat.node.cli.probe import probe
 from ziggurat.node.config.networks import DEVNET, SIMNET
 from ziggurat.node.config.proxy import parse_socks5_proxy
 from ziggurat.node.config.settings import Settings
-from ziggurat.node.peer.info import NamedAddress, parse_peer_address
 from ziggurat.node.testing import KaspaPeer
 from ziggurat.services import ConnectTimeout, ProxyRefused, Uri
 

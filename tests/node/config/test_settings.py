@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NetAddress, parse_peer_address
 from ziggurat.node.config.networks import DEVNET, MAINNET
 from ziggurat.node.config.proxy import parse_socks5_proxy
 from ziggurat.node.config.settings import Settings
-from ziggurat.node.peer.info import parse_peer_address
 
 PLAIN = Settings(appdir=Path("/app"))
 PROXIED = replace(PLAIN, proxy=parse_socks5_proxy("127.0.0.1"))

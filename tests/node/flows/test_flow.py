@@ -6,7 +6,6 @@ import pytest
 
 from tests.node.lines import routed, settle
 from ziggurat.node.flows import FlowContext, default_flows
-from ziggurat.node.flows.flow import reject_flow
 from ziggurat.node.peer.events import AddressesReceived, Event
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
@@ -22,7 +21,6 @@ REQUESTS = {
 async def test_everything_that_kaspad_may_ask_has_somebody() -> None:
     async with routed() as (router, _):
         default_flows(router, FlowContext())
-        reject_flow(router)
         assert all(map(router.is_subscribed, REQUESTS | {"reject"}))
         fields = KaspadMessage.DESCRIPTOR.oneofs_by_name["payload"].fields
         asked = {field.name for field in fields if field.name.startswith("request")}

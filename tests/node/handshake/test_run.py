@@ -1,123 +1,176 @@
-"""The handshake on a router, with the clock of the event loop."""
+"""The handshake over a stream, with the clock of the event loop."""
 
 from __future__ import annotations
 
 import anyio
 import pytest
 
-from tests.node.lines import Line, routed, settle
-from ziggurat.node.handshake.handshake import OUTBOUND_LIMITS, Handshake
+from tests.node.lines import Line
+from ziggurat.node.handshake.handshake import OUTBOUND_LIMITS, Handshake, State
 from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.rejection import HandshakeError, HandshakeTimeout, Kind
-from ziggurat.node.handshake.run import run_handshake
-from ziggurat.node.peer.router import Router
+from ziggurat.node.handshake.run import closing_with_reject, run_handshake
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.convert.version import Version
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.wire.stream import LossReason
 
 pytestmark = pytest.mark.asyncio_only
 
 NETWORK = "kaspa-devnet"
 VERACK, READY = KaspadMessage(verack=p2p.VerackMessage()), KaspadMessage(ready=p2p.ReadyMessage())
 REJECT = KaspadMessage(reject=p2p.RejectMessage(reason="DUPLICATE_CONNECTION"))
+PING = KaspadMessage(ping=p2p.PingMessage(nonce=1))
 
 
 def hello(network: str = NETWORK) -> KaspadMessage:
     return Handshake(NodeIdentity(network).version(), OUTBOUND_LIMITS).begin(0.0)[0]
 
 
-class Shaking:
-    """A handshake under way; ``outcome`` is what it came to."""
-
-    def __init__(self, router: Router, line: Line) -> None:
-        self.router, self.line = router, line
-        self.outcome: Version | Exception | None = None
-        self.subscribed: list[bool] = []  # whether our Ready was out
-
-    async def run(self) -> None:
-        def subscribe(version: Version) -> None:
-            self.subscribed.append("ready" in self.line.names())
-
-        try:
-            shake = Handshake(NodeIdentity(NETWORK).version(), OUTBOUND_LIMITS)
-            self.outcome = await run_handshake(self.router, shake, subscribe)
-        except HandshakeError as error:
-            self.outcome = error
+def fresh() -> Handshake:
+    return Handshake(NodeIdentity(NETWORK).version(), OUTBOUND_LIMITS)
 
 
-async def shaken(*said: KaspadMessage, end: bool = False, lost: str | None = None) -> Shaking:
-    async with routed() as (router, line):
-        shaking = Shaking(router, line)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(shaking.run)
-            line.feed(*said)
-            if end:
-                line.end()
-            if lost:
-                line.lose(lost)
-        await settle()
-        return shaking
+async def shaken(line: Line, *said: KaspadMessage, end: bool = False, lost: str | None = None) -> Version | Exception:
+    """Run a handshake in its two steps, as the adaptor does; return the Version or the error."""
+    line.feed(*said)
+    if end:
+        line.end()
+    if lost:
+        line.lose(lost)
+    handshake = fresh()
+    try:
+        async with closing_with_reject(line):
+            await run_handshake(line, handshake, until=State.AGREED)
+            return await run_handshake(line, handshake)
+    except HandshakeError as error:
+        return error
 
 
-async def test_flows_subscribe_after_the_verack_and_before_our_ready() -> None:
-    done = await shaken(hello(), VERACK, READY)
+async def test_the_first_step_ends_before_our_ready() -> None:
+    line, handshake = Line(), fresh()
+    line.feed(hello(), VERACK, READY, PING)
 
-    assert isinstance(done.outcome, Version)
-    assert done.subscribed == [False]
-    assert done.line.names() == ["version", "verack", "ready"]
-    assert not done.router.taken("version")
-
-
-async def test_who_does_not_fit_is_told_why() -> None:
-    done = await shaken(hello("kaspa-simnet"), VERACK)
-
-    assert isinstance(done.outcome, HandshakeError)
-    assert done.outcome.kind is Kind.NETWORK
-    assert done.line.sent[-1].reject.reason == done.outcome.reason
+    version = await run_handshake(line, handshake, until=State.AGREED)
+    assert version.network == NETWORK
+    assert line.names() == ["version", "verack"]
+    assert await run_handshake(line, handshake) == version
+    assert line.names() == ["version", "verack", "ready"]
+    assert await line.receive() == PING  # what comes behind the handshake is left for the flows
+    assert not line.closed
 
 
-@pytest.mark.parametrize("before", [[], [hello()], [hello(), VERACK], [hello(), VERACK, READY]])
+async def test_large_messages_of_other_types_are_not_decoded() -> None:
+    line = Line()
+    line.feed(hello(), VERACK, READY)
+    await run_handshake(line, fresh())
+
+    assert line.wanted("version", 0)
+    assert not line.wanted("version", 5)
+    assert not line.wanted("block", 0)
+
+
+async def test_a_peer_that_does_not_fit_is_told_why() -> None:
+    line = Line()
+    error = await shaken(line, hello("kaspa-simnet"), VERACK)
+
+    assert isinstance(error, HandshakeError)
+    assert error.kind is Kind.NETWORK
+    assert line.sent[-1].reject.reason == error.reason
+    assert line.closed
+
+
+@pytest.mark.parametrize("before", [[], [hello()], [hello(), VERACK]])
 async def test_a_reject_is_read_although_the_stream_is_reset_behind_it(before: list[KaspadMessage]) -> None:
-    done = await shaken(*before, REJECT, lost="Stream reset by remote party")
+    line = Line()
+    error = await shaken(line, *before, REJECT, lost="Stream reset by remote party")
 
-    assert isinstance(done.outcome, HandshakeError)
-    assert (done.outcome.kind, done.outcome.by_peer) == (Kind.DUPLICATE, True)
-    assert "reject" not in done.line.names()
-
-
-async def test_a_second_ready_is_a_breach() -> None:
-    done = await shaken(hello(), VERACK, READY, READY)
-    assert isinstance(done.outcome, HandshakeError)
-    assert done.outcome.kind is Kind.UNEXPECTED
+    assert isinstance(error, HandshakeError)
+    assert (error.kind, error.by_peer) == (Kind.DUPLICATE, True)
+    assert "reject" not in line.names()
 
 
 async def test_silence_ends_after_thirty_seconds_and_says_so() -> None:
-    started = anyio.current_time()
-    done = await shaken()
+    line, started = Line(), anyio.current_time()
+    error = await shaken(line)
 
-    assert isinstance(done.outcome, HandshakeTimeout)
-    assert done.outcome.name == "Version"
+    assert isinstance(error, HandshakeTimeout)
+    assert error.name == "Version"
     assert anyio.current_time() - started == pytest.approx(30, abs=0.5)
-    assert done.line.sent[-1].reject.reason == "timeout expired after 30s"
+    assert line.sent[-1].reject.reason == "timeout expired after 30s"
 
 
-async def test_an_end_without_a_word_is_transient() -> None:
-    for outcome in ((await shaken(end=True)).outcome, (await shaken(hello(), lost="reset")).outcome):
-        assert isinstance(outcome, HandshakeError)
-        assert outcome.kind is Kind.CLOSED
-        assert outcome.transient
-        assert not outcome.protocol_error
+async def test_a_peer_that_reads_nothing_has_no_longer_than_one_that_says_nothing() -> None:
+    line, started = Line(), anyio.current_time()
+    line.blocked = True
+    error = await shaken(line, hello(), VERACK, READY)
+
+    assert isinstance(error, HandshakeTimeout)
+    assert 30 <= anyio.current_time() - started < 32
+    assert line.closed
 
 
-async def test_what_does_not_belong_to_a_handshake_ends_it() -> None:
-    done = await shaken(hello(), KaspadMessage(ping=p2p.PingMessage()))
-    assert isinstance(done.outcome, HandshakeError)
-    assert "nobody waits for the message ping" in done.outcome.reason
+async def test_an_end_without_a_reason_is_transient() -> None:
+    for error in (await shaken(Line(), end=True), await shaken(Line(), hello(), lost="reset")):
+        assert isinstance(error, HandshakeError)
+        assert error.kind is Kind.CLOSED
+        assert error.transient
+        assert not error.protocol_error
 
 
-async def test_giving_up_closes_the_connection() -> None:
-    async with routed() as (router, line):
-        with anyio.move_on_after(1):
-            await run_handshake(router, Handshake(NodeIdentity(NETWORK).version(), OUTBOUND_LIMITS), lambda _: None)
-        assert router.reason == "given up during the handshake"
-        assert line.names() == ["version"]
+async def test_a_peer_that_is_too_busy_is_not_a_refusal() -> None:
+    line = Line()
+    line.why_lost = LossReason.BUSY
+    error = await shaken(line, lost="RESOURCE_EXHAUSTED: later")
+
+    assert isinstance(error, HandshakeError)
+    assert error.kind is Kind.BUSY
+
+
+@pytest.mark.parametrize("before", [[], [hello()], [hello(), VERACK]])
+@pytest.mark.parametrize("odd", [PING, KaspadMessage(), KaspadMessage(verack=p2p.VerackMessage(), response_id=7)])
+async def test_what_no_part_of_a_handshake_waits_for_ends_it_without_a_reject(
+    before: list[KaspadMessage], odd: KaspadMessage
+) -> None:
+    line = Line()
+    error = await shaken(line, *before, odd)
+
+    assert isinstance(error, HandshakeError)
+    assert error.kind is Kind.UNEXPECTED
+    assert "reject" not in line.names()
+    assert line.closed
+
+
+async def test_a_message_out_of_order_is_rejected_in_kaspads_words() -> None:
+    line = Line()
+    error = await shaken(line, hello(), READY)
+
+    assert isinstance(error, HandshakeError)
+    assert line.sent[-1].reject.reason == "expected message type/s {Verack} but got ready"
+
+
+async def test_cancelling_it_closes_the_stream_and_sends_no_reject() -> None:
+    line = Line()
+    with anyio.move_on_after(1):
+        await shaken(line)
+    assert line.closed
+    assert line.names() == ["version"]
+
+
+async def test_an_error_of_another_kind_closes_the_stream_and_sends_no_reject() -> None:
+    line = Line()
+    with pytest.raises(KeyError):
+        async with closing_with_reject(line):
+            raise KeyError
+    assert line.closed
+    assert line.names() == []
+
+
+async def test_a_peer_that_does_not_read_its_reject_is_not_waited_for() -> None:
+    line, started = Line(), anyio.current_time()
+    line.blocked = True
+    with pytest.raises(HandshakeError):
+        async with closing_with_reject(line):
+            raise HandshakeError(Kind.SELF, "LOOPBACK_CONNECTION", by_peer=False)
+    assert line.closed
+    assert anyio.current_time() - started <= 1

@@ -11,8 +11,8 @@ pytestmark = pytest.mark.asyncio_only
 HOST = "10.0.0.1"
 
 
-def admission(connected: int = 0, **limits: int | None) -> ConnectionCounter:
-    return ConnectionCounter(InboundLimits(**limits), lambda: connected)  # type: ignore[arg-type]
+def admission(full: bool = False, **limits: int | None) -> ConnectionCounter:
+    return ConnectionCounter(InboundLimits(**limits), lambda: full)  # type: ignore[arg-type]
 
 
 def test_kaspads_own_numbers() -> None:
@@ -29,8 +29,8 @@ def test_connections_are_bounded_in_all() -> None:
 
 
 def test_a_node_that_is_full_takes_nobody() -> None:
-    assert admission(3, peers=3).enter(HOST) == "the limit of inbound peers is reached"
-    assert admission(2, peers=3).enter(HOST) is None
+    assert admission(full=True).enter(HOST) == "the limit of inbound peers is reached"
+    assert admission().enter(HOST) is None
 
 
 def test_connections_are_bounded_for_each_address_but_not_where_many_share_one() -> None:

@@ -12,7 +12,7 @@ from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError
 
 from tests.node.lines import settle
-from tests.node.nodes import NETWORK, at, node
+from tests.node.nodes import NETWORK, at, dialled, node
 from ziggurat.layers.testing.memory import MemoryStream
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.connection_handler import ConnectionHandler
@@ -65,7 +65,7 @@ async def test_headers_and_our_version_come_before_the_peer_has_said_anything() 
     network = MemoryNetwork()
     async with node(network, A):
         started = anyio.current_time()
-        assert await dialler(network, "10.0.0.2").connect(at(A), saying()) == ["version", "timeout expired after 10s"]
+        assert await dialled(dialler(network, "10.0.0.2"), at(A), saying()) == ["version", "timeout expired after 10s"]
         assert anyio.current_time() - started == pytest.approx(10, abs=2)
 
 
@@ -79,7 +79,7 @@ async def test_a_slow_dialler_is_told_which_time_ran_out(
     network = MemoryNetwork()
     async with node(network, A):
         started = anyio.current_time()
-        answer = await dialler(network, "10.0.0.2").connect(at(A), saying(*messages))
+        answer = await dialled(dialler(network, "10.0.0.2"), at(A), saying(*messages))
         assert answer[-1] == reason
         assert anyio.current_time() - started == pytest.approx(seconds, abs=2)
 
@@ -115,7 +115,7 @@ async def test_stalled_handshakes_do_not_hold_up_others() -> None:
     network = MemoryNetwork()
     async with node(network, A) as a, anyio.create_task_group() as tasks:
         for number in range(20):
-            tasks.start_soon(dialler(network, f"10.0.1.{number}").connect, at(A), saying())
+            tasks.start_soon(dialled, dialler(network, f"10.0.1.{number}"), at(A), saying())
         await anyio.sleep(1)
         async with node(network, "10.0.0.2", listens=False) as b:
             started = anyio.current_time()
@@ -129,14 +129,14 @@ async def test_the_third_handshake_of_one_address_is_told_to_come_back() -> None
     network = MemoryNetwork()
     async with node(network, A), anyio.create_task_group() as tasks:
         for _ in range(2):
-            tasks.start_soon(dialler(network, "10.0.0.2").connect, at(A), saying())
+            tasks.start_soon(dialled, dialler(network, "10.0.0.2"), at(A), saying())
         await anyio.sleep(1)
         with pytest.raises(HandshakeError) as caught:
-            await dialler(network, "10.0.0.2").connect(at(A), saying())
+            await dialled(dialler(network, "10.0.0.2"), at(A), saying())
         assert caught.value.kind is Kind.BUSY
         assert "too many pending inbound handshakes" in caught.value.reason
         await anyio.sleep(20)
-        await dialler(network, "10.0.0.2").connect(at(A), saying())  # the places are free again
+        await dialled(dialler(network, "10.0.0.2"), at(A), saying())  # the places are free again
 
 
 async def test_a_thousand_at_once_disturb_nobody(caplog: pytest.LogCaptureFixture) -> None:
@@ -207,7 +207,7 @@ async def test_every_stream_ends_when_the_listener_closes() -> None:
             await session.ready.wait()
 
             async def shake() -> None:
-                endings.append(await dialler(network, "10.0.0.3").connect(at(A), saying(hello())))
+                endings.append(await dialled(dialler(network, "10.0.0.3"), at(A), saying(hello())))
 
             tasks.start_soon(shake)
             silent = await network.host("10.0.0.4")(URI)
@@ -234,7 +234,7 @@ async def test_a_reject_is_read_although_the_peer_resets_the_stream_behind_it(
         await stream.aclose()
 
     async with node(network, A):
-        await dialler(network, "10.0.0.2").connect(at(A), reject)
+        await dialled(dialler(network, "10.0.0.2"), at(A), reject)
         await anyio.sleep(1)
     assert any("peer.refused" in line and "peer is banned" in line for line in caplog.messages)
     assert not any("Server error" in line or "Application error" in line for line in caplog.messages)
@@ -283,7 +283,7 @@ async def test_a_message_beyond_the_limit_costs_this_connection(compression: str
                 await stream.send(big)
                 await broken(stream)
 
-            await dialler(network, "10.0.0.2").connect(at(A), shout)
+            await dialled(dialler(network, "10.0.0.2"), at(A), shout)
         await anyio.sleep(3)
         assert a.peers() == []
         async with node(network, "10.0.0.3") as another:
@@ -300,7 +300,7 @@ async def test_half_a_message_is_the_end(caplog: pytest.LogCaptureFixture) -> No
             await broken(stream)
 
         with a.subscribe_events() as events:
-            await dialler(network, "10.0.0.2").connect(at(A), stop_in_the_middle)
+            await dialled(dialler(network, "10.0.0.2"), at(A), stop_in_the_middle)
             await anyio.sleep(3)
         assert a.peers() == []
         assert len([event async for event in events]) >= 2
@@ -317,7 +317,7 @@ async def test_a_lost_connection_is_a_lost_peer() -> None:
             host.die()
             assert await broken(stream)
 
-        await ConnectionHandler(leaf=host).connect(at(A), vanish)
+        await dialled(ConnectionHandler(leaf=host), at(A), vanish)
         await anyio.sleep(2)
         assert a.peers() == []
         assert a._server is not None

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from tests.node.nodes import at
-from ziggurat.node.address import NetAddress
+from tests.node.nodes import at, dialled
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
 from ziggurat.node.inbound.server import PeerServer
@@ -29,18 +28,18 @@ async def talk(
     network = MemoryNetwork()
     async with anyio.create_task_group() as tasks:
 
-        def serve(stream: InboundStream, address: NetAddress, greeted: Callable[[], None]) -> None:
+        def serve(stream: InboundStream) -> None:
             tasks.start_soon(server, stream)
 
         listener = PeerServer(
             network.host("10.0.0.1").listener(16611),
-            ConnectionCounter(InboundLimits(), lambda: 0),
+            ConnectionCounter(InboundLimits(), lambda: False),
             serve,
             proxied=False,
             max_message_size=1000,
         )
         await listener.start()
-        await ConnectionHandler(leaf=network.host("10.0.0.2")).connect(at("10.0.0.1"), client)
+        await dialled(ConnectionHandler(leaf=network.host("10.0.0.2")), at("10.0.0.1"), client)
         await listener.aclose()
 
 

@@ -12,11 +12,11 @@ import anyio.lowlevel
 import pytest
 import structlog
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NamedAddress, NetAddress, PeerAddress, parse_peer_address
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.node.outbound.connection_manager import TICK, ConnectionManager, Targets
-from ziggurat.node.peer.info import Direction, NamedAddress, PeerAddress, PeerInfo, PeerKey, parse_peer_address
+from ziggurat.node.peer.info import Direction, PeerInfo, PeerKey
 from ziggurat.services import ConnectError, ConnectRefused, ProxyAuthError, ProxyRefused
 
 pytestmark = pytest.mark.asyncio_only
@@ -24,6 +24,11 @@ pytestmark = pytest.mark.asyncio_only
 
 def at(number: int) -> NetAddress:
     return NetAddress.parse(f"192.0.{2 + number // 250}.{1 + number % 250}:16111")
+
+
+def in_handshake(error: HandshakeError) -> HandshakeError:
+    error.phase = "handshake"
+    return error
 
 
 def info(address: PeerAddress, direction: Direction = "outbound") -> PeerInfo:
@@ -57,10 +62,6 @@ class Network:
 
     def peers(self) -> list[PeerInfo]:
         return list(self.connected.values())
-
-    async def terminate(self, key: PeerKey, reason: str) -> bool:
-        await anyio.lowlevel.checkpoint()
-        return self.connected.pop(key, None) is not None
 
     def drop(self, address: PeerAddress) -> None:
         self.connected = {key: peer for key, peer in self.connected.items() if peer.address != address}
@@ -356,7 +357,9 @@ async def test_a_bug_in_one_dial_does_not_end_the_node(network: Network, book: A
 
 
 async def test_a_peer_that_refuses_us_is_in_the_log_with_its_reason(network: Network, running: Any) -> None:
-    network.error = lambda address: HandshakeError(Kind.BANNED, "peer is banned", by_peer=True, hint="wait a day")
+    network.error = lambda address: in_handshake(
+        HandshakeError(Kind.BANNED, "peer is banned", by_peer=True, hint="wait a day")
+    )
     structlog.configure()
     with structlog.testing.capture_logs() as events:
         async with running(outbound=0) as manager:
@@ -369,14 +372,17 @@ async def test_a_peer_that_refuses_us_is_in_the_log_with_its_reason(network: Net
     assert "peer is banned" in events[0]["reason"]
 
 
-async def test_too_many_guests_are_asked_to_leave(network: Network, running: Any) -> None:
-    for number in range(10):
-        peer = info(at(number), "inbound")
-        network.connected[peer.key] = peer
-    async with running(outbound=0, inbound=3) as manager:
-        await anyio.sleep(1)
+async def test_a_failed_dial_was_logged_by_its_stack(network: Network, running: Any) -> None:
+    refused = ConnectRefused("connection refused")
+    refused.phase = "tcp"
+    network.error = lambda address: refused
+    structlog.configure()
+    with structlog.testing.capture_logs() as events:
+        async with running(outbound=0) as manager:
+            manager.add_request(at(0), permanent=False)
+            await anyio.sleep(1)
 
-        assert (manager.status().inbound, manager.status().inbound_limit) == (3, 3)
+    assert events == []
 
 
 async def test_without_targets_nobody_is_dialled(

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.outbound.failure import is_proxy_failure, says_nothing_of_the_target
+from ziggurat.node.outbound.failure import counts_against_target, is_proxy_failure
 from ziggurat.services import (
     ConnectError,
     ConnectRefused,
@@ -55,18 +55,18 @@ def test_without_a_proxy_no_proxy_is_to_blame() -> None:
 def test_a_peer_that_we_have_already_or_that_is_busy_is_as_good_as_before(kind: Kind, neutral: bool) -> None:
     error = HandshakeError(kind, "reason", by_peer=True)
 
-    assert says_nothing_of_the_target(error, proxied=False) is neutral
+    assert counts_against_target(error, proxied=False) is not neutral
 
 
 def test_a_limit_of_our_own_says_nothing_of_the_target() -> None:
-    assert says_nothing_of_the_target(LimitExceeded("full"), proxied=False)
+    assert not counts_against_target(LimitExceeded("full"), proxied=False)
 
 
 def test_a_machine_without_a_network_says_nothing_of_the_target() -> None:
     error = ConnectError("no way")
     error.__cause__ = ExceptionGroup("all", [OSError(errno.ENETUNREACH, "unreachable")])
 
-    assert says_nothing_of_the_target(error, proxied=False)
+    assert not counts_against_target(error, proxied=False)
 
 
 def test_a_refusal_does() -> None:
@@ -74,4 +74,4 @@ def test_a_refusal_does() -> None:
     error.__cause__ = OSError(errno.ECONNREFUSED, "refused")
     error.__cause__.__cause__ = error
 
-    assert not says_nothing_of_the_target(error, proxied=False)
+    assert counts_against_target(error, proxied=False)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from ziggurat.node.address import parse_peer_address
 from ziggurat.node.outbound.peer_request import PeerRequest
-from ziggurat.node.peer.info import parse_peer_address
 
 ADDRESS = parse_peer_address("192.0.2.1:16111")
 

@@ -11,14 +11,14 @@ from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 from grpclib.server import Server, Stream
 
-from tests.node.nodes import at
+from tests.node.nodes import at, dialled
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.testing import MemoryNetwork
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage, PingMessage
 from ziggurat.node.wire.service import MESSAGE_STREAM
-from ziggurat.node.wire.stream import StreamLost
+from ziggurat.node.wire.stream import LossReason, StreamLost
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -63,7 +63,7 @@ async def test_a_busy_peer_is_not_a_refusal() -> None:
 
     async with served(busy) as handler:
         with pytest.raises(HandshakeError) as caught:
-            await handler.connect(PEER, nothing)
+            await dialled(handler, PEER, nothing)
     assert caught.value.kind is Kind.BUSY
     assert caught.value.transient
     assert caught.value.hint == "try again in a while"
@@ -75,7 +75,7 @@ async def test_another_service_is_no_peer() -> None:
 
     async with served(serve) as handler:
         with pytest.raises(HandshakeError, match="it knows no Kaspa P2P stream") as caught:
-            await handler.connect(PEER, nothing)
+            await dialled(handler, PEER, nothing)
     assert not caught.value.transient
     assert caught.value.hint == "is this a P2P port?"
 
@@ -86,7 +86,7 @@ async def test_a_peer_that_hangs_up_before_its_headers_may_do_better_later() -> 
 
     async with served(serve) as handler:
         with pytest.raises(HandshakeError) as caught:
-            await handler.connect(PEER, nothing)
+            await dialled(handler, PEER, nothing)
     assert caught.value.kind is Kind.CLOSED
     assert caught.value.transient
 
@@ -100,13 +100,13 @@ async def test_messages_until_the_end_and_a_bad_status_is_said() -> None:
         assert await stream.receive() == PING
         with pytest.raises(StreamLost, match="INTERNAL: it broke") as caught:
             await stream.receive()
-        assert not caught.value.busy
+        assert caught.value.reason is LossReason.STATUS
         with pytest.raises(StreamLost):
             await stream.send(PING)
         await stream.aclose()
 
     async with served(serve) as handler:
-        await handler.connect(PEER, talk)
+        await dialled(handler, PEER, talk)
 
 
 async def test_a_message_beyond_our_own_limit_does_not_make_the_peer_busy() -> None:
@@ -118,11 +118,11 @@ async def test_a_message_beyond_our_own_limit_does_not_make_the_peer_busy() -> N
     async def talk(stream: OutboundStream) -> None:
         with pytest.raises(StreamLost, match="max_message_size") as caught:
             await stream.receive()
-        assert not caught.value.busy
+        assert caught.value.reason is LossReason.TOO_LARGE
         await stream.aclose()
 
     async with served(serve) as handler:
-        await handler.connect(PEER, talk)
+        await dialled(handler, PEER, talk)
 
 
 async def test_our_end_reaches_the_peer_and_closing_twice_is_no_error() -> None:
@@ -140,7 +140,7 @@ async def test_our_end_reaches_the_peer_and_closing_twice_is_no_error() -> None:
         await stream.aclose()
 
     async with served(serve) as handler:
-        await handler.connect(PEER, talk)
+        await dialled(handler, PEER, talk)
         await ended.wait()
 
 
@@ -156,4 +156,4 @@ async def test_garbage_is_named() -> None:
         await stream.aclose()
 
     async with served(serve) as handler:
-        await handler.connect(PEER, talk)
+        await dialled(handler, PEER, talk)

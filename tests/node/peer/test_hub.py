@@ -5,8 +5,9 @@ import pytest
 
 from tests.node.lines import ADDRESS, Line, info
 from ziggurat.node.address import NetAddress
+from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.node.peer.events import PeerConnected, PeerDisconnected
-from ziggurat.node.peer.hub import SAME_PEER, Hub
+from ziggurat.node.peer.hub import FULL, SAME_PEER, Hub
 from ziggurat.node.peer.info import Direction
 from ziggurat.node.peer.router import Router
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage, PingMessage
@@ -17,18 +18,18 @@ SMALLER, PEER, LARGER = b"a" * 16, b"p" * 16, b"z" * 16
 PING = KaspadMessage(ping=PingMessage(nonce=1))
 
 
-def router(direction: Direction = "outbound") -> Router:
-    return Router(Line(), ADDRESS, direction)
+def router(id: bytes = PEER, direction: Direction = "outbound", address: NetAddress = ADDRESS) -> Router:
+    return Router(Line(), info(id, direction, address))
 
 
 async def test_a_peer_is_listed_and_told_of_and_gone_when_it_is_gone() -> None:
     hub, one = Hub(), router()
     with hub.subscribe_events() as events:
-        assert hub.add(one, info(), SMALLER)
+        hub.add(one, SMALLER)
         assert hub.peers() == [info()]
         assert hub.get(info().key) is one
         assert (hub.count("outbound"), hub.count("inbound")) == (1, 0)
-        one.ping = 0.5
+        one.record_ping(0.5)
         assert hub.peers()[0].ping == 0.5
         hub.remove(one, "why")
         hub.remove(one, "again")
@@ -39,31 +40,53 @@ async def test_a_peer_is_listed_and_told_of_and_gone_when_it_is_gone() -> None:
     assert (told[1].reason, told[1].peer.ping) == ("why", 0.5)
 
 
-async def test_a_place_is_reserved_once_and_can_be_given_back() -> None:
+async def test_a_place_is_reserved_for_the_length_of_a_block() -> None:
     hub, key = Hub(), info().key
-    assert hub.reserve(key, "inbound")
-    assert not hub.reserve(key, "inbound")
-    assert hub.reserve(key, "outbound")  # the two have dialled each other: `add` decides
-    hub.release(key, "inbound")
-    assert hub.reserve(key, "inbound")
-    hub.add(router(), info(), SMALLER)
-    hub.release(key, "inbound")
-    assert not hub.reserve(key, "inbound")
+    with hub.reserve(key, "inbound"):
+        with pytest.raises(HandshakeError) as caught, hub.reserve(key, "inbound"):
+            pass
+        assert (caught.value.kind, caught.value.reject) == (Kind.DUPLICATE, "DUPLICATE_CONNECTION")
+        with hub.reserve(key, "outbound"):
+            pass  # the two have dialled each other: `add` decides
+    with hub.reserve(key, "inbound"):
+        hub.add(router(), SMALLER)
+    with pytest.raises(HandshakeError), hub.reserve(key, "inbound"):
+        pass
+
+
+async def test_a_handshake_that_fails_gives_its_place_back() -> None:
+    hub, key = Hub(1), info(direction="inbound").key
+    for _ in range(2):
+        with pytest.raises(KeyError), hub.reserve(key, "inbound"):
+            raise KeyError
+    assert not hub.is_full
+
+
+async def test_the_limit_of_inbound_peers_counts_places_too() -> None:
+    hub = Hub(inbound_limit=1)
+    with hub.reserve(info(direction="inbound").key, "inbound"):
+        assert hub.is_full
+        with pytest.raises(HandshakeError) as caught, hub.reserve(info(LARGER).key, "inbound"):
+            pass
+        assert (caught.value.kind, caught.value.reject) == (Kind.BUSY, FULL)
+        with hub.reserve(info(LARGER).key, "outbound"):
+            pass  # a peer that we choose is not a guest
+    assert not hub.is_full
 
 
 async def test_places_are_counted_once() -> None:
     hub = Hub()
-    hub.reserve(info(direction="inbound").key, "inbound")
-    hub.reserve(info(LARGER).key, "outbound")
-    assert (hub.taken("inbound"), hub.taken("outbound")) == (1, 1)
-    hub.add(router("inbound"), info(direction="inbound"), SMALLER)
+    with hub.reserve(info(direction="inbound").key, "inbound"), hub.reserve(info(LARGER).key, "outbound"):
+        assert (hub.taken("inbound"), hub.taken("outbound")) == (1, 1)
+        hub.add(router(direction="inbound"), SMALLER)
+        assert hub.taken("inbound") == 1
     assert hub.taken("inbound") == 1
 
 
 async def test_the_later_of_two_equal_connections_stays() -> None:
     hub, first, second = Hub(), router(), router()
-    hub.add(first, info(), SMALLER)
-    assert hub.add(second, info(), SMALLER)
+    hub.add(first, SMALLER)
+    hub.add(second, SMALLER)
     assert first.reason == SAME_PEER
     assert hub.get(info().key) is second
     hub.remove(first, "late")
@@ -75,18 +98,24 @@ async def test_the_later_of_two_equal_connections_stays() -> None:
 async def test_of_two_that_crossed_both_sides_keep_the_same(first: Direction, our_id: bytes, stays: Direction) -> None:
     hub = Hub()
     second: Direction = "outbound" if first == "inbound" else "inbound"
-    routers = {direction: router(direction) for direction in (first, second)}
-    hub.add(routers[first], info(PEER, first), our_id)
+    routers = {direction: router(direction=direction) for direction in (first, second)}
+    hub.add(routers[first], our_id)
 
-    assert hub.add(routers[second], info(PEER, second), our_id) is (second == stays)
+    if second == stays:
+        hub.add(routers[second], our_id)
+        assert routers[first].reason == SAME_PEER
+    else:
+        with pytest.raises(HandshakeError) as caught:
+            hub.add(routers[second], our_id)
+        assert caught.value.kind is Kind.DUPLICATE
+        assert caught.value.reject is None  # each side knows by itself
     assert hub.get(info(PEER).key) is routers[stays]
-    assert [routers[d].reason for d in routers if d != stays] == [SAME_PEER]
 
 
 async def test_a_broadcast_goes_to_all_who_are_there() -> None:
-    hub, one, two = Hub(), router(), router()
-    hub.add(one, info(), SMALLER)
-    hub.add(two, info(address=NetAddress.parse("10.0.0.9:1")), SMALLER)
+    hub, one, two = Hub(), router(), router(address=NetAddress.parse("10.0.0.9:1"))
+    hub.add(one, SMALLER)
+    hub.add(two, SMALLER)
     assert hub.broadcast(PING) == 2
     one.close("gone")
     assert hub.broadcast(PING) == 1

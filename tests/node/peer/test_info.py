@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from tests.node.lines import info
-from ziggurat.node.address import NetAddress
-from ziggurat.node.peer.info import PROXIED, NamedAddress, PeerKey, parse_peer_address, peer_key
+from ziggurat.node.address import NamedAddress, NetAddress, parse_peer_address
+from ziggurat.node.peer.info import PROXIED, PeerKey, peer_key
 from ziggurat.services import Uri
 
 ID = b"i" * 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from tests.node.lines import ADDRESS, Line, routed, settle
+from tests.node.lines import Line, info, routed, settle
 from ziggurat.node.flows.reject import RejectReceiver
 from ziggurat.node.peer.route import FlowError, PeerClosed
 from ziggurat.node.peer.router import MAX_HELD, ROUTE_CAPACITY, SEND_TIMEOUT, Router
@@ -224,13 +224,12 @@ async def test_a_flow_may_end_and_the_connection_goes_on() -> None:
 
 
 async def test_it_is_closed_once_and_says_so_at_once() -> None:
-    async with routed() as (router, line):
-        said: list[str] = []
-        router.on_close = said.append
+    said: list[tuple[Router, str]] = []
+    async with routed(on_close=lambda *what: said.append(what)) as (router, line):
         route = router.subscribe("ping")
         router.close("first", reject="bye")
         router.close("second", reject="no")
-        assert said == ["first"]
+        assert said == [(router, "first")]
         with pytest.raises(PeerClosed, match="first"):
             await route.receive()
         with pytest.raises(PeerClosed, match="first"):
@@ -253,7 +252,7 @@ async def test_a_last_word_to_a_peer_that_does_not_read_is_not_waited_for() -> N
 
 async def test_a_cancellation_closes_the_stream() -> None:
     line = Line()
-    router = Router(line, ADDRESS, "inbound")
+    router = Router(line, info())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(router.run)
         await anyio.sleep(1)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
+from tests.node.nodes import dialled
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
@@ -153,6 +154,6 @@ async def test_it_says_which_timer_ran_out() -> None:
             return names
 
         started = anyio.current_time()
-        names = await handler.connect(PEER, say_nothing)
+        names = await dialled(handler, PEER, say_nothing)
         assert names == ["version", "reject", "timeout expired after 4s"]
         assert 4 <= anyio.current_time() - started < 8

@@ -1,9 +1,39 @@
+"""What grpclib raises on a stream, as one error with a reason."""
+
 from __future__ import annotations
 
-from ziggurat.node.wire.stream import StreamLost
+import pytest
+from google.protobuf.message import DecodeError
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+
+from ziggurat.node.wire.codec import MessageTooLarge
+from ziggurat.node.wire.stream import LossReason, StreamLost, stream_lost
+from ziggurat.services.channel import MessageSizeError
 
 
-def test_a_loss_says_why_and_whether_the_peer_was_busy() -> None:
-    assert str(StreamLost("reset")) == "reset"
-    assert not StreamLost("reset").busy
-    assert StreamLost("later", busy=True).busy
+def test_a_loss_has_a_text_and_by_default_was_a_reset() -> None:
+    assert str(StreamLost("gone")) == "gone"
+    assert StreamLost("gone").reason is LossReason.RESET
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "text"),
+    [
+        (GRPCError(Status.RESOURCE_EXHAUSTED, "later"), LossReason.BUSY, "RESOURCE_EXHAUSTED: later"),
+        (GRPCError(Status.INTERNAL), LossReason.STATUS, "INTERNAL"),
+        # A peer may quote our own setting: the type decides, and not the text.
+        (GRPCError(Status.RESOURCE_EXHAUSTED, "max_message_size"), LossReason.BUSY, "max_message_size"),
+        (MessageSizeError(Status.RESOURCE_EXHAUSTED, "too large"), LossReason.TOO_LARGE, "too large"),
+        (MessageTooLarge("a message ping of 9 bytes"), LossReason.TOO_LARGE, "a message ping of 9 bytes"),
+        (DecodeError("odd"), LossReason.MALFORMED, "a message is not protobuf"),
+        (ProtocolError("odd"), LossReason.MALFORMED, "odd"),
+        (StreamTerminatedError("reset\nby peer"), LossReason.RESET, "reset by peer"),
+        (StreamTerminatedError(), LossReason.RESET, "StreamTerminatedError"),
+    ],
+)
+def test_each_error_has_its_reason(error: Exception, reason: LossReason, text: str) -> None:
+    lost = stream_lost(error)
+
+    assert lost.reason is reason
+    assert text in str(lost)

@@ -141,7 +141,7 @@ async def test_a_pulled_cable_fails_the_call_in_flight_and_the_next_one_dials_ag
         with pytest.raises(StreamTerminatedError):
             await held
         await channel.wait_for_state(ChannelState.IDLE)
-        assert channel._alive == set()
+        assert channel._reconnect.open == set()
         assert await say(channel) == b"hello"
         assert channel.state is ChannelState.READY
 
@@ -175,7 +175,7 @@ async def test_close_and_aclose_end_a_call_in_flight(served: Served, say: Any, m
             await held
         with pytest.raises(ChannelClosed):
             await say(channel)
-        assert channel._alive == set()
+        assert channel._reconnect.open == set()
 
 
 async def test_the_stream_tells_of_its_end_once_and_carries_the_ledger(served: Served, say: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import inspect
 import math
@@ -18,7 +19,7 @@ from h2.connection import H2Connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ziggurat.services import Backoff, Channel, ChannelState, Endpoint, TcpConnector, Uri
+from ziggurat.services import Backoff, Channel, ChannelState, ConnectRefused, Endpoint, Ledger, TcpConnector, Uri
 from ziggurat.services.channel.options import ConnectionOptions, default_user_agent
 
 MIB = 2**20
@@ -45,6 +46,7 @@ def test_the_arguments_and_their_defaults() -> None:
         "origin": None,
         "codec": None,
         "status_details_codec": None,
+        "on_dial": None,
     }
     endpoint = Endpoint("http://far.example")
     assert {name: getattr(endpoint, name) for name in defaults} == defaults
@@ -321,3 +323,45 @@ def test_outside_of_a_loop_the_channel_says_so() -> None:
     with pytest.raises(RuntimeError, match="running asyncio loop"):
         Endpoint("http://far.example").connect_lazy(TcpConnector())
     assert sys.exc_info() == (None, None, None)
+
+
+# -- observers of dials
+
+
+@pytest.mark.asyncio_only
+async def test_on_dial_sees_every_attempt_whole(far_end: Any, say: Any) -> None:
+    seen: list[tuple[list[str], str | None]] = []
+
+    def observe(ledger: Ledger) -> None:
+        seen.append(([entry.name for entry in ledger.phases], ledger.error and ledger.error.message))
+
+    endpoint = Endpoint("http://far.example", backoff=Backoff(1.0, jitter=0.0), on_dial=observe)
+    async with endpoint.connect(far_end) as channel:
+        assert seen == [(["memory", "http2"], None)]
+        far_end.transports[0].abort()
+        await channel.wait_for_state(ChannelState.IDLE)
+        far_end.error = ConnectRefused("nobody listens")
+        with pytest.raises(GRPCError):
+            await say(channel)
+        assert seen[1:] == [(["memory"], "nobody listens")]
+        far_end.error, far_end.delay = None, 5.0
+        with anyio.move_on_after(3):
+            await channel.connect()
+        await asyncio.sleep(0)
+        assert seen[2:] == [(["memory"], "the dial was cancelled")]
+        await channel.connect()
+        assert seen[3:] == [(["memory", "http2"], None)]
+
+
+@pytest.mark.asyncio_only
+async def test_what_on_dial_raises_goes_to_the_loop_and_not_to_the_caller(far_end: Any, say: Any) -> None:
+    contexts: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: contexts.append(context))
+
+    def broken(ledger: Ledger) -> None:
+        raise KeyError("mine")
+
+    async with Endpoint("http://far.example", on_dial=broken).connect_lazy(far_end) as channel:
+        assert await say(channel) == b"hello"
+    assert [type(context["exception"]) for context in contexts] == [KeyError]
+    assert "on_dial" in contexts[0]["message"]

@@ -25,7 +25,15 @@ class Told:
         self.discarded: list[str] = []
 
     def share(self, dial: object) -> SharedDial[str]:
-        return SharedDial(dial, on_end=self.outcomes.append, discard=self.discarded.append)  # type: ignore[arg-type]
+        return SharedDial(
+            dial,  # type: ignore[arg-type]
+            on_end=self.outcomes.append,
+            discard=self.discarded.append,
+            cut_off=self.cut_off,
+        )
+
+    def cut_off(self, seconds: float, /, *, last: bool) -> ConnectError:
+        return ConnectTimeout(seconds, "last" if last else "one of several")
 
 
 async def slow() -> str:

@@ -1,0 +1,158 @@
+"""One dial of an endpoint: down the stack to an open stream, then up to the peer's SETTINGS."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from anyio.abc import ByteStream
+
+from ziggurat.services.channel.adoption import adopt
+from ziggurat.services.channel.protocol import ClientProtocol
+from ziggurat.services.dial import Dial, dial, phase
+from ziggurat.services.errors import ConnectError, ConnectTimeout
+from ziggurat.services.ledger import Ledger
+from ziggurat.services.limit import Limit
+from ziggurat.services.service import Connector
+from ziggurat.services.stream import ObservedStream, closing_on_error
+from ziggurat.services.uri import Uri
+
+if TYPE_CHECKING:
+    from ziggurat.services.channel.endpoint import Endpoint
+
+__all__ = ["EndpointDial", "call_connector", "require_tls"]
+
+
+class EndpointDial:
+    """A dial that is run once.
+
+    Args:
+        endpoint: what to dial, and within which limits.
+        connector: the stack.
+        on_change: called when the connection accepts no more calls, and again when it is lost.
+
+    Attributes:
+        ledger: the record of the dial; ``None`` before it was begun.
+    """
+
+    def __init__(self, endpoint: Endpoint, connector: Connector, on_change: Callable[[], None]) -> None:
+        self.ledger: Ledger | None = None
+        self._endpoint = endpoint
+        self._connector = connector
+        self._on_change = on_change
+
+    async def run(self) -> ClientProtocol:
+        """Dial. It joins the dial under way in this context, if there is one.
+
+        Raises:
+            ConnectError: it failed.
+        """
+        protocol: ClientProtocol | None = None
+        with dial(self._endpoint.uri) as current:
+            self.ledger = current.ledger
+            try:
+                with current.attempt(), Limit(self._endpoint.connect_timeout, "connect_timeout"):
+                    protocol = await self._reach(current)
+            except BaseException:
+                if protocol is not None:  # something that waited for the outcome raised
+                    protocol.abort()
+                raise
+            finally:
+                self._report(current.ledger)
+        return protocol
+
+    async def _reach(self, current: Dial) -> ClientProtocol:
+        target, ledger = self._endpoint.uri, current.ledger
+        earlier = len(ledger.phases)  # of the caller's own dial, which this one joined
+        stream = await call_connector(self._connector, target, ledger)
+        async with closing_on_error(stream):
+            require_tls(target, ledger, earlier)  # before our first byte
+            with Limit(self._endpoint.http2_timeout, "http2_timeout") as limit, phase("http2", limit=limit):
+                ledger.sent_to_target = True
+                return await adopt(stream, self._endpoint.connection_options, on_change=self._on_change)
+
+    def cut_off(self, seconds: float, *, last: bool) -> ConnectTimeout:
+        """Describe the dial so far, for a call whose deadline ends its wait.
+
+        Args:
+            seconds: how long the call has waited.
+            last: whether no other call waits, so that the dial is about to be cancelled for this reason.
+        """
+        error = ConnectTimeout(seconds, "call deadline", "the call's deadline passed during the dial")
+        if self.ledger is not None:
+            error.ledger = so_far = self.ledger.snapshot()
+            error.target, error.elapsed, error.sent_to_target = so_far.target, so_far.elapsed, so_far.sent_to_target
+            running = next((entry for entry in reversed(so_far.phases) if entry.outcome == "running"), None)
+            if running is not None:
+                error.phase, error.via = running.name, running.via
+            if last:
+                self.ledger.give_up(error)
+        return error
+
+    def _report(self, ledger: Ledger) -> None:
+        on_dial = self._endpoint.on_dial
+        if on_dial is None:
+            return
+        try:
+            on_dial(ledger)
+        except Exception as error:
+            context = {"message": f"on_dial={on_dial!r} raised", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+
+async def call_connector(connector: Connector, uri: Uri, ledger: Ledger) -> ByteStream:
+    """Ask the stack for a stream.
+
+    Raises:
+        ConnectError: also in place of whatever else the connector raises, which is then the cause. A foreign exception
+            counts as transient, since nothing is known about it.
+    """
+    try:
+        stream = await connector(uri)
+    except ConnectError:
+        raise
+    except Exception as error:
+        # Not through a local name: this frame is in the traceback of the cause, and would make a cycle of the two.
+        raise _mapped(error, ledger) from error
+    if not isinstance(stream, ByteStream):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConnectError(f"the connector returned {stream!r}, which is not an anyio ByteStream", transient=False)
+    if isinstance(stream, ObservedStream):
+        stream.ledger = ledger  # the dial is owned above the stack, so no layer has put it there
+    return stream
+
+
+def _mapped(error: Exception, ledger: Ledger) -> ConnectError:
+    mapped = ConnectError(f"the connector raised {type(error).__name__}: {error}")
+    for step in reversed(ledger.phases):
+        if step.outcome == "failed":
+            mapped.phase, mapped.via = step.name, step.via
+            break
+    return mapped
+
+
+def require_tls(target: Uri, ledger: Ledger, earlier: int = 0) -> None:
+    """Check that a dial to an https target has verified the target's own host.
+
+    The ledger is asked and not the stream: a tunnel through a TLS proxy has TLS attributes, too.
+
+    Args:
+        target: of the endpoint; the ledger's may be that of a longer dial.
+        ledger: of the dial.
+        earlier: how many of its phases had begun before this connection was asked for. They do not count.
+
+    Raises:
+        ConnectError: no ``tls`` phase has that host. Not transient.
+    """
+    if target.scheme != "https":
+        return
+    host = target.host.partition("%")[0].removesuffix(".")  # no certificate has a zone id
+    for step in ledger.phases[earlier:]:
+        if step.name == "tls" and step.outcome == "ok" and step.via is not None and step.via.removesuffix(".") == host:
+            return
+    raise ConnectError(
+        f"no layer verified {target.host!r} by TLS, as https asks for",
+        hint='add a TlsLayer to the stack, above any proxy (a connector of your own enters phase("tls", via=uri.host)),'
+        " or use http",
+        transient=False,
+    )

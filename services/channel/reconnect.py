@@ -1,0 +1,191 @@
+"""When to dial: one connection at a time, shared dials, backoff, and a new dial after a loss.
+
+A call that finds no connection dials, concurrent calls share one dial, a failed dial is not repeated before the backoff
+is over, and a lost or draining connection is replaced through the whole stack. `EndpointDial` is one such dial.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from anyio import move_on_after
+
+from ziggurat.services.channel.dial import EndpointDial
+from ziggurat.services.channel.protocol import ClientProtocol
+from ziggurat.services.channel.shared_dial import Expired, SharedDial, own_copy
+from ziggurat.services.channel.state import ChannelState, StateChanges, StateWatch
+from ziggurat.services.errors import ChannelClosed, ConnectError
+from ziggurat.services.ledger import Ledger
+from ziggurat.services.service import Connector
+
+if TYPE_CHECKING:
+    from ziggurat.services.channel.endpoint import Endpoint
+
+__all__ = ["Reconnect"]
+
+CLEANUP_LIMIT = 2.0
+"""Seconds that `Reconnect.aclose` waits for a cancelled dial; a connector may be slow to let go."""
+
+
+class Reconnect:
+    """The connection of a channel.
+
+    Attributes:
+        states: what it is doing.
+        protocol: the connection that new calls use; ``None`` when there is none.
+        open: all connections that are not lost: beside `protocol` those that drain.
+        ledger: the record of the last dial that succeeded; ``None`` before there was one.
+        failure: why the last dial failed; ``None`` after a success.
+    """
+
+    def __init__(self, endpoint: Endpoint, connector: Connector) -> None:
+        self.states = StateWatch()
+        self.protocol: ClientProtocol | None = None
+        self.open: set[ClientProtocol] = set()
+        self.ledger: Ledger | None = None
+        self.failure: ConnectError | None = None
+        self._endpoint = endpoint
+        self._connector = connector
+        self._loop = asyncio.get_running_loop()
+        self._dialling: SharedDial[ClientProtocol] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failures = 0  # in a row
+        self._retry_at = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether a call can start now, without a dial."""
+        return self.protocol is not None and self.protocol.accepting
+
+    async def ready(self, expired: Expired | None = None) -> ClientProtocol:
+        """Return a connection that accepts calls, dialling if there is none.
+
+        Args:
+            expired: tells, when this is cancelled, whether the deadline of a call is the reason. The
+                `asyncio.CancelledError` then has a `ConnectError` as its ``__cause__``: what the dial was doing or,
+                during the backoff, its last error.
+
+        Raises:
+            ConnectError: the dial failed.
+            ChannelClosed: the channel was closed.
+        """
+        while True:
+            protocol = self.protocol
+            if protocol is not None and protocol.accepting:
+                return protocol
+            try:
+                await self.dial(expired)
+            except ConnectError as error:
+                # Waiting does not mend what is not transient.
+                if not (self._endpoint.wait_for_ready and error.transient):
+                    raise
+                await self._pause(expired, error)
+
+    async def dial(self, expired: Expired | None = None, *, at_once: bool = False) -> None:
+        """Join the dial under way or begin one.
+
+        Args:
+            expired: see `ready`.
+            at_once: dial during the backoff as well, rather than raise the last error again.
+        """
+        if self.states.state is ChannelState.SHUTDOWN:
+            raise ChannelClosed(f"the channel to {self._endpoint.uri} was closed")
+        if self._dialling is None:
+            if self.failure is not None and self._backing_off and not at_once:
+                raise own_copy(self.failure)
+            self.states.enter(ChannelState.CONNECTING)
+            attempt = self._new_dial()
+            self._dialling = SharedDial(
+                attempt.run,
+                on_end=partial(self._dial_ended, attempt),
+                discard=ClientProtocol.abort,
+                cut_off=attempt.cut_off,
+            )
+            self._tasks.add(self._dialling.task)
+            self._dialling.task.add_done_callback(self._tasks.discard)
+        await self._dialling.wait(expired)
+
+    async def dial_here(self) -> None:
+        """Dial in the caller's task and context, so within the dial that the caller has open. For the first dial only.
+
+        Raises:
+            ConnectError: the dial failed.
+        """
+        attempt = self._new_dial()
+        self.states.enter(ChannelState.CONNECTING)
+        self._dial_ended(attempt, await attempt.run())
+
+    def close(self) -> None:
+        """Close all connections, and end the dial under way."""
+        self.states.enter(ChannelState.SHUTDOWN)
+        self.protocol = None
+        if self._dialling is not None:
+            self._dialling.give_up(ChannelClosed(f"the channel to {self._endpoint.uri} was closed during the dial"))
+        for protocol in tuple(self.open):
+            protocol.close()
+
+    async def aclose(self) -> None:
+        """Close, and return when the last byte is out or ``linger`` is over."""
+        closing = tuple(self.open)
+        self.close()
+        for protocol in closing:  # all are closing by now, so they linger at the same time
+            await protocol.aclose()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=CLEANUP_LIMIT)
+
+    def _new_dial(self) -> EndpointDial:
+        return EndpointDial(self._endpoint, self._connector, _weakly(self._review))
+
+    def _dial_ended(self, attempt: EndpointDial, outcome: ClientProtocol | ConnectError | None) -> None:
+        self._dialling = None
+        if isinstance(outcome, ConnectError):
+            self.failure = outcome
+            self._failures += 1
+            self._retry_at = self._loop.time() + self._endpoint.backoff.delay(self._failures)
+            self.states.enter(ChannelState.TRANSIENT_FAILURE)
+        elif outcome is None:  # given up
+            self.states.enter(ChannelState.TRANSIENT_FAILURE if self._backing_off else ChannelState.IDLE)
+        else:
+            self.failure, self._failures, self._retry_at = None, 0, 0.0
+            self.protocol, self.ledger = outcome, attempt.ledger
+            self.open.add(outcome)
+            self.states.enter(ChannelState.READY)
+
+    @property
+    def _backing_off(self) -> bool:
+        return self._loop.time() < self._retry_at
+
+    async def _pause(self, expired: Expired | None, error: ConnectError) -> None:
+        """Wait until the backoff is over, another call dials, or the channel is closed."""
+        try:
+            with move_on_after(self._retry_at - self._loop.time()):
+                async for state in StateChanges(self.states):
+                    if state is not ChannelState.TRANSIENT_FAILURE:
+                        return
+        except asyncio.CancelledError as cancelled:
+            if expired is not None and expired():
+                cancelled.__cause__ = own_copy(error)
+            raise
+
+    def _review(self) -> None:
+        """Drop lost and draining connections."""
+        self.open = {protocol for protocol in self.open if not protocol.lost.is_set()}
+        if self.protocol is not None and not self.protocol.accepting:
+            self.protocol = None  # a draining one stays open until its calls have finished
+            self.states.enter(ChannelState.IDLE)
+
+
+def _weakly(method: Callable[[], None]) -> Callable[[], None]:
+    # A connection must not keep its channel alive: a channel that is dropped is to be collected, and closes then.
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        alive = reference()
+        if alive is not None:
+            alive()
+
+    return call

@@ -1,0 +1,149 @@
+"""How a dial ends, told to the layers below the one that decides it."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import anyio
+import pytest
+
+from tests.services.dials import PROXY, TARGET, failing
+from ziggurat.services import ConnectError, ConnectRefused, ConnectTimeout, Dial, Limit, dial, phase
+
+Outcomes = list[BaseException | None]
+
+
+async def layer(outcomes: Outcomes) -> None:
+    """A call below that succeeds, and wants to know what becomes of the dial."""
+    with dial(TARGET) as current, phase("tcp"):
+        await anyio.sleep(1)
+        current.on_outcome(outcomes.append)
+
+
+async def test_without_an_attempt_the_owner_s_end_is_the_outcome() -> None:
+    outcomes: Outcomes = []
+    with dial(TARGET):
+        await layer(outcomes)
+        assert outcomes == []
+    assert outcomes == [None]
+
+
+async def test_what_fails_above_is_the_outcome() -> None:
+    outcomes: Outcomes = []
+    with failing() as caught, dial(TARGET) as current:
+        await layer(outcomes)
+        with phase("http2"):
+            raise ConnectRefused("no")
+    assert outcomes == caught
+    assert current.ledger.error is not None
+    assert (str(current.ledger.error), current.ledger.error.ledger) == (
+        "http://target.example:80: http2 failed after 1.00 s: no",
+        None,
+    )
+
+
+async def test_an_attempt_has_its_outcome_before_the_dial_ends() -> None:
+    outcomes: Outcomes = []
+    with failing(), dial(TARGET) as current:
+        with current.attempt():
+            await layer(outcomes)
+        assert outcomes == [None]
+        assert current.ledger.error is None
+        with phase("handshake"):
+            raise ConnectError("refused")
+    assert outcomes == [None]  # the handshake came later
+
+
+async def test_each_attempt_has_an_outcome_of_its_own() -> None:
+    first: Outcomes = []
+    second: Outcomes = []
+    with dial(TARGET) as current:
+        with failing() as caught, current.attempt():
+            await layer(first)
+            raise ConnectRefused("once")
+        assert isinstance(current.ledger.error, ConnectRefused)
+        with current.attempt():
+            assert current.ledger.error is None
+            await layer(second)
+    assert (first, second) == (caught, [None])
+
+
+async def test_attempts_side_by_side_do_not_mix() -> None:
+    lost: Outcomes = []
+    won: Outcomes = []
+
+    async def branch(current: Dial, seconds: float, outcomes: Outcomes, error: ConnectError | None) -> None:
+        try:
+            with current.attempt():
+                await layer(outcomes)
+                await anyio.sleep(seconds)
+                if error is not None:
+                    raise error
+        except ConnectError:
+            pass
+
+    refused = ConnectRefused("no")
+    with dial(TARGET) as current:
+        async with anyio.create_task_group() as group:
+            group.start_soon(branch, current, 1.0, lost, refused)
+            group.start_soon(branch, current, 2.0, won, None)
+    assert (lost, won) == ([refused], [None])
+
+
+async def test_a_task_that_an_attempt_left_behind_opens_a_dial_of_its_own() -> None:
+    owners: list[bool] = []
+    goes_on = anyio.Event()
+
+    async def background() -> None:
+        await goes_on.wait()
+        with dial(PROXY) as late:
+            owners.append(late.owner)
+
+    async with anyio.create_task_group() as group:
+        with dial(TARGET) as current:
+            with current.attempt():
+                group.start_soon(background)
+                await anyio.sleep(1)
+            goes_on.set()
+            await anyio.sleep(1)
+    assert owners == [True]
+
+
+async def test_a_cancelled_dial_and_a_foreign_error_are_kept_as_a_connect_error() -> None:
+    with anyio.move_on_after(1), dial(TARGET) as cancelled, phase("tcp", via="p"):
+        await anyio.sleep_forever()
+    with pytest.raises(KeyError), dial(TARGET) as foreign, phase("mine"):
+        raise KeyError("x")
+
+    assert cancelled.ledger.error is not None
+    assert str(cancelled.ledger.error) == (
+        "http://target.example:80: tcp via p failed after 1.00 s: the dial was cancelled"
+    )
+    assert foreign.ledger.error is not None
+    assert (foreign.ledger.error.phase, foreign.ledger.error.message) == ("mine", "KeyError: 'x'")
+
+
+async def test_a_limit_around_the_attempt_is_its_outcome() -> None:
+    outcomes: Outcomes = []
+    with failing() as caught, dial(TARGET) as current, current.attempt(), Limit(3.0, "connect_timeout"):
+        await layer(outcomes)
+        with phase("http2"):
+            await anyio.sleep_forever()
+    assert outcomes == caught
+    assert isinstance(outcomes[0], ConnectTimeout)
+    assert outcomes[0].phase == "http2"
+
+
+async def test_a_failed_dial_is_freed_without_the_garbage_collector() -> None:
+    gc.disable()
+    try:
+        with failing() as caught, dial(TARGET) as current:
+            await layer([])
+            raise ConnectRefused("no")
+        ledger = weakref.ref(caught[0])
+        caught.clear()
+        del current
+        assert ledger() is None
+    finally:
+        gc.enable()
