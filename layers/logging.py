@@ -1,12 +1,11 @@
 """Log dials: ``dial.started``, then exactly one of ``dial.connected`` and ``dial.failed``.
 
-================== ======= ==========================================================
-event              level   keys
-================== ======= ==========================================================
-``dial.started``   info    ``dial``, ``target``
-``dial.connected`` info    ``dial``, ``target``, ``via``, ``elapsed``
-``dial.failed``    warning ``dial``, ``target``, ``via``, ``phase``, ``elapsed``, ``error``
-================== ======= ==========================================================
+::
+
+    event           level    keys
+    dial.started    info     dial, target
+    dial.connected  info     dial, target, via, elapsed
+    dial.failed     warning  dial, target, via, phase, elapsed, error
 
 ``dial`` is the ledger's id, the same in all layers of a dial. ``via`` names the proxies on the way, in order, joined by
 `` > ``; in a failure, the proxy that it failed at; ``None`` for a direct dial. ``elapsed`` is in seconds since the dial

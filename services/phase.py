@@ -18,7 +18,8 @@ class Phase:
         limit: seconds that its limit had left when it began; ``None`` without a limit.
         start: seconds from the start of the dial.
         elapsed: seconds that it took; ``None`` while it runs.
-        sent, received: bytes, where the layer counted them.
+        sent: bytes sent, where the layer counted them.
+        received: bytes received, likewise.
         outcome: ``running``, ``ok``, ``failed``, ``timeout`` or ``cancelled``.
         note: what a reader should know, e.g. that nothing was isolated; ``None`` when there is nothing.
     """

@@ -62,7 +62,8 @@ class ObservedStream(ByteStream):
     """A stream that counts its bytes and tells once when it has ended; the base of all our streams.
 
     Attributes:
-        bytes_sent, bytes_received: what passed through ``send`` and ``receive``; after a hand-over they stand still.
+        bytes_sent: what passed through ``send``; after a hand-over it stands still.
+        bytes_received: the same for ``receive``.
         ledger: the record of its dial, also found as the typed attribute `DialAttribute.ledger`; ``None`` if it was
             not dialled.
     """

@@ -42,7 +42,8 @@ class KaspaPeer:
 
     Args:
         network: as in its Version.
-        user_agent, protocol_version: the same.
+        user_agent: as in its Version.
+        protocol_version: as in its Version.
         id: 16 bytes; ``None`` makes them up.
         addresses: what it tells who asks, besides what it has been told.
         ping_interval: seconds.

@@ -34,8 +34,8 @@ class CompressionMixin(Server):
         status_details_codec: as in grpclib.
         config: as in grpclib; its windows and keepalive settings hold.
         compression: how to compress answers; ``None``: not at all.
-        max_message_size: bytes; the largest message that is received, compressed and inflated. Beyond it the handler
-            and the client get ``RESOURCE_EXHAUSTED``. ``None``: no limit.
+        max_message_size: bytes, by default 32 MiB; the largest message that is received, compressed and inflated.
+            Beyond it the handler and the client get ``RESOURCE_EXHAUSTED``. ``None``: no limit.
     """
 
     def __init__(
