@@ -8,6 +8,7 @@ algorithm on, as microsocks does, holds small messages back until the last is ac
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -50,12 +51,12 @@ async def ready(scale: Scale) -> list[Row]:
         delay = 0.002 if scale.quick else DELAY
         async with _way(name, delay) as way, _way(name, 0.0) as near:
             slow, fast = [], []
-            counts: set[int] = set()
+            counts: list[int] = []
             for _ in range(scale.pairs(20)):
                 slow.append(await _seconds(way))
-                counts.add(way.relay.turns)
+                counts.append(way.relay.turns)
                 fast.append(await _seconds(near))
-        (counted,) = counts  # it is a property of the protocol, so it must not vary
+        counted = statistics.mode(counts)  # a property of the protocol; a busy machine may split a turn in two
         trips = counted * 2 * delay
         shown = f"{estimate(slow).median * 1000:.0f} ms"
         rows += [
