@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 
-from ziggurat.node.wire.convert.hashes import hash_from_wire, hash_to_wire
+from ziggurat.node.wire.convert.hashes import HASH_BYTES, hash_from_wire, hash_to_wire
 from ziggurat.node.wire.convert.integers import blue_work_from_wire, blue_work_to_wire, unsigned
 from ziggurat.node.wire.convert.parents import Parents, parents_from_wire, parents_to_wire
 from ziggurat.node.wire.p2p_pb2 import BlockHeader
@@ -14,13 +16,21 @@ __all__ = ["Header", "header_from_wire", "header_to_wire"]
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header, as it was sent: nothing here says that it is valid.
+    """A header as a peer sent it: its rules have not been checked. Hashes are 32 bytes.
 
     Attributes:
-        version: 16 bits.
-        parents: hashes for each level, level 0 (the direct ones) first.
+        version: the version of the block, 16 bits.
+        parents: the hashes of the parents, a tuple for each level; level 0, the direct parents, comes first.
+        hash_merkle_root: the root of the Merkle tree over the hashes of the block's transactions.
+        accepted_id_merkle_root: the commitment to the transactions that the block accepts.
+        utxo_commitment: the commitment to the set of unspent outputs.
         timestamp: milliseconds since 1970, not negative.
-        blue_work: 192 bits.
+        bits: the target of the proof of work, in compact form.
+        nonce: the number that solves the proof of work, 64 bits.
+        daa_score: the number of blocks that count for difficulty adjustment, up to this one.
+        blue_work: the work in the block's blue past, 192 bits.
+        blue_score: the number of blocks in the block's blue past.
+        pruning_point: the hash of the block below which nodes may delete what they store.
     """
 
     version: int
@@ -36,20 +46,34 @@ class Header:
     blue_score: int
     pruning_point: bytes
 
+    @property
+    def hash(self) -> bytes:
+        """The hash of the block, 32 bytes; computed anew each time."""
+        digest = blake2b(key=b"BlockHash", digest_size=HASH_BYTES)
+        for part in self._hashed():
+            digest.update(part)
+        return digest.digest()
 
-def header_from_wire(message: BlockHeader, *, runs: bool = True) -> Header:
+    def _hashed(self) -> Iterator[bytes]:
+        yield _little(self.version, 2) + _little(len(self.parents), 8)
+        for level in self.parents:
+            yield _little(len(level), 8) + b"".join(level)
+        yield self.hash_merkle_root + self.accepted_id_merkle_root + self.utxo_commitment
+        yield _little(self.timestamp, 8) + _little(self.bits, 4) + _little(self.nonce, 8)
+        yield _little(self.daa_score, 8) + _little(self.blue_score, 8)
+        work = blue_work_to_wire(self.blue_work)
+        yield _little(len(work), 8) + work + self.pruning_point
+
+
+def header_from_wire(message: BlockHeader) -> Header:
     """Read a header.
-
-    Args:
-        message: the header.
-        runs: whether the peer speaks protocol version 9 or later, see `parents_from_wire`.
 
     Raises:
         ConversionError: a hash is absent or malformed, or a number out of range.
     """
     return Header(
         version=unsigned(message.version, 16),
-        parents=parents_from_wire(message.parents, runs=runs),
+        parents=parents_from_wire(message.parents),
         hash_merkle_root=hash_from_wire(message.hashMerkleRoot, present=message.HasField("hashMerkleRoot")),
         accepted_id_merkle_root=hash_from_wire(
             message.acceptedIdMerkleRoot, present=message.HasField("acceptedIdMerkleRoot")
@@ -65,19 +89,15 @@ def header_from_wire(message: BlockHeader, *, runs: bool = True) -> Header:
     )
 
 
-def header_to_wire(header: Header, *, runs: bool = True) -> BlockHeader:
+def header_to_wire(header: Header) -> BlockHeader:
     """Write a header.
-
-    Args:
-        header: the header.
-        runs: whether the peer speaks protocol version 9 or later, see `parents_to_wire`.
 
     Raises:
         ConversionError: a hash is malformed, or a number out of range.
     """
     return BlockHeader(
         version=unsigned(header.version, 16),
-        parents=parents_to_wire(header.parents, runs=runs),
+        parents=parents_to_wire(header.parents),
         hashMerkleRoot=hash_to_wire(header.hash_merkle_root),
         acceptedIdMerkleRoot=hash_to_wire(header.accepted_id_merkle_root),
         utxoCommitment=hash_to_wire(header.utxo_commitment),
@@ -89,3 +109,7 @@ def header_to_wire(header: Header, *, runs: bool = True) -> BlockHeader:
         blueScore=unsigned(header.blue_score, 64),
         pruningPoint=hash_to_wire(header.pruning_point),
     )
+
+
+def _little(value: int, size: int) -> bytes:
+    return value.to_bytes(size, "little")

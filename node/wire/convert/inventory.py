@@ -20,12 +20,9 @@ __all__ = [
     "inv_relay_block_from_wire",
     "inv_relay_block_to_wire",
     "inv_transactions_from_wire",
-    "inv_transactions_to_wire",
     "request_relay_blocks_from_wire",
     "request_relay_blocks_to_wire",
     "request_transactions_from_wire",
-    "request_transactions_to_wire",
-    "transaction_not_found_from_wire",
     "transaction_not_found_to_wire",
 ]
 
@@ -60,15 +57,6 @@ def inv_transactions_from_wire(message: p2p_pb2.InvTransactionsMessage) -> tuple
     return _ids_from_wire(message.ids)
 
 
-def inv_transactions_to_wire(ids: Collection[bytes]) -> p2p_pb2.InvTransactionsMessage:
-    """Announce transactions.
-
-    Raises:
-        ConversionError: there are more than 131072, or one has not 32 bytes.
-    """
-    return p2p_pb2.InvTransactionsMessage(ids=_ids_to_wire(ids))
-
-
 def request_transactions_from_wire(message: p2p_pb2.RequestTransactionsMessage) -> tuple[bytes, ...]:
     """Read which transactions a peer asks for; it expects an answer for each, in this order.
 
@@ -76,24 +64,6 @@ def request_transactions_from_wire(message: p2p_pb2.RequestTransactionsMessage) 
         ConversionError: there are more than 131072, or one is malformed.
     """
     return _ids_from_wire(message.ids)
-
-
-def request_transactions_to_wire(ids: Collection[bytes]) -> p2p_pb2.RequestTransactionsMessage:
-    """Ask for transactions.
-
-    Raises:
-        ConversionError: there are more than 131072, or one has not 32 bytes.
-    """
-    return p2p_pb2.RequestTransactionsMessage(ids=_ids_to_wire(ids))
-
-
-def transaction_not_found_from_wire(message: p2p_pb2.TransactionNotFoundMessage) -> bytes:
-    """Read which transaction a peer has not.
-
-    Raises:
-        ConversionError: the id is absent or malformed.
-    """
-    return transaction_id_from_wire(message.id, present=message.HasField("id"))
 
 
 def transaction_not_found_to_wire(transaction_id: bytes) -> p2p_pb2.TransactionNotFoundMessage:
@@ -124,15 +94,6 @@ def request_relay_blocks_to_wire(hashes: Iterable[bytes]) -> p2p_pb2.RequestRela
 
 
 def _ids_from_wire(messages: Collection[p2p_pb2.TransactionId]) -> tuple[bytes, ...]:
-    _check_count(messages)
-    return tuple(map(transaction_id_from_wire, messages))
-
-
-def _ids_to_wire(ids: Collection[bytes]) -> list[p2p_pb2.TransactionId]:
-    _check_count(ids)
-    return list(map(transaction_id_to_wire, ids))
-
-
-def _check_count(ids: Collection[object]) -> None:
-    if len(ids) > MAX_TRANSACTION_IDS:
+    if len(messages) > MAX_TRANSACTION_IDS:
         raise ConversionError("Number of invs in tx inv message is over the limit")
+    return tuple(map(transaction_id_from_wire, messages))

@@ -1,8 +1,8 @@
-"""The parents of a block, level by level, and the two forms that they have on the wire.
+"""The parents of a block, level by level, and their compressed form on the wire.
 
-A block names parents for up to 255 levels, and most levels name the same. Since protocol version 9 a run of equal
-levels is sent once, with the number of levels up to its end: ``[(3, a), (5, b)]`` is ``a a a b b``. Before, each level
-was an entry of its own and the number 0.
+A block names parents for up to 255 levels, and most levels name the same. So a run of equal levels is
+sent once, with the number of levels up to its end: ``[(3, a), (5, b)]`` is ``a a a b b``. (Peers before protocol
+version 9, which the handshake refuses, sent an entry for each level.)
 
 Levels of a run share one tuple, so that 255 levels cost little more than one, whatever a peer sends.
 """
@@ -26,12 +26,8 @@ MAX_PARENTS = MAX_LEVELS * 2048
 """Of all levels together, written out."""
 
 
-def parents_from_wire(messages: Iterable[BlockLevelParents], *, runs: bool = True) -> Parents:
+def parents_from_wire(messages: Iterable[BlockLevelParents]) -> Parents:
     """Read parents into one tuple for each level.
-
-    Args:
-        messages: entries of a header.
-        runs: whether the peer speaks protocol version 9 or later.
 
     Raises:
         ConversionError: a hash is malformed, runs do not grow or are not maximal, or there is too much of it.
@@ -39,13 +35,11 @@ def parents_from_wire(messages: Iterable[BlockLevelParents], *, runs: bool = Tru
     levels: list[tuple[bytes, ...]] = []
     total = 0
     for message in messages:
-        end = unsigned(message.cumulativeLevel, 8) if runs else len(levels) + 1
+        end = unsigned(message.cumulativeLevel, 8)
         parents = hashes_from_wire(message.parentHashes)
         if end <= len(levels):
             raise ConversionError("Parents by level are not strictly increasing")
-        if end > MAX_LEVELS:
-            raise ConversionError("Parents by level exceeds maximum levels of 255")
-        if runs and levels and levels[-1] == parents:
+        if levels and levels[-1] == parents:
             raise ConversionError("CompressedParents contains two runs with the same parents")
         total += (end - len(levels)) * len(parents)
         if total > MAX_PARENTS:
@@ -54,12 +48,8 @@ def parents_from_wire(messages: Iterable[BlockLevelParents], *, runs: bool = Tru
     return tuple(levels)
 
 
-def parents_to_wire(parents: Parents, *, runs: bool = True) -> list[BlockLevelParents]:
+def parents_to_wire(parents: Parents) -> list[BlockLevelParents]:
     """Write parents.
-
-    Args:
-        parents: one tuple for each level.
-        runs: whether the peer speaks protocol version 9 or later.
 
     Raises:
         ConversionError: a hash is malformed, or there is too much of it.
@@ -68,8 +58,6 @@ def parents_to_wire(parents: Parents, *, runs: bool = True) -> list[BlockLevelPa
         raise ConversionError("Parents by level exceeds maximum levels of 255")
     if sum(map(len, parents)) > MAX_PARENTS:
         raise ConversionError("Parents by level size is too large")
-    if not runs:
-        return [BlockLevelParents(parentHashes=hashes_to_wire(level)) for level in parents]
     entries: list[BlockLevelParents] = []
     end = 0
     for level, run in groupby(parents):

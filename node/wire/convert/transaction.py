@@ -81,7 +81,18 @@ class TransactionOutput:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A transaction, as it was sent: nothing here says that it is valid. ``subnetwork_id`` has 20 bytes."""
+    """A transaction as a peer sent it: its rules have not been checked.
+
+    Attributes:
+        version: the version of the transaction, 16 bits.
+        inputs: the outputs that it spends; empty for a coinbase.
+        outputs: the outputs that it creates.
+        lock_time: the DAA score, or the time in milliseconds since 1970, before which no block may include it.
+        subnetwork_id: 20 bytes; zeros for an ordinary transaction, 1 and zeros for a coinbase.
+        gas: the gas that it may use in its subnetwork.
+        payload: arbitrary data; in a coinbase, the blue score, the subsidy and the address that the miner is paid at.
+        storage_mass: the storage mass that it commits to; 0 in a coinbase.
+    """
 
     version: int
     inputs: tuple[TransactionInput, ...]

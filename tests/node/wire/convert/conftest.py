@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from ziggurat.node.address import NetAddress
 from ziggurat.node.wire.convert.block import Block
-from ziggurat.node.wire.convert.ghostdag import GhostdagData
 from ziggurat.node.wire.convert.header import Header
 from ziggurat.node.wire.convert.transaction import (
     CovenantBinding,
@@ -103,17 +102,5 @@ st.register_type_strategy(
         address=st.none() | net_addresses,
         disable_relay_tx=st.booleans(),
         subnetwork_id=st.none() | st.binary(min_size=20, max_size=20),
-    ),
-)
-st.register_type_strategy(
-    GhostdagData,
-    st.builds(
-        GhostdagData,
-        blue_score=unsigned(64),
-        blue_work=unsigned(192),
-        selected_parent=hashes,
-        merge_set_blues=few_hashes,
-        merge_set_reds=few_hashes,
-        blues_anticone_sizes=st.lists(st.tuples(hashes, unsigned(16)), max_size=3).map(tuple),
     ),
 )

@@ -25,9 +25,9 @@ levels = st.lists(
 
 
 @settings(deadline=None)
-@given(levels, st.booleans())
-def test_parents_come_back_in_both_forms(parents: Parents, runs: bool) -> None:
-    assert parents_from_wire(parents_to_wire(parents, runs=runs), runs=runs) == parents
+@given(levels)
+def test_parents_come_back(parents: Parents) -> None:
+    assert parents_from_wire(parents_to_wire(parents)) == parents
 
 
 @settings(deadline=None)
@@ -39,15 +39,6 @@ def test_runs_grow_and_neighbours_differ(parents: Parents) -> None:
     assert ends == sorted(set(ends))
     assert (ends[-1] if ends else 0) == len(parents)
     assert all(a.parentHashes != b.parentHashes for a, b in pairwise(entries))
-
-
-@settings(deadline=None)
-@given(levels)
-def test_the_older_form_has_an_entry_for_each_level_and_no_numbers(parents: Parents) -> None:
-    entries = parents_to_wire(parents, runs=False)
-
-    assert len(entries) == len(parents)
-    assert not any(entry.cumulativeLevel for entry in entries)
 
 
 def test_a_run_carries_the_number_of_levels_up_to_its_end() -> None:
@@ -71,12 +62,9 @@ def test_a_malformed_list_of_runs_is_refused(entries: list[BlockLevelParents], r
         parents_from_wire(entries)
 
 
-def test_more_than_255_levels_are_refused_both_ways() -> None:
+def test_more_than_255_levels_are_not_sent() -> None:
     with pytest.raises(ConversionError, match="exceeds maximum levels of 255"):
-        parents_from_wire([run(0, A)] * 256, runs=False)
-    for runs in (True, False):
-        with pytest.raises(ConversionError, match="exceeds maximum levels of 255"):
-            parents_to_wire((A,) * 256, runs=runs)
+        parents_to_wire((A,) * 256)
 
 
 def test_too_many_parents_are_refused_both_ways_however_short_they_are_written() -> None:
