@@ -52,9 +52,8 @@ def default_flows(router: Router, context: FlowContext) -> list[Flow]:
         (PingSender.types, lambda router: PingSender(router, context.ping_interval)),
         (AddressesSender.types, lambda router: AddressesSender(router, context.book)),
         (AddressesReceiver.types, lambda router: AddressesReceiver(router, context.book, tell)),
-        (Inventories.types, lambda router: Inventories(router, context.publish)),
         (TransactionNotFound.types, TransactionNotFound),
         (RejectReceiver.types, RejectReceiver),
     ]
     flows = [make(router) for types, make in makers if not any(map(router.is_subscribed, types))]
-    return [*flows, ConsensusReject(router)]
+    return [*flows, Inventories(router, context.publish), ConsensusReject(router)]

@@ -22,7 +22,8 @@ class Inventories:
     def __init__(self, router: Router, publish: Callable[[Event], None]) -> None:
         self._router = router
         self._publish = publish
-        self._route = router.subscribe(*self.types, capacity=CAPACITY, when_full="drop")
+        free = (name for name in self.types if not router.is_subscribed(name))  # a user's flow may take one of the two
+        self._route = router.subscribe(*free, capacity=CAPACITY, when_full="drop")
 
     async def run(self) -> None:
         async for message in self._route:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.node.lines import routed, settle
+from tests.node.lines import info, routed, settle
 from ziggurat.node.flows import FlowContext, default_flows
-from ziggurat.node.peer.events import AddressesReceived, Event
+from ziggurat.node.peer.events import AddressesReceived, Event, TransactionsAnnounced
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
@@ -38,6 +38,20 @@ async def test_a_users_own_flow_comes_first() -> None:
         assert (await mine.receive()).ping.nonce == 1
         await settle()
         assert "pong" not in line.names()
+
+
+async def test_a_user_who_takes_one_kind_of_announcement_still_hears_of_the_other() -> None:
+    async with routed() as (router, line):
+        events: list[Event] = []
+        mine = router.subscribe("invRelayBlock")
+        for flow in default_flows(router, FlowContext(publish=events.append)):
+            router.launch(flow)
+        inv = p2p.InvTransactionsMessage(ids=[p2p.TransactionId(bytes=b"t" * 32)])
+        line.feed(KaspadMessage(invTransactions=inv), KaspadMessage(invRelayBlock=p2p.InvRelayBlockMessage()))
+        assert (await mine.receive()).HasField("invRelayBlock")
+        await settle()
+        assert router.reason is None  # a message without a route would have closed the connection
+        assert events == [TransactionsAnnounced(info(), (b"t" * 32,))]
 
 
 async def test_what_a_peer_tells_reaches_who_listens() -> None:
