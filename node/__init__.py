@@ -11,7 +11,7 @@ from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NamedAddress, NetAddress, PeerAddress, parse_peer_address
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory
+from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory, request_block
 from ziggurat.node.handshake.identity import NodeIdentity, user_agent
 from ziggurat.node.handshake.rejection import HandshakeError, HandshakeTimeout, Kind
 from ziggurat.node.inbound.limits import InboundLimits
@@ -29,6 +29,16 @@ from ziggurat.node.peer.hub import Hub
 from ziggurat.node.peer.info import PeerInfo, PeerKey
 from ziggurat.node.peer.route import Flow, FlowError, PeerClosed, Route
 from ziggurat.node.peer.router import Router
+from ziggurat.node.wire.convert.block import Block
+from ziggurat.node.wire.convert.header import Header
+from ziggurat.node.wire.convert.transaction import (
+    CovenantBinding,
+    Outpoint,
+    ScriptPublicKey,
+    Transaction,
+    TransactionInput,
+    TransactionOutput,
+)
 from ziggurat.node.wire.service import KaspadMessage
 
 __all__ = [
@@ -36,8 +46,10 @@ __all__ = [
     "AddressBook",
     "AddressManager",
     "AddressesReceived",
+    "Block",
     "BlockAnnounced",
     "ConnectionHandler",
+    "CovenantBinding",
     "Event",
     "EventStream",
     "Flow",
@@ -46,6 +58,7 @@ __all__ = [
     "FlowFactory",
     "HandshakeError",
     "HandshakeTimeout",
+    "Header",
     "Hub",
     "InboundLimits",
     "KaspadMessage",
@@ -54,6 +67,7 @@ __all__ = [
     "NamedAddress",
     "NetAddress",
     "NodeIdentity",
+    "Outpoint",
     "PeerAddress",
     "PeerClosed",
     "PeerConnected",
@@ -62,9 +76,14 @@ __all__ = [
     "PeerKey",
     "Route",
     "Router",
+    "ScriptPublicKey",
     "TcpListener",
+    "Transaction",
+    "TransactionInput",
+    "TransactionOutput",
     "TransactionsAnnounced",
     "parse_peer_address",
     "proxy_layer",
+    "request_block",
     "user_agent",
 ]

@@ -12,9 +12,11 @@ from ziggurat.node.flows.flow import FlowContext, FlowFactory, default_flows
 from ziggurat.node.flows.inventories import Inventories
 from ziggurat.node.flows.ping import PING_INTERVAL, PingResponder, PingSender
 from ziggurat.node.flows.reject import RejectReceiver
+from ziggurat.node.flows.relay_block import BLOCK_TIMEOUT, request_block
 from ziggurat.node.flows.transaction_not_found import TransactionNotFound
 
 __all__ = [
+    "BLOCK_TIMEOUT",
     "PING_INTERVAL",
     "AddressBook",
     "AddressesReceiver",
@@ -29,4 +31,5 @@ __all__ = [
     "RejectReceiver",
     "TransactionNotFound",
     "default_flows",
+    "request_block",
 ]

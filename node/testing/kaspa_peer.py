@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 from anyio.abc import TaskGroup
@@ -22,8 +22,9 @@ from ziggurat.node.inbound.listener import Listener, TcpListener
 from ziggurat.node.inbound.server import PeerServer
 from ziggurat.node.inbound.stream import InboundStream
 from ziggurat.node.testing.kaspa_session import KaspaSession
+from ziggurat.node.wire.convert.block import Block
 from ziggurat.node.wire.p2p_pb2 import VersionMessage
-from ziggurat.node.wire.stream import MessageStream
+from ziggurat.node.wire.stream import MessageStream, StreamLost
 from ziggurat.services.service import Connector
 
 __all__ = ["KaspaPeer"]
@@ -54,6 +55,7 @@ class KaspaPeer:
         sessions: of all connections so far, also those that have ended.
         known: peers that are through the handshake.
         banned: IP addresses that are refused when they dial, as after a ban by RPC.
+        blocks: the blocks that it serves, by hash. The last one is announced to each new peer.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class KaspaPeer:
         self.sessions: list[KaspaSession] = []
         self.known: dict[tuple[bytes, str], KaspaSession] = {}
         self.banned: set[str] = set()
+        self.blocks: dict[bytes, Block] = {}
         self._tasks: TaskGroup | None = None
 
     @asynccontextmanager
@@ -122,6 +125,13 @@ class KaspaPeer:
         async with closing_with_reject(stream):
             await stream.open()
             return self._begin(stream, address, inbound=False)
+
+    async def announce(self, block: Block) -> None:
+        """Serve a block from now on, and announce it to all peers that are through the handshake."""
+        self.blocks[block.header.hash] = block
+        for session in list(self.known.values()):
+            with suppress(StreamLost):
+                await session.announce(block.header.hash)
 
     def version(self) -> VersionMessage:
         """What it says of itself."""

@@ -6,6 +6,7 @@ import math
 import re
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVarTuple
 
@@ -15,6 +16,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from ziggurat.node.address import NetAddress
 from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.convert.block import block_to_wire
+from ziggurat.node.wire.convert.inventory import inv_relay_block_to_wire
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.stream import MessageStream, StreamLost
 
@@ -30,7 +33,7 @@ QUEUE, INV_QUEUE = 256, 4096
 MAX_ADDRESSES_RECEIVED, MAX_ADDRESSES_SENT = 2500, 1000
 INVENTORIES = ("invRelayBlock", "invTransactions")
 SERVED = (
-    *("requestRelayBlocks", "requestTransactions", "requestIBDBlocks", "requestNextPruningPointUtxoSetChunk"),
+    *("requestTransactions", "requestIBDBlocks", "requestNextPruningPointUtxoSetChunk"),
     *("requestPruningPointAndItsAnticone", "requestNextHeaders", "requestPruningPointUTXOSet", "requestHeaders"),
     *("requestBlockLocator", "requestPruningPointProof", "requestIBDChainBlockLocator", "requestAntipast"),
     *("requestNextPruningPointAndItsAnticoneBlocks", "requestBlockBodies", "requestPruningPointSmtState"),
@@ -92,6 +95,10 @@ class KaspaSession:
         """Send whatever a test wants it to."""
         async with self._lock:
             await self._stream.send(message)
+
+    async def announce(self, hash: bytes) -> None:
+        """Announce a block."""
+        await self.send(KaspadMessage(invRelayBlock=inv_relay_block_to_wire(hash)))
 
     def close(self, reason: str) -> None:
         """Close, without a word."""
@@ -201,6 +208,8 @@ class KaspaSession:
         if self._handshake_over is not None:
             self._handshake_over()
         self.ready.set()
+        if self._peer.blocks:
+            await self.announce(next(reversed(self._peer.blocks)))  # later ones come through `KaspaPeer.announce`
         async with anyio.create_task_group() as tasks:
             for flow in flows:
                 tasks.start_soon(self._guarded, flow)
@@ -234,7 +243,7 @@ class KaspaSession:
 
     def _register(self) -> list[Callable[[], Awaitable[None]]]:
         pings, asked, told = (self._route(name) for name in ("ping", "requestAddresses", "addresses"))
-        pongs = self._route("pong")
+        pongs, wanted = self._route("pong"), self._route("requestRelayBlocks")
         for name in INVENTORIES:
             self._route(name, INV_QUEUE)
         for name in SERVED:
@@ -271,4 +280,13 @@ class KaspaSession:
                     raise Rejected("nonce mismatch between ping and pong")
                 self.pongs += 1
 
-        return [answer_pings, answer_addresses, ask_addresses, ping]
+        return [answer_pings, answer_addresses, ask_addresses, partial(self._relay_blocks, wanted), ping]
+
+    async def _relay_blocks(self, wanted: MemoryObjectReceiveStream[KaspadMessage]) -> None:
+        blocks = self._peer.blocks
+        async for message in wanted:
+            for each in message.requestRelayBlocks.hashes:
+                if each.bytes not in blocks:
+                    raise Rejected(f"cannot find full block {each.bytes.hex()}")
+                answer = KaspadMessage(block=block_to_wire(blocks[each.bytes]), response_id=message.request_id)
+                await self.send(answer)

@@ -10,8 +10,9 @@ import pytest
 
 from tests.node.lines import Line
 from ziggurat.node.address import NetAddress
-from ziggurat.node.testing import KaspaPeer, KaspaSession
+from ziggurat.node.testing import KaspaPeer, KaspaSession, sample_block
 from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.convert.block import block_from_wire
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
 pytestmark = pytest.mark.asyncio_only
@@ -94,3 +95,40 @@ async def test_a_reject_closes_it_and_is_remembered() -> None:
         await one.closed.wait()
         assert one.rejected == "no"
         assert "reject" not in line.names()
+
+
+def request(*hashes: bytes) -> KaspadMessage:
+    wanted = p2p.RequestRelayBlocksMessage(hashes=[p2p.Hash(bytes=each) for each in hashes])
+    return KaspadMessage(requestRelayBlocks=wanted, request_id=7)
+
+
+async def test_it_announces_its_blocks_and_sends_those_that_are_asked_for() -> None:
+    first, second = sample_block(1), sample_block(2)
+    peer = KaspaPeer()
+    await peer.announce(first)  # nobody is connected yet
+    async with session(VERSION, VERACK, READY, peer=peer) as (one, line):
+        await one.ready.wait()
+        await peer.announce(second)
+        line.feed(ADDRESSES, request(second.header.hash, first.header.hash))
+        await anyio.sleep(1)
+        announced = [message.invRelayBlock.hash.bytes for message in line.sent if message.HasField("invRelayBlock")]
+        assert announced == [first.header.hash, second.header.hash]
+        answers = [message for message in line.sent if message.HasField("block")]
+        assert [block_from_wire(message.block) for message in answers] == [second, first]
+        assert [(message.response_id, message.request_id) for message in answers] == [(7, 0)] * 2
+
+
+async def test_a_request_for_a_block_that_it_does_not_have_is_rejected() -> None:
+    async with session(VERSION, VERACK, READY) as (one, line):
+        await one.ready.wait()
+        line.feed(ADDRESSES, request(b"b" * 32))
+        await one.closed.wait()
+        assert line.sent[-1].reject.reason == f"cannot find full block {(b'b' * 32).hex()}"
+
+
+async def test_an_announcement_passes_by_a_connection_that_is_lost() -> None:
+    peer = KaspaPeer()
+    async with session(VERSION, VERACK, READY, peer=peer) as (one, line):
+        await one.ready.wait()
+        line.unwritable = "reset"
+        await peer.announce(sample_block())

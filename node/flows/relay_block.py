@@ -1,0 +1,56 @@
+"""Download an announced block from the peer that announced it."""
+
+from __future__ import annotations
+
+from ziggurat.node.peer.route import FlowError
+from ziggurat.node.peer.router import Router
+from ziggurat.node.wire.convert.block import Block, block_from_wire
+from ziggurat.node.wire.convert.errors import ConversionError
+from ziggurat.node.wire.convert.inventory import request_relay_blocks_to_wire
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+
+__all__ = ["BLOCK_TIMEOUT", "request_block"]
+
+BLOCK_TIMEOUT = 120.0
+"""Seconds that a peer has to send a block, as in kaspad."""
+
+
+async def request_block(router: Router, hash: bytes, *, timeout: float | None = BLOCK_TIMEOUT) -> Block:
+    """Request a block from a peer that has announced it, and wait for it.
+
+    Of the block's rules only one is checked: its header has the requested hash. The proof of work, the signatures, and
+    whether the transactions belong to the header are not.
+
+    Do not catch the `FlowError` and go on: a block that arrives after the timeout closes the connection. kaspad closes
+    it at the request for a block that it does not have.
+
+    Args:
+        router: the connection to the peer.
+        hash: the hash of the block, 32 bytes.
+        timeout: the time limit in seconds; ``None`` waits as long as the connection lasts.
+
+    Raises:
+        FlowError: the peer sent no block in time, or another one, or a malformed one; or ``hash`` is not 32 bytes.
+        PeerClosed: the connection is closed.
+    """
+    answers = router.subscribe(capacity=1)  # a route for this answer alone, found by its id
+    try:
+        wanted = request_relay_blocks_to_wire([hash])
+        await router.send(KaspadMessage(requestRelayBlocks=wanted, request_id=answers.id))
+        return _checked(await answers.receive(timeout), hash)
+    except ConversionError as error:
+        raise FlowError(str(error)) from error
+    finally:
+        router.unsubscribe(answers)
+
+
+def _checked(answer: KaspadMessage, hash: bytes) -> Block:
+    """The block in an answer. The errors have kaspad's texts."""
+    if (payload := answer.WhichOneof("payload")) != "block":
+        raise FlowError(f"expected message type/s block but got {payload}")
+    block = block_from_wire(answer.block)
+    if (found := block.header.hash) != hash:
+        raise FlowError(f"requested block hash {hash.hex()} but got block {found.hex()}")
+    if not block.transactions:
+        raise FlowError(f"sent header of {hash.hex()} where expected block with body")
+    return block
