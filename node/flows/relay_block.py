@@ -18,11 +18,11 @@ BLOCK_TIMEOUT = 120.0
 async def request_block(router: Router, hash: bytes, *, timeout: float | None = BLOCK_TIMEOUT) -> Block:
     """Request a block from a peer that has announced it, and wait for it.
 
-    Of the block's rules only one is checked: its header has the requested hash. The proof of work, the signatures, and
-    whether the transactions belong to the header are not.
+    Only the hash is checked: the header is the requested one. The proof of work, the signatures, and whether the
+    transactions belong to the header are not.
 
-    Do not catch the `FlowError` and go on: a block that arrives after the timeout closes the connection. kaspad closes
-    it at the request for a block that it does not have.
+    A block that arrives after the timeout, or after a cancellation, closes the connection. kaspad closes it when it
+    does not have the block.
 
     Args:
         router: the connection to the peer.
@@ -30,7 +30,7 @@ async def request_block(router: Router, hash: bytes, *, timeout: float | None = 
         timeout: the time limit in seconds; ``None`` waits as long as the connection lasts.
 
     Raises:
-        FlowError: the peer sent no block in time, or another one, or a malformed one; or ``hash`` is not 32 bytes.
+        FlowError: no block came in time, or another one, or a malformed one; or ``hash`` does not have 32 bytes.
         PeerClosed: the connection is closed.
     """
     answers = router.subscribe(capacity=1)  # a route for this answer alone, found by its id

@@ -36,8 +36,14 @@ UNREACHABLE = "192.0.2.1"
 
 
 RPC = "/protowire.RPC/MessageStream"
+SUBMIT_BLOCK_REQUEST, SUBMIT_BLOCK_RESPONSE = 1003, 1004
+GET_BLOCK_TEMPLATE_REQUEST, GET_BLOCK_TEMPLATE_RESPONSE = 1005, 1006
 BAN_REQUEST, BAN_RESPONSE = 1059, 1060
 """Numbers in the schema of kaspad's orders, which is another than that of peers."""
+
+PAY_ADDRESS = "kaspasim:qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqekcujlt2"
+PAY_SCRIPT = b"\x20" + bytes(32) + b"\xac"
+"""The address of the public key that is 32 zeros, and its script: push 32 bytes, OP_CHECKSIG."""
 
 
 class Plain(CodecBase):
@@ -53,10 +59,35 @@ class Plain(CodecBase):
 
 
 def field(number: int, value: bytes) -> bytes:
-    """A field of protobuf with less than 128 bytes."""
-    tag = number << 3 | 2
-    head = bytes([tag]) if tag < 128 else bytes([tag & 0x7F | 0x80, tag >> 7])
-    return head + bytes([len(value)]) + value
+    """A field of protobuf that has a length."""
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def varint(value: int) -> bytes:
+    low = value & 0x7F
+    return bytes([low]) if value < 128 else bytes([low | 0x80]) + varint(value >> 7)
+
+
+def fields(message: bytes) -> dict[int, bytes]:
+    """The fields of a message that have a length, by number; numbers, the other kind in these schemas, are left out."""
+    found: dict[int, bytes] = {}
+    at = 0
+
+    def read() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at, value, shift = at + 1, value | (byte & 0x7F) << shift, shift + 7
+            if byte < 128:
+                return value
+
+    while at < len(message):
+        tag, size = read(), read()
+        if tag & 7 == 2:
+            found[tag >> 3] = message[at : at + size]
+            at += size
+    return found
 
 
 def kaspad_program() -> str:
@@ -86,6 +117,7 @@ class Program:
     Args:
         folder: for its data and its log.
         flags: more of them.
+        network: ``devnet`` or ``simnet``.
         address: where it listens; ``None`` takes a loopback address that nobody else has.
         rpc: whether it takes orders, at port 16610 of the same address.
 
@@ -94,13 +126,20 @@ class Program:
         process: the last one that was started.
     """
 
-    def __init__(self, folder: Path, *flags: str, address: NetAddress | None = None, rpc: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *flags: str,
+        network: str = "devnet",
+        address: NetAddress | None = None,
+        rpc: bool = False,
+    ) -> None:
         self.address = address or NetAddress(ip_address(loopback_address()), PORT)
         self.process: subprocess.Popen[bytes]
         self.logs: list[Path] = []
         self._folder = folder
         self._argv = [
-            *(kaspad_program(), "--devnet", "-b", str(folder), f"--listen={self.address}"),
+            *(kaspad_program(), f"--{network}", "-b", str(folder), f"--listen={self.address}"),
             *(*QUIET.split(), *flags),
             *((f"--rpclisten={self.address.ip}:{RPC_PORT}", "--unsaferpc") if rpc else ("--nogrpc",)),
         ]
@@ -128,16 +167,28 @@ class Program:
 
     async def ban(self, ip: str) -> None:
         """Have it refuse this IP."""
+        answer = await self._order(field(BAN_REQUEST, field(1, ip.encode())))
+        assert answer == field(BAN_RESPONSE, b""), "it has an error in it"
+
+    async def mine(self) -> None:
+        """Have it add a block to its chain. It must be on simnet, where blocks need no proof of work."""
+        answer = await self._order(field(GET_BLOCK_TEMPLATE_REQUEST, field(1, PAY_ADDRESS.encode())))
+        block = fields(fields(answer)[GET_BLOCK_TEMPLATE_RESPONSE])[3]
+        answer = await self._order(field(SUBMIT_BLOCK_REQUEST, field(2, block)))
+        assert answer == field(SUBMIT_BLOCK_RESPONSE, b""), "it has an error, or a reason to refuse the block, in it"
+
+    async def _order(self, request: bytes) -> bytes:
         endpoint = Endpoint(f"http://{self.address.ip}:{RPC_PORT}", codec=Plain())
         with anyio.fail_after(START):
             async with (
                 endpoint.connect(TcpConnector()) as channel,
                 StreamStreamMethod(channel, RPC, bytes, bytes).open() as stream,
             ):
-                await stream.send_message(field(BAN_REQUEST, field(1, ip.encode())))
+                await stream.send_message(request)
                 answer = await stream.recv_message()
                 await stream.cancel()
-        assert answer == field(BAN_RESPONSE, b""), "it has an error in it"
+        assert answer is not None
+        return answer
 
     def log(self) -> str:
         """What it has written since it was first started."""
@@ -152,9 +203,11 @@ class Program:
 
 
 @contextmanager
-def starting(new_folder: Callable[[str], Path], *flags: str) -> Iterator[Program]:
+def starting(
+    new_folder: Callable[[str], Path], *flags: str, network: str = "devnet", rpc: bool = False
+) -> Iterator[Program]:
     """Run a kaspad of its own for the length of a block."""
-    kaspad = Program(new_folder("kaspad"), *flags)
+    kaspad = Program(new_folder("kaspad"), *flags, network=network, rpc=rpc)
     kaspad.start()
     try:
         yield kaspad

@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 from ziggurat.node.wire.convert.hashes import HASH_BYTES, hash_from_wire, hash_to_wire
 from ziggurat.node.wire.convert.integers import blue_work_from_wire, blue_work_to_wire, unsigned
-from ziggurat.node.wire.convert.parents import Parents, parents_from_wire, parents_to_wire
+from ziggurat.node.wire.convert.parents import parents_from_wire, parents_to_wire
 from ziggurat.node.wire.p2p_pb2 import BlockHeader
 
 __all__ = ["Header", "header_from_wire", "header_to_wire"]
@@ -34,7 +34,7 @@ class Header:
     """
 
     version: int
-    parents: Parents
+    parents: tuple[tuple[bytes, ...], ...]
     hash_merkle_root: bytes
     accepted_id_merkle_root: bytes
     utxo_commitment: bytes

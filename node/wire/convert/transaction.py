@@ -1,4 +1,4 @@
-"""Transactions, and what they are made of."""
+"""Transactions: inputs, outputs and their parts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAX_TRANSACTION = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Outpoint:
-    """An output of an earlier transaction. ``transaction_id`` has 32 bytes."""
+    """The output ``index`` of an earlier transaction, whose id has 32 bytes."""
 
     transaction_id: bytes
     index: int
@@ -42,7 +42,7 @@ class Outpoint:
 
 @dataclass(frozen=True, slots=True)
 class ScriptPublicKey:
-    """Who may spend. ``version`` has 16 bits."""
+    """The script that a spender of an output must satisfy, and its version, 16 bits."""
 
     version: int
     script: bytes
@@ -50,7 +50,12 @@ class ScriptPublicKey:
 
 @dataclass(frozen=True, slots=True)
 class CovenantBinding:
-    """``authorizing_input`` has 16 bits, ``covenant_id`` 32 bytes."""
+    """The covenant that an output belongs to.
+
+    Attributes:
+        authorizing_input: the index of the input that allows it, 16 bits.
+        covenant_id: 32 bytes.
+    """
 
     authorizing_input: int
     covenant_id: bytes
@@ -58,10 +63,14 @@ class CovenantBinding:
 
 @dataclass(frozen=True, slots=True)
 class TransactionInput:
-    """What is spent.
+    """An output that a transaction spends.
 
-    ``compute_commit`` is a count of signature operations (8 bits) in a transaction of version 0, and a compute budget
-    (16 bits) in later ones.
+    Attributes:
+        previous_outpoint: the output.
+        signature_script: the script that unlocks it.
+        sequence: the relative lock time, 64 bits.
+        compute_commit: the number of signature operations (8 bits) in a transaction of version 0, and a compute budget
+            (16 bits) in later ones.
     """
 
     previous_outpoint: Outpoint
@@ -72,7 +81,13 @@ class TransactionInput:
 
 @dataclass(frozen=True, slots=True)
 class TransactionOutput:
-    """Who gets what. ``value`` is in sompi; ``covenant`` is mostly ``None``."""
+    """An output that a transaction creates.
+
+    Attributes:
+        value: the amount in sompi; 100 000 000 are one KAS.
+        script_public_key: the condition for spending it.
+        covenant: the covenant that it belongs to; ``None`` for most.
+    """
 
     value: int
     script_public_key: ScriptPublicKey
