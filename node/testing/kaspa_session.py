@@ -17,7 +17,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from ziggurat.node.address import NetAddress
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.convert.block import block_to_wire
-from ziggurat.node.wire.convert.inventory import inv_relay_block_to_wire
+from ziggurat.node.wire.convert.errors import ConversionError
+from ziggurat.node.wire.convert.inventory import inv_relay_block_to_wire, request_relay_blocks_from_wire
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.stream import MessageStream, StreamLost
 
@@ -165,7 +166,7 @@ class KaspaSession:
     async def _guarded(self, talk: Callable[[*Args], Awaitable[None]], *args: *Args) -> None:
         try:
             await talk(*args)
-        except Rejected as error:
+        except (Rejected, ConversionError) as error:
             if self.reason is not None:
                 return  # one Reject is enough
             self.reason = str(error)
@@ -285,8 +286,7 @@ class KaspaSession:
     async def _relay_blocks(self, wanted: MemoryObjectReceiveStream[KaspadMessage]) -> None:
         blocks = self._peer.blocks
         async for message in wanted:
-            for each in message.requestRelayBlocks.hashes:
-                if each.bytes not in blocks:
-                    raise Rejected(f"cannot find full block {each.bytes.hex()}")
-                answer = KaspadMessage(block=block_to_wire(blocks[each.bytes]), response_id=message.request_id)
-                await self.send(answer)
+            for hash in request_relay_blocks_from_wire(message.requestRelayBlocks):
+                if hash not in blocks:
+                    raise Rejected(f"cannot find full block {hash.hex()}")
+                await self.send(KaspadMessage(block=block_to_wire(blocks[hash]), response_id=message.request_id))

@@ -118,12 +118,19 @@ async def test_it_announces_its_blocks_and_sends_those_that_are_asked_for() -> N
         assert [(message.response_id, message.request_id) for message in answers] == [(7, 0)] * 2
 
 
-async def test_a_request_for_a_block_that_it_does_not_have_is_rejected() -> None:
+@pytest.mark.parametrize(
+    ("hash", "reason"),
+    [
+        (b"b" * 32, f"cannot find full block {(b'b' * 32).hex()}"),
+        (b"short", "Bytes size mismatch error could not convert slice to array"),
+    ],
+)
+async def test_a_request_for_a_block_that_it_does_not_have_is_rejected(hash: bytes, reason: str) -> None:
     async with session(VERSION, VERACK, READY) as (one, line):
         await one.ready.wait()
-        line.feed(ADDRESSES, request(b"b" * 32))
+        line.feed(ADDRESSES, request(hash))
         await one.closed.wait()
-        assert line.sent[-1].reject.reason == f"cannot find full block {(b'b' * 32).hex()}"
+        assert line.sent[-1].reject.reason == reason
 
 
 async def test_an_announcement_passes_by_a_connection_that_is_lost() -> None:
