@@ -44,6 +44,11 @@ def answer(line: Line, block: p2p.BlockMessage) -> KaspadMessage:
     return KaspadMessage(block=block, response_id=line.sent[-1].request_id)
 
 
+async def closed(router: Router) -> None:
+    with anyio.fail_after(2 * BLOCK_TIMEOUT):
+        await router.closed.wait()
+
+
 async def test_the_requested_block_is_returned() -> None:
     async with routed() as (router, line):
         flow = Watch(router)
@@ -111,7 +116,7 @@ async def test_a_peer_that_sends_something_else_is_rejected(bad: Callable[[Line]
         line.feed(announcement())
         await settle()
         line.feed(bad(line))
-        await router.closed.wait()
+        await closed(router)
         assert line.sent[-1].reject.reason == reason
         assert router.reason == f"we rejected the peer: {reason}"
         assert flow.blocks == []
@@ -122,7 +127,7 @@ async def test_a_peer_that_sends_nothing_is_rejected_after_two_minutes() -> None
         router.launch(Watch(router))
         line.feed(announcement())
         started = anyio.current_time()
-        await router.closed.wait()
+        await closed(router)
         assert anyio.current_time() - started == pytest.approx(BLOCK_TIMEOUT, abs=0.1)
         assert line.sent[-1].reject.reason == "timeout expired after 120s"
 
@@ -131,7 +136,7 @@ async def test_an_announced_hash_of_another_length_is_rejected_and_not_requested
     async with routed() as (router, line):
         router.launch(Watch(router))
         line.feed(announcement(b"short"))
-        await router.closed.wait()
+        await closed(router)
         assert line.names() == ["reject"]
         assert line.sent[-1].reject.reason.startswith("Bytes size mismatch")
 
@@ -165,7 +170,7 @@ async def test_a_block_that_is_sent_twice_closes_the_connection() -> None:
         line.feed(announcement())
         await settle()
         line.feed(*[answer(line, block_to_wire(BLOCK))] * 2)
-        await router.closed.wait()
+        await closed(router)
         assert router.reason is not None
         assert "block" in router.reason
 
@@ -175,5 +180,5 @@ async def test_a_block_that_comes_too_late_closes_the_connection() -> None:
         with pytest.raises(FlowError):
             await request_block(router, HASH, timeout=1)
         line.feed(answer(line, block_to_wire(BLOCK)))
-        await router.closed.wait()
+        await closed(router)
         assert router.reason == "nobody waits for the message block"

@@ -78,24 +78,43 @@ def test_a_number_that_does_not_fit_is_refused(field: str) -> None:
         header_to_wire(replace(PLAIN, **{field: 2**64}))
 
 
-def test_the_hash_is_the_one_that_the_network_uses() -> None:
-    """Simnet's genesis block: its hash is the network's own constant."""
+@pytest.mark.parametrize(
+    ("merkle_root", "utxo_commitment", "timestamp", "bits", "nonce", "daa_score", "hash"),
+    [
+        (
+            "8ec898568c6801d13df4ee6e2a1b54b7e6236f671f20954f05306410518eeb32",
+            "710f27df423e63aa6cdb72b89ea5a06cffa399d66f167704455b5af59def8e20",
+            *(1_637_609_671_037, 486_722_099, 0x3392C, 1_312_860),
+            "58c2d4199e21f910d1571d114969cecef48f09f934d42ccb6a281a15868f2999",
+        ),
+        (
+            "1946d629f7e922a7bced59190521c3771f73d352ddbbb686564ad7fd56857c1b",
+            "544eb3142c000f0ad2c76ac41f4222abbababed830eeafee4b6dc56b52d5cac0",
+            *(1_633_687_894_966, 0x207FFFFF, 2, 0),
+            "411f8cd26f3d41aea39e78573927da24d23995705b579f30959b9127e96b79e3",
+        ),
+    ],
+    ids=["mainnet", "simnet"],
+)
+def test_genesis_blocks_have_the_hashes_that_the_networks_know(
+    merkle_root: str, utxo_commitment: str, timestamp: int, bits: int, nonce: int, daa_score: int, hash: str
+) -> None:
     genesis = Header(
         version=0,
         parents=(),
-        hash_merkle_root=bytes.fromhex("1946d629f7e922a7bced59190521c3771f73d352ddbbb686564ad7fd56857c1b"),
+        hash_merkle_root=bytes.fromhex(merkle_root),
         accepted_id_merkle_root=bytes(32),
-        utxo_commitment=bytes.fromhex("544eb3142c000f0ad2c76ac41f4222abbababed830eeafee4b6dc56b52d5cac0"),
-        timestamp=0x17C5F62FBB6,
-        bits=0x207FFFFF,
-        nonce=2,
-        daa_score=0,
+        utxo_commitment=bytes.fromhex(utxo_commitment),
+        timestamp=timestamp,
+        bits=bits,
+        nonce=nonce,
+        daa_score=daa_score,
         blue_work=0,
         blue_score=0,
         pruning_point=bytes(32),
     )
 
-    assert genesis.hash.hex() == "411f8cd26f3d41aea39e78573927da24d23995705b579f30959b9127e96b79e3"
+    assert genesis.hash.hex() == hash
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Header)])
