@@ -12,34 +12,36 @@ from ziggurat.node.address import NamedAddress, NetAddress, PeerAddress, parse_p
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory, request_block
-from ziggurat.node.handshake.identity import NodeIdentity, user_agent
-from ziggurat.node.handshake.rejection import HandshakeError, HandshakeTimeout, Kind
-from ziggurat.node.inbound.limits import InboundLimits
-from ziggurat.node.inbound.listener import Listener, TcpListener
-from ziggurat.node.peer.events import (
+from ziggurat.node.handshake import HandshakeError, HandshakeTimeout, Kind, NodeIdentity, user_agent
+from ziggurat.node.inbound import InboundLimits, Listener, TcpListener
+from ziggurat.node.peer import (
     AddressesReceived,
     BlockAnnounced,
     Event,
     EventStream,
+    Flow,
+    FlowError,
+    Hub,
+    PeerClosed,
     PeerConnected,
     PeerDisconnected,
+    PeerInfo,
+    PeerKey,
+    Route,
+    Router,
     TransactionsAnnounced,
 )
-from ziggurat.node.peer.hub import Hub
-from ziggurat.node.peer.info import PeerInfo, PeerKey
-from ziggurat.node.peer.route import Flow, FlowError, PeerClosed, Route
-from ziggurat.node.peer.router import Router
-from ziggurat.node.wire.convert.block import Block
-from ziggurat.node.wire.convert.header import Header
-from ziggurat.node.wire.convert.transaction import (
+from ziggurat.node.wire import (
+    Block,
     CovenantBinding,
+    Header,
+    KaspadMessage,
     Outpoint,
     ScriptPublicKey,
     Transaction,
     TransactionInput,
     TransactionOutput,
 )
-from ziggurat.node.wire.service import KaspadMessage
 
 __all__ = [
     "Adaptor",

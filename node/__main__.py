@@ -2,7 +2,7 @@
 
 import sys
 
-from ziggurat.node.cli.command import main
+from ziggurat.node.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,29 +12,23 @@ from anyio.abc import TaskGroup
 from ziggurat.layers.events import write_event
 from ziggurat.node.address import NetAddress, PeerAddress
 from ziggurat.node.connection_handler import ConnectionHandler
-from ziggurat.node.flows.addresses import AdvertisedAddress
-from ziggurat.node.flows.flow import FlowContext, FlowFactory, default_flows
-from ziggurat.node.handshake.handshake import (
+from ziggurat.node.flows import AdvertisedAddress, FlowContext, FlowFactory, default_flows
+from ziggurat.node.handshake import (
     INBOUND_LIMITS,
     OUTBOUND_LIMITS,
     Handshake,
+    HandshakeError,
     HandshakeLimits,
+    Kind,
+    NodeIdentity,
     Rules,
     State,
+    closing_with_reject,
+    run_handshake,
 )
-from ziggurat.node.handshake.identity import NodeIdentity
-from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.handshake.run import closing_with_reject, run_handshake
-from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
-from ziggurat.node.inbound.listener import Listener
-from ziggurat.node.inbound.server import PeerServer
-from ziggurat.node.inbound.stream import InboundStream
-from ziggurat.node.peer.events import EventStream
-from ziggurat.node.peer.hub import Hub
-from ziggurat.node.peer.info import PROXIED, Direction, PeerInfo, PeerKey, peer_info
-from ziggurat.node.peer.router import Router
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage
-from ziggurat.node.wire.stream import MessageStream
+from ziggurat.node.inbound import ConnectionCounter, InboundLimits, InboundStream, Listener, PeerServer
+from ziggurat.node.peer import PROXIED, Direction, EventStream, Hub, PeerInfo, PeerKey, Router, peer_info
+from ziggurat.node.wire import KaspadMessage, MessageStream
 from ziggurat.services import ConnectError, Ledger, dial, phase
 from ziggurat.services.errors import one_line
 

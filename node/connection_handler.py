@@ -17,9 +17,8 @@ import anyio
 
 from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
 from ziggurat.node.address import PeerAddress
-from ziggurat.node.outbound.proxy_lookup import ask_proxy
-from ziggurat.node.outbound.stream import OutboundStream
-from ziggurat.node.wire.codec import MessageCodec
+from ziggurat.node.outbound import OutboundStream, ask_proxy
+from ziggurat.node.wire import MessageCodec
 from ziggurat.services import (
     Connecting,
     Connector,

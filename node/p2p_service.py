@@ -9,14 +9,12 @@ from types import TracebackType
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import AddressManager
-from ziggurat.node.config.settings import Settings
+from ziggurat.node.config import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.flows.flow import FlowContext, FlowFactory
-from ziggurat.node.handshake.identity import NodeIdentity, user_agent
-from ziggurat.node.inbound.interfaces import Interfaces, interface_addresses, own_address
-from ziggurat.node.inbound.limits import InboundLimits
-from ziggurat.node.inbound.listener import Listener, TcpListener
-from ziggurat.node.outbound.connection_manager import ConnectionManager, Targets
+from ziggurat.node.flows import FlowContext, FlowFactory
+from ziggurat.node.handshake import NodeIdentity, user_agent
+from ziggurat.node.inbound import InboundLimits, Interfaces, Listener, TcpListener, interface_addresses, own_address
+from ziggurat.node.outbound import ConnectionManager, Targets
 
 __all__ = ["P2pService"]
 

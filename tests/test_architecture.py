@@ -36,6 +36,7 @@ NOT_ABOUT_A_MODULE = {
     "tests/layers/test_contract.py": "check_layer over all layers",
     "tests/layers/testing/test_kit.py": "the folder as users get it",
     "tests/node/address_manager/test_durability.py": "the whole address book, and a process that is killed",
+    "tests/node/cli/test_imports.py": "the whole folder, on a system without POSIX",
     "tests/node/test_documentation.py": "the pages that tell the node's limits, kept true",
     "tests/node/test_fleet.py": "thirty whole nodes that find each other",
     "tests/node/test_hostile_http2.py": "a whole node, and dialers that abuse HTTP/2",
@@ -169,6 +170,68 @@ def test_only_the_command_line_configures_structlog() -> None:
         str(path) for path in modules() if any(f"{n}.".startswith("ziggurat.node.cli.log.") for n in imports(path))
     ]
     assert set(users) <= {"node/cli/command.py"}
+
+
+# --- the rooms of the node --------------------------------------------------------------------------------------------
+
+MAX_ROOMS = 18
+MAX_ARROWS = 80
+
+
+def rooms() -> list[str]:
+    """What the top of ``node/`` shows: folders and modules."""
+    return sorted(
+        path.stem
+        for path in (ROOT / "node").iterdir()
+        if not path.name.startswith(("__", ".")) and (path.suffix == ".py" or (path / "__init__.py").exists())
+    )
+
+
+def room_of(path: Path) -> str:
+    return path.parts[1].removesuffix(".py")
+
+
+def imports_between_rooms() -> Iterator[tuple[Path, str, str]]:
+    """Each import of a module in another room: the importing module, the other room, and the dotted rest."""
+    for path in modules("node"):
+        if path.stem.startswith("__") and len(path.parts) == 2:
+            continue  # the face, and the command
+        for name in imports(path):
+            if name.startswith("ziggurat.node."):
+                room, _, rest = name.removeprefix("ziggurat.node.").partition(".")
+                if room != room_of(path):
+                    yield path, room, rest
+
+
+def test_the_top_of_the_node_is_one_screen() -> None:
+    assert len(rooms()) <= MAX_ROOMS, rooms()
+
+
+def test_the_rooms_of_the_node_have_few_arrows_and_no_cycle() -> None:
+    arrows = {(room_of(path), room) for path, room, _ in imports_between_rooms()}
+    assert len(arrows) <= MAX_ARROWS
+    left = set(rooms())
+    while left:
+        free = {room for room in left if not any(a == room and b in left for a, b in arrows)}
+        assert free, f"a cycle among {sorted(left)}"
+        left -= free
+
+
+def test_a_room_is_entered_by_its_door() -> None:
+    complaints = []
+    for path, room, rest in imports_between_rooms():
+        if (ROOT / "node" / room).is_dir():
+            exported = importlib.import_module(f"ziggurat.node.{room}").__all__
+            if rest not in exported:
+                complaints.append(f"{path} imports {rest} from node/{room}, which does not export it")
+    no_complaint(complaints)
+
+
+@pytest.mark.parametrize("room", [room for room in rooms() if (ROOT / "node" / room).is_dir()])
+def test_a_folder_says_what_lives_there(room: str) -> None:
+    text = ast.get_docstring(tree(Path("node", room, "__init__.py"))) or ""
+
+    assert len(text.splitlines()) >= 3, f"node/{room}/__init__.py: what lives there, and what may import it"
 
 
 # --- sizes and places -------------------------------------------------------------------------------------------------

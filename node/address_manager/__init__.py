@@ -1,4 +1,7 @@
-"""Which nodes we have heard of, how often they failed, and which to try next."""
+"""The address book: which nodes we have heard of, how often they failed, and which to try next.
+
+Kept in SQLite by a thread of its own. Imported by the P2P service, the settings and the listener's side.
+"""
 
 from __future__ import annotations
 

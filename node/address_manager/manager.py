@@ -16,7 +16,7 @@ from ziggurat.layers.events import EventLogger, write_event
 from ziggurat.node.address import IpAddress, NetAddress, canonical_ip
 from ziggurat.node.address_manager.store import AddressStore, StoreEvents
 from ziggurat.node.address_manager.weights import MAX_FAILURES, pick_order
-from ziggurat.node.wire.convert.net_address import MAX_ADDRESSES_SENT
+from ziggurat.node.wire import MAX_ADDRESSES_SENT
 
 __all__ = ["MAX_ADDRESSES", "AddressManager"]
 

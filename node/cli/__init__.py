@@ -1,6 +1,6 @@
-"""The command `ziggurat`: its subcommands, what they print, the log, exit codes.
+"""The command `ziggurat`: subcommands, what they print, the log, exit codes.
 
-The top of the node: it may import every other room, and no room imports it.
+It may import every other room; no room imports it. Importing it needs no POSIX: running a node does.
 """
 
 from ziggurat.node.cli.command import main

@@ -11,8 +11,7 @@ from ziggurat.node.cli.commands import demo, node, peers, probe
 from ziggurat.node.cli.exit_code import FAILED, INTERRUPTED, USAGE
 from ziggurat.node.cli.log import configure_log
 from ziggurat.node.cli.terminal import complain, open_streams
-from ziggurat.node.config.args import resolve
-from ziggurat.node.config.settings_error import SettingsError
+from ziggurat.node.config import SettingsError, resolve
 from ziggurat.services.version import version
 
 __all__ = ["main"]

@@ -17,12 +17,10 @@ from ziggurat.layers.testing import Socks5Server
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NamedAddress, NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.handshake.identity import NodeIdentity
-from ziggurat.node.peer.events import AddressesReceived
-from ziggurat.node.peer.info import PeerInfo
-from ziggurat.node.peer.router import Router
+from ziggurat.node.handshake import NodeIdentity
+from ziggurat.node.peer import AddressesReceived, PeerInfo, Router
 from ziggurat.node.testing import KaspaPeer
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage, PingMessage
+from ziggurat.node.wire import KaspadMessage, PingMessage
 from ziggurat.services import Ledger, Uri, dial
 
 __all__ = ["Demonstration", "demonstrate"]

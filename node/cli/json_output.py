@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from ziggurat.node.cli.waterfall import phase_records
-from ziggurat.node.peer.info import PeerInfo
+from ziggurat.node.peer import PeerInfo
 from ziggurat.services import ConnectError, Ledger, ProxyError, Uri
 
 __all__ = ["PeerRecord", "dial_as_json", "peer_record"]

@@ -14,8 +14,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from ziggurat.node.cli.console import ConsoleRenderer
 from ziggurat.node.cli.terminal import paint_for
-from ziggurat.node.config.app_directory import make_private
-from ziggurat.node.config.settings import LogFormat, LogLevel
+from ziggurat.node.config import LogFormat, LogLevel, make_private
 
 __all__ = ["LogFormat", "configure_log"]
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import PeerAddress
-from ziggurat.node.config.settings import Settings
+from ziggurat.node.config import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.handshake.identity import NodeIdentity, user_agent
-from ziggurat.node.outbound.failure import is_proxy_failure
-from ziggurat.node.peer.info import PeerInfo
+from ziggurat.node.handshake import NodeIdentity, user_agent
+from ziggurat.node.outbound import is_proxy_failure
+from ziggurat.node.peer import PeerInfo
 from ziggurat.services import ConnectError, Ledger, Limit, Uri, dial
 
 __all__ = ["ProbeResult", "probe"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
 from collections.abc import Generator, Mapping
@@ -59,8 +58,12 @@ def locked(directory: Path) -> Generator[Path, None, None]:
 
     Raises:
         DirectoryInUse: another process has it.
-        OSError: it cannot be made, or written to.
+        OSError: it cannot be made, or written to; or this system has no ``flock`` (Windows).
     """
+    try:
+        import fcntl  # here: only a running node needs POSIX
+    except ImportError:
+        raise OSError("a node needs file locks as POSIX systems have them; this system has none") from None
     make_private(directory)
     descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

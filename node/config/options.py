@@ -11,7 +11,7 @@ from ziggurat.node.address import NetAddress, PeerAddress, parse_peer_address
 from ziggurat.node.config.networks import Network
 from ziggurat.node.config.proxy import RIGHT, masked, parse_socks5_proxy
 from ziggurat.node.config.settings import LOG_FORMATS, LOG_LEVELS, LogFormat, LogLevel
-from ziggurat.node.handshake.identity import user_agent
+from ziggurat.node.handshake import user_agent
 
 __all__ = ["IGNORED_FLAGS", "IGNORED_VALUES", "OPTIONS", "Given", "Option"]
 

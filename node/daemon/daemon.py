@@ -13,13 +13,11 @@ import anyio
 
 from ziggurat.layers.events import write_event
 from ziggurat.node.address_manager import AddressManager
-from ziggurat.node.config.app_directory import locked
-from ziggurat.node.config.args import Resolved
-from ziggurat.node.config.settings import Settings
+from ziggurat.node.config import Resolved, Settings, locked
 from ziggurat.node.daemon.control import serve_control
 from ziggurat.node.daemon.sd_notify import sd_notify
 from ziggurat.node.p2p_service import P2pService
-from ziggurat.node.peer.info import PeerInfo
+from ziggurat.node.peer import PeerInfo
 
 __all__ = ["CannotRun", "report_status", "run_daemon"]
 

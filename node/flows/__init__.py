@@ -1,12 +1,18 @@
-"""What the node talks about with its peers: one conversation a module.
+"""What the node says to its peers, one conversation a module, and what a user's own flows are made of.
 
 A flow is made with the `Router` of a peer, subscribes to the message types that it takes, and talks in ``run``. A
-user's own flows are made first, and ours leave the types alone that they take.
+user's own flows are made first, and ours leave the types alone that they take. Imported by the adaptor and the P2P service.
 """
 
 from __future__ import annotations
 
-from ziggurat.node.flows.addresses import AddressBook, AddressesReceiver, AddressesSender, NoAddressBook
+from ziggurat.node.flows.addresses import (
+    AddressBook,
+    AddressesReceiver,
+    AddressesSender,
+    AdvertisedAddress,
+    NoAddressBook,
+)
 from ziggurat.node.flows.consensus_reject import ConsensusReject
 from ziggurat.node.flows.flow import FlowContext, FlowFactory, default_flows
 from ziggurat.node.flows.inventories import Inventories
@@ -21,6 +27,7 @@ __all__ = [
     "AddressBook",
     "AddressesReceiver",
     "AddressesSender",
+    "AdvertisedAddress",
     "ConsensusReject",
     "FlowContext",
     "FlowFactory",

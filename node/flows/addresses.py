@@ -6,9 +6,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from ziggurat.node.address import NetAddress
-from ziggurat.node.peer.router import Router
-from ziggurat.node.wire.convert.net_address import MAX_ADDRESSES_SENT, addresses_from_wire, addresses_to_wire
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage, RequestAddressesMessage
+from ziggurat.node.peer import Router
+from ziggurat.node.wire import (
+    MAX_ADDRESSES_SENT,
+    KaspadMessage,
+    RequestAddressesMessage,
+    addresses_from_wire,
+    addresses_to_wire,
+)
 
 __all__ = ["AddressBook", "AddressesReceiver", "AddressesSender", "AdvertisedAddress", "NoAddressBook"]
 

@@ -6,8 +6,7 @@ this connection and nothing more.
 
 from __future__ import annotations
 
-from ziggurat.node.peer.route import FlowError, PeerClosed
-from ziggurat.node.peer.router import Router
+from ziggurat.node.peer import FlowError, PeerClosed, Router
 
 __all__ = ["ConsensusReject"]
 

@@ -13,8 +13,7 @@ from ziggurat.node.flows.inventories import Inventories
 from ziggurat.node.flows.ping import PING_INTERVAL, PingResponder, PingSender
 from ziggurat.node.flows.reject import RejectReceiver
 from ziggurat.node.flows.transaction_not_found import TransactionNotFound
-from ziggurat.node.peer.events import AddressesReceived, Event
-from ziggurat.node.peer.router import Flow, Router
+from ziggurat.node.peer import AddressesReceived, Event, Flow, Router
 
 __all__ = ["FlowContext", "FlowFactory", "default_flows"]
 

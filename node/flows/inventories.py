@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ziggurat.node.peer.events import BlockAnnounced, Event, TransactionsAnnounced
-from ziggurat.node.peer.router import Router
-from ziggurat.node.wire.convert.inventory import inv_relay_block_from_wire, inv_transactions_from_wire
+from ziggurat.node.peer import BlockAnnounced, Event, Router, TransactionsAnnounced
+from ziggurat.node.wire import inv_relay_block_from_wire, inv_transactions_from_wire
 
 __all__ = ["Inventories"]
 

@@ -6,9 +6,8 @@ import secrets
 
 import anyio
 
-from ziggurat.node.peer.route import FlowError
-from ziggurat.node.peer.router import Router
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage, PingMessage, PongMessage
+from ziggurat.node.peer import FlowError, Router
+from ziggurat.node.wire import KaspadMessage, PingMessage, PongMessage
 
 __all__ = ["PING_INTERVAL", "PONG_TIMEOUT", "PingResponder", "PingSender"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ziggurat.node.handshake.rejection import MAX_REASON
-from ziggurat.node.peer.router import Router
+from ziggurat.node.handshake import MAX_REASON
+from ziggurat.node.peer import Router
 from ziggurat.services.errors import one_line
 
 __all__ = ["RejectReceiver"]

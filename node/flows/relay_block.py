@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from ziggurat.node.peer.route import FlowError
-from ziggurat.node.peer.router import Router
-from ziggurat.node.wire.convert.block import Block, block_from_wire
-from ziggurat.node.wire.convert.errors import ConversionError
-from ziggurat.node.wire.convert.inventory import request_relay_blocks_to_wire
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.peer import FlowError, Router
+from ziggurat.node.wire import Block, ConversionError, KaspadMessage, block_from_wire, request_relay_blocks_to_wire
 
 __all__ = ["BLOCK_TIMEOUT", "request_block"]
 

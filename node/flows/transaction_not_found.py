@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ziggurat.node.peer.router import Router
-from ziggurat.node.wire.convert.inventory import request_transactions_from_wire, transaction_not_found_to_wire
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.peer import Router
+from ziggurat.node.wire import KaspadMessage, request_transactions_from_wire, transaction_not_found_to_wire
 
 __all__ = ["TransactionNotFound"]
 

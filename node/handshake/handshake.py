@@ -24,9 +24,16 @@ from dataclasses import dataclass
 from ziggurat.node.handshake import rejection
 from ziggurat.node.handshake.identity import MIN_PROTOCOL_VERSION
 from ziggurat.node.handshake.rejection import HandshakeError, HandshakeTimeout, Kind
-from ziggurat.node.wire.convert.errors import ConversionError
-from ziggurat.node.wire.convert.version import Version, version_from_wire, version_to_wire
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage, ReadyMessage, VerackMessage, VersionMessage
+from ziggurat.node.wire import (
+    ConversionError,
+    KaspadMessage,
+    ReadyMessage,
+    VerackMessage,
+    Version,
+    VersionMessage,
+    version_from_wire,
+    version_to_wire,
+)
 
 __all__ = ["INBOUND_LIMITS", "OUTBOUND_LIMITS", "TRANSITIONS", "Handshake", "HandshakeLimits", "Rules", "State"]
 

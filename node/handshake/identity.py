@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ziggurat.node.address import NetAddress
-from ziggurat.node.wire.convert.version import PEER_ID_BYTES, Version, truncated_user_agent
+from ziggurat.node.wire import PEER_ID_BYTES, Version, truncated_user_agent
 from ziggurat.services.version import version
 
 __all__ = ["MIN_PROTOCOL_VERSION", "PROTOCOL_VERSION", "NodeIdentity", "user_agent"]

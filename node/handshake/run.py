@@ -10,9 +10,7 @@ import anyio
 
 from ziggurat.node.handshake.handshake import Handshake, State
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.wire.convert.version import Version
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage, RejectMessage
-from ziggurat.node.wire.stream import LossReason, MessageStream, StreamLost
+from ziggurat.node.wire import KaspadMessage, LossReason, MessageStream, RejectMessage, StreamLost, Version
 
 __all__ = ["closing_with_reject", "run_handshake"]
 

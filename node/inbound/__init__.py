@@ -1,4 +1,24 @@
 """Peers that dial us: the listener, the server, their streams, and the limits on how many there may be.
 
-Imported by the adaptor and by what configures it.
+Imported by the adaptor, the P2P service and the embedded peer.
 """
+
+from __future__ import annotations
+
+from ziggurat.node.inbound.interfaces import Interfaces, interface_addresses, own_address
+from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
+from ziggurat.node.inbound.listener import Listener, TcpListener
+from ziggurat.node.inbound.server import PeerServer
+from ziggurat.node.inbound.stream import InboundStream
+
+__all__ = [
+    "ConnectionCounter",
+    "InboundLimits",
+    "InboundStream",
+    "Interfaces",
+    "Listener",
+    "PeerServer",
+    "TcpListener",
+    "interface_addresses",
+    "own_address",
+]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 
 from ziggurat.node.address import IpAddress, NetAddress
-from ziggurat.node.address_manager.routable import is_publicly_routable
+from ziggurat.node.address_manager import is_publicly_routable
 
 __all__ = ["Interfaces", "interface_addresses", "own_address"]
 

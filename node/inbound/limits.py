@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from ziggurat.layers.events import write_event
-from ziggurat.node.peer.hub import FULL
-from ziggurat.node.peer.info import PROXIED
+from ziggurat.node.peer import FULL, PROXIED
 
 __all__ = ["ConnectionCounter", "InboundLimits", "RefusalLog"]
 

@@ -21,14 +21,12 @@ from grpclib.server import Server, Stream
 from h2.config import H2Configuration
 
 from ziggurat.node.address import NetAddress
-from ziggurat.node.handshake.rejection import TOO_MANY_PENDING
+from ziggurat.node.handshake import TOO_MANY_PENDING
 from ziggurat.node.inbound.limits import ConnectionCounter, RefusalLog
 from ziggurat.node.inbound.listener import Listener
 from ziggurat.node.inbound.stream import InboundStream
-from ziggurat.node.peer.info import PROXIED
-from ziggurat.node.wire.codec import MessageCodec
-from ziggurat.node.wire.service import MESSAGE_STREAM, KaspadMessage
-from ziggurat.node.wire.stream import StreamLost
+from ziggurat.node.peer import PROXIED
+from ziggurat.node.wire import MESSAGE_STREAM, KaspadMessage, MessageCodec, StreamLost
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.protocol import ServerProtocol
 from ziggurat.services.channel.server import CompressionMixin

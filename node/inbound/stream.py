@@ -12,9 +12,7 @@ from grpclib.server import Stream
 from h2.exceptions import H2Error
 
 from ziggurat.node.address import NetAddress
-from ziggurat.node.wire.codec import MessageCodec, Wanted
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage
-from ziggurat.node.wire.stream import stream_lost
+from ziggurat.node.wire import KaspadMessage, MessageCodec, Wanted, stream_lost
 
 __all__ = ["InboundStream"]
 

@@ -1,4 +1,13 @@
-"""Peers that we dial: the connection manager, seeding, outbound streams, and the classification of failures.
+"""Peers that we dial: the connection manager, seeding, outbound streams, the classification of failures.
 
-Nothing here dials by itself: the connection handler does. Imported by it, by the adaptor and by the P2P service.
+Nothing here dials: the connection handler does. Imported by it, the P2P service and the command line.
 """
+
+from __future__ import annotations
+
+from ziggurat.node.outbound.connection_manager import ConnectionManager, Targets
+from ziggurat.node.outbound.failure import is_proxy_failure
+from ziggurat.node.outbound.proxy_lookup import ask_proxy
+from ziggurat.node.outbound.stream import OutboundStream
+
+__all__ = ["ConnectionManager", "OutboundStream", "Targets", "ask_proxy", "is_proxy_failure"]

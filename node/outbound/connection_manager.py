@@ -19,7 +19,7 @@ from ziggurat.node.address import NetAddress, PeerAddress
 from ziggurat.node.outbound.failure import counts_against_target, is_proxy_failure
 from ziggurat.node.outbound.peer_request import PeerRequest
 from ziggurat.node.outbound.seeding import ask_seeders
-from ziggurat.node.peer.info import PeerInfo
+from ziggurat.node.peer import PeerInfo
 from ziggurat.services import ConnectError
 from ziggurat.services.errors import one_line
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import cast
 
-from ziggurat.node.handshake.rejection import HandshakeError, Kind
+from ziggurat.node.handshake import HandshakeError, Kind
 from ziggurat.services import ConnectError, LimitExceeded, ProxyError
 
 __all__ = ["counts_against_target", "is_proxy_failure"]

@@ -9,10 +9,8 @@ from google.protobuf.message import DecodeError
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
-from ziggurat.node.handshake.rejection import HandshakeError, HandshakeTimeout, Kind
-from ziggurat.node.wire.codec import MessageCodec, Wanted
-from ziggurat.node.wire.service import MESSAGE_STREAM, KaspadMessage
-from ziggurat.node.wire.stream import LossReason, stream_lost
+from ziggurat.node.handshake import HandshakeError, HandshakeTimeout, Kind
+from ziggurat.node.wire import MESSAGE_STREAM, KaspadMessage, LossReason, MessageCodec, Wanted, stream_lost
 
 if TYPE_CHECKING:
     from ziggurat.services.channel import Channel

@@ -6,11 +6,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from ziggurat.layers.events import write_event
-from ziggurat.node.handshake.rejection import DUPLICATE, HandshakeError, Kind
+from ziggurat.node.handshake import DUPLICATE, HandshakeError, Kind
 from ziggurat.node.peer.events import Event, EventStream, PeerConnected, PeerDisconnected
 from ziggurat.node.peer.info import Direction, PeerInfo, PeerKey
 from ziggurat.node.peer.router import Router
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.wire import KaspadMessage
 
 __all__ = ["FULL", "Hub"]
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import anyio
 
 from ziggurat.node.address import NamedAddress, PeerAddress
-from ziggurat.node.wire.convert.version import Version
+from ziggurat.node.wire import Version
 
 __all__ = ["PROXIED", "Direction", "PeerInfo", "PeerKey", "peer_info", "peer_key"]
 

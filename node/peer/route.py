@@ -13,8 +13,8 @@ from typing import Literal, Protocol, TypeAlias
 
 import anyio
 
-from ziggurat.node.handshake.rejection import timeout_expired
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.handshake import timeout_expired
+from ziggurat.node.wire import KaspadMessage
 
 __all__ = ["Flow", "FlowError", "PeerClosed", "Route", "RouteFull", "WhenFull"]
 

@@ -22,9 +22,7 @@ from ziggurat.node.address import PeerAddress
 from ziggurat.node.peer.info import Direction, PeerInfo
 from ziggurat.node.peer.route import Flow, FlowError, PeerClosed, Route, RouteFull, WhenFull
 from ziggurat.node.peer.send_queue import SendQueue
-from ziggurat.node.wire.convert.errors import ConversionError
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage, RejectMessage
-from ziggurat.node.wire.stream import MessageStream, StreamLost
+from ziggurat.node.wire import ConversionError, KaspadMessage, MessageStream, RejectMessage, StreamLost
 from ziggurat.services.errors import one_line
 from ziggurat.services.ledger import Ledger
 

@@ -6,7 +6,7 @@ from collections import deque
 
 import anyio
 
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.wire import KaspadMessage
 
 __all__ = ["SEND_QUEUE_BYTES", "SEND_QUEUE_MESSAGES", "SendQueue"]
 

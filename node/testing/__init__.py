@@ -1,4 +1,7 @@
-"""Far ends for demonstrations and tests of the node: a peer that behaves like kaspad, and a network in memory."""
+"""The far ends for demonstrations and tests: a peer that behaves like kaspad, and a network in memory.
+
+Public: programs test their own flows with it. Imported by the command line's demo, and by no other room.
+"""
 
 from ziggurat.node.testing.blocks import sample_block
 from ziggurat.node.testing.kaspa_peer import KaspaPeer

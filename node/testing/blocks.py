@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ziggurat.node.wire.convert.block import Block
-from ziggurat.node.wire.convert.header import Header
-from ziggurat.node.wire.convert.transaction import (
+from ziggurat.node.wire import (
+    Block,
+    Header,
     Outpoint,
     ScriptPublicKey,
     Transaction,

@@ -16,15 +16,10 @@ from anyio.abc import TaskGroup
 
 from ziggurat.node.address import NetAddress, PeerAddress
 from ziggurat.node.connection_handler import ConnectionHandler
-from ziggurat.node.handshake.run import closing_with_reject
-from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
-from ziggurat.node.inbound.listener import Listener, TcpListener
-from ziggurat.node.inbound.server import PeerServer
-from ziggurat.node.inbound.stream import InboundStream
+from ziggurat.node.handshake import closing_with_reject
+from ziggurat.node.inbound import ConnectionCounter, InboundLimits, InboundStream, Listener, PeerServer, TcpListener
 from ziggurat.node.testing.kaspa_session import KaspaSession
-from ziggurat.node.wire.convert.block import Block
-from ziggurat.node.wire.p2p_pb2 import VersionMessage
-from ziggurat.node.wire.stream import MessageStream, StreamLost
+from ziggurat.node.wire import Block, MessageStream, StreamLost, VersionMessage
 from ziggurat.services.service import Connector
 
 __all__ = ["KaspaPeer"]

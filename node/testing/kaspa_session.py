@@ -15,12 +15,16 @@ from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from ziggurat.node.address import NetAddress
+from ziggurat.node.wire import (
+    ConversionError,
+    KaspadMessage,
+    MessageStream,
+    StreamLost,
+    block_to_wire,
+    inv_relay_block_to_wire,
+    request_relay_blocks_from_wire,
+)
 from ziggurat.node.wire import p2p_pb2 as p2p
-from ziggurat.node.wire.convert.block import block_to_wire
-from ziggurat.node.wire.convert.errors import ConversionError
-from ziggurat.node.wire.convert.inventory import inv_relay_block_to_wire, request_relay_blocks_from_wire
-from ziggurat.node.wire.p2p_pb2 import KaspadMessage
-from ziggurat.node.wire.stream import MessageStream, StreamLost
 
 if TYPE_CHECKING:
     from ziggurat.node.testing.kaspa_peer import KaspaPeer

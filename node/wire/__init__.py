@@ -7,3 +7,92 @@ needs a compiler to install the node. To make them again, at the root of a check
     pip install "grpcio-tools==1.64.3" "mypy-protobuf==3.6.0"
     python -m grpc_tools.protoc -I .dev --python_out=.dev --mypy_out=.dev ziggurat/node/wire/p2p.proto
 """
+
+from __future__ import annotations
+
+from ziggurat.node.wire import p2p_pb2
+from ziggurat.node.wire.codec import MessageCodec, Wanted
+from ziggurat.node.wire.convert.block import Block, block_from_wire, block_to_wire
+from ziggurat.node.wire.convert.errors import ConversionError
+from ziggurat.node.wire.convert.header import Header
+from ziggurat.node.wire.convert.inventory import (
+    inv_relay_block_from_wire,
+    inv_relay_block_to_wire,
+    inv_transactions_from_wire,
+    request_relay_blocks_from_wire,
+    request_relay_blocks_to_wire,
+    request_transactions_from_wire,
+    transaction_not_found_to_wire,
+)
+from ziggurat.node.wire.convert.net_address import MAX_ADDRESSES_SENT, addresses_from_wire, addresses_to_wire
+from ziggurat.node.wire.convert.transaction import (
+    CovenantBinding,
+    Outpoint,
+    ScriptPublicKey,
+    Transaction,
+    TransactionInput,
+    TransactionOutput,
+)
+from ziggurat.node.wire.convert.version import (
+    PEER_ID_BYTES,
+    Version,
+    truncated_user_agent,
+    version_from_wire,
+    version_to_wire,
+)
+from ziggurat.node.wire.p2p_pb2 import (
+    PingMessage,
+    PongMessage,
+    ReadyMessage,
+    RejectMessage,
+    RequestAddressesMessage,
+    VerackMessage,
+    VersionMessage,
+)
+from ziggurat.node.wire.service import MESSAGE_STREAM, KaspadMessage
+from ziggurat.node.wire.stream import LossReason, MessageStream, StreamLost, stream_lost
+
+__all__ = [
+    "MAX_ADDRESSES_SENT",
+    "MESSAGE_STREAM",
+    "PEER_ID_BYTES",
+    "Block",
+    "ConversionError",
+    "CovenantBinding",
+    "Header",
+    "KaspadMessage",
+    "LossReason",
+    "MessageCodec",
+    "MessageStream",
+    "Outpoint",
+    "PingMessage",
+    "PongMessage",
+    "ReadyMessage",
+    "RejectMessage",
+    "RequestAddressesMessage",
+    "ScriptPublicKey",
+    "StreamLost",
+    "Transaction",
+    "TransactionInput",
+    "TransactionOutput",
+    "VerackMessage",
+    "Version",
+    "VersionMessage",
+    "Wanted",
+    "addresses_from_wire",
+    "addresses_to_wire",
+    "block_from_wire",
+    "block_to_wire",
+    "inv_relay_block_from_wire",
+    "inv_relay_block_to_wire",
+    "inv_transactions_from_wire",
+    "p2p_pb2",
+    "request_relay_blocks_from_wire",
+    "request_relay_blocks_to_wire",
+    "request_transactions_from_wire",
+    "stream_lost",
+    "transaction_not_found_to_wire",
+    "truncated_user_agent",
+    "version_from_wire",
+    "version_to_wire",
+]

@@ -9,9 +9,8 @@ import anyio
 
 from ziggurat.node.cli.exit_code import FAILED, OK
 from ziggurat.node.cli.terminal import complain, say
-from ziggurat.node.config.args import Resolved, add_settings
-from ziggurat.node.config.options import OPTIONS
-from ziggurat.node.daemon.daemon import CannotRun, run_daemon
+from ziggurat.node.config import OPTIONS, Resolved, add_settings
+from ziggurat.node.daemon import CannotRun, run_daemon
 
 __all__ = ["add_parser", "run"]
 

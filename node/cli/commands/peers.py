@@ -9,8 +9,8 @@ from typing import cast
 
 from ziggurat.node.cli.exit_code import FAILED, OK
 from ziggurat.node.cli.terminal import complain, say
-from ziggurat.node.config.args import Resolved, add_settings
-from ziggurat.node.daemon.control import NotRunning, ask
+from ziggurat.node.config import Resolved, add_settings
+from ziggurat.node.daemon import NotRunning, ask
 from ziggurat.services.errors import fold
 
 __all__ = ["add_parser", "run"]

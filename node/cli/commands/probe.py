@@ -14,8 +14,7 @@ from ziggurat.node.cli.json_output import dial_as_json, peer_record
 from ziggurat.node.cli.probe import ProbeResult, probe
 from ziggurat.node.cli.terminal import Paint, paint_for, say
 from ziggurat.node.cli.waterfall import waterfall
-from ziggurat.node.config.args import Resolved, add_settings
-from ziggurat.node.config.settings_error import SettingsError
+from ziggurat.node.config import Resolved, SettingsError, add_settings
 from ziggurat.services.errors import fold
 
 __all__ = ["add_parser", "run"]
