@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
 from typing import TypeAlias
 
-from ziggurat.node.address import NetAddress
-from ziggurat.node.address_manager.bucket import bucket_of
+from ziggurat.node.address import IpAddress, NetAddress, canonical_ip
 
-__all__ = ["BASE", "MAX_FAILURES", "Candidate", "pick_order", "weights"]
+__all__ = ["BASE", "MAX_FAILURES", "Candidate", "bucket_of", "pick_order", "weights"]
 
 Candidate: TypeAlias = tuple[NetAddress, int]
 """An address, and its failures in a row, 0 to 3. Lists of them, since hashing 4096 addresses takes a while."""
@@ -20,6 +20,17 @@ MAX_FAILURES = 3
 
 BASE = 64
 """One failure less makes an address so many times as likely."""
+
+
+def bucket_of(ip: IpAddress) -> bytes:
+    """Answer with what neighbours have in common: 2 bytes of an IPv4 address, 8 of an IPv6 one.
+
+    v4-mapped and v4-compatible addresses (RFC 4291 2.5.5) count as IPv4.
+    """
+    ip = canonical_ip(ip)
+    if isinstance(ip, IPv6Address) and int(ip) < 1 << 32:
+        ip = IPv4Address(int(ip))
+    return ip.packed[:2] if ip.version == 4 else ip.packed[:8]
 
 
 def weights(candidates: Sequence[Candidate]) -> list[float]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from ziggurat.node.config.app_directory import locked, make_private
 from ziggurat.node.config.args import Resolved, add_settings, resolve
 from ziggurat.node.config.options import OPTIONS
-from ziggurat.node.config.settings import LogFormat, LogLevel, Settings
-from ziggurat.node.config.settings_error import SettingsError
+from ziggurat.node.config.settings import LogFormat, LogLevel, Settings, SettingsError
 
 __all__ = [
     "OPTIONS",

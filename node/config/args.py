@@ -17,8 +17,7 @@ from ziggurat.node.config.environment import disobeyed, read_fallback, read_vari
 from ziggurat.node.config.file import read_config_file
 from ziggurat.node.config.networks import DEVNET, MAINNET, SIMNET, Network, numbered_testnet
 from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, Given, Option
-from ziggurat.node.config.settings import LogFormat, LogLevel, Settings
-from ziggurat.node.config.settings_error import SettingsError
+from ziggurat.node.config.settings import LogFormat, LogLevel, Settings, SettingsError
 
 __all__ = ["Resolved", "add_settings", "resolve"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ziggurat.node.config.options import OPTIONS, Given, Option
-from ziggurat.node.config.settings_error import SettingsError
+from ziggurat.node.config.settings import SettingsError
 
 __all__ = ["disobeyed", "read_fallback", "read_variables"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, Given, Option
-from ziggurat.node.config.settings_error import SettingsError
+from ziggurat.node.config.settings import SettingsError
 
 __all__ = ["read_config_file"]
 

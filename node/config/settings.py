@@ -12,7 +12,7 @@ from ziggurat.node.address_manager import is_publicly_routable
 from ziggurat.node.config.networks import MAINNET, Network
 from ziggurat.node.config.proxy import Proxy
 
-__all__ = ["LOG_FORMATS", "LOG_LEVELS", "LogFormat", "LogLevel", "Settings"]
+__all__ = ["LOG_FORMATS", "LOG_LEVELS", "LogFormat", "LogLevel", "Settings", "SettingsError"]
 
 LogFormat: TypeAlias = Literal["auto", "console", "json"]
 
@@ -27,6 +27,10 @@ DEFAULT_INBOUND = 128
 """kaspad's own."""
 
 ALL_INTERFACES = IPv4Address("0.0.0.0")
+
+
+class SettingsError(ValueError):
+    """A setting is wrong. Its text is one line that names the setting, the value and what would be right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

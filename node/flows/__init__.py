@@ -1,7 +1,7 @@
 """What the node says to its peers, one conversation a module, and what a user's own flows are made of.
 
 A flow is made with the `Router` of a peer, subscribes to the message types that it takes, and talks in ``run``. A
-user's own flows are made first, and ours leave the types alone that they take. Imported by the adaptor and the P2P service.
+user's own flows are made first, and ours leave the types alone that they take. Imported by the adaptor and the service.
 """
 
 from __future__ import annotations

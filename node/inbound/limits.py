@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from ziggurat.layers.events import write_event
 from ziggurat.node.peer import FULL, PROXIED
 
-__all__ = ["ConnectionCounter", "InboundLimits", "RefusalLog"]
-
-LOG_INTERVAL = 1.0
-"""Seconds between two log lines about refusals of one kind: a storm of a thousand is one line and a number."""
+__all__ = ["ConnectionCounter", "InboundLimits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,39 +92,6 @@ class ConnectionCounter:
     def end(self, host: str) -> None:
         """A handshake is over, well or not."""
         _count_down(self._pending, host)
-
-
-class RefusalLog:
-    """Writes ``peer.refused``: the first of a kind at once, then at most one line a second with how many more."""
-
-    def __init__(self) -> None:
-        # By kind, while a second has not passed: how many there were, and the last of them.
-        self._waiting: dict[str, tuple[int, object, str]] = {}
-
-    def write(self, address: object, reason: str, *, kind: str | None = None) -> None:
-        """Tell of a refusal; ``kind`` groups those whose reasons differ."""
-        group = reason if kind is None else kind
-        if group in self._waiting:
-            self._waiting[group] = (self._waiting[group][0] + 1, address, reason)
-            return
-        _tell(address, reason, 1)
-        self._pause(group)
-
-    def _pause(self, group: str) -> None:
-        self._waiting[group] = (0, None, "")
-        # A callback, not a task: refusals happen in callbacks of the event loop.
-        asyncio.get_running_loop().call_later(LOG_INTERVAL, self._resume, group)
-
-    def _resume(self, group: str) -> None:
-        count, address, reason = self._waiting.pop(group)
-        if count:
-            _tell(address, reason, count)
-            self._pause(group)
-
-
-def _tell(address: object, reason: str, count: int) -> None:
-    more = count - 1 or None
-    write_event(None, "info", "peer.refused", peer=str(address), direction="inbound", reason=reason, more=more)
 
 
 def _shared(host: str) -> bool:

@@ -22,8 +22,9 @@ from h2.config import H2Configuration
 
 from ziggurat.node.address import NetAddress
 from ziggurat.node.handshake import TOO_MANY_PENDING
-from ziggurat.node.inbound.limits import ConnectionCounter, RefusalLog
+from ziggurat.node.inbound.limits import ConnectionCounter
 from ziggurat.node.inbound.listener import Listener
+from ziggurat.node.inbound.refusal_log import RefusalLog
 from ziggurat.node.inbound.stream import InboundStream
 from ziggurat.node.peer import PROXIED
 from ziggurat.node.wire import MESSAGE_STREAM, KaspadMessage, MessageCodec, StreamLost

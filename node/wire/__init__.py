@@ -41,6 +41,7 @@ from ziggurat.node.wire.convert.version import (
     version_to_wire,
 )
 from ziggurat.node.wire.p2p_pb2 import (
+    KaspadMessage,
     PingMessage,
     PongMessage,
     ReadyMessage,
@@ -49,8 +50,7 @@ from ziggurat.node.wire.p2p_pb2 import (
     VerackMessage,
     VersionMessage,
 )
-from ziggurat.node.wire.service import MESSAGE_STREAM, KaspadMessage
-from ziggurat.node.wire.stream import LossReason, MessageStream, StreamLost, stream_lost
+from ziggurat.node.wire.stream import MESSAGE_STREAM, LossReason, MessageStream, StreamLost, stream_lost
 
 __all__ = [
     "MAX_ADDRESSES_SENT",

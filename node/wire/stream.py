@@ -14,7 +14,12 @@ from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.services.channel import MessageSizeError
 from ziggurat.services.errors import one_line
 
-__all__ = ["LossReason", "MessageStream", "StreamLost", "stream_lost"]
+__all__ = ["MESSAGE_STREAM", "LossReason", "MessageStream", "StreamLost", "stream_lost"]
+
+
+MESSAGE_STREAM = "/protowire.P2P/MessageStream"
+"""``:path`` of the one gRPC method of the network: a stream of `KaspadMessage` both ways, for as long as the peers stay
+connected. It is the only place where kaspad's package name is seen on the wire, and it must not be ours."""
 
 
 class LossReason(enum.Enum):

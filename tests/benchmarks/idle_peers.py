@@ -30,7 +30,7 @@ from ziggurat.node.inbound.limits import InboundLimits
 from ziggurat.node.inbound.listener import TcpListener
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
-from ziggurat.node.wire.service import MESSAGE_STREAM
+from ziggurat.node.wire.stream import MESSAGE_STREAM
 
 __all__ = ["idle_peers"]
 

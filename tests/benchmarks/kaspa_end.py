@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
-from ziggurat.node.wire.service import MESSAGE_STREAM
+from ziggurat.node.wire.stream import MESSAGE_STREAM
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -21,7 +21,8 @@ from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.peer.events import BlockAnnounced, EventStream, TransactionsAnnounced
 from ziggurat.node.peer.router import Router
-from ziggurat.node.wire.service import MESSAGE_STREAM, KaspadMessage
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage
+from ziggurat.node.wire.stream import MESSAGE_STREAM
 
 __all__ = ["load", "streams"]
 

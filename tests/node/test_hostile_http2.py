@@ -35,7 +35,7 @@ from tests.node.hostile import BAD, FLOOD_BOUND, MIB, NODE, READY, VERACK, World
 from tests.node.nodes import PORT, at
 from ziggurat.node.inbound.server import HANG_UP_TIMEOUT, REQUEST_TIMEOUT
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
-from ziggurat.node.wire.service import MESSAGE_STREAM
+from ziggurat.node.wire.stream import MESSAGE_STREAM
 from ziggurat.services import Uri
 
 pytestmark = pytest.mark.asyncio_only

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ziggurat.node.config.args import Resolved, add_settings, resolve
-from ziggurat.node.config.settings_error import SettingsError
+from ziggurat.node.config.settings import SettingsError
 
 
 def read(*arguments: str, file: Path | None = None, node: bool = True, **environ: str) -> Resolved:

@@ -4,7 +4,7 @@ import pytest
 
 from ziggurat.node.config.environment import disobeyed, read_fallback, read_variables
 from ziggurat.node.config.options import OPTIONS
-from ziggurat.node.config.settings_error import SettingsError
+from ziggurat.node.config.settings import SettingsError
 
 
 def test_every_setting_has_a_variable() -> None:

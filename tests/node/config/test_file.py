@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ziggurat.node.config.file import read_config_file
-from ziggurat.node.config.settings_error import SettingsError
+from ziggurat.node.config.settings import SettingsError
 
 KASPADS = """
 testnet = true

@@ -8,7 +8,7 @@ import pytest
 from ziggurat.node.address import NetAddress, parse_peer_address
 from ziggurat.node.config.networks import DEVNET, MAINNET
 from ziggurat.node.config.proxy import parse_socks5_proxy
-from ziggurat.node.config.settings import Settings
+from ziggurat.node.config.settings import Settings, SettingsError
 
 PLAIN = Settings(appdir=Path("/app"))
 PROXIED = replace(PLAIN, proxy=parse_socks5_proxy("127.0.0.1"))
@@ -118,3 +118,7 @@ def test_connect_and_addpeer_exclude_each_other() -> None:
 def test_numbers_are_not_negative(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} .*-1"):
         replace(PLAIN, **{name: -1})
+
+
+def test_an_error_is_a_value_error_so_that_a_library_user_needs_no_name_for_it() -> None:
+    assert issubclass(SettingsError, ValueError)

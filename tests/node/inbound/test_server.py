@@ -23,8 +23,7 @@ from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
-from ziggurat.node.wire.service import MESSAGE_STREAM
-from ziggurat.node.wire.stream import StreamLost
+from ziggurat.node.wire.stream import MESSAGE_STREAM, StreamLost
 from ziggurat.services import Uri
 
 pytestmark = pytest.mark.asyncio_only

@@ -17,8 +17,7 @@ from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.testing import MemoryNetwork
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage, PingMessage
-from ziggurat.node.wire.service import MESSAGE_STREAM
-from ziggurat.node.wire.stream import LossReason, StreamLost
+from ziggurat.node.wire.stream import MESSAGE_STREAM, LossReason, StreamLost
 
 pytestmark = pytest.mark.asyncio_only
 

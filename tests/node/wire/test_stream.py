@@ -8,7 +8,8 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from ziggurat.node.wire.codec import MessageTooLarge
-from ziggurat.node.wire.stream import LossReason, StreamLost, stream_lost
+from ziggurat.node.wire.p2p_pb2 import KaspadMessage, RejectMessage
+from ziggurat.node.wire.stream import MESSAGE_STREAM, LossReason, StreamLost, stream_lost
 from ziggurat.services.channel import MessageSizeError
 
 
@@ -37,3 +38,20 @@ def test_each_error_has_its_reason(error: Exception, reason: LossReason, text: s
 
     assert lost.reason is reason
     assert text in str(lost)
+
+
+def test_the_path_is_the_one_that_kaspad_serves() -> None:
+    assert MESSAGE_STREAM == "/protowire.P2P/MessageStream"
+
+
+def test_our_package_name_does_not_reach_the_wire() -> None:
+    message = KaspadMessage(reject=RejectMessage(reason="LOOPBACK_CONNECTION"), request_id=7)
+
+    # Field 22, then field 1, then field 102: numbers and values, nothing of names.
+    assert message.SerializeToString() == b"\xb2\x01\x15\x0a\x13LOOPBACK_CONNECTION\xb0\x06\x07"
+
+
+def test_an_unknown_payload_reads_as_none_and_is_not_an_error() -> None:
+    message = KaspadMessage.FromString(b"\xca\x07\x00")  # field 121, of no bytes
+
+    assert message.WhichOneof("payload") is None
