@@ -14,13 +14,13 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.lowlevel import current_token
 
-from ziggurat.layers.validation import check_count, check_seconds
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import LimitExceeded
 from ziggurat.services.limit import Limit
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import observed
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_count, check_seconds
 
 __all__ = ["ConcurrencyLimit", "ConcurrencyLimitLayer", "Hold", "Limiter", "Mode"]
 

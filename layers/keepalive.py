@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from anyio.abc import ByteStream
 
 from ziggurat.layers.socket_options import SocketOption, set_options
-from ziggurat.layers.validation import check_bool, check_count, check_seconds
 from ziggurat.services.dial import dial
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import closing_on_error
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_bool, check_count, check_seconds
 
 __all__ = ["KeepAlive", "KeepAliveLayer"]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from anyio.abc import ByteStream
 
 from ziggurat.layers.socket_options import SocketOption, set_options
-from ziggurat.layers.validation import check_bool
 from ziggurat.services.dial import dial
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import closing_on_error
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_bool
 
 __all__ = ["NoDelay", "NoDelayLayer"]
 

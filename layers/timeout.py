@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from anyio.abc import ByteStream
 
-from ziggurat.layers.validation import check_seconds
 from ziggurat.services.dial import dial
 from ziggurat.services.limit import Limit
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["Timeout", "TimeoutLayer"]
 

@@ -15,7 +15,6 @@ from anyio.abc import ByteStream
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 from ziggurat.layers.tls_errors import HANDSHAKE_ERRORS, tls_error
-from ziggurat.layers.validation import check_seconds
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import TlsError
 from ziggurat.services.ledger import Ledger
@@ -24,6 +23,7 @@ from ziggurat.services.phase import Phase
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import ObservedStream, closing_on_error
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["Tls", "TlsLayer"]
 

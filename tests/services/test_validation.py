@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ziggurat.layers.validation import check_bool, check_count, check_seconds
+from ziggurat.services.validation import check_bool, check_count, check_seconds
 
 
 @pytest.mark.parametrize("value", [0.001, 1, 60.0, None])
