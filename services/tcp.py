@@ -25,6 +25,7 @@ from ziggurat.services.stream import ObservedStream, WrappedStream
 from ziggurat.services.system_error import reason, system_error
 from ziggurat.services.transport_stream import StreamProtocol, TransportStream
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["TcpConnector"]
 
@@ -45,7 +46,7 @@ class TcpConnector:
         happy_eyeballs_delay: seconds before the next address is tried beside a slow one (RFC 8305 section 8).
 
     Raises:
-        ValueError: a number is not positive, or the local address is not an IP address.
+        TypeError, ValueError: a duration is not a positive number, or the local address is not an IP address.
     """
 
     timeout: float | None = None
@@ -53,10 +54,8 @@ class TcpConnector:
     happy_eyeballs_delay: float = 0.25
 
     def __post_init__(self) -> None:
-        if self.timeout is not None and not self.timeout > 0:
-            raise ValueError(f"timeout must be positive or None, not {self.timeout!r}")
-        if not self.happy_eyeballs_delay > 0:
-            raise ValueError(f"happy_eyeballs_delay must be positive, not {self.happy_eyeballs_delay!r}")
+        check_seconds("timeout", self.timeout)
+        check_seconds("happy_eyeballs_delay", self.happy_eyeballs_delay, optional=False)
         if self.local_address is not None:
             try:
                 ip_address(self.local_address)

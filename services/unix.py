@@ -15,6 +15,7 @@ from ziggurat.services.stream import ObservedStream, WrappedStream
 from ziggurat.services.system_error import reason, system_error
 from ziggurat.services.transport_stream import StreamProtocol, TransportStream
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["UnixConnector"]
 
@@ -27,14 +28,13 @@ class UnixConnector:
         timeout: seconds; ``None`` for no limit.
 
     Raises:
-        ValueError: ``timeout`` is not positive.
+        TypeError, ValueError: ``timeout`` is not a positive number.
     """
 
     timeout: float | None = None
 
     def __post_init__(self) -> None:
-        if self.timeout is not None and not self.timeout > 0:
-            raise ValueError(f"timeout must be positive or None, not {self.timeout!r}")
+        check_seconds("timeout", self.timeout)
 
     async def __call__(self, uri: Uri, /) -> ByteStream:
         """Open a connection to ``uri.path``.

@@ -21,6 +21,7 @@ from ziggurat.services.phase import Phase
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import closing_on_error
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["Socks5", "Socks5Layer"]
 
@@ -41,7 +42,7 @@ class Socks5Layer:
         literals: ``"as-is"`` sends IP addresses as such, ``"domain"`` as text, which Tor's SafeSocks wants.
 
     Raises:
-        ValueError: an argument is wrong, or credentials are both in ``proxy`` and in ``auth``.
+        TypeError, ValueError: an argument is wrong, or credentials are both in ``proxy`` and in ``auth``.
     """
 
     proxy: Uri
@@ -69,8 +70,7 @@ class Socks5Layer:
         if not isinstance(cast(object, auth), (UserPass, Isolated, type(None))):
             raise TypeError(f"auth must be UserPass, Isolated or None, not {type(auth).__name__}")
         for name, value in (("handshake_timeout", handshake_timeout), ("connect_timeout", connect_timeout)):
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be positive or None, not {value!r}")
+            check_seconds(name, value)
         if pipeline not in (None, "auth", "all"):
             raise ValueError(f"pipeline must be None, 'auth' or 'all', not {pipeline!r}")
         if literals not in ("as-is", "domain"):

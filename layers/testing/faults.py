@@ -17,13 +17,13 @@ from ziggurat.layers.layer import Layer, layer_fn
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import closing_on_error
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_count, check_seconds
 
 __all__ = ["DelayStream", "EofStream", "ResetStream", "SplitStream", "StallStream", "fault_layer"]
 
 
-def _check_position(name: str, value: int | None) -> None:
-    if value is not None and value < 0:
-        raise ValueError(f"{name} must be a number of bytes, not {value!r}")
+def _check_position(name: str, value: int | None, *, optional: bool = False) -> None:
+    check_count(name, value, minimum=0, unit="bytes", optional=optional)
 
 
 class FaultStream(ByteStream):
@@ -58,8 +58,7 @@ class SplitStream(FaultStream):
     """Receives at most ``size`` bytes at once, and sends ``size`` bytes a write."""
 
     def __init__(self, inner: ByteStream, size: int) -> None:
-        if size < 1:
-            raise ValueError(f"size must be positive, not {size!r}")
+        check_count("size", size, unit="bytes", optional=False)
         super().__init__(inner)
         self.size = size
 
@@ -75,8 +74,7 @@ class DelayStream(FaultStream):
     """Waits ``seconds`` before each receive."""
 
     def __init__(self, inner: ByteStream, seconds: float) -> None:
-        if not seconds >= 0:
-            raise ValueError(f"seconds must not be negative, not {seconds!r}")
+        check_seconds("seconds", seconds, zero=True, optional=False)
         super().__init__(inner)
         self.seconds = seconds
 
@@ -127,8 +125,8 @@ class ResetStream(FaultStream):
     """
 
     def __init__(self, inner: ByteStream, received: int | None = None, *, sent: int | None = None) -> None:
-        _check_position("received", received)
-        _check_position("sent", sent)
+        _check_position("received", received, optional=True)
+        _check_position("sent", sent, optional=True)
         super().__init__(inner)
         self.broken = False
         self._receivable = received

@@ -15,6 +15,8 @@ from anyio import get_cancelled_exc_class as cancelled_class
 from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
 
+from ziggurat.services.validation import check_count
+
 __all__ = ["MemoryStream", "stream_pair"]
 
 
@@ -86,8 +88,7 @@ class MemoryStream(ByteStream):
             ClosedResourceError: this end is closed.
             BusyResourceError: another task is receiving.
         """
-        if max_bytes < 1:
-            raise ValueError(f"max_bytes must be positive, not {max_bytes!r}")
+        check_count("max_bytes", max_bytes, unit="bytes", optional=False)
         pipe = self._incoming
         if pipe.reading:
             raise BusyResourceError("receiving from")
@@ -185,9 +186,8 @@ def stream_pair(max_buffer: int = 65536) -> tuple[MemoryStream, MemoryStream]:
         max_buffer: bytes in each direction that may wait unread; ``send`` waits beyond them.
 
     Raises:
-        ValueError: ``max_buffer`` is not positive.
+        TypeError, ValueError: ``max_buffer`` is not a positive whole number.
     """
-    if max_buffer < 1:
-        raise ValueError(f"max_buffer must be positive, not {max_buffer!r}")
+    check_count("max_buffer", max_buffer, unit="bytes", optional=False)
     left, right = _Pipe(max_buffer), _Pipe(max_buffer)
     return MemoryStream(left, right), MemoryStream(right, left)

@@ -29,6 +29,7 @@ from ziggurat.layers.testing.socks5_messages import Credentials, MalformedMessag
 from ziggurat.services.dial import dial
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_count, check_seconds
 
 __all__ = ["ProxySession", "ScriptedProxy"]
 
@@ -87,7 +88,7 @@ class ScriptedProxy:
         sessions: what each client did, in order.
 
     Raises:
-        ValueError: a number is out of its range.
+        TypeError, ValueError: an argument is wrong.
     """
 
     def __init__(
@@ -104,12 +105,9 @@ class ScriptedProxy:
         cut_with: CutWith = "eof",
         target: Callable[[ByteStream], Awaitable[object]] | None = None,
     ) -> None:
-        if split is not None and split < 1:
-            raise ValueError(f"split must be positive or None, not {split!r}")
-        if cut is not None and cut < 0:
-            raise ValueError(f"cut must be a number of bytes or None, not {cut!r}")
-        if not delay >= 0:
-            raise ValueError(f"delay must not be negative, not {delay!r}")
+        check_count("split", split, unit="bytes")
+        check_count("cut", cut, minimum=0, unit="bytes")
+        check_seconds("delay", delay, zero=True, optional=False)
         if cut_with not in ("eof", "reset", "stall"):
             raise ValueError(f"cut_with must be 'eof', 'reset' or 'stall', not {cut_with!r}")
         self._method = bytes([messages.VERSION, method]) if isinstance(method, int) else method

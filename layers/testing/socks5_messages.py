@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from anyio.abc import ByteStream
 
+from ziggurat.services.validation import check_count
+
 __all__ = [
     "Credentials",
     "MalformedMessageError",
@@ -113,11 +115,10 @@ def reply(code: int, host: str = "0.0.0.0", port: int = 0) -> bytes:
     """Make a reply; ``host`` decides the address type: IPv4, IPv6 or else a name.
 
     Raises:
-        ValueError: a number or the name does not fit its field.
+        TypeError, ValueError: a number or the name does not fit its field.
     """
-    for name, value, size in (("code", code, 8), ("port", port, 16)):
-        if not 0 <= value < 1 << size:
-            raise ValueError(f"{name} must be a number of {size} bits, not {value!r}")
+    check_count("code", code, minimum=0, maximum=2**8 - 1, optional=False)
+    check_count("port", port, minimum=0, maximum=2**16 - 1, optional=False)
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

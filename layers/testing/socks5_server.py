@@ -20,6 +20,7 @@ from ziggurat.layers.testing.socks5_messages import Credentials, MalformedMessag
 from ziggurat.services.service import Connector
 from ziggurat.services.system_error import system_error
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["Socks5Server"]
 
@@ -58,8 +59,7 @@ class Socks5Server:
         connect_timeout: float = 60.0,
     ) -> None:
         for name, seconds in (("handshake_timeout", handshake_timeout), ("connect_timeout", connect_timeout)):
-            if not seconds > 0:
-                raise ValueError(f"{name} must be positive, not {seconds!r}")
+            check_seconds(name, seconds, optional=False)
         self.requests: deque[Request] = deque(maxlen=KEPT_REQUESTS)
         self.sessions = 0
         self._users = None if users is None else {name.encode(): word.encode() for name, word in users.items()}

@@ -332,12 +332,16 @@ def test_a_limiter_belongs_to_one_loop_at_a_time() -> None:
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
-        ({"limit": 0}, ValueError, "limit must be at least 1"),
+        ({"limit": 0}, ValueError, r"limit must be a whole number \(at least 1\), not 0"),
         ({"limit": None}, TypeError, "limit must be a whole number"),
         ({"limit": 1, "mode": "shed"}, ValueError, "mode must be .* not 'shed'"),
         ({"limit": 1, "hold": "call"}, ValueError, "hold must be .* not 'call'"),
-        ({"limit": 1, "max_waiting": -1}, ValueError, "max_waiting must be at least 0"),
-        ({"limit": 1, "max_wait": 0}, ValueError, "max_wait must be positive"),
+        (
+            {"limit": 1, "max_waiting": -1},
+            ValueError,
+            r"max_waiting must be .* \(at least 0\) or None, not -1",
+        ),
+        ({"limit": 1, "max_wait": 0}, ValueError, "max_wait must be a positive number of seconds"),
         ({"limit": 1, "mode": "reject", "max_wait": 1.0}, ValueError, "has no queue"),
         ({"limit": 1, "mode": "reject", "max_waiting": 1}, ValueError, "has no queue"),
     ],

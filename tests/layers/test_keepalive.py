@@ -118,12 +118,12 @@ def test_macos_has_the_idle_time_under_another_name_and_no_user_timeout() -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"idle": 0}, "idle must be positive"),
-        ({"idle": 40000}, "idle must be at most 32767"),
-        ({"idle": 1, "interval": math.inf}, "interval must be positive and finite"),
-        ({"idle": 1, "count": 0}, "count must be at least 1"),
-        ({"idle": 1, "count": 128}, "count must be at most 127"),
-        ({"idle": 1, "user_timeout": 3e6}, "user_timeout must be at most"),
+        ({"idle": 0}, "idle must be a positive number of seconds"),
+        ({"idle": 40000}, r"idle must be a positive number of seconds \(at most 32767\), not 40000"),
+        ({"idle": 1, "interval": math.inf}, r"interval must be .* \(at most 32767\) or None, not inf"),
+        ({"idle": 1, "count": 0}, r"count must be a whole number \(1 to 127\) or None, not 0"),
+        ({"idle": 1, "count": 128}, r"count must be a whole number \(1 to 127\) or None, not 128"),
+        ({"idle": 1, "user_timeout": 3e6}, r"user_timeout must be .* \(at most 2147483\) or None"),
     ],
 )
 def test_wrong_settings_are_refused(arguments: dict[str, float], message: str) -> None:

@@ -115,7 +115,7 @@ async def test_the_stream_carries_the_ledger() -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1.0, math.nan, math.inf])
 def test_a_time_that_is_none_is_refused(seconds: float) -> None:
-    with pytest.raises(ValueError, match="seconds must be positive"):
+    with pytest.raises(ValueError, match="seconds must be a positive number of seconds, not "):
         TimeoutLayer(seconds)
 
 

@@ -432,7 +432,7 @@ def test_each_stack_gets_a_context_of_its_own_and_the_callers_is_shared() -> Non
         ({"alpn": "h2"}, TypeError, "alpn must be a sequence of names"),
         ({"alpn": ("",)}, ValueError, "alpn names have 1 to 255 ASCII characters, not ''"),
         ({"alpn": ("é",)}, ValueError, "alpn names"),
-        ({"timeout": 0}, ValueError, "timeout must be positive"),
+        ({"timeout": 0}, ValueError, "timeout must be a positive number of seconds"),
     ],
 )
 def test_wrong_settings_are_refused(arguments: dict[str, object], kind: type[Exception], message: str) -> None:

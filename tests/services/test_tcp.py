@@ -446,10 +446,10 @@ async def test_cancelled_at_any_await_it_leaves_no_socket_open(
 # --- configuration ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["timeout", "happy_eyeballs_delay"])
-def test_a_number_that_is_not_positive_is_refused_by_name(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"{name} must be positive") + f".*{value!r}"):
+def test_a_duration_that_is_not_positive_and_finite_is_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be a positive number of seconds.*, not {value!r}$"):
         TcpConnector(**{name: value})  # type: ignore[arg-type]
 
 

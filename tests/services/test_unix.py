@@ -154,5 +154,5 @@ async def test_it_says_that_it_cannot_dial_tcp() -> None:
 
 @pytest.mark.parametrize("value", [0, -1.0, float("nan")])
 def test_a_timeout_that_is_not_positive_is_refused(value: float) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"timeout must be positive or None, not {value!r}")):
+    with pytest.raises(ValueError, match=f"^timeout must be a positive number of seconds or None, not {value!r}$"):
         UnixConnector(timeout=value)

@@ -172,7 +172,7 @@ async def test_a_fault_that_cannot_be_made_leaves_nothing_open() -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(answer)
-        with pytest.raises(ValueError, match="size must be positive, not 0"):
+        with pytest.raises(ValueError, match=r"size must be a whole number of bytes \(at least 1\), not 0"):
             await fault_layer(lambda stream: SplitStream(stream, 0)).layer(connector)(Uri.parse("http://a:1"))
     assert handle.open_streams == 0
 
@@ -180,11 +180,11 @@ async def test_a_fault_that_cannot_be_made_leaves_nothing_open() -> None:
 async def test_nonsense_is_refused() -> None:
     near, _ = stream_pair()
     for make, message in (
-        (lambda: DelayStream(near, -1.0), "seconds must not be negative, not -1.0"),
-        (lambda: StallStream(near, -1), "after must be a number of bytes, not -1"),
-        (lambda: EofStream(near, -1), "after must be a number of bytes, not -1"),
-        (lambda: ResetStream(near, -1), "received must be a number of bytes, not -1"),
-        (lambda: ResetStream(near, sent=-1), "sent must be a number of bytes, not -1"),
+        (lambda: DelayStream(near, -1.0), "seconds must be 0 or a positive number of seconds, not -1.0"),
+        (lambda: StallStream(near, -1), r"after must be a whole number of bytes \(at least 0\), not -1"),
+        (lambda: EofStream(near, -1), r"after must be a whole number of bytes \(at least 0\), not -1"),
+        (lambda: ResetStream(near, -1), r"received must be a whole number of bytes \(at least 0\) or None, not -1"),
+        (lambda: ResetStream(near, sent=-1), r"sent must be a whole number of bytes \(at least 0\) or None, not -1"),
     ):
         with pytest.raises(ValueError, match=message):
             make()

@@ -206,12 +206,12 @@ async def test_every_call_is_a_checkpoint() -> None:
 
 
 def test_nonsense_sizes_are_refused() -> None:
-    with pytest.raises(ValueError, match="max_buffer must be positive, not 0"):
+    with pytest.raises(ValueError, match=r"max_buffer must be a whole number of bytes \(at least 1\), not 0"):
         stream_pair(0)
 
 
 async def test_a_receive_of_no_bytes_is_refused() -> None:
-    with pytest.raises(ValueError, match="max_bytes must be positive, not 0"):
+    with pytest.raises(ValueError, match=r"max_bytes must be a whole number of bytes \(at least 1\), not 0"):
         await stream_pair()[0].receive(0)
 
 

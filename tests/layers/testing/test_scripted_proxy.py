@@ -200,11 +200,11 @@ async def test_a_reset_needs_a_stream_that_can_be_reset() -> None:
 
 def test_nonsense_is_refused() -> None:
     for arguments, message in (
-        ({"split": 0}, "split must be positive or None, not 0"),
-        ({"cut": -1}, "cut must be a number of bytes or None, not -1"),
-        ({"delay": -1.0}, "delay must not be negative, not -1.0"),
+        ({"split": 0}, r"split must be a whole number of bytes \(at least 1\) or None, not 0"),
+        ({"cut": -1}, r"cut must be a whole number of bytes \(at least 0\) or None, not -1"),
+        ({"delay": -1.0}, "delay must be 0 or a positive number of seconds, not -1.0"),
         ({"cut_with": "bang"}, "cut_with must be 'eof', 'reset' or 'stall', not 'bang'"),
-        ({"reply": 256}, "code must be a number of 8 bits"),
+        ({"reply": 256}, r"code must be a whole number \(0 to 255\), not 256"),
     ):
         with pytest.raises(ValueError, match=message):
             ScriptedProxy(**arguments)  # type: ignore[arg-type]

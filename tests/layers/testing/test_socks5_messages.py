@@ -86,8 +86,8 @@ def test_a_reply_has_the_address_type_of_its_host(made: bytes, expected: bytes) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((256,), "code must be a number of 8 bits, not 256"),
-        ((0, "a", 65536), "port must be a number of 16 bits, not 65536"),
+        ((256,), r"code must be a whole number \(0 to 255\), not 256"),
+        ((0, "a", 65536), r"port must be a whole number \(0 to 65535\), not 65536"),
         ((0, "a" * 256), "at most 255 bytes, not 256"),
     ],
 )

@@ -196,9 +196,9 @@ async def test_a_client_that_says_nothing_is_given_up() -> None:
 
 
 def test_nonsense_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"handshake_timeout must be positive, not 0\.0"):
+    with pytest.raises(ValueError, match=r"handshake_timeout must be a positive number of seconds, not 0\.0"):
         Socks5Server(handshake_timeout=0.0)
-    with pytest.raises(ValueError, match="connect_timeout must be positive, not -1"):
+    with pytest.raises(ValueError, match="connect_timeout must be a positive number of seconds, not -1"):
         Socks5Server(connect_timeout=-1)
 
 
