@@ -23,7 +23,8 @@ after how long. Wrong configuration is a ``ValueError`` or ``TypeError`` at cons
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from ziggurat.services.ledger import Ledger
@@ -43,6 +44,8 @@ __all__ = [
     "ResolveError",
     "TlsError",
 ]
+
+E = TypeVar("E", bound=BaseException)
 
 MAX_MESSAGE = 500
 """Characters. A message may quote a hostile peer: it stays one line of bounded length."""
@@ -114,6 +117,23 @@ def one_line(text: str) -> str:
     """`fold` the text, and cut it at `MAX_MESSAGE` characters."""
     shown = fold(" ".join(text.split())[: MAX_MESSAGE + 1])
     return shown if len(shown) <= MAX_MESSAGE else shown[: MAX_MESSAGE - 3] + "..."
+
+
+def copy_error(error: E) -> E:
+    """Return a copy of ``error`` with the same args, attributes and cause, and without a traceback.
+
+    For an error with several waiters: each gets its own exception, since raising one adds to its traceback.
+    """
+    try:
+        twin = copy.copy(error)
+    except Exception:  # __init__ takes something else than the args
+        twin = type(error).__new__(type(error), *error.args)
+        twin.__dict__.update(error.__dict__)
+    if notes := getattr(error, "__notes__", None):
+        twin.__notes__ = list(notes)
+    twin.__cause__ = error.__cause__
+    twin.__suppress_context__ = error.__suppress_context__
+    return twin
 
 
 class ConnectTimeout(ConnectError, TimeoutError):

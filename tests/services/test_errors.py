@@ -7,6 +7,8 @@ import pickle
 from collections.abc import Callable
 
 import pytest
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +28,7 @@ from ziggurat.services.errors import (
     ProxyRefused,
     ResolveError,
     TlsError,
+    copy_error,
     one_line,
 )
 from ziggurat.services.uri import Uri
@@ -87,6 +90,67 @@ async def test_a_shallow_copy_shares_the_ledger() -> None:
     error = await failed(MAKERS[0])
 
     assert copy.copy(error).ledger is error.ledger
+
+
+class OwnInit(ConnectError):
+    """Its args are not the arguments of its ``__init__``."""
+
+    def __init__(self, *, code: int) -> None:
+        super().__init__(f"code {code}")
+        self.code = code
+
+
+class Foreign(Exception):
+    """The same, outside of our tree."""
+
+    def __init__(self, *, code: int) -> None:
+        super().__init__(f"code {code}")
+        self.code = code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(make("it broke") for make in MAKERS),
+        OwnInit(code=4),
+        Foreign(code=4),
+        GRPCError(Status.INTERNAL, "x", ["detail"]),
+        FileNotFoundError(2, "No such file", "/a"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_copy_error_keeps_type_args_attributes_and_cause_but_no_traceback(error: Exception) -> None:
+    cause = OSError("y")
+    with pytest.raises(type(error)):
+        raise error from cause
+    twin = copy_error(error)
+
+    assert twin is not error
+    assert type(twin) is type(error)
+    assert twin.args == error.args
+    assert str(twin) == str(error)
+    assert vars(twin) == vars(error)
+    assert twin.__cause__ is cause
+    assert twin.__traceback__ is None
+    assert error.__traceback__ is not None
+
+
+@pytest.mark.parametrize("suppressed", [True, False])
+def test_copy_error_keeps_a_suppressed_context_suppressed_and_no_other(suppressed: bool) -> None:
+    error = ValueError("x")
+    error.__suppress_context__ = suppressed
+
+    assert copy_error(error).__suppress_context__ is suppressed
+
+
+def test_a_note_on_a_copy_is_not_on_the_original() -> None:
+    error = ValueError("x")
+    error.add_note("all")
+    twin = copy_error(error)
+    twin.add_note("mine")
+
+    assert (error.__notes__, twin.__notes__) == (["all"], ["all", "mine"])
 
 
 def test_builtin_parents_are_there_for_callers_who_expect_them() -> None:
