@@ -39,7 +39,8 @@ class Backoff:
     def __post_init__(self) -> None:
         check_seconds("initial", self.initial, optional=False)
         check_seconds("maximum", self.maximum, optional=False)
-        for name, value in (("factor", self.factor), ("jitter", self.jitter)):
+        for name in ("factor", "jitter"):
+            value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise TypeError(f"{name} must be a number, not {value!r}")
         if not 1 <= self.factor < math.inf:
