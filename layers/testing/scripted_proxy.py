@@ -22,9 +22,9 @@ from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import ByteStream, TaskGroup
 
 from ziggurat.layers.testing import socks5_messages as messages
+from ziggurat.layers.testing.faults import FaultStream
 from ziggurat.layers.testing.loopback import SocketByteStream, serve_loopback
 from ziggurat.layers.testing.memory import MemoryStream, stream_pair
-from ziggurat.layers.testing.recording import RecordingStream
 from ziggurat.layers.testing.socks5_messages import Credentials, MalformedMessageError, Request
 from ziggurat.services.dial import dial
 from ziggurat.services.service import Connector
@@ -208,6 +208,27 @@ class ScriptedProxy:
 
     def __repr__(self) -> str:
         return f"ScriptedProxy({len(self.sessions)} sessions)"
+
+
+class RecordingStream(FaultStream):
+    """Reads whole chunks, enters them in ``chunks``, and gives them out in the sizes that are asked for."""
+
+    def __init__(self, inner: ByteStream, chunks: list[bytes]) -> None:
+        super().__init__(inner)
+        self._chunks: list[bytes] | None = chunks
+        self._rest = b""
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        if not self._rest:
+            self._rest = await super().receive()
+            if self._chunks is not None:
+                self._chunks.append(self._rest)
+        data, self._rest = self._rest[:max_bytes], self._rest[max_bytes:]
+        return data
+
+    def stop(self) -> None:
+        """Remember nothing from here on."""
+        self._chunks = None
 
 
 class _Script:

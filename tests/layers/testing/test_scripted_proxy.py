@@ -11,6 +11,7 @@ from anyio import BrokenResourceError, EndOfStream
 from anyio.abc import ByteStream
 
 from ziggurat.layers.testing import EofStream, MemoryStream, ScriptedProxy, stream_pair
+from ziggurat.layers.testing.scripted_proxy import RecordingStream
 from ziggurat.layers.testing.socks5_messages import Credentials, Request
 from ziggurat.services import DialAttribute, Uri
 
@@ -208,6 +209,21 @@ def test_nonsense_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             ScriptedProxy(**arguments)  # type: ignore[arg-type]
+
+
+async def test_pieces_are_remembered_as_they_came_and_read_as_asked() -> None:
+    near, far = stream_pair()
+    chunks: list[bytes] = []
+    stream = RecordingStream(near, chunks)
+    await far.send(b"abcdef")
+    await far.send(b"gh")
+
+    assert [await stream.receive(4), await stream.receive(4), await stream.receive(4)] == [b"abcd", b"ef", b"gh"]
+    assert chunks == [b"abcdef", b"gh"]
+    stream.stop()
+    await far.send(b"later")
+    assert await stream.receive() == b"later"
+    assert chunks == [b"abcdef", b"gh"]
 
 
 @pytest.mark.real_io
