@@ -40,7 +40,7 @@ class UnixConnector:
         """Open a connection to ``uri.path``.
 
         Raises:
-            ConnectRefused, ConnectError: the socket is not there, or nobody listens on it.
+            ConnectRefused, ConnectError: the socket does not exist, or nothing listens on it.
             ConnectTimeout: ``timeout`` ran out.
         """
         with dial(uri) as current:
@@ -60,14 +60,14 @@ async def _open(path: str) -> ObservedStream:
             stream = WrappedStream(await anyio.connect_unix(path))
     except OSError as error:
         if isinstance(system_error(error), ConnectionRefusedError):
-            raise ConnectRefused(f"{reason(error)} ({path})", hint="nobody listens there") from error
-        # "AF_UNIX path too long" has no errno and will not get shorter.
+            raise ConnectRefused(f"{reason(error)} ({path})", hint="nothing listens there") from error
+        # "AF_UNIX path too long" has no errno, and is not transient.
         raise ConnectError(f"{reason(error)} ({path})", transient=isinstance(system_error(error), OSError)) from error
     try:
-        # Where the listener's queue is full, Linux says EAGAIN, which asyncio and trio both take for "in progress" and
-        # then for success: only the missing peer shows it.
+        # When the listener's backlog is full, Linux returns EAGAIN, which asyncio and trio take first for "in progress"
+        # and then for success: only the missing peer gives it away.
         stream.extra(SocketAttribute.raw_socket).getpeername()
     except OSError as error:
         await anyio.aclose_forcefully(stream)
-        raise ConnectError(f"the connection was not taken, too many wait already ({path})") from error
+        raise ConnectError(f"the listener's backlog is full ({path})") from error
     return stream

@@ -1,4 +1,4 @@
-"""One tree, one line each, and a copy for every waiter."""
+"""The tree of errors, their one-line text, and copies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import copy
 import pickle
 from collections.abc import Callable
 
+import anyio
 import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
@@ -39,7 +40,7 @@ MAKERS: list[Callable[[str], ConnectError]] = [
     lambda m: ConnectError(m, hint="look", transient=False),
     lambda m: ConnectTimeout(2.5, "TimeoutLayer", m),
     lambda m: ResolveError(m),
-    lambda m: ConnectRefused(m, hint="nobody listens there"),
+    lambda m: ConnectRefused(m, hint="nothing listens there"),
     lambda m: ProxyError(m, reply_code=0xF1, hint="look", transient=False),
     lambda m: ProxyProtocolError(m),
     lambda m: ProxyAuthError(m, reply_code=2),
@@ -64,9 +65,56 @@ async def failed(make: Callable[[str], ConnectError], message: str = "it broke")
 async def test_the_line_says_target_phase_via_time_and_what_happened(make: Callable[[str], ConnectError]) -> None:
     error = await failed(make)
 
-    assert str(error).startswith("http://target.example:80: my.step via proxy:1080 failed after 0.00 s: it broke")
-    assert "(my.step 0.00 s)" in str(error)
-    assert str(error).endswith(f"; {error.hint}" if error.hint else ")")
+    line = "http://target.example:80: my.step via proxy:1080 failed after 0.00 s: it broke"
+    assert str(error) == (f"{line}; {error.hint}" if error.hint else line)
+
+
+async def failed_in(phases: list[tuple[str, float]], *, before: float = 0.0) -> ConnectError:
+    """Fail at the end of the last phase."""
+    try:
+        with dial(TARGET):
+            await anyio.sleep(before)
+            for name, seconds in phases:
+                with phase(name):
+                    await anyio.sleep(seconds)
+                    if name == phases[-1][0]:
+                        raise ConnectError("it broke", hint="mend it")
+    except ConnectError as error:
+        return error
+    raise AssertionError("no phase")
+
+
+@pytest.mark.parametrize(
+    ("phases", "waterfall"),
+    [
+        ([("dns", 0.5), ("tcp", 1.0)], " (dns 0.50, tcp 1.00 s)"),
+        ([("dns", 0.004), ("tcp", 1.0), ("proxy.greeting", 0.25), ("tls", 0.0)], " (tcp 1.00, proxy.greeting 0.25 s)"),
+        ([("dns", 1.0), ("tcp", 0.0)], " (dns 1.00 s)"),
+        ([("dns", 0.0), ("tcp", 0.004)], ""),
+        ([("dns", 0.0), ("tcp", 2.0)], ""),
+    ],
+)
+async def test_the_line_ends_with_the_phases_that_took_time_unless_the_failed_one_took_it_all(
+    phases: list[tuple[str, float]], waterfall: str
+) -> None:
+    error = await failed_in(phases)
+
+    total = sum(seconds for _, seconds in phases)
+    line = f"http://target.example:80: {phases[-1][0]} failed after {total:.2f} s: it broke; mend it"
+    assert str(error) == line + waterfall
+
+
+async def test_time_outside_of_the_failed_phase_is_not_taken_for_its_own() -> None:
+    error = await failed_in([("tcp", 1.0)], before=3.0)
+
+    assert str(error) == "http://target.example:80: tcp failed after 4.00 s: it broke; mend it (tcp 1.00 s)"
+
+
+async def test_a_phase_that_still_runs_is_left_out_of_the_line() -> None:
+    with dial(TARGET), phase("outer"):
+        with pytest.raises(ConnectError) as caught, dial(TARGET), phase("tcp"):
+            raise ConnectError("it broke")
+        assert "outer" not in str(caught.value)
 
 
 @pytest.mark.parametrize("make", MAKERS)
