@@ -110,15 +110,15 @@ class ConcurrencyLimitLayer:
     """Wraps a connector in `ConcurrencyLimit` (phase ``admission``).
 
     Args:
-        limit: how many at once, for each stack that is built; or a `Limiter` to share between stacks.
-        mode: ``"wait"`` queues, ``"reject"`` turns away whatever cannot go at once.
-        max_waiting: how long the queue may be; who comes beyond it is turned away. ``None`` for any length.
-        max_wait: seconds that a dial may queue; ``None`` for no limit.
-        hold: ``"dial"`` gives the permit back when the dial has ended, ``"stream"`` when its stream has. With
-            ``"stream"`` a stream that is neither closed nor lost keeps its permit.
+        limit: how many at once, for each stack; or a `Limiter` to share between stacks.
+        mode: ``"wait"`` queues a dial that exceeds the limit, ``"reject"`` fails it.
+        max_waiting: maximum length of the queue; dials beyond it fail. ``None`` for no limit.
+        max_wait: maximum time in the queue, in seconds; ``None`` for no limit.
+        hold: ``"dial"`` releases the permit when the dial ends, ``"stream"`` when its stream ends. With ``"stream"`` a
+            stream that is neither closed nor lost keeps its permit.
 
     Raises:
-        TypeError, ValueError: an argument is wrong, or ``mode="reject"`` comes with a queue's settings.
+        TypeError, ValueError: an argument is wrong, or ``mode="reject"`` is combined with a queue's settings.
     """
 
     limit: int | Limiter
@@ -156,7 +156,7 @@ class ConcurrencyLimit:
         """Wait for a permit, then dial through ``inner``.
 
         Raises:
-            LimitExceeded: turned away (phase ``admission``).
+            LimitExceeded: rejected (phase ``admission``).
             ConnectTimeout: ``max_wait`` ran out in the queue (phase ``admission``).
         """
         with dial(uri) as current:
@@ -180,6 +180,6 @@ class ConcurrencyLimit:
             return
         most = 0 if self.config.mode == "reject" else self.config.max_waiting
         if most is not None and limiter.waiting >= most:
-            queue = f" and {limiter.waiting} wait" if limiter.waiting else ""
-            raise LimitExceeded(f"all {limiter.total} are taken{queue}", hint="try again later, or raise the limit")
+            queue = f", {limiter.waiting} waiting" if limiter.waiting else ""
+            raise LimitExceeded(f"all {limiter.total} permits in use{queue}", hint="try again later or raise the limit")
         await limiter.acquire()

@@ -99,7 +99,7 @@ async def test_rejecting_does_not_wait() -> None:
         tasks.start_soon(dial, stack, log)
         await settle()
         started = anyio.current_time()
-        with pytest.raises(LimitExceeded, match="all 1 are taken") as caught:
+        with pytest.raises(LimitExceeded, match="all 1 permits in use") as caught:
             await stack(TARGET)
         assert anyio.current_time() == started
         handle.requests[0].accept()
@@ -118,7 +118,7 @@ async def test_who_comes_beyond_max_waiting_is_turned_away() -> None:
             tasks.start_soon(dial, stack, log)
         await settle()
         assert limiter.waiting == 1
-        with pytest.raises(LimitExceeded, match="all 1 are taken and 1 wait"):
+        with pytest.raises(LimitExceeded, match="all 1 permits in use, 1 waiting"):
             await stack(TARGET)
         tasks.cancel_scope.cancel()
     assert (limiter.held, limiter.waiting) == (0, 0)

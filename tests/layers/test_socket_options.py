@@ -64,7 +64,7 @@ async def test_an_option_that_the_system_does_not_know_leaves_the_others_in_plac
     with socket.socket() as raw:
         ledger, _ = skipped(over(raw), [unknown, NO_DELAY])
         assert nodelay(raw)
-    assert ledger.phases[0].note == "TCP_USER_TIMEOUT is not known on this system"
+    assert ledger.phases[0].note == "TCP_USER_TIMEOUT is not supported on this system"
 
 
 async def test_a_socket_that_is_gone_is_told_in_the_systems_words() -> None:

@@ -288,7 +288,7 @@ async def test_a_plain_server_is_named_as_one(answer: bytes) -> None:
 
 async def test_an_alert_of_the_peer_is_told() -> None:
     error = await refused(TlsLayer(trusting()), saying(b"\x15\x03\x03\x00\x02\x02\x28"))
-    assert error.message == "the peer ended the TLS handshake with the alert 'handshake failure'"
+    assert error.message == "the peer sent the TLS alert 'handshake failure'"
 
 
 @pytest.mark.parametrize("answer", [b"", b"\x16", b"\x16\x03\x03\x00\x50", b"\x16\x03\x03\x00\x50aaaa"])

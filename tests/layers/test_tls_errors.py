@@ -24,17 +24,17 @@ def ssl_error(reason: str) -> ssl.SSLError:
         ("[SSL] record layer failure", "the peer does not speak TLS (record layer failure)", "plain-text"),
         (
             "[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure",
-            "the peer ended the TLS handshake with the alert 'handshake failure'",
+            "the peer sent the TLS alert 'handshake failure'",
             None,
         ),
         (
             "[SSL: SSL/TLS_ALERT_HANDSHAKE_FAILURE] ssl/tls alert handshake failure",
-            "the peer ended the TLS handshake with the alert 'handshake failure'",
+            "the peer sent the TLS alert 'handshake failure'",
             None,
         ),
-        ("[SSL] tlsv1 alert no application protocol", "the alert 'no application protocol'", "ALPN"),
-        ("[SSL: TLSV1_UNRECOGNIZED_NAME] tlsv1 unrecognized name", "the alert 'unrecognized name'", "name"),
-        ("[SSL: UNSUPPORTED_PROTOCOL] unsupported protocol", "handshake failed: unsupported protocol", "older"),
+        ("[SSL] tlsv1 alert no application protocol", "the TLS alert 'no application protocol'", "ALPN"),
+        ("[SSL: TLSV1_UNRECOGNIZED_NAME] tlsv1 unrecognized name", "the TLS alert 'unrecognized name'", "name"),
+        ("[SSL: UNSUPPORTED_PROTOCOL] unsupported protocol", "handshake failed: unsupported protocol", "too old"),
         ("[SSL: UNEXPECTED_MESSAGE] unexpected message", "the TLS handshake failed: unexpected message", None),
     ],
 )

@@ -159,7 +159,7 @@ def test_a_bad_host_is_refused_and_quoted(host: str) -> None:
 
 
 def test_an_ipv6_address_without_brackets_is_told_about_them() -> None:
-    with pytest.raises(ValueError, match="stands in brackets"):
+    with pytest.raises(ValueError, match="needs brackets"):
         Uri.parse("http://2001:db8::1")
 
 
@@ -206,7 +206,7 @@ def test_credentials_are_refused_and_never_quoted(text: str) -> None:
 
 @pytest.mark.parametrize("rest", ["/path", "//", "?q", "/?q=1", "#f", "/a/"])
 def test_a_path_a_query_and_a_fragment_are_refused_and_quoted(rest: str) -> None:
-    with pytest.raises(ValueError, match=re.escape("a target ends with its port: unexpected")):
+    with pytest.raises(ValueError, match=r"^unexpected .*: a target ends with its port$"):
         Uri.parse(f"http://host:80{rest}")
 
 
