@@ -157,7 +157,8 @@ async def test_a_proxy_that_knows_no_authentication_is_noted_as_isolating_nothin
     stream, _ = await dial(Socks5Layer("proxy", auth=Isolated(required=False)), play)
 
     assert (
-        stream.extra(DialAttribute.ledger).phases[1].note == "the proxy knows no authentication: nothing was isolated"
+        stream.extra(DialAttribute.ledger).phases[1].note
+        == "the proxy supports no authentication: nothing was isolated"
     )
     await stream.aclose()
 
