@@ -1,7 +1,7 @@
-"""Two connected byte streams in memory: bounded, with half-close, and honest about how they were closed.
+"""Two connected byte streams in memory: bounded, with half-close, and with a record of how they were closed.
 
-Chunk boundaries are kept: one ``send`` is at least one ``receive``. A real socket promises no such thing, but so a test
-can see what was written in one piece, and decide how a reply arrives.
+Chunk boundaries are kept: one ``send`` is at least one ``receive``. A real socket does not promise that, but it lets a
+test see what was written in one piece, and decide how a reply arrives.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class _Pipe:
         self.max_buffer = max_buffer
         self.chunks: deque[bytes] = deque()
         self.waiting = 0  # bytes in chunks
-        self.ended = False  # the writer said EOF
-        self.abandoned = False  # the reader has closed
+        self.ended = False  # the writer sent EOF
+        self.abandoned = False  # the reader closed
         self.broken = False
         self.reading = False
         self.writing = False
@@ -68,7 +68,7 @@ class MemoryStream(ByteStream):
         closed: whether this end was closed.
         closed_by_force: whether ``aclose`` was cancelled, as `anyio.aclose_forcefully` does.
         ended: whether ``send_eof`` was called.
-        attributes: the typed attributes that ``extra`` finds; a test may add to them.
+        attributes: the stream's typed attributes; a test may add to them.
     """
 
     def __init__(self, incoming: _Pipe, outgoing: _Pipe) -> None:
@@ -80,10 +80,10 @@ class MemoryStream(ByteStream):
         self._outgoing = outgoing
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        """Return the next chunk, or its first ``max_bytes`` bytes; wait for one where there is none.
+        """Return the next chunk, or its first ``max_bytes`` bytes; wait if there is none.
 
         Raises:
-            EndOfStream: the other end said EOF or was closed, and everything was read.
+            EndOfStream: the other end sent EOF or was closed, and everything was read.
             BrokenResourceError: the connection was reset.
             ClosedResourceError: this end is closed.
             BusyResourceError: another task is receiving.
@@ -113,7 +113,7 @@ class MemoryStream(ByteStream):
 
         Raises:
             BrokenResourceError: the other end was closed, or the connection was reset.
-            ClosedResourceError: this end is closed, or has said EOF.
+            ClosedResourceError: this end is closed, or has sent EOF.
             BusyResourceError: another task is sending.
         """
         pipe = self._outgoing
@@ -139,7 +139,7 @@ class MemoryStream(ByteStream):
             pipe.writing = False
 
     async def send_eof(self) -> None:
-        """End this direction; the other one stays open. A second call does nothing.
+        """End this direction; the other stays open. A second call does nothing.
 
         Raises:
             ClosedResourceError: this end is closed.
@@ -151,7 +151,7 @@ class MemoryStream(ByteStream):
         self._outgoing.change()
 
     async def aclose(self) -> None:
-        """Close this end: the other one reads what was sent, then EOF, and cannot send any more."""
+        """Close this end: the other reads what was sent, then EOF, and can no longer send."""
         if not self.closed:
             self.closed = True
             self._outgoing.ended = True
@@ -165,14 +165,14 @@ class MemoryStream(ByteStream):
             raise
 
     def reset(self) -> None:
-        """Break the connection, as a TCP reset does: what was not read is lost, both ends raise BrokenResourceError."""
+        """Break the connection like a TCP reset: unread data is lost, and both ends raise BrokenResourceError."""
         for pipe in (self._incoming, self._outgoing):
             pipe.broken = True
             pipe.drop()
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """What `attributes` holds."""
+        """The typed attributes in `attributes`."""
         return self.attributes
 
     def __repr__(self) -> str:
@@ -183,7 +183,7 @@ def stream_pair(max_buffer: int = 65536) -> tuple[MemoryStream, MemoryStream]:
     """Make two connected streams.
 
     Args:
-        max_buffer: bytes in each direction that may wait unread; ``send`` waits beyond them.
+        max_buffer: unread bytes allowed in each direction; ``send`` waits beyond that.
 
     Raises:
         TypeError, ValueError: ``max_buffer`` is not a positive whole number.

@@ -141,20 +141,20 @@ async def test_a_layer_that_dials_something_else_says_so() -> None:
         return connect
 
     await check_layer(elsewhere, inner_uri=PROXY)
-    with pytest.raises(AssertionError, match=r"called inner with socks5://proxy:1080, not with http://target\.example"):
+    with pytest.raises(AssertionError, match=r"called inner with socks5://proxy:1080, not http://target\.example"):
         await check_layer(elsewhere)
 
 
 async def test_a_shared_limiter_is_the_users_own_and_has_to_be_named() -> None:
     layer = OneAtATime(anyio.CapacityLimiter(1))
     await check_layer(layer, shared=True)
-    with pytest.raises(AssertionError, match=r"another application .* \(else pass shared=True"):
+    with pytest.raises(AssertionError, match=r"another application .* \(or pass shared=True"):
         await check_layer(layer)
 
 
 async def test_a_transparent_layer_may_not_wrap_our_own_stream() -> None:
     await check_layer(Identity(), transparent=True)
-    with pytest.raises(AssertionError, match="the layer wrapped a stream of ours"):
+    with pytest.raises(AssertionError, match="the layer wrapped one of our streams"):
         await check_layer(fault_layer(lambda stream: SplitStream(stream, 3)), transparent=True)
 
 
@@ -322,18 +322,18 @@ BAD: list[tuple[Callable[[Connector, Uri], Any], str]] = [
     (closes_too_early, "0 of inner's streams are open, not 1"),
     (swallows_cancellation, "cancelled while inner was waiting, but the layer swallowed it"),
     (swallows_a_late_cancellation, r"cancelled at await number \d+ of the dial, but the layer swallowed it"),
-    (renames_cancellation, r"cancelled while inner was waiting, but the layer raised ConnectError.* never rename"),
+    (renames_cancellation, r"cancelled while inner was waiting, but the layer raised ConnectError.* never replace"),
     (shields, "cancelled while inner was waiting, but the call of inner went on"),
     (renames_errors, "inner raised ConnectError, but the layer raised ConnectError.* which hides it"),
-    (hides_errors, "inner raised ConnectError, but the layer answered: let the error through"),
+    (hides_errors, "inner raised ConnectError, but the layer returned: let the error through"),
     (groups_errors, "inner raised ConnectError, but the layer raised ExceptionGroup.* which hides it"),
-    (answers_with_nothing, "the layer returned None: a connector answers with an anyio ByteStream"),
-    (does_not_dial, "without having called inner"),
-    (drops_extras, r"a typed attribute of inner's stream is missing"),
+    (answers_with_nothing, "the layer returned None: a connector returns an anyio ByteStream"),
+    (does_not_dial, "without calling inner"),
+    (drops_extras, r"a typed attribute of inner's stream .* is missing"),
     (drops_the_ledger, "the stream carries no ledger"),
     (begins_the_dial_late, r"the ledger is not that of the dial to http://target.example:80"),
     (does_not_close, "the layer's stream was closed, but 1 of inner's streams were left open"),
-    (garbles, "changed what passed"),
+    (garbles, "changed the data"),
 ]
 
 
@@ -396,7 +396,7 @@ async def test_a_permit_that_outlives_the_stream_is_found() -> None:
 
         return connect
 
-    with pytest.raises(AssertionError, match="inner answered, but this dial did not end"):
+    with pytest.raises(AssertionError, match="inner returned a stream, but this dial did not end"):
         await check_layer(keeps_permit)
 
 
@@ -440,7 +440,7 @@ async def test_a_call_of_inner_that_is_left_running_is_found() -> None:
             return current.established(result[0])
 
     async with anyio.create_task_group() as background:
-        with pytest.raises(AssertionError, match=r"a call of inner is still running: await inner in the call itself"):
+        with pytest.raises(AssertionError, match=r"a call of inner is still running: await it in the call itself"):
             await check_layer(Bad(leaves_inner))
         background.cancel_scope.cancel()
 
@@ -458,7 +458,7 @@ class SharesState:
 
 
 async def test_state_that_is_shared_by_applications_is_found() -> None:
-    with pytest.raises(AssertionError, match="another application of the layer was dialling, which may not matter"):
+    with pytest.raises(AssertionError, match="another application of the layer was dialling, which must not matter"):
         await check_layer(SharesState())
 
 
@@ -474,7 +474,7 @@ class KeepsInner:
 
 
 async def test_an_inner_that_is_kept_in_the_layer_is_found() -> None:
-    with pytest.raises(AssertionError, match="one application called the inner of the other one"):
+    with pytest.raises(AssertionError, match="one application called the other's inner"):
         await check_layer(KeepsInner())
 
 

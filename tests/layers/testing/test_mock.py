@@ -136,7 +136,7 @@ async def test_requests_are_answered_once_and_come_in_order() -> None:
         first, second = await handle.next(), await handle.next()
         assert handle.requests == [first, second]
         second.fail(ConnectError("no"))
-        with pytest.raises(RuntimeError, match="answered before"):
+        with pytest.raises(RuntimeError, match="already answered"):
             second.accept()
         first.accept()
         assert "answered" in repr(handle)

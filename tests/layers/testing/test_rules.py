@@ -51,7 +51,7 @@ async def test_a_stream_that_does_not_close_in_time_is_found() -> None:
 async def test_a_stream_that_is_of_no_use_is_found() -> None:
     near, far = stream_pair()
     await far.aclose()
-    with pytest.raises(AssertionError, match=r"of no use \(BrokenResourceError\)"):
+    with pytest.raises(AssertionError, match=r"not open \(BrokenResourceError\)"):
         await rules.echoes(near, 5.0)
 
 

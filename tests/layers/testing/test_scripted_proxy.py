@@ -186,7 +186,7 @@ async def test_its_stream_carries_a_ledger() -> None:
 
 
 async def test_its_connector_works_inside_of_it_only() -> None:
-    with pytest.raises(RuntimeError, match="works inside `async with proxy:`"):
+    with pytest.raises(RuntimeError, match="connector inside `async with proxy:`"):
         await ScriptedProxy().connector()(PROXY)
 
 

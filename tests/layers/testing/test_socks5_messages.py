@@ -46,7 +46,7 @@ async def test_the_messages_of_the_rfcs_are_read_and_nothing_behind_them() -> No
         (b"\5\1", read_credentials, 1, "the credentials begin with 0x05"),
         (b"\4\1\0\1", read_request, 1, "the request begins with 0x04 and has 0x00"),
         (b"\5\1\1\1", read_request, 1, "the request begins with 0x05 and has 0x01"),
-        (b"\5\1\0\2", read_request, 8, "address type 0x02 is unknown"),
+        (b"\5\1\0\2", read_request, 8, "unknown address type 0x02"),
     ],
 )
 async def test_what_is_not_socks5_is_named(data: bytes, read: object, code: int, message: str) -> None:
