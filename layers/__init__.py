@@ -1,4 +1,4 @@
-"""Layers: wrappers around a connector, and the builder that stacks them."""
+"""Layers, which wrap a connector, and the builder that stacks them."""
 
 from ziggurat.layers.builder import ServiceBuilder
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Limiter

@@ -40,7 +40,7 @@ class ServiceBuilder:
         self.layers = tuple(layers)
 
     def layer(self, layer: Layer | Callable[[Connector], Connector], /) -> ServiceBuilder:
-        """Add a layer below the present ones: an object with ``layer(inner)``, or a function ``inner -> connector``.
+        """Add a layer below the existing ones: an object with ``layer(inner)``, or a function ``inner -> connector``.
 
         Raises:
             TypeError: it is neither.

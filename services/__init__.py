@@ -1,4 +1,4 @@
-"""Services: connectors and their streams, a dial's ledger and errors, and the gRPC channel.
+"""Connectors and their streams, a dial's ledger and errors, and the gRPC channel.
 
 The channel's names are imported at first use, so that importing this package loads neither grpclib nor h2.
 """
