@@ -29,7 +29,7 @@ from ziggurat.services.validation import check_seconds
 
 __all__ = ["TcpConnector"]
 
-TRY_AGAIN = frozenset({socket.EAI_AGAIN})
+TEMPORARY_FAILURES = frozenset({socket.EAI_AGAIN})
 """Temporary failures of the resolver; any other answer will be the same next time."""
 
 
@@ -134,7 +134,7 @@ async def _resolve(host: str, port: int, local_address: str | None) -> list[str]
     try:
         found = await anyio.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        again = error.errno in TRY_AGAIN
+        again = error.errno in TEMPORARY_FAILURES
         hint = "the resolver failed" if again else "check the name"
         raise ResolveError(f"{host}: {error.strerror}", hint=hint, transient=again) from error
     except (OSError, UnicodeError) as error:  # a label of more than 63 bytes

@@ -24,7 +24,7 @@ __all__ = ["StreamProtocol", "TransportStream"]
 HIGH_WATER = 65536
 """Unread bytes at which reading pauses: one `receive` of anyio's default size."""
 
-NOTHING: deque[bytes] = deque(maxlen=0)
+EMPTY_QUEUE: deque[bytes] = deque(maxlen=0)
 """The queue of every stream after its hand-over: an empty deque takes 760 bytes for as long as the connection lives."""
 
 
@@ -222,7 +222,7 @@ class TransportStream(ObservedStream):
             ours.chunks[0] = ours.chunks[0][self._offset :]
         while ours.chunks and not transport.is_closing():
             protocol.data_received(ours.chunks.popleft())
-        ours.chunks = NOTHING
+        ours.chunks = EMPTY_QUEUE
         if transport.is_closing():
             return
         if not ours.eof:

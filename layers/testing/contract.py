@@ -31,7 +31,7 @@ TARGET = Uri("http", "target.example", 80)
 PATIENCE = 120.0
 MAX_STEPS = 5000
 EVERY_BYTE = 64
-"""The stream breaks once at each of so many first bytes of a conversation, and at growing distances beyond them."""
+"""The stream breaks at each of this many first bytes of a conversation, and at growing distances beyond them."""
 
 Scenario: TypeAlias = Callable[[Callable[..., Probe]], Awaitable[None]]
 

@@ -38,7 +38,7 @@ def ssl_error(reason: str) -> ssl.SSLError:
         ("[SSL: UNEXPECTED_MESSAGE] unexpected message", "the TLS handshake failed: unexpected message", None),
     ],
 )
-def test_openssls_words_become_a_line(reason: str, message: str, hint: str | None) -> None:
+def test_openssls_text_becomes_one_line(reason: str, message: str, hint: str | None) -> None:
     error = tls_error(ssl_error(reason), "a.test")
     assert message in error.message
     assert (hint or "") in (error.hint or "")
@@ -46,7 +46,7 @@ def test_openssls_words_become_a_line(reason: str, message: str, hint: str | Non
 
 
 @pytest.mark.parametrize("error", [EndOfStream(), ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")])
-def test_an_end_may_be_no_end_the_next_time(error: Exception) -> None:
+def test_eof_during_the_handshake_is_transient(error: Exception) -> None:
     mapped = tls_error(error, "a.test")
     assert mapped.message == "the peer closed the connection during the TLS handshake"
     assert mapped.transient
@@ -61,7 +61,9 @@ def test_an_end_may_be_no_end_the_next_time(error: Exception) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [BrokenResourceError, ClosedResourceError])
-def test_a_lost_connection_says_why(kind: type[Exception], cause: Exception | None, text: str) -> None:
+def test_a_lost_connection_is_reported_with_its_cause(
+    kind: type[Exception], cause: Exception | None, text: str
+) -> None:
     error = kind()
     error.__cause__ = cause
     mapped = tls_error(error, "a.test")
@@ -69,5 +71,5 @@ def test_a_lost_connection_says_why(kind: type[Exception], cause: Exception | No
     assert mapped.transient
 
 
-def test_an_error_without_words_is_still_a_line() -> None:
+def test_an_error_without_text_is_still_reported() -> None:
     assert tls_error(ssl.SSLError(), "a.test").message == "the TLS handshake failed: unknown"

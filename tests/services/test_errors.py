@@ -104,13 +104,13 @@ async def test_the_line_ends_with_the_phases_that_took_time_unless_the_failed_on
     assert str(error) == line + waterfall
 
 
-async def test_time_outside_of_the_failed_phase_is_not_taken_for_its_own() -> None:
+async def test_time_outside_the_failed_phase_is_not_attributed_to_it() -> None:
     error = await failed_in([("tcp", 1.0)], before=3.0)
 
     assert str(error) == "http://target.example:80: tcp failed after 4.00 s: it broke; mend it (tcp 1.00 s)"
 
 
-async def test_a_phase_that_still_runs_is_left_out_of_the_line() -> None:
+async def test_a_running_phase_is_left_out_of_the_line() -> None:
     with dial(TARGET), phase("outer"):
         with pytest.raises(ConnectError) as caught, dial(TARGET), phase("tcp"):
             raise ConnectError("it broke")
@@ -119,7 +119,7 @@ async def test_a_phase_that_still_runs_is_left_out_of_the_line() -> None:
 
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
-async def test_a_copy_is_another_object_with_every_field(
+async def test_a_copy_is_a_new_object_with_every_field(
     make: Callable[[str], ConnectError], duplicate: Callable[[ConnectError], ConnectError]
 ) -> None:
     error = await failed(make)
@@ -201,7 +201,7 @@ def test_a_note_on_a_copy_is_not_on_the_original() -> None:
     assert (error.__notes__, twin.__notes__) == (["all"], ["all", "mine"])
 
 
-def test_builtin_parents_are_there_for_callers_who_expect_them() -> None:
+def test_errors_have_the_builtin_parents_that_callers_expect() -> None:
     assert all(isinstance(make("x"), OSError) for make in MAKERS)
     assert isinstance(ConnectTimeout(1, "x"), TimeoutError)
     assert isinstance(ConnectRefused("x"), ConnectionRefusedError)
@@ -210,7 +210,7 @@ def test_builtin_parents_are_there_for_callers_who_expect_them() -> None:
     assert not isinstance(ResolveError("x"), (TimeoutError, ConnectionError))
 
 
-def test_the_proxys_kinds_are_proxy_errors() -> None:
+def test_the_proxys_errors_are_proxy_errors() -> None:
     kinds = (ProxyProtocolError, ProxyAuthError, ProxyRefused)
 
     assert all(issubclass(kind, ProxyError) for kind in kinds)
@@ -218,7 +218,7 @@ def test_the_proxys_kinds_are_proxy_errors() -> None:
     assert ProxyRefused("x").reply_code is None
 
 
-def test_what_a_retry_cannot_mend_is_not_transient() -> None:
+def test_permanent_errors_are_not_transient() -> None:
     lasting = {type(make("x")) for make in MAKERS[2:] if not make("x").transient} - {ProxyError}
 
     assert lasting == {ProxyProtocolError, ProxyAuthError, TlsError, Http2Error}
@@ -234,7 +234,7 @@ def test_a_timeout_says_whose_limit_it_was() -> None:
     assert str(error) == "the limit 'reach proxy' of 0.25 s ran out"
 
 
-def test_outside_of_a_dial_there_is_only_the_message_and_the_hint() -> None:
+def test_outside_a_dial_the_line_is_the_message_and_the_hint() -> None:
     error = ConnectError("it broke", hint="mend it")
 
     assert str(error) == "it broke; mend it"
@@ -251,19 +251,19 @@ def test_no_text_forges_a_second_line(message: str, hint: str) -> None:
     assert str(ConnectError(message, hint=hint)).isprintable()
 
 
-async def test_nor_does_the_name_of_a_phase_or_the_path_of_a_socket() -> None:
+async def test_a_phases_name_or_a_sockets_path_forges_no_second_line() -> None:
     with pytest.raises(ConnectError) as caught, dial(Uri("unix", path="/a\nb")), phase("x\ny", via="v\r\x1b[31m"):
         raise ConnectError("m")
 
     assert str(caught.value).isprintable()
 
 
-def test_what_is_folded_can_still_be_read() -> None:
+def test_folded_text_is_readable() -> None:
     assert one_line("a\r\n  b\tc\x1b[31m\u202e") == "a b c\\x1b[31m\\u202e"
     assert one_line("grüße 例え") == "grüße 例え"
 
 
-def test_a_long_message_is_cut_and_says_so() -> None:
+def test_a_long_message_is_truncated_with_dots() -> None:
     assert one_line("x" * 10_000) == "x" * (MAX_MESSAGE - 3) + "..."
     assert one_line("\0" * 10_000).endswith("...")
     assert len(one_line("\0" * 10_000)) == MAX_MESSAGE
