@@ -308,8 +308,14 @@ async def test_no_permit_is_ever_lost_or_doubled(
 
 
 async def test_releasing_too_often_is_an_error() -> None:
+    limiter = Limiter(2)
     with pytest.raises(RuntimeError, match="released more often"):
-        Limiter(1).release()
+        limiter.release()
+    await limiter.acquire()
+    limiter.release()
+    with pytest.raises(RuntimeError, match="released more often"):
+        limiter.release()
+    assert limiter.held == 0
 
 
 def test_a_limiter_belongs_to_one_loop_at_a_time() -> None:
