@@ -1,4 +1,4 @@
-"""What wraps a connector: a layer, a stack of layers, and the layers themselves."""
+"""Layers, which wrap a connector, and the builder that stacks them."""
 
 from ziggurat.layers.builder import ServiceBuilder
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Limiter

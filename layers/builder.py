@@ -1,7 +1,7 @@
 """Compose a stack, outermost layer first.
 
 The first layer added sees the dial first, as in tower: in ``ServiceBuilder().timeout(5.0).concurrency_limit(10)`` the
-five seconds include the wait for one of the ten places; the other way round they begin when there is one.
+five seconds include the wait for a permit; with the two swapped, they start once there is one.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = ["ServiceBuilder"]
 
 
 class ServiceBuilder:
-    """Layers, waiting for a leaf. Immutable: every method answers with a new builder, and each can be used again.
+    """A stack of layers without a leaf. Immutable and reusable: every method returns a new builder.
 
     Attributes:
-        layers: outermost first.
+        layers: the layers, outermost first.
     """
 
     __slots__ = ("layers",)
@@ -40,43 +40,43 @@ class ServiceBuilder:
         self.layers = tuple(layers)
 
     def layer(self, layer: Layer | Callable[[Connector], Connector], /) -> ServiceBuilder:
-        """Add a layer below those that are there: an object with ``layer(inner)``, or a function of ``inner``.
+        """Add a layer below the existing ones: an object with ``layer(inner)``, or a function ``inner -> connector``.
 
         Raises:
             TypeError: it is neither.
         """
         if isinstance(layer, type):
-            raise TypeError(f"{layer.__name__} is a class: add an instance, {layer.__name__}(...)")
+            raise TypeError(f"{layer.__name__} is a class: pass an instance, {layer.__name__}(...)")
         if callable(getattr(layer, "layer", None)):
             return ServiceBuilder((*self.layers, layer))  # type: ignore[arg-type]
         if not callable(layer):
-            raise TypeError(f"a layer has a method layer(inner), or is a function inner -> connector; not {layer!r}")
+            raise TypeError(f"a layer is an object with layer(inner) or a function inner -> connector, not {layer!r}")
         return ServiceBuilder((*self.layers, layer_fn(layer)))
 
     def option_layer(self, layer: Layer | Callable[[Connector], Connector] | None, /) -> ServiceBuilder:
-        """Add a layer, or nothing for ``None``."""
+        """Add a layer, or nothing if it is ``None``."""
         return self if layer is None else self.layer(layer)
 
     def service(self, connector: Connector, /) -> Stack:
-        """Put the layers on a connector; each stack has layers with state of its own.
+        """Put the layers on a connector. Each stack gets fresh state.
 
         Raises:
             TypeError: ``connector`` cannot be called.
         """
         if not callable(connector):
-            raise TypeError(f"a connector is an async callable, uri -> stream; not {connector!r}")
+            raise TypeError(f"a connector is an async callable uri -> stream, not {connector!r}")
         if isinstance(connector, type):
-            raise TypeError(f"{connector.__name__} is a class: give an instance, {connector.__name__}(...)")
+            raise TypeError(f"{connector.__name__} is a class: pass an instance, {connector.__name__}(...)")
         return Stack(self.layers, connector)
 
     def logging(
         self, *, logger: EventLogger | None = None, mask_target: bool | Callable[[Uri], str] = False
     ) -> ServiceBuilder:
-        """Log the dial; see `LoggingLayer`."""
+        """Log each dial; see `LoggingLayer`."""
         return self.layer(LoggingLayer(logger=logger, mask_target=mask_target))
 
     def timeout(self, seconds: float, name: str | None = None) -> ServiceBuilder:
-        """Limit everything below to ``seconds``; see `TimeoutLayer`."""
+        """Limit the time of everything below; see `TimeoutLayer`."""
         return self.layer(TimeoutLayer(seconds, name))
 
     def concurrency_limit(
@@ -88,7 +88,7 @@ class ServiceBuilder:
         max_wait: float | None = None,
         hold: Hold = "dial",
     ) -> ServiceBuilder:
-        """Limit how many dials, or streams, there are at once; see `ConcurrencyLimitLayer`."""
+        """Limit concurrent dials or streams; see `ConcurrencyLimitLayer`."""
         return self.layer(
             ConcurrencyLimitLayer(limit, mode=mode, max_waiting=max_waiting, max_wait=max_wait, hold=hold)
         )
@@ -100,7 +100,7 @@ class ServiceBuilder:
         alpn: tuple[str, ...] = ("h2",),
         timeout: float | None = 10.0,
     ) -> ServiceBuilder:
-        """TLS with the host of the Uri asked for; see `TlsLayer`."""
+        """Speak TLS with the host of the Uri; see `TlsLayer`."""
         return self.layer(TlsLayer(context, alpn=alpn, timeout=timeout))
 
     def socks5(
@@ -113,7 +113,7 @@ class ServiceBuilder:
         pipeline: Pipeline = None,
         literals: Literals = "as-is",
     ) -> ServiceBuilder:
-        """Go through a SOCKS5 proxy; everything below dials the proxy. See `Socks5Layer`."""
+        """Connect through a SOCKS5 proxy, which everything below dials; see `Socks5Layer`."""
         layer = Socks5Layer(
             proxy,
             auth=auth,
@@ -133,11 +133,11 @@ class ServiceBuilder:
         user_timeout: float | None = None,
         require: bool = False,
     ) -> ServiceBuilder:
-        """TCP keepalive; see `KeepAliveLayer`."""
+        """Enable TCP keepalive; see `KeepAliveLayer`."""
         return self.layer(KeepAliveLayer(idle, interval, count, user_timeout, require))
 
     def no_delay(self, enabled: bool = True, *, require: bool = False) -> ServiceBuilder:
-        """``TCP_NODELAY``; see `NoDelayLayer`."""
+        """Set ``TCP_NODELAY``; see `NoDelayLayer`."""
         return self.layer(NoDelayLayer(enabled, require))
 
     def __eq__(self, other: object) -> bool:

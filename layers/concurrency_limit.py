@@ -1,12 +1,10 @@
-"""Let so many dials through at once, or so many streams live at once; the others queue, or are turned away.
+"""Limit concurrent dials or streams; dials beyond the limit queue or are rejected.
 
-A permit is handed from who gives it back straight to who has waited longest, so nobody can slip in between, and a
-permit is at every moment with exactly one holder or free.
+A released permit passes directly to the task that has waited longest, so that no newcomer can overtake it.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -14,13 +12,13 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.lowlevel import current_token
 
-from ziggurat.layers.validation import check_count, check_seconds
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import LimitExceeded
 from ziggurat.services.limit import Limit
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import observed
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_count, check_seconds
 
 __all__ = ["ConcurrencyLimit", "ConcurrencyLimitLayer", "Hold", "Limiter", "Mode"]
 
@@ -28,18 +26,10 @@ Mode: TypeAlias = Literal["wait", "reject"]
 Hold: TypeAlias = Literal["dial", "stream"]
 
 
-class _Waiter:
-    __slots__ = ("event", "granted")
-
-    def __init__(self) -> None:
-        self.event = anyio.Event()
-        self.granted = False
-
-
 class Limiter:
-    """A number of permits, given out first come, first served; stacks that are given the same one share it.
+    """A number of permits, given out first come, first served. Stacks that are given the same limiter share it.
 
-    It belongs to one event loop at a time, for as long as a permit is held or awaited; it is not thread-safe.
+    While a permit is held or awaited, the limiter belongs to one event loop. It is not thread-safe.
 
     Args:
         total: how many permits there are; at least 1.
@@ -48,13 +38,12 @@ class Limiter:
         TypeError, ValueError: ``total`` is wrong.
     """
 
-    __slots__ = ("_held", "_queue", "_token", "_total")
+    __slots__ = ("_semaphore", "_token", "_total")
 
     def __init__(self, total: int) -> None:
         check_count("total", total, optional=False)
         self._total = total
-        self._held = 0
-        self._queue: deque[_Waiter] = deque()
+        self._semaphore: anyio.Semaphore | None = None  # made on first use, by the event loop that uses it
         self._token: object = None
 
     @property
@@ -64,67 +53,56 @@ class Limiter:
 
     @property
     def held(self) -> int:
-        """How many are given out."""
-        return self._held
+        """How many permits are given out."""
+        return 0 if self._semaphore is None else self._total - self._semaphore.value
 
     @property
     def waiting(self) -> int:
-        """How many wait for one."""
-        return len(self._queue)
+        """How many tasks wait for a permit."""
+        return 0 if self._semaphore is None else self._semaphore.statistics().tasks_waiting
 
     def acquire_nowait(self) -> bool:
-        """Take a permit if one is free; ``False`` if there is none.
+        """Take a permit if one is free; return whether there was one.
 
         Raises:
             RuntimeError: another event loop uses this limiter.
         """
-        token = current_token()
-        if self._held == 0 and not self._queue:
-            self._token = token
-        elif self._token != token:
-            raise RuntimeError(f"{self!r} is in use on another event loop")
-        if self._held == self._total:
+        try:
+            self._on_this_loop().acquire_nowait()
+        except anyio.WouldBlock:
             return False
-        self._held += 1
         return True
 
     async def acquire(self) -> None:
-        """Take a permit; wait behind those who came before. A cancelled wait takes none.
+        """Take a permit; wait for one behind the tasks that came before. A cancelled wait takes none.
 
         Raises:
             RuntimeError: another event loop uses this limiter.
         """
-        if self.acquire_nowait():
-            return
-        waiter = _Waiter()
-        self._queue.append(waiter)
-        try:
-            await waiter.event.wait()
-        except BaseException:
-            # Cancelled in the same breath as served: the permit is ours to pass on.
-            if waiter.granted:
-                self.release()
-            else:
-                self._queue.remove(waiter)
-            raise
+        if not self.acquire_nowait():
+            await self._on_this_loop().acquire()
 
     def release(self) -> None:
-        """Give a permit back. It goes straight to who waits longest; its number is not free in between.
+        """Give a permit back. It passes directly to the task that has waited longest and is not free in between.
 
         Raises:
             RuntimeError: none is held.
         """
-        if self._held == 0:
+        if self._semaphore is None or self.held == 0:
             raise RuntimeError(f"{self!r}: released more often than acquired")
-        if self._queue:
-            waiter = self._queue.popleft()
-            waiter.granted = True
-            waiter.event.set()
-        else:
-            self._held -= 1
+        self._semaphore.release()
+
+    def _on_this_loop(self) -> anyio.Semaphore:
+        # anyio's semaphore belongs for good to the loop that first used it; a limiter without holders may move.
+        token = current_token()
+        if self._semaphore is None or self._token != token:
+            if self.held:
+                raise RuntimeError(f"{self!r} is in use on another event loop")
+            self._semaphore, self._token = anyio.Semaphore(self._total), token
+        return self._semaphore
 
     def __repr__(self) -> str:
-        return f"Limiter(total={self._total}, held={self._held}, waiting={len(self._queue)})"
+        return f"Limiter(total={self._total}, held={self.held}, waiting={self.waiting})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +110,15 @@ class ConcurrencyLimitLayer:
     """Wraps a connector in `ConcurrencyLimit` (phase ``admission``).
 
     Args:
-        limit: how many at once, for each stack that is built; or a `Limiter` to share between stacks.
-        mode: ``"wait"`` queues, ``"reject"`` turns away whatever cannot go at once.
-        max_waiting: how long the queue may be; who comes beyond it is turned away. ``None`` for any length.
-        max_wait: seconds that a dial may queue; ``None`` for no limit.
-        hold: ``"dial"`` gives the permit back when the dial has ended, ``"stream"`` when its stream has. With
-            ``"stream"`` a stream that is neither closed nor lost keeps its permit.
+        limit: how many at once, for each stack; or a `Limiter` to share between stacks.
+        mode: ``"wait"`` queues a dial that exceeds the limit, ``"reject"`` fails it.
+        max_waiting: maximum length of the queue; dials beyond it fail. ``None`` for no limit.
+        max_wait: maximum time in the queue, in seconds; ``None`` for no limit.
+        hold: ``"dial"`` releases the permit when the dial ends, ``"stream"`` when its stream ends. With ``"stream"`` a
+            stream that is neither closed nor lost keeps its permit.
 
     Raises:
-        TypeError, ValueError: an argument is wrong, or ``mode="reject"`` comes with a queue's settings.
+        TypeError, ValueError: an argument is wrong, or ``mode="reject"`` is combined with a queue's settings.
     """
 
     limit: int | Limiter
@@ -178,7 +156,7 @@ class ConcurrencyLimit:
         """Wait for a permit, then dial through ``inner``.
 
         Raises:
-            LimitExceeded: turned away (phase ``admission``).
+            LimitExceeded: rejected (phase ``admission``).
             ConnectTimeout: ``max_wait`` ran out in the queue (phase ``admission``).
         """
         with dial(uri) as current:
@@ -202,6 +180,6 @@ class ConcurrencyLimit:
             return
         most = 0 if self.config.mode == "reject" else self.config.max_waiting
         if most is not None and limiter.waiting >= most:
-            queue = f" and {limiter.waiting} wait" if limiter.waiting else ""
-            raise LimitExceeded(f"all {limiter.total} are taken{queue}", hint="try again later, or raise the limit")
+            queue = f", {limiter.waiting} waiting" if limiter.waiting else ""
+            raise LimitExceeded(f"all {limiter.total} permits in use{queue}", hint="try again later or raise the limit")
         await limiter.acquire()

@@ -1,4 +1,4 @@
-"""Notice a dead peer or proxy: TCP keepalive, and TCP_USER_TIMEOUT for data that nobody acknowledges."""
+"""Detect a dead peer or proxy by TCP keepalive, and by TCP_USER_TIMEOUT for unacknowledged data."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from dataclasses import dataclass
 from anyio.abc import ByteStream
 
 from ziggurat.layers.socket_options import SocketOption, set_options
-from ziggurat.layers.validation import check_bool, check_count, check_seconds
 from ziggurat.services.dial import dial
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import closing_on_error
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_bool, check_count, check_seconds
 
 __all__ = ["KeepAlive", "KeepAliveLayer"]
 
 MAX_SECONDS = 32767
 MAX_COUNT = 127
-"""What Linux takes (MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL, MAX_TCP_KEEPCNT in its tcp.h)."""
+"""Linux's limits (MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL, MAX_TCP_KEEPCNT in its tcp.h)."""
 
 MAX_USER_TIMEOUT = 2147483
-"""Seconds: it is set in milliseconds, as a C int."""
+"""Seconds: the option is a C int of milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeepAliveLayer:
-    """Wraps a connector in `KeepAlive`. The system counts in whole seconds: fractions are rounded up.
+    """Wraps a connector in `KeepAlive`. The system counts whole seconds; fractions are rounded up.
 
-    These are packets of the TCP connection that the leaf made, so with a proxy they reach the proxy and no further;
-    for the far end of a tunnel there are the endpoint's HTTP/2 pings.
+    Probes belong to the TCP connection that the leaf makes, so with a proxy they reach the proxy and no further; use
+    the endpoint's HTTP/2 pings for the far end of a tunnel.
 
     Args:
         idle: seconds of silence before the first probe, at most 32767.
-        interval: seconds between probes; ``None`` leaves it to the system (75 on Linux).
-        count: unanswered probes after which the connection is lost; ``None`` leaves it to the system (9 on Linux).
+        interval: seconds between probes; ``None`` for the system's default (75 on Linux).
+        count: unanswered probes before the connection is lost; ``None`` for the system's default (9 on Linux).
         user_timeout: seconds that sent data may stay unacknowledged before the connection is lost
-            (``TCP_USER_TIMEOUT``, RFC 5482; Linux). On Linux it also takes ``count``'s place. ``None`` for off.
-        require: fail the dial when an option cannot be set, e.g. on a stream without a TCP socket. Otherwise that is
-            said in the ledger (``keepalive``, with a note) and in the log (``keepalive.skipped``).
+            (``TCP_USER_TIMEOUT``, RFC 5482; Linux, where it also overrides ``count``). ``None`` for off.
+        require: fail the dial if an option cannot be set, e.g. on a stream without a TCP socket. Otherwise the problem
+            is recorded in the ledger (``keepalive``, with a note) and logged (``keepalive.skipped``).
 
     Raises:
         TypeError, ValueError: an argument is wrong.
@@ -64,7 +64,7 @@ class KeepAliveLayer:
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """Sets the options on each stream and hands on that stream itself."""
+    """Sets the options on each stream and returns the stream itself."""
 
     config: KeepAliveLayer
     inner: Connector
@@ -74,7 +74,7 @@ class KeepAlive:
         """Dial through ``inner``.
 
         Raises:
-            ConnectError: ``require``, and an option could not be set; the stream is closed.
+            ConnectError: an option could not be set, and ``require`` is true; the stream is closed.
         """
         with dial(uri) as current:
             stream = await self.inner(uri)
@@ -84,14 +84,14 @@ class KeepAlive:
 
 
 def keepalive_options(config: KeepAliveLayer, system: object) -> tuple[SocketOption, ...]:
-    """What to set for ``config``, with the numbers that ``system`` (the ``socket`` module) has for it."""
+    """Return the options for ``config``, with the numbers that ``system`` (the ``socket`` module) defines."""
 
     def tcp(value: int, name: str, *others: str) -> SocketOption:
         numbers = (getattr(system, each, None) for each in (name, *others))
         return SocketOption(name, socket.IPPROTO_TCP, next((n for n in numbers if n is not None), None), value)
 
     options: list[SocketOption] = []
-    # macOS has the idle time under another name.
+    # macOS calls the idle time TCP_KEEPALIVE.
     options.append(tcp(math.ceil(config.idle), "TCP_KEEPIDLE", "TCP_KEEPALIVE"))
     if config.interval is not None:
         options.append(tcp(math.ceil(config.interval), "TCP_KEEPINTVL"))
@@ -99,6 +99,6 @@ def keepalive_options(config: KeepAliveLayer, system: object) -> tuple[SocketOpt
         options.append(tcp(config.count, "TCP_KEEPCNT"))
     if config.user_timeout is not None:
         options.append(tcp(math.ceil(config.user_timeout * 1000), "TCP_USER_TIMEOUT"))
-    # Last: no probe leaves with the system's own times.
+    # Last, so that no probe is sent with the system's default times.
     options.append(SocketOption("SO_KEEPALIVE", socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
     return tuple(options)

@@ -1,7 +1,7 @@
-"""What wraps a connector, and a stack of such wraps.
+"""A layer, which wraps a connector, and a stack of layers.
 
-A layer is frozen configuration with ``layer(inner) -> connector``. It can be applied any number of times and makes
-fresh state each time; what is to be shared is an object that the user makes and passes in.
+A layer is frozen configuration with ``layer(inner) -> connector``. It can be applied any number of times, each time
+with fresh state; shared state is an object that the user makes and passes in.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ __all__ = ["Identity", "Layer", "LayerFn", "Stack", "layer_fn"]
 
 
 class Layer(Protocol):
-    """Anything with ``layer(inner)``; it answers with a connector that calls ``inner``."""
+    """Anything with ``layer(inner)`` that returns a connector around ``inner``."""
 
     def layer(self, inner: Connector, /) -> Connector:
-        """Wrap ``inner``. Must not change the layer itself."""
+        """Wrap ``inner``, without changing the layer itself."""
         ...
 
 
@@ -51,11 +51,11 @@ class LayerFn:
 
 
 def layer_fn(function: Callable[[Connector], Connector], name: str | None = None) -> LayerFn:
-    """Make a layer of a function ``inner -> connector``.
+    """Make a layer from a function ``inner -> connector``.
 
     Args:
-        function: called once for each stack that is built.
-        name: what ``repr`` prints; ``None`` takes the function's own name.
+        function: called once for each stack.
+        name: the ``repr``; ``None`` for the function's own name.
 
     Raises:
         TypeError: ``function`` cannot be called.
@@ -66,13 +66,13 @@ def layer_fn(function: Callable[[Connector], Connector], name: str | None = None
 
 
 class Stack:
-    """Layers over a connector; itself a connector. The first layer is outermost and sees the dial first.
+    """A connector made of layers over a leaf. The first layer is the outermost and sees the dial first.
 
-    ``repr`` prints one line, outermost first, with settings and without secrets; ``str`` one layer a line.
+    ``repr`` gives one line, outermost first, with settings and without secrets; ``str`` one line per layer.
 
     Attributes:
-        layers: outermost first.
-        leaf: what they stand on.
+        layers: the layers, outermost first.
+        leaf: the connector below them.
     """
 
     __slots__ = ("_top", "layers", "leaf")
@@ -85,7 +85,7 @@ class Stack:
             self._top = layer.layer(self._top)
 
     def __call__(self, uri: Uri, /) -> Awaitable[ByteStream]:
-        """Dial: from the outermost layer down to the leaf."""
+        """Dial ``uri``, from the outermost layer down to the leaf."""
         return self._top(uri)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Send small writes at once, or let the system gather them (Nagle's algorithm, RFC 896)."""
+"""Send small writes immediately, or let the system coalesce them (Nagle's algorithm, RFC 896)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from anyio.abc import ByteStream
 
 from ziggurat.layers.socket_options import SocketOption, set_options
-from ziggurat.layers.validation import check_bool
 from ziggurat.services.dial import dial
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import closing_on_error
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_bool
 
 __all__ = ["NoDelay", "NoDelayLayer"]
 
 
 @dataclass(frozen=True, slots=True)
 class NoDelayLayer:
-    """Wraps a connector in `NoDelay`. `TcpConnector` has no-delay on already; this is for other leaves, or for off.
+    """Wraps a connector in `NoDelay`. `TcpConnector` turns no-delay on; this is for other leaves, or to turn it off.
 
     Args:
-        enabled: ``True`` sends small writes at once.
-        require: fail the dial when the option cannot be set, e.g. on a stream without a TCP socket. Otherwise that is
-            said in the ledger (``no_delay``, with a note) and in the log (``no_delay.skipped``).
+        enabled: whether small writes are sent immediately.
+        require: fail the dial if the option cannot be set, e.g. on a stream without a TCP socket. Otherwise the problem
+            is recorded in the ledger (``no_delay``, with a note) and logged (``no_delay.skipped``).
 
     Raises:
         TypeError: an argument is not a bool.
@@ -43,7 +43,7 @@ class NoDelayLayer:
 
 @dataclass(frozen=True, slots=True)
 class NoDelay:
-    """Sets ``TCP_NODELAY`` on each stream and hands on that stream itself."""
+    """Sets ``TCP_NODELAY`` on each stream and returns the stream itself."""
 
     config: NoDelayLayer
     inner: Connector
@@ -52,7 +52,7 @@ class NoDelay:
         """Dial through ``inner``.
 
         Raises:
-            ConnectError: ``require``, and the option could not be set; the stream is closed.
+            ConnectError: the option could not be set, and ``require`` is true; the stream is closed.
         """
         with dial(uri) as current:
             stream = await self.inner(uri)

@@ -1,4 +1,4 @@
-"""Set options on the TCP socket at the bottom of a stream, or say that there is none.
+"""Set options on the TCP socket below a stream.
 
 The socket is found through any number of wrappers by anyio's typed attribute ``SocketAttribute.raw_socket``, which
 every well-behaved wrapper forwards.
@@ -24,7 +24,7 @@ __all__ = ["SocketOption", "set_options"]
 
 @dataclass(frozen=True, slots=True)
 class SocketOption:
-    """One ``setsockopt``. ``number`` is ``None`` where the system does not know the option."""
+    """One ``setsockopt`` call. ``number`` is ``None`` if the system does not define the option."""
 
     name: str
     level: int
@@ -43,18 +43,18 @@ def set_options(
 ) -> None:
     """Set ``options`` on the stream's TCP socket.
 
-    What could not be set is said in the log (event ``<name>.skipped`` with the dial's id, at level warning) and in the
-    ledger (an entry ``name`` with a note); the other options are set all the same.
+    An option that cannot be set is logged (event ``<name>.skipped`` with the dial's id, at level warning) and recorded
+    in the ledger (an entry ``name`` with a note); the others are still set.
 
     Args:
         stream: any stream.
-        options: in the order in which to set them.
-        name: of the entry in the ledger, and of the phase in an error.
-        ledger: of the dial.
-        require: raise instead.
+        options: the options, in the order in which to set them.
+        name: name of the entry in the ledger, and of the phase in an error.
+        ledger: the dial's ledger.
+        require: whether to raise instead.
 
     Raises:
-        ConnectError: ``require``, and an option could not be set. Not transient, unless it was the system that refused.
+        ConnectError: an option could not be set, and ``require`` is true. Transient only if the system refused it.
     """
     problems, transient = _try(stream, options)
     if not problems:
@@ -62,9 +62,9 @@ def set_options(
     text = "; ".join(problems)
     if require:
         with phase(name):
-            raise ConnectError(text, hint="leave out require=True to go on without", transient=transient)
+            raise ConnectError(text, hint="without require=True the dial goes on", transient=transient)
     ledger.note(name, text)
-    # Not the target: a LoggingLayer above may be there to mask it.
+    # Without the target, which a LoggingLayer above may mask.
     write_event(None, "warning", f"{name}.skipped", dial=ledger.id, reason=text)
 
 
@@ -78,11 +78,11 @@ def _try(stream: ByteStream, options: Sequence[SocketOption]) -> tuple[list[str]
     transient = False
     for option in options:
         if option.number is None:
-            problems.append(f"{option.name} is not known on this system")
+            problems.append(f"{option.name} is not supported on this system")
             continue
         try:
             raw.setsockopt(option.level, option.number, option.value)
-        except OSError as error:  # the connection may be gone already
+        except OSError as error:  # e.g. the connection was lost
             problems.append(f"{option.name}: {reason(error)}")
             transient = True
     return problems, transient

@@ -1,4 +1,4 @@
-"""Give up on a dial that takes too long."""
+"""Limit the time of a dial."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 from anyio.abc import ByteStream
 
-from ziggurat.layers.validation import check_seconds
 from ziggurat.services.dial import dial
 from ziggurat.services.limit import Limit
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["Timeout", "TimeoutLayer"]
 
 
 @dataclass(frozen=True, slots=True)
 class TimeoutLayer:
-    """Wraps a connector in `Timeout`: one limit over everything below it, waiting for admission included.
+    """Wraps a connector in `Timeout`: one limit over everything below it, including the wait for admission.
 
     Args:
-        seconds: positive. There is no "off": leave the layer out.
-        name: whose limit it is, for the error; ``None`` says ``TimeoutLayer``. Stacks with two of them want names.
+        seconds: the limit; positive. To switch it off, leave out the layer.
+        name: the limit's name, for the error; ``None`` for ``TimeoutLayer``. Name them in a stack with two.
 
     Raises:
         TypeError, ValueError: an argument is wrong.
@@ -41,8 +41,8 @@ class TimeoutLayer:
 class Timeout:
     """Cancels the inner dial when the time is up.
 
-    A stream that is there when the time runs out is handed on. An error of the inner dial passes as it is, an inner
-    timeout included: its own limit ran out first, and it knows better where.
+    A stream that has arrived by then is returned. Errors of the inner dial pass through unchanged, including its own
+    timeouts, which ran out first and name the place more precisely.
     """
 
     config: TimeoutLayer
@@ -52,7 +52,7 @@ class Timeout:
         """Dial through ``inner``.
 
         Raises:
-            ConnectTimeout: the time ran out; ``phase`` is what was running, ``name`` the layer's name.
+            ConnectTimeout: the time ran out; ``phase`` is the phase that was running, ``name`` the limit's name.
         """
         with dial(uri) as current:
             with Limit(self.config.seconds, self.config.name or "TimeoutLayer"):

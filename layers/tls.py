@@ -1,8 +1,8 @@
-"""Speak TLS with whoever the dial was asked for: above SOCKS5 that is the target, below it the proxy.
+"""Speak TLS with the host that the layer is asked to dial: the target above SOCKS5, the proxy below it.
 
-The layer answers with anyio's ``TLSStream``, made with ``standard_compatible=False``: the end of the TCP connection is
-the end of the stream, with or without the peer's ``close_notify``, and closing does not wait for the peer's. HTTP/2
-frames what it sends, so a cut shows there, and many servers just close (RFC 9110 and 9113 allow for both).
+The layer returns anyio's ``TLSStream`` with ``standard_compatible=False``: the stream ends with the TCP connection,
+with or without the peer's ``close_notify``, and closing does not wait for it. Many servers just close, and HTTP/2's
+framing reveals a truncated connection (RFC 9110 and 9113 allow for both).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from anyio.abc import ByteStream
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 from ziggurat.layers.tls_errors import HANDSHAKE_ERRORS, tls_error
-from ziggurat.layers.validation import check_seconds
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import TlsError
 from ziggurat.services.ledger import Ledger
@@ -24,6 +23,7 @@ from ziggurat.services.phase import Phase
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import ObservedStream, closing_on_error
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["Tls", "TlsLayer"]
 
@@ -33,10 +33,10 @@ class TlsLayer:
     """Wraps a connector in `Tls` (phase ``tls``).
 
     Args:
-        context: used as it is and never changed; its own ALPN settings apply. ``None`` makes a default one for each
-            stack: the system's authorities, host name checked, TLS 1.2 or later, and ``alpn`` offered.
-        alpn: protocols to offer, the favourite first. The one that the peer selects must be among them; empty offers
-            none and takes what comes, as below a proxy.
+        context: used as it is and never changed; its own ALPN settings apply. ``None`` makes a default context for
+            each stack: the system's authorities, host name verified, TLS 1.2 or later, ``alpn`` offered.
+        alpn: protocols to offer, most preferred first. The peer must select one of them. An empty sequence offers none
+            and accepts any, e.g. for TLS to a proxy.
         timeout: seconds for the handshake; ``None`` for no limit.
 
     Raises:
@@ -51,12 +51,12 @@ class TlsLayer:
         if self.context is not None and not isinstance(self.context, ssl.SSLContext):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"context must be an ssl.SSLContext or None, not {self.context!r}")
         if self.context is not None and self.context.protocol is ssl.PROTOCOL_TLS_SERVER:
-            raise ValueError("context must be a client's, not one of PROTOCOL_TLS_SERVER")
+            raise ValueError("context must be a client's, not one made with PROTOCOL_TLS_SERVER")
         if isinstance(self.alpn, str):
             raise TypeError(f"alpn must be a sequence of names, not {self.alpn!r}: write ({self.alpn!r},)")
         object.__setattr__(self, "alpn", tuple(self.alpn))
         for name in self.alpn:
-            # RFC 7301 3.1: one length byte; the ssl module takes ASCII.
+            # RFC 7301 3.1: one length byte. The ssl module takes ASCII only.
             if not name.isascii() or not 0 < len(name) < 256:
                 raise ValueError(f"alpn names have 1 to 255 ASCII characters, not {name!r}")
         check_seconds("timeout", self.timeout)
@@ -76,23 +76,23 @@ class TlsLayer:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Does the handshake on each stream and answers with anyio's ``TLSStream`` over it."""
+    """Does the handshake on each stream and returns anyio's ``TLSStream`` over it."""
 
     config: TlsLayer
     inner: Connector
     context: ssl.SSLContext
 
     async def __call__(self, uri: Uri, /) -> ByteStream:
-        """Dial through ``inner``, then shake hands with the host of ``uri``.
+        """Dial through ``inner``, then do the TLS handshake with the host of ``uri``.
 
         Raises:
-            TlsError: no trust, another name, no TLS, no protocol in common, or cut off; the stream is closed.
+            TlsError: certificate or name not accepted, no TLS, no common protocol, or cut off; the stream is closed.
             ConnectTimeout: ``timeout`` ran out.
         """
         with dial(uri) as current:
             if uri.scheme == "unix":
-                # Before the dial: it cannot succeed.
-                raise TlsError("a unix socket has no host name to verify", hint="leave out TLS, or dial a host")
+                # Before the dial, which cannot succeed.
+                raise TlsError("a unix socket has no host name to verify", hint="leave out TLS or dial a host")
             stream = await self.inner(uri)
             async with closing_on_error(stream):
                 limit = Limit(self.config.timeout, "TlsLayer timeout")
@@ -109,7 +109,7 @@ class Tls:
 
     async def _handshake(self, stream: ByteStream, name: str, uri: Uri, ledger: Ledger, entry: Phase) -> TLSStream:
         known = ledger.sent_to_target
-        # The hello leaves at once; a cancelled handshake may have sent it.
+        # Set before the handshake: a cancelled one may have sent its hello.
         ledger.sent_to_target = known or (uri.host, uri.port) == (ledger.target.host, ledger.target.port)
         counted = stream if isinstance(stream, ObservedStream) else None
         sent, received = (counted.bytes_sent, counted.bytes_received) if counted else (0, 0)
@@ -121,7 +121,7 @@ class Tls:
             raise tls_error(error, name) from error
         except ValueError as error:  # a label of more than 63 characters: nothing was sent
             ledger.sent_to_target = known
-            raise TlsError(f"{name!r} cannot be a TLS server name: {error}", hint="check the name") from error
+            raise TlsError(f"{name!r} is no valid TLS server name: {error}", hint="check the name") from error
         finally:
             if counted:
                 entry.sent, entry.received = counted.bytes_sent - sent, counted.bytes_received - received
@@ -131,16 +131,16 @@ class Tls:
     def _check_protocol(self, selected: str | None, name: str) -> None:
         if not self.config.alpn or selected in self.config.alpn:
             return
-        hint = f"does {name} serve that over TLS?"
-        if self.config.context is not None:
-            hint += " Was set_alpn_protocols called on the context that was passed?"
         wanted = " or ".join(self.config.alpn)
+        hint = f"does {name} serve {wanted} over TLS?"
+        if self.config.context is not None:
+            hint += " Was set_alpn_protocols called on the context?"
         raise TlsError(f"the peer selected {selected or 'no protocol'} (ALPN), not {wanted}", hint=hint)
 
 
 def server_name(uri: Uri) -> str:
-    """The name to send (SNI, which goes without the root's dot: RFC 6066 3) and to verify.
+    """Return the name to send as SNI (RFC 6066 3: without the trailing dot) and to verify.
 
-    A zone id (RFC 4007) is this machine's own business: no certificate has it.
+    A zone id (RFC 4007) is left out: it is local to this machine, and no certificate contains it.
     """
     return uri.host.partition("%")[0].removesuffix(".")

@@ -1,14 +1,10 @@
-"""What answers a request: connectors, their streams, the ledger and the errors of a dial, the channel."""
+"""Connectors and their streams, a dial's ledger and errors, and the gRPC channel.
 
-from ziggurat.services.channel import (
-    Backoff,
-    CallRefused,
-    Channel,
-    ChannelState,
-    CompressionMixin,
-    Connecting,
-    Endpoint,
-)
+The channel's names are imported at first use, so that importing this package loads neither grpclib nor h2.
+"""
+
+from typing import TYPE_CHECKING
+
 from ziggurat.services.dial import Dial, dial, phase
 from ziggurat.services.errors import (
     ChannelClosed,
@@ -34,6 +30,17 @@ from ziggurat.services.tcp import TcpConnector
 from ziggurat.services.transport_stream import TransportStream
 from ziggurat.services.unix import UnixConnector
 from ziggurat.services.uri import Uri
+
+if TYPE_CHECKING:
+    from ziggurat.services.channel import (
+        Backoff,
+        CallRefused,
+        Channel,
+        ChannelState,
+        CompressionMixin,
+        Connecting,
+        Endpoint,
+    )
 
 __all__ = [
     "Backoff",
@@ -75,3 +82,20 @@ __all__ = [
     "phase",
     "service_fn",
 ]
+
+if not TYPE_CHECKING:  # a type checker that saw __getattr__ would accept any name
+    _CHANNEL = frozenset(
+        {"Backoff", "CallRefused", "Channel", "ChannelState", "CompressionMixin", "Connecting", "Endpoint"}
+    )
+
+    def __getattr__(name):
+        """Import the channel at its first use: a program with connectors only never loads grpclib and h2."""
+        if name not in _CHANNEL:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from ziggurat.services import channel
+
+        value = globals()[name] = getattr(channel, name)
+        return value
+
+    def __dir__():
+        return sorted({*globals(), *_CHANNEL})

@@ -1,7 +1,7 @@
-"""The event loop's clock, found once.
+"""The event loop's clock, looked up once.
 
-`anyio.current_time` finds out at each look which event loop runs, which takes twenty times as long as the look itself;
-a dial looks about ten times.
+`anyio.current_time` determines the running event loop on every call, which takes twenty times as long as reading the
+clock; a dial reads it about ten times.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["running_clock"]
 
 
 def running_clock() -> Callable[[], float]:
-    """Answer with the running loop's clock: what `anyio.current_time` answers with, for as long as that loop runs."""
+    """Return the running loop's clock: it reads as `anyio.current_time` does, for as long as that loop runs."""
     if sniffio.current_async_library() == "asyncio":
         return asyncio.get_running_loop().time
     return anyio.current_time

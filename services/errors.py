@@ -6,24 +6,25 @@
      +-- ConnectError                 any failed dial
           +-- ConnectTimeout          a limit ran out; also a TimeoutError
           +-- ResolveError            dns: the name has no address
-          +-- ConnectRefused          tcp, unix: nobody listens; also a ConnectionRefusedError
-          +-- ProxyError              the proxy's fault, or its word
-          |    +-- ProxyProtocolError   it does not speak SOCKS5, or was cut off
-          |    +-- ProxyAuthError       it does not take our credentials
-          |    +-- ProxyRefused         it answered with a reply other than 00
-          +-- TlsError                tls: no trust, no name, no protocol in common
+          +-- ConnectRefused          tcp, unix: nothing listens there; also a ConnectionRefusedError
+          +-- ProxyError              the proxy failed, or refused
+          |    +-- ProxyProtocolError   it does not speak SOCKS5, or the connection was cut off
+          |    +-- ProxyAuthError       it does not accept our credentials
+          |    +-- ProxyRefused         its reply code is not 00
+          +-- TlsError                tls: certificate, name or protocol not accepted
           +-- Http2Error              http2: the peer does not speak it
-          +-- LimitExceeded           admission: turned away rather than queued
+          +-- LimitExceeded           admission: rejected rather than queued
     RuntimeError
      +-- ChannelClosed                a call after close()
 
-Raise one with a message that says what happened; the phase and the dial around it fill in where, through what and
-after how long. Wrong configuration is a ``ValueError`` or ``TypeError`` at construction, never one of these.
+Raise one with a message that says what happened; the enclosing phase and dial fill in where, through what and after how
+long. Wrong configuration is a ``ValueError`` or ``TypeError`` at construction, never one of these.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from ziggurat.services.ledger import Ledger
@@ -44,8 +45,10 @@ __all__ = [
     "TlsError",
 ]
 
+E = TypeVar("E", bound=BaseException)
+
 MAX_MESSAGE = 500
-"""Characters. A message may quote a hostile peer: it stays one line of bounded length."""
+"""Characters. A message may quote a hostile peer, so its length is bounded."""
 
 
 class ConnectError(OSError):
@@ -54,13 +57,13 @@ class ConnectError(OSError):
     Attributes:
         message: what happened, without where and when.
         hint: what to do about it, or ``None``.
-        phase: the phase that failed, as in the ledger; ``None`` outside of one.
-        target: where the dial was to go; ``None`` before a dial saw the error.
-        via: the proxy or address that the phase dealt with; ``None`` when it was the target itself.
+        phase: the phase that failed, as in the ledger; ``None`` if it failed outside of any.
+        target: the dial's target; ``None`` until the error leaves a dial.
+        via: the proxy or address that the phase dealt with; ``None`` for the target itself.
         elapsed: seconds from the start of the dial to the failure.
-        ledger: all phases of the dial; ``None`` before a dial saw the error.
-        sent_to_target: whether a byte had gone to the target (through an open tunnel, too).
-        transient: whether the same dial may succeed later without a change.
+        ledger: all phases of the dial; ``None`` until the error leaves a dial.
+        sent_to_target: whether a byte was sent to the target, directly or through a tunnel.
+        transient: whether the same dial may succeed later, with nothing changed.
     """
 
     _transient = True
@@ -78,7 +81,7 @@ class ConnectError(OSError):
         self.sent_to_target = False
 
     def __str__(self) -> str:
-        """One line: who failed at what, through what, after how long, and what to do."""
+        """One line: target, phase, via, seconds, message, hint, and the phases that took the time."""
         where = " ".join(
             part
             for part in (
@@ -89,35 +92,59 @@ class ConnectError(OSError):
             if part
         )
         when = f" after {self.elapsed:.2f} s" if self.elapsed is not None else ""
-        story = f" ({self.ledger})" if self.ledger is not None and self.ledger.phases else ""
-        # A unix path, or the name of a user's phase, may hold anything.
-        text = fold(f"{where} failed{when}: {self.message}{story}") if where else self.message
-        return f"{text}; {self.hint}" if self.hint else text
+        text = f"{self.message}; {self.hint}" if self.hint else self.message
+        # A unix path, or the name of a user's phase, may contain anything.
+        return fold(f"{where} failed{when}: {text}{self._waterfall()}") if where else text
+
+    def _waterfall(self) -> str:
+        phases = [] if self.ledger is None else self.ledger.phases
+        spent = [f"{entry.name} {entry.elapsed:.2f}" for entry in phases if entry.elapsed is not None]
+        spent = [each for each in spent if not each.endswith(" 0.00")]
+        if not spent or (self.elapsed is not None and spent == [f"{self.phase} {self.elapsed:.2f}"]):
+            return ""  # no phase took long, or the failed one took all of the time
+        return f" ({', '.join(spent)} s)"
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Every waiter of a shared dial gets a copy of its own; OSError's own reduce would call __init__ again.
+        # OSError's own __reduce__ would call __init__ again, with the args alone.
         return _rebuild, (type(self), self.args), self.__dict__
 
 
 def _rebuild(cls: type[ConnectError], args: tuple[object, ...]) -> ConnectError:
     error = cls.__new__(cls, *args)
-    error.args = args  # where __init__ is overridden, OSError leaves them to it
+    error.args = args  # OSError.__new__ does not set them for a subclass with its own __init__
     return error
 
 
 def fold(text: str) -> str:
-    """Fold white space and unprintable characters, so that no peer can forge a second log line."""
+    """Collapse white space and escape unprintable characters, so that no peer can forge a second log line."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 
 def one_line(text: str) -> str:
-    """`fold` the text, and cut it at `MAX_MESSAGE` characters."""
+    """`fold` the text and truncate it to `MAX_MESSAGE` characters."""
     shown = fold(" ".join(text.split())[: MAX_MESSAGE + 1])
     return shown if len(shown) <= MAX_MESSAGE else shown[: MAX_MESSAGE - 3] + "..."
 
 
+def copy_error(error: E) -> E:
+    """Return a copy of ``error`` with the same args, attributes and cause, and without a traceback.
+
+    For an error that several waiters raise: raising adds to the traceback, so each needs its own exception.
+    """
+    try:
+        twin = copy.copy(error)
+    except Exception:  # its __init__ does not take its args
+        twin = type(error).__new__(type(error), *error.args)
+        twin.__dict__.update(error.__dict__)
+    if notes := getattr(error, "__notes__", None):
+        twin.__notes__ = list(notes)
+    twin.__cause__ = error.__cause__
+    twin.__suppress_context__ = error.__suppress_context__
+    return twin
+
+
 class ConnectTimeout(ConnectError, TimeoutError):
-    """A limit ran out. ``limit`` is in seconds; ``name`` tells whose limit it was."""
+    """A limit ran out. ``limit`` is in seconds; ``name`` is the limit's name."""
 
     def __init__(self, limit: float, name: str, message: str | None = None) -> None:
         super().__init__(message or f"the limit {name!r} of {limit:g} s ran out")
@@ -126,18 +153,18 @@ class ConnectTimeout(ConnectError, TimeoutError):
 
 
 class ResolveError(ConnectError):
-    """The name could not be looked up."""
+    """The name could not be resolved."""
 
 
 class ConnectRefused(ConnectError, ConnectionRefusedError):
-    """Nobody listens there."""
+    """Nothing listens there."""
 
 
 class ProxyError(ConnectError):
-    """The proxy failed, or said no.
+    """The proxy failed, or refused.
 
     Attributes:
-        reply_code: the code of its reply (RFC 1928 6, Tor's F0 to F7), or ``None`` when it came to none.
+        reply_code: the code of its reply (RFC 1928 6, Tor's F0 to F7); ``None`` if it sent none.
     """
 
     def __init__(
@@ -153,19 +180,19 @@ class ProxyError(ConnectError):
 
 
 class ProxyProtocolError(ProxyError):
-    """What came is not SOCKS5, or ended too early."""
+    """The proxy does not speak SOCKS5, or the connection ended too early."""
 
     _transient = False
 
 
 class ProxyAuthError(ProxyError):
-    """The proxy wants other credentials, or a method that was not offered."""
+    """The proxy wants other credentials, or an authentication method that was not offered."""
 
     _transient = False
 
 
 class ProxyRefused(ProxyError):
-    """The proxy answered the request with a reply other than 00."""
+    """The proxy's reply code is not 00."""
 
 
 class TlsError(ConnectError):
@@ -181,7 +208,7 @@ class Http2Error(ConnectError):
 
 
 class LimitExceeded(ConnectError):
-    """Turned away at a limit rather than queued."""
+    """A limit rejected the dial rather than queue it."""
 
 
 class ChannelClosed(RuntimeError):

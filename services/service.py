@@ -1,7 +1,7 @@
-"""What answers a request: any async callable.
+"""Services: async callables of one request.
 
-A plain ``async def`` is a service; there is nothing to inherit from. `Service` exists for type checkers, and
-`service_fn` for people who read a ``repr``.
+A plain ``async def`` is a service; there is nothing to inherit from. `Service` is for type checkers, and `service_fn`
+gives a function a readable ``repr``.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ __all__ = ["Connector", "Service", "ServiceFn", "service_fn"]
 
 
 class Service(Protocol[Req_contra, Res_co]):
-    """``await service(request)``. Cancelling the await must free everything that the call took."""
+    """``await service(request)``. A cancelled call must free everything that it acquired."""
 
     def __call__(self, request: Req_contra, /) -> Awaitable[Res_co]:
-        """Answer one request."""
+        """Serve one request."""
         ...
 
 
 Connector: TypeAlias = Service[Uri, ByteStream]
-"""A service that answers a `Uri` with an open anyio ``ByteStream``. Its answer is a resource: who gets it closes it."""
+"""A service that dials a `Uri` and returns an open anyio ``ByteStream``, which the caller must close."""
 
 
 class ServiceFn(Generic[Req, Res]):
-    """An async function with a name that reads well in a stack's ``repr``; made by `service_fn`."""
+    """An async function with a readable ``repr``; made by `service_fn`."""
 
     __slots__ = ("_function", "_name")
 
@@ -53,8 +53,8 @@ def service_fn(function: Callable[[Req], Awaitable[Res]], name: str | None = Non
     """Give an async function a short ``repr``.
 
     Args:
-        function: any async callable of one argument. It is called as it is.
-        name: what ``repr`` prints; ``None`` takes the function's own name.
+        function: any async callable of one argument.
+        name: the ``repr``; ``None`` for the function's own name.
 
     Raises:
         TypeError: ``function`` cannot be called.

@@ -1,4 +1,4 @@
-"""Dial whatever socket the Uri names."""
+"""Dial TCP or a unix socket, as the Uri says."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["SocketConnector"]
 
 @dataclass(frozen=True, slots=True)
 class SocketConnector:
-    """The leaf that opens a unix socket for ``unix:/path`` and a TCP connection for everything else.
+    """The leaf that opens a unix socket for ``unix:/path`` and a TCP connection for any other Uri.
 
     Args:
-        tcp: how TCP connections are made.
-        unix: how unix sockets are opened.
+        tcp: the connector for TCP.
+        unix: the connector for unix sockets.
     """
 
     tcp: TcpConnector = field(default_factory=TcpConnector)

@@ -1,7 +1,7 @@
-"""Byte streams that know when they end and how much passed, and the rule that none is left open.
+"""Byte streams with counters and close callbacks, and the rule that none is left open.
 
-`closing_on_error` is the resource rule of every layer: from the moment ``inner`` answered with a stream until the
-layer answers with its own, any exception closes that stream. Python does not close what is dropped.
+`closing_on_error` is the resource rule of every layer: from the moment ``inner`` returns a stream until the layer
+returns its own, any exception closes that stream. Python does not close a socket that is dropped.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class DialAttribute(TypedAttributeSet):
     """Typed attributes of a dialled stream."""
 
     ledger: Ledger = typed_attribute()
-    """The record of the dial that opened it."""
+    """The record of the dial that opened the stream."""
 
 
 class closing_on_error(Generic[S]):
-    """Close ``stream`` by force if the block ends with any exception, cancellation included.
+    """Force-close ``stream`` if the block raises anything, cancellation included.
 
-    ``async with closing_on_error(stream): ...`` hands out the stream and closes nothing on success. The original
-    exception always wins over one that closing raises.
+    ``async with closing_on_error(stream): ...`` yields the stream and leaves it open on success. An exception raised
+    by closing never replaces the original one.
     """
 
     __slots__ = ("_stream",)
@@ -49,7 +49,7 @@ class closing_on_error(Generic[S]):
         if error is None:
             return
         # Cancelled from the start, so that closing cannot wait; shielded, so that a cancellation from outside does not
-        # take the place of the original exception.
+        # replace the original exception.
         with CancelScope(shield=True) as scope:
             scope.cancel()
             try:
@@ -59,13 +59,13 @@ class closing_on_error(Generic[S]):
 
 
 class ObservedStream(ByteStream):
-    """A stream that counts its bytes and tells once when it has ended; the base of all our streams.
+    """A stream that counts bytes and reports its end once; the base of all our streams.
 
     Attributes:
-        bytes_sent: what passed through ``send``; after a hand-over it stands still.
+        bytes_sent: bytes passed by ``send``; not updated after a hand-over.
         bytes_received: the same for ``receive``.
-        ledger: the record of its dial, also found as the typed attribute `DialAttribute.ledger`; ``None`` if it was
-            not dialled.
+        ledger: the record of its dial, also available as the typed attribute `DialAttribute.ledger`; ``None`` if the
+            stream was not dialled.
     """
 
     def __init__(self) -> None:
@@ -76,9 +76,9 @@ class ObservedStream(ByteStream):
         self._callbacks: list[Callable[[], object]] = []
 
     def on_close(self, callback: Callable[[], object]) -> None:
-        """Call ``callback()`` once when the stream has ended, however it ends; at once if it has already.
+        """Call ``callback()`` once, when the stream ends for any reason; immediately if it has ended.
 
-        It is called on the event loop's thread and must not raise; callbacks run in the order in which they came.
+        The callback runs on the event loop's thread and must not raise. Callbacks run in the order of registration.
         """
         if self._ended:
             callback()
@@ -86,7 +86,7 @@ class ObservedStream(ByteStream):
             self._callbacks.append(callback)
 
     def report_close(self) -> None:
-        """Tell that the stream has ended. Only the first call has an effect; who took over the transport makes it."""
+        """Report the end of the stream; after a hand-over the new owner calls this. Later calls have no effect."""
         self._ended = True
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
@@ -134,5 +134,5 @@ class WrappedStream(ObservedStream):
 
 
 def observed(stream: ByteStream) -> ObservedStream:
-    """Our own stream as it is; a foreign one wrapped, so that it has `ObservedStream.on_close` and counters."""
+    """Return one of our own streams as it is, and wrap a foreign one to give it `on_close` and counters."""
     return stream if isinstance(stream, ObservedStream) else WrappedStream(stream)

@@ -1,4 +1,4 @@
-"""The system's words for what went wrong."""
+"""Find the operating system's error behind anyio's wrappers, and its text."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["reason", "system_error"]
 
 
 def system_error(error: BaseException) -> BaseException:
-    """The error that the system gave: anyio hides it in the cause of an ``OSError`` or resource error of its own."""
+    """Return the system's own error, which anyio hides as the cause of another ``OSError`` or a resource error."""
     cause = error.__cause__
     has_number = isinstance(error, OSError) and error.errno is not None
     return system_error(cause) if isinstance(cause, OSError) and not has_number else error
 
 
 def reason(error: BaseException) -> str:
-    """Say what the system said, in its own words: ``connection refused``."""
+    """Return the system's text for an error, e.g. ``connection refused``."""
     error = system_error(error)
     if isinstance(error, OSError) and not isinstance(error, (gaierror, ssl.SSLError)) and error.errno is not None:
         return os.strerror(error.errno).lower()

@@ -1,8 +1,8 @@
-"""Dial a TCP address: look the name up, then race its addresses.
+"""Dial a TCP address: resolve the name, then race its addresses.
 
-The two are phases of their own, ``dns`` and ``tcp``, so that an error can tell which of them failed. The race is
-happy eyeballs (RFC 8305): address families take turns, an attempt starts each quarter of a second or as soon as the
-one before it fails, the first to connect wins, and the losers are closed.
+The two steps are separate phases, ``dns`` and ``tcp``, so that an error says which one failed. The race is Happy
+Eyeballs (RFC 8305): address families alternate, an attempt starts every quarter of a second or as soon as the previous
+one fails, the first to connect wins, and the others are closed.
 """
 
 from __future__ import annotations
@@ -25,27 +25,28 @@ from ziggurat.services.stream import ObservedStream, WrappedStream
 from ziggurat.services.system_error import reason, system_error
 from ziggurat.services.transport_stream import StreamProtocol, TransportStream
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["TcpConnector"]
 
-TRY_AGAIN = frozenset({socket.EAI_AGAIN})
-"""What the resolver says when it could not find out; every other answer will be the same next time."""
+TEMPORARY_FAILURES = frozenset({socket.EAI_AGAIN})
+"""Temporary failures of the resolver; any other answer will be the same next time."""
 
 
 @dataclass(frozen=True, slots=True)
 class TcpConnector:
-    """The leaf that opens a TCP connection. ``TCP_NODELAY`` is on.
+    """The leaf that opens a TCP connection, with ``TCP_NODELAY`` on.
 
-    On asyncio it answers with a `TransportStream`, on trio with a `WrappedStream` over anyio's socket stream.
+    It returns a `TransportStream` on asyncio, and a `WrappedStream` over anyio's socket stream on trio.
 
     Args:
         timeout: seconds for ``dns`` and ``tcp`` together; ``None`` for no limit.
-        local_address: IP address to dial from; ``None`` leaves it to the system. Only addresses of its family are
-            tried.
-        happy_eyeballs_delay: seconds before the next address is tried beside a slow one (RFC 8305 section 8).
+        local_address: IP address to dial from; ``None`` leaves the choice to the system. Only addresses of its
+            family are tried.
+        happy_eyeballs_delay: seconds before the next address is tried alongside a slow one (RFC 8305 section 8).
 
     Raises:
-        ValueError: a number is not positive, or the local address is not an IP address.
+        TypeError, ValueError: a duration is not a positive number, or the local address is not an IP address.
     """
 
     timeout: float | None = None
@@ -53,10 +54,8 @@ class TcpConnector:
     happy_eyeballs_delay: float = 0.25
 
     def __post_init__(self) -> None:
-        if self.timeout is not None and not self.timeout > 0:
-            raise ValueError(f"timeout must be positive or None, not {self.timeout!r}")
-        if not self.happy_eyeballs_delay > 0:
-            raise ValueError(f"happy_eyeballs_delay must be positive, not {self.happy_eyeballs_delay!r}")
+        check_seconds("timeout", self.timeout)
+        check_seconds("happy_eyeballs_delay", self.happy_eyeballs_delay, optional=False)
         if self.local_address is not None:
             try:
                 ip_address(self.local_address)
@@ -64,12 +63,12 @@ class TcpConnector:
                 raise ValueError(f"local_address must be an IP address, not {self.local_address!r}") from error
 
     async def __call__(self, uri: Uri, /) -> ByteStream:
-        """Open a connection to ``uri``; its scheme is not looked at.
+        """Open a connection to ``uri``, whatever its scheme.
 
         Raises:
             ResolveError: phase ``dns``.
             ConnectRefused, ConnectError: phase ``tcp``.
-            ConnectTimeout: ``timeout`` ran out, in either.
+            ConnectTimeout: ``timeout`` ran out, in either phase.
         """
         with dial(uri) as current:
             via = None if uri == current.ledger.target else uri.authority
@@ -135,15 +134,15 @@ async def _resolve(host: str, port: int, local_address: str | None) -> list[str]
     try:
         found = await anyio.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        again = error.errno in TRY_AGAIN
-        hint = "the resolver could not be asked" if again else "check the name"
+        again = error.errno in TEMPORARY_FAILURES
+        hint = "the resolver failed" if again else "check the name"
         raise ResolveError(f"{host}: {error.strerror}", hint=hint, transient=again) from error
     except (OSError, UnicodeError) as error:  # a label of more than 63 bytes
         raise ResolveError(f"{host}: {error}", hint="check the name", transient=False) from error
     addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
     if not addresses:
         raise ResolveError(f"{host}: no address", hint="check the name", transient=False)
-    # RFC 8305 section 4: take turns, beginning with the family that the system's order (RFC 6724) puts first.
+    # RFC 8305 section 4: alternate the families, beginning with the one that the system's order (RFC 6724) puts first.
     first = [a for a in addresses if (":" in a) == (":" in addresses[0])]
     second = [a for a in addresses if (":" in a) != (":" in addresses[0])]
     return [a for a in chain.from_iterable(zip_longest(first, second)) if a is not None]
@@ -162,7 +161,7 @@ async def _open(address: str, port: int, local_address: str | None) -> ObservedS
 
 
 async def _open_bound(address: str, port: int, local_address: str) -> ByteStream:
-    # anyio's connect_tcp(local_host=) leaves its socket open on trio where binding it fails or is cancelled.
+    # On trio anyio's connect_tcp(local_host=) leaks its socket when binding fails or is cancelled.
     raw = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:
         raw.setblocking(False)
@@ -170,7 +169,7 @@ async def _open_bound(address: str, port: int, local_address: str) -> ByteStream
         try:
             raw.bind((local_address, 0))
         except socket.gaierror as error:
-            raise OSError(f"the local address {local_address} is of another family") from error
+            raise OSError(f"the local address {local_address} is of the other family") from error
         try:
             raw.connect((address, port))
         except BlockingIOError:
@@ -187,5 +186,5 @@ def _connect_error(addresses: list[str], errors: list[OSError]) -> ConnectError:
     reasons = "; ".join(dict.fromkeys(reason(error) for error in errors))
     message = f"{reasons} ({', '.join(addresses)})"
     if all(isinstance(system_error(error), ConnectionRefusedError) for error in errors):
-        return ConnectRefused(message, hint="nobody listens there")
+        return ConnectRefused(message, hint="nothing listens there")
     return ConnectError(message)

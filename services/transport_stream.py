@@ -1,8 +1,8 @@
-"""Our byte stream on an asyncio transport, which can be handed over to a protocol without a copy and without a loss.
+"""A byte stream on an asyncio transport that can be handed over to a protocol without copying or losing data.
 
-A transport reads up to 256 KiB at once, so whoever reads "exactly ten bytes" of a proxy's reply may well have the
-target's first bytes in the queue behind them. `TransportStream.hand_over` replays what is queued before the transport
-goes on reading, which taking the socket away would not. Only asyncio's public interface is used.
+A transport reads up to 256 KiB at once, so a reader of exactly ten bytes of a proxy's reply may find the target's first
+bytes queued behind them. `TransportStream.hand_over` replays the queue before the transport reads on; taking the socket
+away from the transport would lose it. Only asyncio's public interface is used.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from ziggurat.services.stream import ObservedStream
 __all__ = ["StreamProtocol", "TransportStream"]
 
 HIGH_WATER = 65536
-"""Bytes that may wait unread before the transport is told to stop reading: one `receive` of anyio's default size."""
+"""Unread bytes at which reading pauses: one `receive` of anyio's default size."""
 
-NOTHING: deque[bytes] = deque(maxlen=0)
-"""The queue of a stream that was handed over: one of its own would hold 760 bytes while the connection lives."""
+EMPTY_QUEUE: deque[bytes] = deque(maxlen=0)
+"""The queue of every stream after its hand-over: an empty deque takes 760 bytes for as long as the connection lives."""
 
 
 class StreamProtocol(asyncio.Protocol):
-    """The asyncio side of a `TransportStream`: it queues what arrives and wakes who waits."""
+    """The asyncio side of a `TransportStream`: queues received data and wakes waiting tasks."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
         self.chunks: deque[bytes] = deque()
-        self.waiting = 0  # bytes in chunks, less what of the first was read
+        self.waiting = 0  # unread bytes in chunks
         self.eof = False
         self.lost = False
         self.error: Exception | None = None
@@ -46,7 +46,7 @@ class StreamProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        # send() returns when the kernel has the bytes, so that a slow peer slows down the sender.
+        # send() returns once the kernel has the bytes, so that a slow peer slows the sender down.
         self.transport.set_write_buffer_limits(0)
 
     def data_received(self, data: bytes) -> None:
@@ -60,7 +60,7 @@ class StreamProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.eof = True
         self.wake(self.reader)
-        return True  # keep the writing side open
+        return True  # keep the write side open
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
@@ -84,23 +84,23 @@ class StreamProtocol(asyncio.Protocol):
 
 
 class TransportStream(ObservedStream):
-    """A connected TCP or unix stream on asyncio; the leaves answer with it.
+    """A connected TCP or unix stream on asyncio, as returned by the leaves.
 
-    Exact reads leave the rest in the stream's own queue: ``receive(n)`` never loses what arrived behind ``n`` bytes.
+    Exact reads are safe: ``receive(n)`` leaves bytes beyond ``n`` in the stream's queue.
     """
 
     def __init__(self, transport: asyncio.Transport, protocol: StreamProtocol) -> None:
         super().__init__()
         self._transport = transport
         self._protocol = protocol
-        self._offset = 0  # of the first chunk; slicing the chunk at each small read would copy its tail each time
+        self._offset = 0  # into the first chunk; cutting the chunk at each small read would copy its tail every time
         self._spent = False
         self._sending = False
         self._sent_in_a_row = 0
         protocol.on_lost = self.report_close
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        """Return what has arrived, 1 to ``max_bytes`` bytes; wait for it where nothing has.
+        """Return 1 to ``max_bytes`` received bytes, waiting for the first one.
 
         Raises:
             EndOfStream: the peer has ended its side.
@@ -109,8 +109,8 @@ class TransportStream(ObservedStream):
             BusyResourceError: another task is receiving.
         """
         protocol = self._protocol
-        # No need to yield where bytes are there: the queue is bounded, and only the loop fills it again. Nor to ask
-        # where there is nothing yet, since waiting for it is a checkpoint.
+        # With bytes in the queue there is no need to yield: the queue is bounded, and only the loop refills it. With an
+        # empty queue the wait below is the checkpoint.
         if protocol.waiting or protocol.eof or protocol.lost or self._spent:
             await checkpoint_if_cancelled()
         while not protocol.waiting:
@@ -130,7 +130,7 @@ class TransportStream(ObservedStream):
         return self._take(max_bytes)
 
     async def send(self, item: bytes) -> None:
-        """Send all of ``item``, and wait until the system has taken it.
+        """Send all of ``item`` and wait until the system has accepted it.
 
         Raises:
             BrokenResourceError: the connection was lost; the cause is the system's error.
@@ -144,13 +144,13 @@ class TransportStream(ObservedStream):
         if protocol.lost:
             raise BrokenResourceError from protocol.error
         await checkpoint_if_cancelled()
-        self._sending = True  # not protocol.writer alone: another task may run before there is one
+        self._sending = True  # protocol.writer is not enough: another task may run before it is set
         try:
             self._transport.write(item)
             self.bytes_sent += len(item)
             self._sent_in_a_row += len(item)
             if self._sent_in_a_row > HIGH_WATER:
-                # A peer that reads as fast as we write would never let another task run.
+                # With a peer that reads as fast as we write, no other task would ever run.
                 self._sent_in_a_row = 0
                 await checkpoint()
             while protocol.write_paused and not protocol.lost:
@@ -164,14 +164,14 @@ class TransportStream(ObservedStream):
             raise BrokenResourceError from protocol.error
 
     async def send_eof(self) -> None:
-        """End our side; the peer can go on sending."""
+        """End our side; the peer may go on sending."""
         self._check_open()
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
         await checkpoint()
 
     async def aclose(self) -> None:
-        """Close at once. What the system has taken is still delivered; after a hand-over this does nothing."""
+        """Close at once; what the system has accepted is still delivered. After a hand-over this does nothing."""
         if not self._spent:
             self._spent = True
             if not self._transport.is_closing():
@@ -179,7 +179,7 @@ class TransportStream(ObservedStream):
                     try:
                         self._transport.write_eof()
                     except OSError:
-                        pass  # the peer was faster
+                        pass  # the peer closed first
                 self._transport.close()
             self._transport.abort()
             self._protocol.wake(self._protocol.reader)
@@ -188,15 +188,15 @@ class TransportStream(ObservedStream):
         await checkpoint()
 
     def hand_over(self, protocol: asyncio.Protocol) -> asyncio.Transport:
-        """Give the transport to ``protocol``, with everything that was received and not yet read, in order.
+        """Give the transport to ``protocol``, after replaying the received and unread bytes to it, in order.
 
-        The stream is spent afterwards. ``protocol.connection_lost`` has to call `report_close` of this stream, so that
-        `on_close` keeps its word.
+        The stream cannot be used afterwards. ``protocol.connection_lost`` must call `report_close` of this stream, for
+        its `on_close` callbacks.
 
         Raises:
-            ClosedResourceError: closed here, or handed over before.
+            ClosedResourceError: closed here, or already handed over.
             BrokenResourceError: the connection was lost.
-            BusyResourceError: a task is receiving or sending right now.
+            BusyResourceError: a task is receiving or sending.
         """
         ours, transport = self._protocol, self._transport
         self._check_open()
@@ -208,13 +208,13 @@ class TransportStream(ObservedStream):
         try:
             self._replay(protocol)
         except BaseException:
-            transport.abort()  # nobody else would: this stream is spent, and the protocol did not get it
+            transport.abort()  # otherwise it leaks: this stream is spent, and the protocol did not take over
             raise
         return transport
 
     def _replay(self, protocol: asyncio.Protocol) -> None:
         ours, transport = self._protocol, self._transport
-        transport.pause_reading()  # nothing may overtake the replay
+        transport.pause_reading()  # new data must not overtake the replay
         transport.set_write_buffer_limits()  # back to the loop's default
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
@@ -222,7 +222,7 @@ class TransportStream(ObservedStream):
             ours.chunks[0] = ours.chunks[0][self._offset :]
         while ours.chunks and not transport.is_closing():
             protocol.data_received(ours.chunks.popleft())
-        ours.chunks = NOTHING
+        ours.chunks = EMPTY_QUEUE
         if transport.is_closing():
             return
         if not ours.eof:
@@ -255,7 +255,7 @@ class TransportStream(ObservedStream):
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """anyio's `SocketAttribute`, and the ledger."""
+        """anyio's `SocketAttribute` values and the ledger."""
         get = self._transport.get_extra_info
         raw: Any = get("socket")
         attributes: dict[Any, Callable[[], Any]] = {**super().extra_attributes}
@@ -276,7 +276,7 @@ class TransportStream(ObservedStream):
 
 
 def _plain_address(address: Any) -> Any:
-    # anyio's form: IPv6 too is (host, port), with the scope in the host.
+    # As anyio does it: (host, port) for IPv6 too, with the scope id in the host.
     if isinstance(address, str) or len(address) != 4:
         return address
     host, port, _, scope = address

@@ -15,6 +15,7 @@ from ziggurat.services.stream import ObservedStream, WrappedStream
 from ziggurat.services.system_error import reason, system_error
 from ziggurat.services.transport_stream import StreamProtocol, TransportStream
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["UnixConnector"]
 
@@ -27,20 +28,19 @@ class UnixConnector:
         timeout: seconds; ``None`` for no limit.
 
     Raises:
-        ValueError: ``timeout`` is not positive.
+        TypeError, ValueError: ``timeout`` is not a positive number.
     """
 
     timeout: float | None = None
 
     def __post_init__(self) -> None:
-        if self.timeout is not None and not self.timeout > 0:
-            raise ValueError(f"timeout must be positive or None, not {self.timeout!r}")
+        check_seconds("timeout", self.timeout)
 
     async def __call__(self, uri: Uri, /) -> ByteStream:
         """Open a connection to ``uri.path``.
 
         Raises:
-            ConnectRefused, ConnectError: the socket is not there, or nobody listens on it.
+            ConnectRefused, ConnectError: the socket does not exist, or nothing listens on it.
             ConnectTimeout: ``timeout`` ran out.
         """
         with dial(uri) as current:
@@ -60,14 +60,14 @@ async def _open(path: str) -> ObservedStream:
             stream = WrappedStream(await anyio.connect_unix(path))
     except OSError as error:
         if isinstance(system_error(error), ConnectionRefusedError):
-            raise ConnectRefused(f"{reason(error)} ({path})", hint="nobody listens there") from error
-        # "AF_UNIX path too long" has no errno and will not get shorter.
+            raise ConnectRefused(f"{reason(error)} ({path})", hint="nothing listens there") from error
+        # "AF_UNIX path too long" has no errno, and is not transient.
         raise ConnectError(f"{reason(error)} ({path})", transient=isinstance(system_error(error), OSError)) from error
     try:
-        # Where the listener's queue is full, Linux says EAGAIN, which asyncio and trio both take for "in progress" and
-        # then for success: only the missing peer shows it.
+        # When the listener's backlog is full, Linux returns EAGAIN, which asyncio and trio take first for "in progress"
+        # and then for success: only the missing peer gives it away.
         stream.extra(SocketAttribute.raw_socket).getpeername()
     except OSError as error:
         await anyio.aclose_forcefully(stream)
-        raise ConnectError(f"the connection was not taken, too many wait already ({path})") from error
+        raise ConnectError(f"the listener's backlog is full ({path})") from error
     return stream

@@ -1,7 +1,7 @@
-"""Where a dial goes: scheme, host and port, or a unix socket.
+"""The target of a dial: scheme, host and port, or a unix socket.
 
-Hosts are checked and normalised once, here, so that everything below can rely on them: lower case, IDNA (UTS 46),
-IPv6 compressed and without brackets, zone ids (RFC 4007, in URIs RFC 6874) kept as ``fe80::1%eth0``.
+Hosts are validated and normalised here, once: lower case, IDNA (UTS 46), IPv6 compressed and without brackets, zone ids
+(RFC 4007, in URIs RFC 6874) kept as ``fe80::1%eth0``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import idna
 __all__ = ["Uri"]
 
 DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080, "tcp": 0}
-"""Port by scheme where the text has none (RFC 9110 4.2, RFC 1928 3); 0: the text must have one."""
+"""Default port by scheme (RFC 9110 4.2, RFC 1928 3); 0 if there is none, and the text must name a port."""
 
 MAX_HOST = 255
-"""Bytes. What one length byte of a SOCKS5 request can carry (RFC 1928 4); DNS itself stops at 253."""
+"""Bytes: what the length byte of a SOCKS5 request allows (RFC 1928 4); DNS allows 253."""
 
 _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?", re.ASCII)
 _ZONE = re.compile(r"[A-Za-z0-9._~-]+", re.ASCII)
@@ -27,13 +27,13 @@ _AUTHORITY = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<host>[^\[\]:]*))(?::(?P<po
 
 @dataclass(frozen=True, slots=True)
 class Uri:
-    """A target, or a proxy. Comparable and hashable; every instance is valid.
+    """A target or a proxy. Every instance is valid; instances are comparable and hashable.
 
     Attributes:
         scheme: ``http``, ``https``, ``socks5``, ``socks5h``, ``tcp`` or ``unix``.
         host: a name in ASCII, or an IP literal without brackets; empty for ``unix``.
         port: 1 to 65535; 0 for ``unix``.
-        path: the socket's path for ``unix``, else empty.
+        path: the socket's path for ``unix``; empty otherwise.
 
     Raises:
         ValueError: a part is wrong; the message quotes it.
@@ -47,7 +47,7 @@ class Uri:
     def __post_init__(self) -> None:
         if self.scheme == "unix":
             if self.host or self.port:
-                raise ValueError(f"a unix Uri has a path and neither host nor port, not {self.host!r}, {self.port!r}")
+                raise ValueError(f"a unix Uri has no host or port, only a path: {self.host!r}, {self.port!r}")
             if not self.path or "\0" in self.path:
                 raise ValueError(f"bad unix socket path: {self.path!r}")
             return
@@ -62,13 +62,12 @@ class Uri:
 
     @classmethod
     def parse(cls, text: str) -> Uri:
-        """Read ``scheme://host[:port]``, ``unix:path`` or ``unix:///path``.
+        """Parse ``scheme://host[:port]``, ``unix:path`` or ``unix:///path``.
 
-        IPv6 literals stand in brackets. Credentials, a path, a query or a fragment have no meaning for a dial and are
-        refused; credentials are not quoted.
+        IPv6 literals need brackets. Credentials, a path, a query or a fragment mean nothing to a dial and are refused.
 
         Raises:
-            ValueError: a part is missing or wrong; the message quotes it.
+            ValueError: a part is missing or wrong; the message quotes it, unless it may be a password.
         """
         scheme, colon, rest = text.partition(":")
         scheme = scheme.lower()
@@ -77,29 +76,29 @@ class Uri:
                 raise ValueError(f"a unix Uri has no host: {text!r} (write unix:path or unix:///path)")
             return cls("unix", path=rest.removeprefix("//"))
         if not rest.startswith("//"):
-            # What has an @ may hold a password.
-            raise ValueError("no scheme" if "@" in text else f"no scheme in {text!r}: write it as {'http://' + text!r}")
+            # Text with an @ may contain a password.
+            raise ValueError("no scheme" if "@" in text else f"no scheme in {text!r}: write {'http://' + text!r}")
         if scheme not in DEFAULT_PORTS:
             raise ValueError(f"bad scheme: {scheme!r} (known: {', '.join(DEFAULT_PORTS)}, unix)")
         authority = rest[2:].removesuffix("/")
         if "@" in authority:
             raise ValueError(f"a {scheme} target takes no credentials (the part before '@')")
         if unwanted := re.search(r"[/?#]", authority):
-            raise ValueError(f"a target ends with its port: unexpected {authority[unwanted.start() :]!r} in {text!r}")
+            raise ValueError(f"unexpected {authority[unwanted.start() :]!r} in {text!r}: a target ends with its port")
         host, port = split_authority(authority)
         return cls(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
 
     @property
     def authority(self) -> str:
-        """``host:port``, IPv6 in brackets; the path of a unix socket behind ``unix:``."""
+        """``host:port``, with IPv6 in brackets; ``unix:path`` for a unix socket."""
         if self.scheme == "unix":
             return f"unix:{'//' if self.path.startswith('//') else ''}{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def is_literal(self) -> bool:
-        """Whether the host is an IP address, so that nothing has to be looked up."""
-        # No name ends in a number (`_normal_host`), so there is nothing to parse, at each dial.
+        """Whether the host is an IP address, which needs no look-up."""
+        # Cheap, since every dial asks: a name never ends in a number (see `_normal_host`).
         return ":" in self.host or self.host.rpartition(".")[2].isdigit()
 
     def __repr__(self) -> str:
@@ -112,20 +111,20 @@ class Uri:
 
 
 def split_authority(text: str) -> tuple[str, int | None]:
-    """Split ``host[:port]`` or ``[v6][:port]``; the port is ``None`` where there is none.
+    """Split ``host[:port]`` or ``[v6][:port]``; a missing port is ``None``. The host itself is not validated.
 
     Raises:
-        ValueError: the brackets or the port are wrong; the message quotes them. The host is not judged here.
+        ValueError: the brackets or the port are wrong; the message quotes them.
     """
     match = _AUTHORITY.fullmatch(text)
     if match is None:
-        hint = " (an IPv6 address stands in brackets)" if text.count(":") > 1 else ""
+        hint = " (an IPv6 address needs brackets)" if text.count(":") > 1 else ""
         raise ValueError(f"bad host: {text!r}{hint}")
     v6, port = match["v6"], match["port"]
     if v6 is not None and ":" not in v6:
-        raise ValueError(f"bad host: {text!r} (only an IPv6 address stands in brackets)")
+        raise ValueError(f"bad host: {text!r} (only an IPv6 address goes in brackets)")
     if port is not None and ":" in port:
-        raise ValueError(f"bad host: {text!r} (an IPv6 address stands in brackets)")
+        raise ValueError(f"bad host: {text!r} (an IPv6 address needs brackets)")
     if port is not None and not (port.isascii() and port.isdigit() and len(port) <= 5):
         raise ValueError(f"bad port: {port!r} (1 to 65535)")
     host = match["host"] if v6 is None else v6.replace("%25", "%", 1)
@@ -150,12 +149,12 @@ def _normal_host(host: str) -> str:
     except idna.IDNAError as error:
         raise ValueError(f"bad host: {host!r} ({error})") from error
     if len(name) > MAX_HOST:
-        raise ValueError(f"bad host: {host!r} is {len(name)} bytes long, more than {MAX_HOST}")
+        raise ValueError(f"bad host: {host!r} ({len(name)} bytes, at most {MAX_HOST})")
     if not _NAME.fullmatch(name):
         raise ValueError(f"bad host: {host!r}")
-    # libc reads "127.1" and "256.1" as IPv4 in old notations: a name must not end in a number (WHATWG URL 3.5).
+    # libc reads "127.1" and "256.1" as old notations of IPv4: a name must not end in a number (WHATWG URL 3.5).
     if name.removesuffix(".").rpartition(".")[2].isdigit():
-        raise ValueError(f"bad host: {host!r} is neither an IPv4 address nor a name")
+        raise ValueError(f"bad host: {host!r} (neither an IPv4 address nor a name)")
     return name
 
 
@@ -164,7 +163,7 @@ def _normal_ipv6(host: str) -> str:
     try:
         parsed = ipaddress.IPv6Address(address)
     except ValueError as error:
-        raise ValueError(f"bad host: {host!r} is not an IPv6 address") from error
+        raise ValueError(f"bad host: {host!r} (not an IPv6 address)") from error
     if percent and not _ZONE.fullmatch(zone):
-        raise ValueError(f"bad host: {host!r} has a bad zone id")
+        raise ValueError(f"bad host: {host!r} (bad zone id)")
     return f"{parsed.compressed}{percent}{zone}"

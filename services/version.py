@@ -1,4 +1,4 @@
-"""The version of what is installed, asked once for everyone who has to say it."""
+"""The installed version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["version"]
 
 
 def version() -> str:
-    """The version of the distribution ``ziggurat``; ``0`` where it runs from a source tree and was never installed."""
+    """Return the version of the distribution ``ziggurat``, or ``0`` in a source tree that was never installed."""
     try:
         return importlib.metadata.version("ziggurat")
     except importlib.metadata.PackageNotFoundError:

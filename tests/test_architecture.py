@@ -44,6 +44,7 @@ NOT_ABOUT_A_MODULE = {
     "tests/node/test_leaks.py": "whole nodes, cut off at every step",
     "tests/node/test_kaspad_cases.py": "the cases that a real kaspad plays, too",
     "tests/node/wire/test_p2p_proto.py": "p2p.proto and what was generated of it",
+    "tests/services/test_imports.py": "what importing the packages loads",
     "tests/services/channel/test_grpclib_contract.py": "the private names of grpclib that we rely on",
 }
 """Test files below a mirrored folder that have no module, and what they are about."""

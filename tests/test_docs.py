@@ -120,6 +120,7 @@ def alike(text: str) -> str:
     text = re.sub(r"127\.0\.0\.1:(?!9050\b)\d+", "127.0.0.1:<port>", text)
     text = re.sub(r"await number \d+", "await number <n>", text)
     text = re.sub(r"\((wrong version number|record layer failure)\)", "(<OpenSSL's words>)", text)
+    text = re.sub(r" \((?:[\w.]+ \d+\.\d\d(?:, | s\)))+", "", text)  # only phases that took 5 ms or more
     text = re.sub(r"\b\d+\.\d+( ?m?s\b)", r"<n>\1", text)
     text = re.sub(r"(elapsed\"?[=:] ?)\d+\.\d+", r"\1<n>", text)
     text = re.sub(r"(dial\"?[=:] ?\"?)[0-9a-f]{8}\b", r"\1<id>", text)

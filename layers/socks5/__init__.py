@@ -1,4 +1,4 @@
-"""SOCKS5: the layer, its handshake without I/O, and how a dial identifies itself."""
+"""SOCKS5: the layer, its sans-I/O handshake, and authentication."""
 
 from ziggurat.layers.socks5.auth import Auth, Isolated, UserPass
 from ziggurat.layers.socks5.layer import Socks5Layer

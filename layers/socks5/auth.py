@@ -1,7 +1,8 @@
-"""How a dial identifies itself to the proxy: not at all, with fixed credentials, or with fresh ones.
+"""Authentication to the proxy: none, fixed credentials, or fresh ones for each dial.
 
-Tor puts streams with different credentials on different circuits (IsolateSOCKSAuth), so random ones per dial keep
-dials from being linked. They are hexadecimal: user names that begin with ``<torS0X>`` are reserved (Tor proposal 351).
+Tor puts streams with different credentials on different circuits (IsolateSOCKSAuth), so that random ones per dial keep
+dials from being linked. They are hexadecimal, since user names that begin with ``<torS0X>`` are reserved (Tor proposal
+351).
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from ziggurat.services.uri import Uri
 __all__ = ["Auth", "Credentials", "Isolated", "UserPass", "credentials_source"]
 
 SECRET_BYTES = 16
-"""Of a credential: as many random bits as a UUID has, so that no two dials ever share a circuit by chance."""
+"""Random bytes in a credential: as many as in a UUID, so that no two dials share a circuit by chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserPass:
-    """User name and password (RFC 1929). The password never shows in a ``repr``.
+    """User name and password (RFC 1929). ``repr`` hides the password.
 
     Raises:
         ValueError: one of them is empty or longer than 255 bytes in UTF-8.
@@ -44,13 +45,12 @@ class UserPass:
 
 @dataclass(frozen=True, slots=True)
 class Isolated:
-    """Fresh random credentials, so that Tor gives each dial, or each key, a circuit of its own.
+    """Fresh random credentials, so that Tor uses a separate circuit for each dial, or for each key.
 
     Args:
-        key: dials with an equal key share their credentials; a function of the target. ``None``: each dial has its
-            own.
-        required: ``False`` also offers "no authentication", for proxies that know none; the ledger then says that
-            nothing was isolated. ``True`` makes such a proxy an error.
+        key: a function of the target; dials with equal keys share credentials. ``None`` gives each dial its own.
+        required: ``True`` fails the dial if the proxy does not support authentication. ``False`` also offers "no
+            authentication", and the ledger then notes that nothing was isolated.
     """
 
     key: Callable[[Uri], str] | None = None
@@ -62,12 +62,12 @@ Auth: TypeAlias = UserPass | Isolated | None
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What one dial sends, in bytes.
+    """The credentials of one dial.
 
     Attributes:
         username, password: 1 to 255 bytes each.
-        required: whether a proxy that wants none is an error.
-        isolating: whether they were made to keep dials apart.
+        required: whether a proxy that asks for none is an error.
+        isolating: whether they were generated to isolate dials from one another.
     """
 
     username: bytes = field(repr=False)
@@ -77,7 +77,7 @@ class Credentials:
 
 
 def credentials_source(auth: Auth) -> Callable[[Uri], Credentials | None]:
-    """Make the function that gives each dial its credentials; what it remembers is its own."""
+    """Make the function that returns a dial's credentials. Each has its own secret."""
     if auth is None:
         return lambda uri: None
     if isinstance(auth, UserPass):
@@ -94,7 +94,7 @@ def _isolating(auth: Isolated) -> Callable[[Uri], Credentials]:
         if key is None:
             token = secrets.token_hex(2 * SECRET_BYTES)
         else:
-            # Derived rather than stored: nothing grows with the number of keys, and no target stays in memory.
+            # Derived rather than stored: memory does not grow with the number of keys, and keeps no targets.
             token = hmac.new(secret, key(uri).encode(), hashlib.sha256).hexdigest()
         half = 2 * SECRET_BYTES
         return Credentials(token[:half].encode(), token[half:].encode(), required, isolating=True)

@@ -1,4 +1,4 @@
-"""The client's side of a SOCKS5 handshake (RFC 1928, 1929), without I/O.
+"""The client side of a SOCKS5 handshake (RFC 1928, 1929), sans-I/O.
 
 ::
 
@@ -8,12 +8,12 @@
 
 Rules of this file:
 
-1. `Handshake.wants` is the number of bytes that may be read without touching what lies behind the message under way:
-   what follows the last reply belongs to the tunnel.
-2. A byte is judged when it comes. Many proxies cut an error reply short, send address type 0 in it, or wait for us to
-   close: nothing behind the reply code is needed to report it.
-3. socksio formats what is sent and reads success replies with IP addresses. It knows neither partial messages, nor
-   reply codes beyond 08, nor replies with a domain name: those are ours.
+1. `Handshake.wants` is the number of bytes that may be read without reading beyond the current message: what follows
+   the last reply belongs to the tunnel.
+2. Each byte is checked as it arrives. Many proxies truncate an error reply, send address type 0 in it, or wait for us
+   to close, so an error is reported from the reply code alone.
+3. socksio formats what is sent and parses success replies with IP addresses. Partial messages, reply codes above 08 and
+   replies with a domain name are handled here, since socksio does not.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ NO_ACCEPTABLE_METHOD = 0xFF
 HEAD = 4
 """Bytes of a reply up to its address type."""
 SHORTEST_REPLY = 7
-"""Bytes: a domain reply with an empty name. No successful reply is shorter, so as many can be read at once."""
+"""Bytes: a domain reply with an empty name. No successful reply is shorter, so that much can be read at once."""
 ADDRESS_TYPES = {1: 4, 3: 0, 4: 16}
-"""Bytes of address by type; a domain has a length byte instead."""
+"""Length of the address by type, in bytes; a domain name has a length byte instead."""
 
 
 class State(enum.Enum):
-    """Which reply comes next; the values are the phases' names."""
+    """The reply that comes next. The values are names of phases."""
 
     GREETING = "proxy.greeting"
     AUTH = "proxy.auth"
@@ -64,13 +64,13 @@ class State(enum.Enum):
 
 
 class Handshake:
-    """One handshake. Send `outgoing`, read at most `wants` bytes, give them to `receive`, until `state` is ``OPEN``.
+    """One handshake: send `outgoing`, read at most `wants` bytes, pass them to `receive`, until `state` is ``OPEN``.
 
     Attributes:
-        state: which reply comes next.
-        method: the method that the proxy chose; ``None`` before.
-        bound: address and port of the successful reply (RFC 1928's BND); for information only; ``None`` before.
-        odd: what the proxy did against the letter of the RFC and was forgiven; ``None`` when nothing.
+        state: the reply that comes next.
+        method: the method that the proxy chose; ``None`` until then.
+        bound: address and port in the successful reply (RFC 1928's BND), for information only; ``None`` until then.
+        odd: a tolerated violation of the RFC by the proxy, or ``None``.
     """
 
     __slots__ = (
@@ -104,23 +104,23 @@ class Handshake:
 
     @property
     def wants(self) -> int:
-        """Bytes that may be read now without reading into the tunnel; 0 when the tunnel is open."""
+        """How many bytes may be read now without reading into the tunnel; 0 once the tunnel is open."""
         if self.state is State.OPEN:
             return 0
         return self._size() - len(self._buffer)
 
     def outgoing(self) -> bytes:
-        """What to send now, in one write; empty when it was sent ahead."""
+        """Return what to send now, in one write; empty if it was pipelined."""
         data, self._outgoing = self._outgoing, b""
         return data
 
     def receive(self, data: bytes) -> None:
-        """Take what came, 1 to `wants` bytes.
+        """Process 1 to `wants` received bytes.
 
         Raises:
-            ProxyProtocolError: this is not SOCKS5.
-            ProxyAuthError: the proxy does not take our credentials.
-            ProxyRefused: the request was answered with a code other than 00.
+            ProxyProtocolError: the proxy does not speak SOCKS5.
+            ProxyAuthError: the proxy does not accept our credentials.
+            ProxyRefused: the reply code is not 00.
         """
         self._buffer += data
         if self.state is State.CONNECT:
@@ -132,13 +132,13 @@ class Handshake:
             _HANDLERS[self.state](self, message)
 
     def closed(self, *, reset: bool) -> ProxyProtocolError:
-        """The error for a connection that ended in the middle of the handshake."""
+        """Return the error for a connection that ended during the handshake."""
         how = "reset" if reset else "closed"
         came = f"after {len(self._buffer)} bytes of" if self._buffer else "before"
         hints = {
             State.GREETING: "is it a SOCKS5 proxy?",
-            State.AUTH: "it may not take these credentials",
-            State.CONNECT: "some proxies (ssh -D) close instead of saying that the target refused",
+            State.AUTH: "it may have rejected the credentials",
+            State.CONNECT: "some proxies (ssh -D) close when the target refuses",
         }
         return ProxyProtocolError(
             f"the proxy {how} the connection {came} its reply", hint=hints.get(self.state), transient=True
@@ -169,21 +169,21 @@ class Handshake:
         self._judge_version("connect ")
         if len(self._buffer) > 1 and (code := self._buffer[1]):
             name, hint, transient = reply(code)
-            raise ProxyRefused(f"the proxy says: {name} ({code:#04x})", reply_code=code, hint=hint, transient=transient)
+            raise ProxyRefused(
+                f"the proxy replied: {name} ({code:#04x})", reply_code=code, hint=hint, transient=transient
+            )
         if len(self._buffer) >= HEAD and self._buffer[3] not in ADDRESS_TYPES:
-            raise ProxyProtocolError(f"the proxy's reply has the unknown address type {self._buffer[3]:#04x}")
+            raise ProxyProtocolError(f"unknown address type {self._buffer[3]:#04x} in the proxy's reply")
 
     def _method_chosen(self, message: bytes) -> None:
         method = self.method = message[1]
         if method == NO_ACCEPTABLE_METHOD:
             if self._credentials is None:
-                raise ProxyAuthError(
-                    "the proxy wants authentication (0xff)", hint="give it auth=UserPass(user, password)"
-                )
-            hint = "it may know no authentication: drop auth=, or use Isolated(required=False)"
-            raise ProxyAuthError("the proxy takes none of the methods offered (0xff)", hint=hint)
+                raise ProxyAuthError("the proxy wants authentication (0xff)", hint="pass auth=UserPass(user, password)")
+            hint = "it may not support authentication: drop auth= or use Isolated(required=False)"
+            raise ProxyAuthError("the proxy accepts none of the methods offered (0xff)", hint=hint)
         if method not in self._methods:
-            raise ProxyProtocolError(f"the proxy chose the authentication method {method:#04x}, which was not offered")
+            raise ProxyProtocolError(f"the proxy chose authentication method {method:#04x}, which was not offered")
         if method == USER_PASS:
             self.state = State.AUTH
             if self._pipeline != "all":
@@ -200,7 +200,7 @@ class Handshake:
                 f"the proxy refused the credentials (status {status:#04x})", hint="check user name and password"
             )
         if version not in (1, 5):
-            raise ProxyProtocolError(f"the proxy's authentication reply has the version {version:#04x}, not 0x01")
+            raise ProxyProtocolError(f"the proxy's authentication reply has version {version:#04x}, not 0x01")
         if version == 5:
             self.odd = "authentication reply with version 5"
         self.state = State.CONNECT
@@ -240,20 +240,20 @@ def _greeting(methods: tuple[int, ...]) -> bytes:
 
 
 def connect_request(uri: Uri, literals: Literals = "as-is") -> bytes:
-    """The request for a tunnel to ``uri``. A name goes out as it is; nothing is looked up.
+    """Return the request for a tunnel to ``uri``. A name is sent as it is, without a look-up.
 
     Raises:
-        ConnectError: SOCKS5 has no way to write this target: a unix socket, an IPv6 zone id.
+        ConnectError: SOCKS5 cannot express this target, e.g. a unix socket or an IPv6 zone id.
     """
     if uri.scheme == "unix":
         raise ConnectError(f"a SOCKS5 proxy cannot reach a unix socket ({uri})", transient=False)
     if "%" in uri.host:
-        raise ConnectError(f"SOCKS5 has no encoding for a zone id ({uri.host})", transient=False)
+        raise ConnectError(f"SOCKS5 cannot express a zone id ({uri.host})", transient=False)
     atype, address = SOCKS5AType.DOMAIN_NAME, uri.host.encode("ascii")
     if literals == "as-is" and uri.is_literal:
         parsed = ipaddress.ip_address(uri.host)
         atype = SOCKS5AType.IPV4_ADDRESS if parsed.version == 4 else SOCKS5AType.IPV6_ADDRESS
         address = parsed.packed
     if not 1 <= len(address) <= MAX_HOST:
-        raise ConnectError(f"a host of {len(address)} bytes does not fit into a SOCKS5 request", transient=False)
+        raise ConnectError(f"the host's {len(address)} bytes do not fit in a SOCKS5 request", transient=False)
     return SOCKS5CommandRequest(SOCKS5Command.CONNECT, atype, address, uri.port).dumps()

@@ -1,6 +1,6 @@
-"""Reach the target through a SOCKS5 proxy (RFC 1928); the layer twice is a chain of two.
+"""Reach the target through a SOCKS5 proxy (RFC 1928); two of these layers make a chain of proxies.
 
-Everything below the layer dials the proxy; everything above sees a stream to the target.
+Everything below the layer dials the proxy; everything above gets a stream to the target.
 """
 
 from __future__ import annotations
@@ -21,27 +21,28 @@ from ziggurat.services.phase import Phase
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import closing_on_error
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["Socks5", "Socks5Layer"]
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Socks5Layer:
-    """Wraps a connector in `Socks5`. Names go to the proxy unresolved, always; there is no way around the proxy.
+    """Wraps a connector in `Socks5`. Names always go to the proxy unresolved; no dial bypasses the proxy.
 
     Args:
         proxy: ``host:port``, ``socks5://[user:password@]host[:port]``, ``socks5h://`` (the same), ``unix:/path``, or
-            a `Uri`; port 1080 when none is given.
+            a `Uri`; the default port is 1080.
         auth: ``None`` (no authentication), `UserPass`, or `Isolated`.
         handshake_timeout: seconds for greeting and authentication together; ``None`` for no limit.
         connect_timeout: seconds for the proxy to open the tunnel; ``None`` for no limit. Tor may take a minute.
-        pipeline: ``None`` sends one message and awaits its reply. ``"auth"`` sends the request behind the
-            credentials (one round trip less), ``"all"`` everything at once (two less). microsocks and byte-wise
-            readers hang on either; Tor loses its method reply when ``"all"`` carries credentials.
-        literals: ``"as-is"`` sends IP addresses as such, ``"domain"`` as text, which Tor's SafeSocks wants.
+        pipeline: ``None`` awaits each reply before the next message. ``"auth"`` sends the request right after the
+            credentials (saves one round trip), ``"all"`` sends everything at once (saves two). microsocks and proxies
+            that read byte by byte hang on both; Tor loses its method reply if ``"all"`` includes credentials.
+        literals: ``"as-is"`` sends IP addresses in binary, ``"domain"`` as text, which Tor's SafeSocks requires.
 
     Raises:
-        ValueError: an argument is wrong, or credentials are both in ``proxy`` and in ``auth``.
+        TypeError, ValueError: an argument is wrong, or both ``proxy`` and ``auth`` have credentials.
     """
 
     proxy: Uri
@@ -65,12 +66,11 @@ class Socks5Layer:
         if address.scheme not in ("socks5", "socks5h", "unix"):
             raise ValueError(f"bad proxy scheme: {address.scheme!r} (a SOCKS5 proxy is socks5:// or socks5h://)")
         if embedded is not None and auth is not None:
-            raise ValueError("credentials are both in the proxy's address and in auth=: give them once")
+            raise ValueError("credentials in both the proxy's address and auth=: pass them once")
         if not isinstance(cast(object, auth), (UserPass, Isolated, type(None))):
             raise TypeError(f"auth must be UserPass, Isolated or None, not {type(auth).__name__}")
         for name, value in (("handshake_timeout", handshake_timeout), ("connect_timeout", connect_timeout)):
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be positive or None, not {value!r}")
+            check_seconds(name, value)
         if pipeline not in (None, "auth", "all"):
             raise ValueError(f"pipeline must be None, 'auth' or 'all', not {pipeline!r}")
         if literals not in ("as-is", "domain"):
@@ -89,7 +89,7 @@ class Socks5Layer:
 
 @dataclass(frozen=True, slots=True)
 class Socks5:
-    """Dials the proxy through ``inner`` and asks it for a tunnel; answers with the inner stream itself."""
+    """Dials the proxy through ``inner`` and requests a tunnel; returns the inner stream itself."""
 
     inner: Connector
     settings: Socks5Layer
@@ -99,14 +99,14 @@ class Socks5:
         """Open a tunnel to ``uri``.
 
         Raises:
-            ProxyError: its kinds tell who is to blame; ``reply_code`` has the proxy's word.
+            ProxyError: the proxy failed or refused; the subclass says how, and ``reply_code`` is its reply.
             ConnectTimeout: ``handshake_timeout`` or ``connect_timeout`` ran out.
             ConnectError: the proxy was not reached, or SOCKS5 cannot express the target.
         """
         settings = self.settings
         with dial(uri) as current:
             via = settings.proxy.authority
-            request = connect_request(uri, settings.literals)  # judged before anything is sent
+            request = connect_request(uri, settings.literals)  # fails before anything is sent
             credentials = self.credentials(uri)
             handshake = Handshake(request, credentials, settings.pipeline)
             stream = await self.inner(settings.proxy)
@@ -115,7 +115,7 @@ class Socks5:
                     with phase("proxy.greeting", via=via, limit=limit) as entry:
                         await _exchange(stream, handshake, State.GREETING, entry)
                         if handshake.method == NO_AUTH and credentials is not None and credentials.isolating:
-                            entry.note = "the proxy knows no authentication: nothing was isolated"
+                            entry.note = "the proxy supports no authentication: nothing was isolated"
                     if handshake.state is State.AUTH:
                         with phase("proxy.auth", via=via, limit=limit) as entry:
                             await _exchange(stream, handshake, State.AUTH, entry)
@@ -129,7 +129,7 @@ class Socks5:
 
 
 async def _exchange(stream: ByteStream, handshake: Handshake, state: State, entry: Phase) -> None:
-    """Send what this state has to send, and read its reply to the last byte and no further."""
+    """Send this state's message and read exactly its reply."""
     try:
         if message := handshake.outgoing():
             await stream.send(message)

@@ -1,4 +1,4 @@
-"""How a proxy is written: ``host:port``, ``socks5://user:password@host``, ``unix:/path``."""
+"""Parse a proxy's address: ``host:port``, ``socks5://user:password@host``, ``unix:/path``."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ DEFAULT_PORT = 1080
 
 
 def parse_proxy(text: str, *, default_port: int = DEFAULT_PORT) -> tuple[Uri, UserPass | None]:
-    """Read a SOCKS5 proxy's address, and the credentials in it.
+    """Parse a SOCKS5 proxy's address and the credentials in it.
 
     ``socks5://`` and ``socks5h://`` mean the same here: names always go to the proxy.
 
     Args:
         text: ``host``, ``host:port``, ``[v6]:port``, ``socks5://[user:password@]host[:port]`` (credentials
             percent-encoded), or ``unix:/path``.
-        default_port: where the text has none.
+        default_port: the port if ``text`` has none.
 
     Raises:
-        ValueError: a part is wrong; the message quotes it, credentials excepted.
+        ValueError: a part is wrong; the message quotes it, except credentials.
     """
     if not text or text != text.strip():
-        raise ValueError(f"bad proxy: {text!r} is empty or has white space around it")
+        raise ValueError(f"bad proxy: {text!r} (empty, or white space around it)")
     if text.startswith("unix:"):
         return Uri.parse(text), None
     scheme, separator, rest = text.partition("://")
@@ -46,9 +46,9 @@ def parse_proxy(text: str, *, default_port: int = DEFAULT_PORT) -> tuple[Uri, Us
 def _credentials(userinfo: str) -> UserPass:
     username, colon, password = userinfo.partition(":")
     if not colon:
-        raise ValueError("a proxy's credentials are user:password@ (a part is missing before '@')")
+        raise ValueError("a proxy's credentials are user:password@ (no ':' before '@')")
     try:
         return UserPass(unquote_to_bytes(username).decode(), unquote_to_bytes(password).decode())
     except UnicodeDecodeError:
-        # The decoder's own error would quote the password.
+        # The decoder's error would quote the password.
         raise ValueError("a proxy's credentials must be UTF-8 after percent-decoding") from None

@@ -1,6 +1,6 @@
-"""What to test a layer with: far ends to play by hand, streams that misbehave, proxies, and the contract suite.
+"""Tools for testing a layer: connectors driven by hand, faulty streams, proxies, and the contract suite.
 
-It ships with the library, works on asyncio and trio, and needs no test runner.
+They work on asyncio and trio and need no test runner.
 """
 
 from ziggurat.layers.testing.contract import check_layer

@@ -1,7 +1,7 @@
-"""The contracts of a layer, as one call that checks them all: ``await check_layer(MyLayer())``.
+"""The contract suite for layers: ``await check_layer(MyLayer())``.
 
-It builds the layer over a `Probe` and dials: an answer, an error, a hang, a stream that breaks at each byte, a caller
-who is cancelled at each await. After each it counts what is left. It waits for events and never for a clock.
+It builds the layer over a `Probe` and dials: with a stream, an error, a hang, a stream that breaks at each byte, a
+caller that is cancelled at each await. After each dial it counts what is left. It waits for events, never for a clock.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TARGET = Uri("http", "target.example", 80)
 PATIENCE = 120.0
 MAX_STEPS = 5000
 EVERY_BYTE = 64
-"""Bytes of a conversation at each of which the stream breaks once; behind them it breaks at growing distances."""
+"""The stream breaks at each of this many first bytes of a conversation, and at growing distances beyond them."""
 
 Scenario: TypeAlias = Callable[[Callable[..., Probe]], Awaitable[None]]
 
@@ -48,24 +48,24 @@ async def check_layer(
 ) -> None:
     """Check that ``layer`` keeps the contracts of a layer; works on asyncio and trio.
 
-    The response, the error and the cancellation of ``inner`` pass through; nothing is left open, running or held,
-    however a dial ends; typed attributes and the ledger arrive; each application of the layer has its own state; the
-    layer itself is not changed. A layer that limits is best checked with a limit of one: then one permit that is not
-    given back is noticed. No other task should start meanwhile.
+    The response, errors and cancellation of ``inner`` pass through; nothing is left open, running or held, however a
+    dial ends; typed attributes and the ledger arrive; each application of the layer has its own state; the layer itself
+    is not changed. Check a layer that limits something with a limit of one, so that a single leaked permit shows. No
+    other task should start meanwhile.
 
     Args:
         layer: a layer, or a function ``inner -> connector``.
         uri: what to dial.
-        peer: plays the far end of the stream for a layer that speaks on it, e.g. a proxy. When it returns, what goes
-            through the layer is echoed on the stream that it returned, or else on the one that it was given.
-        inner_uri: what the layer dials instead of ``uri``; ``None``: the same, or with ``peer`` anything.
-        shared: the layer shares an object of the user's, such as a limiter, so that its applications wait for one
-            another: they are not dialled at once.
-        transparent: the layer promises to hand on a stream of ours itself, without a wrapper; check that too.
+        peer: plays the far end of the stream, e.g. a proxy, for a layer that sends or receives on it. When it returns,
+            the suite echoes on the stream that it returned, or else on the one that it was given.
+        inner_uri: what the layer dials instead of ``uri``; ``None`` for the same, or with ``peer`` for anything.
+        shared: whether applications of the layer share an object of the user's, e.g. a limiter, and wait for one
+            another; they are then not dialled concurrently.
+        transparent: whether the layer promises to return our own streams without a wrapper; checks that too.
         patience: seconds that a dial may take.
 
     Raises:
-        AssertionError: a contract is broken; the message says which one, and what to do.
+        AssertionError: a contract is broken; the message says which one and how to fix it.
     """
     checked = cast(Layer, layer) if hasattr(layer, "layer") else layer_fn(cast("Callable[..., Connector]", layer))
     suite = _Suite(checked, uri, peer, inner_uri, transparent, patience)
@@ -87,7 +87,7 @@ async def check_layer(
 
 
 class ForeignError(Exception):
-    """What nobody in the library knows."""
+    """An error type that the library does not know."""
 
 
 class _Suite:
@@ -100,14 +100,14 @@ class _Suite:
         self.inner_uri = uri if inner_uri is None and peer is None else inner_uri
         self.transparent = transparent
         self.patience = patience
-        self.spoken = (0, 0)  # bytes that the layer received and sent before it answered
+        self.spoken = (0, 0)  # bytes that the layer received and sent before it returned a stream
 
     async def run(self, scenario: Scenario) -> None:
-        """Run one scenario with far ends; check that it leaves no task."""
+        """Run one scenario and check that it leaves no task."""
         before = rules.tasks()
         failure: AssertionError | None = None
         with ExitStack() as probes:
-            # The failure leaves the task group by hand, so that it does not come out as an ExceptionGroup.
+            # The failure is carried out of the task group by hand, so as not to become an ExceptionGroup.
             async with anyio.create_task_group() as far_ends:
 
                 def new_probe(*, ours: bool = True) -> Probe:
@@ -125,19 +125,19 @@ class _Suite:
     async def passes_the_response(self, new_probe: Callable[..., Probe]) -> None:
         probe = new_probe()
         connector = self.layer.layer(probe)
-        rules.require(not probe.calls, "layer() itself called inner: it may only build; dial when it is called")
+        rules.require(not probe.calls, "layer() itself called inner: call inner only when the connector is called")
         for how in (_aclose, aclose_forcefully):
-            stream = await self._answered(connector, probe, "inner answered")
+            stream = await self._answered(connector, probe, "inner returned a stream")
             opened = cast(ObservedStream, probe.opened[-1])
             self.spoken = opened.bytes_received, opened.bytes_sent
             rules.require(
                 self.inner_uri in (None, probe.calls[-1]),
-                f"the layer called inner with {probe.calls[-1]}, not with {self.inner_uri}: pass the request through "
+                f"the layer called inner with {probe.calls[-1]}, not {self.inner_uri}: pass the request through "
                 "(or pass inner_uri= to check_layer)",
             )
             rules.require(
                 stream is opened or not self.transparent,
-                f"the layer wrapped a stream of ours in {stream!r}: use its on_close() and counters, and hand it on",
+                f"the layer wrapped one of our streams in {stream!r}: use its on_close() and counters, and return it",
             )
             rules.ledger_arrives(stream, probe, self.uri)
             await self._check_stream(stream, probe, how)
@@ -145,14 +145,14 @@ class _Suite:
     async def works_on_any_leaf(self, new_probe: Callable[..., Probe]) -> None:
         probe = new_probe(ours=False)
         connector = self.layer.layer(probe)
-        stream = await self._answered(connector, probe, "a plain function as inner answered with a foreign stream")
+        stream = await self._answered(connector, probe, "inner is a plain function and returned a foreign stream")
         await self._check_stream(stream, probe, _aclose)
 
     async def passes_errors(self, new_probe: Callable[..., Probe]) -> None:
         probe = new_probe()
         connector = self.layer.layer(probe)
         for kind in (ConnectError, ForeignError):
-            probe.error = error = kind("inner failed, as check_layer told it to")
+            probe.error = error = kind("check_layer made inner fail")
             outcome = await self._call(connector)
             rules.error_passes(outcome, error)
             if isinstance(outcome.error, ConnectError):
@@ -203,8 +203,8 @@ class _Suite:
             outcome = await self._call(connector)
             rules.require(
                 len(other.calls) == before,
-                "the layer was applied twice, and one application called the inner of the other one: keep inner in "
-                "what layer() returns, not in the layer",
+                "the layer was applied twice, and one application called the other's inner: keep inner in what layer() "
+                "returns, not in the layer",
             )
             stream = rules.answered(outcome, mine, "the layer was applied twice", self.patience)
             await aclose_forcefully(stream)
@@ -213,7 +213,7 @@ class _Suite:
         hanging, answering = new_probe(), new_probe()
         hanging.hang = 100 * self.patience
         first, second = self.layer.layer(hanging), self.layer.layer(answering)
-        situation = "another application of the layer {}, which may not matter (else pass shared=True to check_layer)"
+        situation = "another application of the layer {}, which must not matter (or pass shared=True to check_layer)"
         failure: AssertionError | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._hang, first)
@@ -237,11 +237,11 @@ class _Suite:
     async def _cancel_at_every_await(self, probe: Probe, kind: type[Exception] | None) -> None:
         connector = self.layer.layer(probe)
         for step in range(MAX_STEPS):
-            probe.error = error = None if kind is None else kind("inner failed, as check_layer told it to")
+            probe.error = error = None if kind is None else kind("check_layer made inner fail")
             outcome = await self._call(connector, cancel_at=step)
             where = f"at await number {step} of the dial" if step else "before the dial"
             if outcome.kind == "answered" and not outcome.interrupted:
-                await aclose_forcefully(outcome.stream)  # a result that is there beats the cancellation
+                await aclose_forcefully(outcome.stream)  # a result that has arrived beats the cancellation
             elif outcome.kind == "failed" and error is not None:
                 rules.error_passes(outcome, error)
             else:
@@ -258,7 +258,7 @@ class _Suite:
         self, stream: ByteStream, probe: Probe, how: Callable[[ByteStream], Awaitable[None]]
     ) -> None:
         rules.typed_attributes(stream, probe)
-        rules.require(stream.extra(ProbeAttribute.mark) is probe, "the stream is not that of this inner")
+        rules.require(stream.extra(ProbeAttribute.mark) is probe, "the stream is not the one that inner returned")
         await rules.echoes(stream, self.patience)
         await rules.close(stream, how, self.patience)
         rules.nothing_left(probe, "the layer's stream was closed", "closing it must close inner's stream")

@@ -1,6 +1,6 @@
-"""Streams that behave badly on purpose, over any byte stream; they can be put on one another.
+"""Faulty streams, over any byte stream or over one another.
 
-Each takes the stream below first. Closing, EOF and typed attributes pass through.
+The first argument is the stream below. Closing, EOF and typed attributes pass through.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from ziggurat.layers.layer import Layer, layer_fn
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import closing_on_error
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_count, check_seconds
 
 __all__ = ["DelayStream", "EofStream", "ResetStream", "SplitStream", "StallStream", "fault_layer"]
 
 
-def _check_position(name: str, value: int | None) -> None:
-    if value is not None and value < 0:
-        raise ValueError(f"{name} must be a number of bytes, not {value!r}")
+def _check_position(name: str, value: int | None, *, optional: bool = False) -> None:
+    check_count(name, value, minimum=0, unit="bytes", optional=optional)
 
 
 class FaultStream(ByteStream):
-    """Passes everything through; the base of the faults."""
+    """The base of the faults: passes everything through."""
 
     def __init__(self, inner: ByteStream) -> None:
         self.inner = inner
@@ -55,11 +55,10 @@ class FaultStream(ByteStream):
 
 
 class SplitStream(FaultStream):
-    """Receives at most ``size`` bytes at once, and sends ``size`` bytes a write."""
+    """A stream that receives at most ``size`` bytes at once, and sends ``size`` bytes per write."""
 
     def __init__(self, inner: ByteStream, size: int) -> None:
-        if size < 1:
-            raise ValueError(f"size must be positive, not {size!r}")
+        check_count("size", size, unit="bytes", optional=False)
         super().__init__(inner)
         self.size = size
 
@@ -72,11 +71,10 @@ class SplitStream(FaultStream):
 
 
 class DelayStream(FaultStream):
-    """Waits ``seconds`` before each receive."""
+    """A stream that waits ``seconds`` before each receive."""
 
     def __init__(self, inner: ByteStream, seconds: float) -> None:
-        if not seconds >= 0:
-            raise ValueError(f"seconds must not be negative, not {seconds!r}")
+        check_seconds("seconds", seconds, zero=True, optional=False)
         super().__init__(inner)
         self.seconds = seconds
 
@@ -86,7 +84,7 @@ class DelayStream(FaultStream):
 
 
 class StallStream(FaultStream):
-    """Gives the first ``after`` bytes that arrive and then nothing, not even EOF, until it is closed."""
+    """A stream that receives the first ``after`` bytes and then nothing, not even EOF, until it is closed."""
 
     def __init__(self, inner: ByteStream, after: int) -> None:
         _check_position("after", after)
@@ -101,7 +99,7 @@ class StallStream(FaultStream):
 
 
 class EofStream(FaultStream):
-    """Gives the first ``after`` bytes that arrive and then EOF; sending goes on working."""
+    """A stream that receives the first ``after`` bytes and then EOF; sending still works."""
 
     def __init__(self, inner: ByteStream, after: int) -> None:
         _check_position("after", after)
@@ -118,17 +116,17 @@ class EofStream(FaultStream):
 
 
 class ResetStream(FaultStream):
-    """Breaks for good with BrokenResourceError at a byte.
+    """A stream that breaks for good, with BrokenResourceError, at a given byte.
 
     Args:
         inner: the stream below.
-        received: bytes that still arrive; the receive behind them breaks the stream. ``None``: never.
-        sent: bytes that are still taken; the send that goes beyond them breaks the stream. ``None``: never.
+        received: bytes that are received before a receive breaks the stream; ``None`` for never.
+        sent: bytes that are sent before a send breaks the stream; ``None`` for never.
     """
 
     def __init__(self, inner: ByteStream, received: int | None = None, *, sent: int | None = None) -> None:
-        _check_position("received", received)
-        _check_position("sent", sent)
+        _check_position("received", received, optional=True)
+        _check_position("sent", sent, optional=True)
         super().__init__(inner)
         self.broken = False
         self._receivable = received
@@ -165,7 +163,7 @@ class ResetStream(FaultStream):
 
 
 def fault_layer(fault: Callable[[ByteStream], ByteStream]) -> Layer:
-    """A layer that puts a fault on every stream: ``fault_layer(lambda stream: SplitStream(stream, 1))``."""
+    """Make a layer that puts a fault on every stream: ``fault_layer(lambda stream: SplitStream(stream, 1))``."""
 
     def wrap(inner: Connector) -> Connector:
         async def connect(uri: Uri, /) -> ByteStream:

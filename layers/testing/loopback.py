@@ -1,6 +1,6 @@
-"""Real sockets on loopback whose end can be chosen: EOF or reset.
+"""Real sockets on loopback that can be closed with EOF or with a reset.
 
-anyio's streams end politely even when they are closed by force, so none of them can play a peer that crashed.
+anyio's streams send EOF even when they are closed by force, so they cannot play a peer that crashed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["SocketByteStream", "serve_loopback"]
 
 
 class SocketByteStream(ByteStream):
-    """A connected socket. One task may receive while one sends."""
+    """A connected socket. One task may receive while another sends."""
 
     def __init__(self, raw: socket.socket) -> None:
         raw.setblocking(False)
@@ -61,7 +61,7 @@ class SocketByteStream(ByteStream):
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # the client was faster
+            pass  # the client closed first
 
     async def aclose(self) -> None:
         if not self._closed:
@@ -70,7 +70,7 @@ class SocketByteStream(ByteStream):
         await checkpoint()
 
     def reset(self) -> None:
-        """Close with a TCP reset: the peer's next call fails with ECONNRESET."""
+        """Close with a TCP reset: the peer's next operation fails with ECONNRESET."""
         if not self._closed:
             self._closed = True
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -92,9 +92,9 @@ class SocketByteStream(ByteStream):
 
 @asynccontextmanager
 async def serve_loopback(handler: Callable[[ByteStream], Awaitable[object]]) -> AsyncGenerator[int, None]:
-    """Listen on 127.0.0.1 for the length of an ``async with`` block, and give the port.
+    """Listen on 127.0.0.1 for the duration of an ``async with`` block, and yield the port.
 
-    Each connection runs ``handler`` in a task and is closed after it. Leaving the block cancels them all.
+    ``handler`` runs in a task per connection, which is closed afterwards. Leaving the block cancels them all.
     """
 
     async def serve(stream: SocketByteStream) -> None:
@@ -109,7 +109,7 @@ async def serve_loopback(handler: Callable[[ByteStream], Awaitable[object]]) -> 
             try:
                 raw, _ = listener.accept()
             except OSError:
-                continue  # the client has gone already
+                continue  # the client has gone
             tasks.start_soon(serve, SocketByteStream(raw))
 
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:

@@ -1,7 +1,7 @@
-"""Two connected byte streams in memory: bounded, with half-close, and honest about how they were closed.
+"""Two connected byte streams in memory: bounded, with half-close, and with a record of how they were closed.
 
-Chunk boundaries are kept: one ``send`` is at least one ``receive``. A real socket promises no such thing, but so a test
-can see what was written in one piece, and decide how a reply arrives.
+Chunk boundaries are kept: one ``send`` is at least one ``receive``. A real socket does not promise that, but it lets a
+test see what was written in one piece, and decide how a reply arrives.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from anyio import get_cancelled_exc_class as cancelled_class
 from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
 
+from ziggurat.services.validation import check_count
+
 __all__ = ["MemoryStream", "stream_pair"]
 
 
@@ -25,8 +27,8 @@ class _Pipe:
         self.max_buffer = max_buffer
         self.chunks: deque[bytes] = deque()
         self.waiting = 0  # bytes in chunks
-        self.ended = False  # the writer said EOF
-        self.abandoned = False  # the reader has closed
+        self.ended = False  # the writer sent EOF
+        self.abandoned = False  # the reader closed
         self.broken = False
         self.reading = False
         self.writing = False
@@ -66,7 +68,7 @@ class MemoryStream(ByteStream):
         closed: whether this end was closed.
         closed_by_force: whether ``aclose`` was cancelled, as `anyio.aclose_forcefully` does.
         ended: whether ``send_eof`` was called.
-        attributes: the typed attributes that ``extra`` finds; a test may add to them.
+        attributes: the stream's typed attributes; a test may add to them.
     """
 
     def __init__(self, incoming: _Pipe, outgoing: _Pipe) -> None:
@@ -78,16 +80,15 @@ class MemoryStream(ByteStream):
         self._outgoing = outgoing
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        """Return the next chunk, or its first ``max_bytes`` bytes; wait for one where there is none.
+        """Return the next chunk, or its first ``max_bytes`` bytes; wait if there is none.
 
         Raises:
-            EndOfStream: the other end said EOF or was closed, and everything was read.
+            EndOfStream: the other end sent EOF or was closed, and everything was read.
             BrokenResourceError: the connection was reset.
             ClosedResourceError: this end is closed.
             BusyResourceError: another task is receiving.
         """
-        if max_bytes < 1:
-            raise ValueError(f"max_bytes must be positive, not {max_bytes!r}")
+        check_count("max_bytes", max_bytes, unit="bytes", optional=False)
         pipe = self._incoming
         if pipe.reading:
             raise BusyResourceError("receiving from")
@@ -112,7 +113,7 @@ class MemoryStream(ByteStream):
 
         Raises:
             BrokenResourceError: the other end was closed, or the connection was reset.
-            ClosedResourceError: this end is closed, or has said EOF.
+            ClosedResourceError: this end is closed, or has sent EOF.
             BusyResourceError: another task is sending.
         """
         pipe = self._outgoing
@@ -138,7 +139,7 @@ class MemoryStream(ByteStream):
             pipe.writing = False
 
     async def send_eof(self) -> None:
-        """End this direction; the other one stays open. A second call does nothing.
+        """End this direction; the other stays open. A second call does nothing.
 
         Raises:
             ClosedResourceError: this end is closed.
@@ -150,7 +151,7 @@ class MemoryStream(ByteStream):
         self._outgoing.change()
 
     async def aclose(self) -> None:
-        """Close this end: the other one reads what was sent, then EOF, and cannot send any more."""
+        """Close this end: the other reads what was sent, then EOF, and can no longer send."""
         if not self.closed:
             self.closed = True
             self._outgoing.ended = True
@@ -164,14 +165,14 @@ class MemoryStream(ByteStream):
             raise
 
     def reset(self) -> None:
-        """Break the connection, as a TCP reset does: what was not read is lost, both ends raise BrokenResourceError."""
+        """Break the connection like a TCP reset: unread data is lost, and both ends raise BrokenResourceError."""
         for pipe in (self._incoming, self._outgoing):
             pipe.broken = True
             pipe.drop()
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """What `attributes` holds."""
+        """The typed attributes in `attributes`."""
         return self.attributes
 
     def __repr__(self) -> str:
@@ -182,12 +183,11 @@ def stream_pair(max_buffer: int = 65536) -> tuple[MemoryStream, MemoryStream]:
     """Make two connected streams.
 
     Args:
-        max_buffer: bytes in each direction that may wait unread; ``send`` waits beyond them.
+        max_buffer: unread bytes allowed in each direction; ``send`` waits beyond that.
 
     Raises:
-        ValueError: ``max_buffer`` is not positive.
+        TypeError, ValueError: ``max_buffer`` is not a positive whole number.
     """
-    if max_buffer < 1:
-        raise ValueError(f"max_buffer must be positive, not {max_buffer!r}")
+    check_count("max_buffer", max_buffer, unit="bytes", optional=False)
     left, right = _Pipe(max_buffer), _Pipe(max_buffer)
     return MemoryStream(left, right), MemoryStream(right, left)

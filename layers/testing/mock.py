@@ -1,4 +1,4 @@
-"""A connector whose far end the test plays by hand, as ``tower-test`` does.
+"""A connector whose far end is driven by the test, as in ``tower-test``.
 
 ::
 
@@ -25,11 +25,11 @@ __all__ = ["MockConnector", "MockHandle", "MockRequest", "mock_connector"]
 
 
 class MockRequest:
-    """One dial that reached the mock connector; answer it with `accept` or `fail`, or leave it hanging.
+    """A dial that reached the mock connector; answer it with `accept` or `fail`, or let it hang.
 
     Attributes:
-        uri: where the dial goes.
-        cancelled: whether the caller gave up before the answer reached it.
+        uri: the dial's target.
+        cancelled: whether the caller was cancelled before it got the answer.
     """
 
     def __init__(self, uri: Uri) -> None:
@@ -44,10 +44,10 @@ class MockRequest:
         return self._answer is not None
 
     def accept(self, max_buffer: int = 65536) -> MemoryStream:
-        """Answer with one end of a new stream pair and give the other end, the far one.
+        """Answer with the near end of a new stream pair; return the far end.
 
         Raises:
-            RuntimeError: it was answered before, or the caller has gone.
+            RuntimeError: already answered, or the caller was cancelled.
         """
         near, far = stream_pair(max_buffer)
         self.accept_with(near)
@@ -57,7 +57,7 @@ class MockRequest:
         """Answer with ``stream``. `MockHandle.open_streams` counts it if it is a `MemoryStream`.
 
         Raises:
-            RuntimeError: it was answered before, or the caller has gone.
+            RuntimeError: already answered, or the caller was cancelled.
         """
         self._set(stream)
 
@@ -65,30 +65,30 @@ class MockRequest:
         """Answer by raising ``error``.
 
         Raises:
-            RuntimeError: it was answered before, or the caller has gone.
+            RuntimeError: already answered, or the caller was cancelled.
         """
         self._set(error)
 
     @property
     def stream(self) -> ByteStream | None:
-        """The near end that it was answered with, or ``None``."""
+        """The stream that it was answered with, or ``None``."""
         return None if isinstance(self._answer, BaseException) else self._answer
 
     def _set(self, answer: ByteStream | BaseException) -> None:
         if self.cancelled:
-            raise RuntimeError(f"the dial to {self.uri} was cancelled: nobody waits for an answer")
+            raise RuntimeError(f"the dial to {self.uri} was cancelled and takes no answer")
         if self._answer is not None:
-            raise RuntimeError(f"the dial to {self.uri} was answered before")
+            raise RuntimeError(f"the dial to {self.uri} was already answered")
         self._answer = answer
         self._answered.set()
 
     async def wait(self) -> ByteStream:
-        """Wait for the answer; what the mock connector does."""
+        """Wait for the answer; called by the mock connector."""
         try:
             await self._answered.wait()
         except BaseException:
             self.cancelled = True
-            # An answer may be on its way to a caller who has just been cancelled: nobody else would close it.
+            # The answer may have crossed with the cancellation: then it is closed here or not at all.
             if self.stream is not None:
                 await anyio.aclose_forcefully(self.stream)
             raise
@@ -106,7 +106,7 @@ class MockHandle:
     """The test's side of a mock connector.
 
     Attributes:
-        requests: every dial that came, in order.
+        requests: every dial, in order.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class MockHandle:
         """Wait for the next dial.
 
         Args:
-            timeout: seconds to wait at most; ``None`` for no limit.
+            timeout: maximum wait, in seconds; ``None`` for no limit.
 
         Raises:
             AssertionError: none came.
@@ -131,17 +131,17 @@ class MockHandle:
 
     @property
     def waiting(self) -> int:
-        """Dials that were neither answered nor cancelled."""
+        """How many dials were neither answered nor cancelled."""
         return sum(not (request.answered or request.cancelled) for request in self.requests)
 
     @property
     def open_streams(self) -> int:
-        """Streams that were given to the caller and not closed by it."""
+        """How many streams the caller got and has not closed."""
         near = (request.stream for request in self.requests)
         return sum(isinstance(stream, MemoryStream) and not stream.closed for stream in near)
 
     def add(self, request: MockRequest) -> None:
-        """Take in a dial; what the mock connector does."""
+        """Add a dial; called by the mock connector."""
         self.requests.append(request)
         self._unseen.append(request)
         self._arrived.set()
@@ -152,9 +152,9 @@ class MockHandle:
 
 
 class MockConnector:
-    """A leaf that asks its `MockHandle` for each answer; made by `mock_connector`.
+    """A leaf that gets each answer from its `MockHandle`; made by `mock_connector`.
 
-    It keeps a leaf's contracts: it joins the dial, and waits for the answer in a phase of its own.
+    It keeps a leaf's contracts: it joins the dial and waits for the answer inside a phase.
     """
 
     def __init__(self, handle: MockHandle, phase: str) -> None:
@@ -174,10 +174,10 @@ class MockConnector:
 
 
 def mock_connector(phase: str = "mock") -> tuple[MockConnector, MockHandle]:
-    """Make a connector and the handle that plays its far end.
+    """Make a connector and the handle that drives its far end.
 
     Args:
-        phase: the name under which the ledger shows the wait for an answer.
+        phase: name of the phase in which the connector waits for an answer.
     """
     handle = MockHandle()
     return MockConnector(handle, phase), handle

@@ -1,4 +1,4 @@
-"""A leaf that knows what is still open, running or held above it, and plays the far end of each stream."""
+"""The leaf that `check_layer` puts under a layer: it counts open streams and running calls, and plays the far end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ziggurat.services.uri import Uri
 __all__ = ["Peer", "Probe", "ProbeAttribute"]
 
 Peer: TypeAlias = Callable[[ByteStream], Awaitable[ByteStream | None]]
-"""Plays the far end of the stream that a layer speaks to. It may return the stream inside, e.g. inside TLS."""
+"""Plays the far end of the stream that a layer uses. It may return an inner stream, e.g. the one inside TLS."""
 
 
 class ProbeAttribute(TypedAttributeSet):
@@ -35,18 +35,18 @@ class Probe:
     """The leaf under a layer that is being checked.
 
     Attributes:
-        ours: answer as the project's leaves do: with a stream of our own, and within the dial. Otherwise as a user's
-            plain function does, which knows nothing of dials.
-        error: raise it instead of an answer.
-        hanging: set when a call has begun to wait for ever.
-        hang: seconds to wait instead of an answer; ``None`` to answer.
-        fault: put on each stream.
+        ours: whether to behave like the project's leaves, with one of our streams and within the dial, or like a user's
+            plain function, which knows nothing of dials.
+        error: raised instead of returning a stream, unless ``None``.
+        hanging: set once a call hangs.
+        hang: seconds for which a call hangs; ``None`` to return a stream.
+        fault: wrapped around each stream, unless ``None``.
         calls: the Uri of each call.
-        running: calls under way.
-        streams: the near end of each answer.
-        opened: what each answer was.
+        running: number of running calls.
+        streams: the near end of each stream.
+        opened: each stream as it was returned.
         ledgers: the ledger that each call saw.
-        peer_error: what went wrong at the far end, other than that its stream ended.
+        peer_error: the first error at the far end, other than the end of its stream.
     """
 
     def __init__(self, far_ends: TaskGroup, peer: Peer | None, *, ours: bool = True) -> None:
@@ -63,7 +63,7 @@ class Probe:
         self.peer_error: Exception | None = None
         self._far_ends = far_ends
         self._peer = peer
-        # Not connected, and never used for I/O: layers that set socket options find something to set them on.
+        # Not connected and never used for I/O: it is for layers that set socket options.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
     def __enter__(self) -> Probe:
@@ -89,7 +89,7 @@ class Probe:
 
     @property
     def open_streams(self) -> int:
-        """Streams that the layer was given and nobody closed."""
+        """How many streams were returned and not closed."""
         return sum(not stream.closed for stream in self.streams)
 
     async def _open(self) -> ByteStream:
@@ -136,7 +136,7 @@ class Probe:
 
 
 class NotCancelledError(Exception):
-    """A call that should have been cancelled long ago was not."""
+    """A call was not cancelled that should have been long ago."""
 
 
 async def _echo(stream: ByteStream) -> None:

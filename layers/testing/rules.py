@@ -1,4 +1,4 @@
-"""The rules that `check_layer` holds a layer to. Each says in one sentence what is broken and what to do about it."""
+"""The rules that `check_layer` applies. Each error says in one sentence what is broken and how to fix it."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ __all__ = [
     "typed_attributes",
 ]
 
-CLOSE_ON_ERROR = "put `async with closing_on_error(stream):` around everything between inner's answer and your own"
-FREE_ON_EXIT = "give back in a `finally:` what the dial took"
+CLOSE_ON_ERROR = "put `async with closing_on_error(stream):` around everything between inner's return and your own"
+FREE_ON_EXIT = "release in a `finally:` what the dial acquired"
 
 DATA = b"check_layer"
-SETTLE = 5
-"""Turns of the event loop in which a task that was told to end may do so."""
+CYCLES_TO_END = 5
+"""Cycles of the event loop that a cancelled task gets to end."""
 
 
 def require(condition: bool, message: str) -> None:
@@ -54,7 +54,7 @@ def fail(message: str) -> NoReturn:
 
 
 def state_of(layer: object) -> object:
-    """Everything by which a change of a layer can be seen."""
+    """Return whatever shows that a layer was changed: hash, ``repr`` and attributes."""
     try:
         number: int | None = hash(layer)
     except TypeError:
@@ -68,36 +68,36 @@ def state_of(layer: object) -> object:
 
 @contextmanager
 def in_time(seconds: float, what: str) -> Generator[None, None, None]:
-    """Fail if the block takes longer."""
+    """Fail if the block takes longer than ``seconds``."""
     with anyio.move_on_after(seconds) as scope:
         yield
     require(not scope.cancelled_caught, f"{what} did not happen within {seconds:g} s")
 
 
 def answered(outcome: Outcome, probe: Probe, situation: str, patience: float) -> ByteStream:
-    """Inner answers, so the layer must, with one open stream."""
+    """If inner returns a stream, the layer must, too, with exactly one of inner's streams open."""
     far_end = f" (at the far end: {probe.peer_error!r})" if probe.peer_error is not None else ""
     if outcome.kind == "stuck":
         fail(
-            f"{situation}, but this dial did not end within {patience:g} s{far_end}: give back whatever a dial held; "
-            "and for a layer that speaks on the stream pass peer="
+            f"{situation}, but this dial did not end within {patience:g} s{far_end}: release what each dial holds; "
+            "for a layer that uses the stream pass peer="
         )
     if outcome.kind != "answered":
-        hint = "; for a layer that speaks on the stream pass peer=" if isinstance(outcome.error, TimeoutError) else ""
-        fail(f"{situation}, but the layer {_ended(outcome)}{far_end}: pass the answer of inner through{hint}")
+        hint = "; for a layer that uses the stream pass peer=" if isinstance(outcome.error, TimeoutError) else ""
+        fail(f"{situation}, but the layer {_ended(outcome)}{far_end}: pass inner's stream through{hint}")
     if not isinstance(outcome.answer, ByteStream):
-        fail(f"{situation}, but the layer returned {outcome.answer!r}: a connector answers with an anyio ByteStream")
-    require(bool(probe.calls), "the layer answered without having called inner: dial through inner, nothing else")
+        fail(f"{situation}, but the layer returned {outcome.answer!r}: a connector returns an anyio ByteStream")
+    require(bool(probe.calls), "the layer returned a stream without calling inner: dial only through inner")
     require(
         probe.open_streams == 1,
-        f"{situation} and the layer answered, but {probe.open_streams} of inner's streams are open, not 1: "
-        "hand on an open one, and close those that are not handed on",
+        f"{situation} and the layer returned a stream, but {probe.open_streams} of inner's streams are open, not 1: "
+        "return an open one and close the others",
     )
     return outcome.stream
 
 
 def error_passes(outcome: Outcome, error: Exception) -> None:
-    """What inner raised comes out, itself or as the cause of what comes out."""
+    """The layer raises inner's error, or another one caused by it."""
     name = type(error).__name__
     if outcome.kind != "failed" or outcome.error is None:
         fail(f"inner raised {name}, but the layer {_ended(outcome)}: let the error through")
@@ -109,26 +109,26 @@ def error_passes(outcome: Outcome, error: Exception) -> None:
 
 
 def cancelled(outcome: Outcome, where: str) -> None:
-    """A cancellation comes out as it is."""
+    """A cancellation passes through unchanged."""
     if isinstance(outcome.error, NotCancelledError):
         fail(
             f"the caller was cancelled {where}, but the call of inner went on: do not shield it, and await it in the "
-            "call itself or in a task group of the call"
+            "call itself or in a task group inside it"
         )
     if outcome.kind == "answered":
         fail(f"the caller was cancelled {where}, but the layer swallowed it: catch Exception, not BaseException")
     if outcome.kind == "failed":
         fail(
-            f"the caller was cancelled {where}, but the layer raised {outcome.error!r} instead: never rename a "
+            f"the caller was cancelled {where}, but the layer raised {outcome.error!r} instead: never replace a "
             "cancellation; catch Exception, not BaseException"
         )
     require(outcome.kind == "cancelled", f"the caller was cancelled {where}, but the dial did not end")
 
 
 def broken_stream(outcome: Outcome, where: str) -> None:
-    """A layer that speaks on a stream says what broke in the library's words."""
+    """A layer that uses a stream reports its failure as a `ConnectError`."""
     if outcome.kind == "stuck":
-        fail(f"{where}, but the dial did not end: do not wait for more, raise a ConnectError")
+        fail(f"{where}, but the dial did not end: raise a ConnectError instead of waiting for more")
     if outcome.kind == "cancelled":
         fail(f"{where}, but the layer ended as if the caller had been cancelled: raise a ConnectError")
     if outcome.kind == "failed":
@@ -140,22 +140,22 @@ def broken_stream(outcome: Outcome, where: str) -> None:
 
 
 def nothing_left(probe: Probe, situation: str, fix: str) -> None:
-    """After a dial that failed or a stream that was closed, inner has nothing open and is not running."""
+    """After a failed dial or a closed stream, inner is not running and none of its streams is open."""
     require(probe.open_streams == 0, f"{situation}, but {probe.open_streams} of inner's streams were left open: {fix}")
     require(
         probe.running == 0,
-        f"{situation}, but a call of inner is still running: await inner in the call itself or in a task group of it",
+        f"{situation}, but a call of inner is still running: await it in the call itself or in a task group inside it",
     )
 
 
 def tasks() -> set[int]:
-    """The tasks that run now."""
+    """Return the ids of the running tasks."""
     return {task.id for task in anyio.get_running_tasks()}
 
 
 async def no_task_left(before: set[int]) -> None:
-    """Whoever started a task has waited for its end."""
-    for _ in range(SETTLE):
+    """Every task that was started has ended."""
+    for _ in range(CYCLES_TO_END):
         await checkpoint()
     left = [task.name for task in anyio.get_running_tasks() if task.id not in before]
     require(
@@ -166,12 +166,12 @@ async def no_task_left(before: set[int]) -> None:
 
 
 def typed_attributes(stream: ByteStream, probe: Probe) -> None:
-    """What inner's stream tells of itself, the layer's stream tells too."""
+    """The layer's stream has every typed attribute of inner's."""
     missing = object()
     for key, get in probe.streams[-1].attributes.items():
         require(
             stream.extra(key, missing) == get(),
-            "a typed attribute of inner's stream is missing on the layer's (SocketAttribute and others): include "
+            "a typed attribute of inner's stream (e.g. a SocketAttribute) is missing on the layer's: include "
             "`**self.inner.extra_attributes` in the stream's `extra_attributes`",
         )
 
@@ -186,16 +186,16 @@ def ledger_arrives(stream: ByteStream, probe: Probe, uri: Uri) -> None:
 
 
 def same_dial(condition: bool, uri: Uri) -> None:
-    """There is one dial, the layer's own, and inner takes part in it."""
+    """There is one dial, opened by the layer, and inner takes part in it."""
     require(
         condition,
-        f"the ledger is not that of the dial to {uri} which inner took part in: run the whole call, that of inner "
-        "included, inside `with dial(uri):`, and in the caller's context",
+        f"the ledger is not that of the dial to {uri} that inner took part in: run the whole call, including inner's, "
+        "inside `with dial(uri):` and in the caller's context",
     )
 
 
 async def echoes(stream: ByteStream, patience: float) -> None:
-    """Bytes pass through, both ways."""
+    """Bytes pass through in both directions."""
     back = b""
     try:
         with in_time(patience, "an echo through the layer's stream (peer= has to echo, or to return)"):
@@ -204,13 +204,13 @@ async def echoes(stream: ByteStream, patience: float) -> None:
                 back += await stream.receive()
     except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
         raise AssertionError(
-            f"the layer answered with a stream that is of no use ({type(error).__name__}): hand on an open one"
+            f"the layer returned a stream that is not open ({type(error).__name__}): return an open one"
         ) from error
-    require(back == DATA, f"the layer's stream changed what passed: {DATA!r} came back as {back!r}")
+    require(back == DATA, f"the layer's stream changed the data: {DATA!r} came back as {back!r}")
 
 
 async def close(stream: ByteStream, how: Callable[[ByteStream], Awaitable[None]], patience: float) -> None:
-    """A stream can be closed, with or without force."""
+    """A stream can be closed, gracefully or by force."""
     with in_time(patience, "closing the layer's stream"):
         await how(stream)
 
@@ -218,7 +218,7 @@ async def close(stream: ByteStream, how: Callable[[ByteStream], Awaitable[None]]
 def _ended(outcome: Outcome) -> str:
     if outcome.kind == "failed":
         return f"raised {outcome.error!r}"
-    return {"answered": "answered", "cancelled": "ended as if it had been cancelled"}.get(outcome.kind, "did not end")
+    return {"answered": "returned", "cancelled": "ended as if it had been cancelled"}.get(outcome.kind, "did not end")
 
 
 def _caused_by(error: BaseException | None, cause: BaseException) -> bool:

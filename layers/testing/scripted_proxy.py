@@ -1,4 +1,4 @@
-"""A SOCKS5 proxy that answers what the test says, in the pieces, with the delay and up to the byte that the test says.
+"""A SOCKS5 proxy that follows a script: what it answers, in which pieces, with which delay and up to which byte.
 
 ::
 
@@ -22,13 +22,14 @@ from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import ByteStream, TaskGroup
 
 from ziggurat.layers.testing import socks5_messages as messages
+from ziggurat.layers.testing.faults import FaultStream
 from ziggurat.layers.testing.loopback import SocketByteStream, serve_loopback
 from ziggurat.layers.testing.memory import MemoryStream, stream_pair
-from ziggurat.layers.testing.recording import RecordingStream
 from ziggurat.layers.testing.socks5_messages import Credentials, MalformedMessageError, Request
 from ziggurat.services.dial import dial
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_count, check_seconds
 
 __all__ = ["ProxySession", "ScriptedProxy"]
 
@@ -37,16 +38,17 @@ CutWith: TypeAlias = Literal["eof", "reset", "stall"]
 
 @dataclass(slots=True)
 class ProxySession:
-    """What one client did.
+    """The record of one client.
 
     Attributes:
-        methods: what it offered; ``None`` before it did.
-        credentials: what it sent as username and password.
-        request: what it wants to reach.
-        chunks: what it sent before the tunnel was open, one entry a write (in memory; a socket may join them).
-        uri: where the in-memory connector was asked to go.
-        error: how it broke off or what it did wrong, or ``None``.
-        ended: whether it is over.
+        methods: the methods that it offered; ``None`` until then.
+        credentials: the username and password that it sent, or ``None``.
+        request: the request that it sent, or ``None``.
+        chunks: the data that it sent before the tunnel was open, one entry per write (in memory; a socket may merge
+            writes).
+        uri: the Uri that the in-memory connector was called with; ``None`` on a socket.
+        error: how the connection broke, or what the client did wrong; ``None`` if neither.
+        ended: whether the session has ended.
     """
 
     methods: tuple[int, ...] | None = None
@@ -59,35 +61,35 @@ class ProxySession:
 
     @property
     def received(self) -> bytes:
-        """All that it sent before the tunnel was open."""
+        """All data that it sent before the tunnel was open."""
         return b"".join(self.chunks)
 
 
 class _CutError(Exception):
-    """The script ends here."""
+    """The script has reached the cut."""
 
 
 class ScriptedProxy:
-    """A proxy that plays a script. Bytes in place of a number are sent as they are.
+    """A proxy that follows a script. Bytes in place of a number are sent as they are.
 
     Args:
-        method: the method that it chooses, or its whole answer to the greeting; ``None`` takes username and password
-            if they are offered, else the first that is. After an answer that chooses neither 0 nor 2 it hangs up.
-        auth: the status that it answers credentials with, or the whole answer; it hangs up unless the status is 0.
-        reply: the code that it answers the request with, or the whole reply; it hangs up unless the code is 0.
-        bound: host and port in the reply; the host decides its address type.
-        early: the target's first bytes, glued to the reply in the same write.
-        split: bytes a write; ``None`` writes each answer at once.
+        method: the method to choose, or the whole answer to the greeting; ``None`` chooses username and password if
+            offered, else the first method offered. If the answer chooses neither 0 nor 2, the proxy hangs up.
+        auth: the status to answer credentials with, or the whole answer; unless the status is 0, the proxy hangs up.
+        reply: the code to answer the request with, or the whole reply; unless the code is 0, the proxy hangs up.
+        bound: host and port in the reply; the host determines the address type.
+        early: the target's first bytes, sent in the same write as the reply.
+        split: bytes per write; ``None`` writes each answer in one piece.
         delay: seconds before each write.
-        cut: end after this many bytes of all that it would say; ``None`` never.
-        cut_with: how to end there: ``eof``, ``reset``, or ``stall``, which keeps the connection and says nothing.
-        target: what happens in the open tunnel; ``None`` echoes.
+        cut: how many bytes to send in all before the connection ends; ``None`` for no cut.
+        cut_with: how the connection ends at the cut: ``eof``, ``reset``, or ``stall``, which stays open and silent.
+        target: handles the open tunnel; ``None`` echoes.
 
     Attributes:
-        sessions: what each client did, in order.
+        sessions: the record of each client, in order.
 
     Raises:
-        ValueError: a number is out of its range.
+        TypeError, ValueError: an argument is wrong.
     """
 
     def __init__(
@@ -104,12 +106,9 @@ class ScriptedProxy:
         cut_with: CutWith = "eof",
         target: Callable[[ByteStream], Awaitable[object]] | None = None,
     ) -> None:
-        if split is not None and split < 1:
-            raise ValueError(f"split must be positive or None, not {split!r}")
-        if cut is not None and cut < 0:
-            raise ValueError(f"cut must be a number of bytes or None, not {cut!r}")
-        if not delay >= 0:
-            raise ValueError(f"delay must not be negative, not {delay!r}")
+        check_count("split", split, unit="bytes")
+        check_count("cut", cut, minimum=0, unit="bytes")
+        check_seconds("delay", delay, zero=True, optional=False)
         if cut_with not in ("eof", "reset", "stall"):
             raise ValueError(f"cut_with must be 'eof', 'reset' or 'stall', not {cut_with!r}")
         self._method = bytes([messages.VERSION, method]) if isinstance(method, int) else method
@@ -138,11 +137,11 @@ class ScriptedProxy:
         return await tasks.__aexit__(kind, error, trace)
 
     def connector(self) -> Connector:
-        """A leaf that reaches this proxy in memory, whatever it is asked to dial; works inside ``async with``."""
+        """Return a leaf that reaches this proxy in memory, whatever the Uri; for use inside ``async with``."""
 
         async def connect(uri: Uri, /) -> ByteStream:
             if self._tasks is None:
-                raise RuntimeError("a scripted proxy works inside `async with proxy:`")
+                raise RuntimeError("use a scripted proxy's connector inside `async with proxy:`")
             with dial(uri) as current:
                 near, far = stream_pair()
                 self._tasks.start_soon(self.handle, far, uri)
@@ -152,12 +151,12 @@ class ScriptedProxy:
 
     @asynccontextmanager
     async def serve(self) -> AsyncGenerator[Uri, None]:
-        """Listen on loopback for the length of an ``async with`` block, and give the proxy's Uri."""
+        """Listen on loopback for the duration of an ``async with`` block, and yield the proxy's Uri."""
         async with serve_loopback(self.handle) as port:
             yield Uri("socks5", "127.0.0.1", port)
 
     async def handle(self, stream: ByteStream, uri: Uri | None = None) -> None:
-        """Play the script to one client on any byte stream, and close it. What ``target`` raises comes out."""
+        """Follow the script with one client on any byte stream, then close it. Errors of ``target`` propagate."""
         session = ProxySession(uri=uri)
         self.sessions.append(session)
         client = RecordingStream(stream, session.chunks)
@@ -212,8 +211,29 @@ class ScriptedProxy:
         return f"ScriptedProxy({len(self.sessions)} sessions)"
 
 
+class RecordingStream(FaultStream):
+    """A stream that records received chunks in ``chunks`` and returns them in the requested sizes."""
+
+    def __init__(self, inner: ByteStream, chunks: list[bytes]) -> None:
+        super().__init__(inner)
+        self._chunks: list[bytes] | None = chunks
+        self._rest = b""
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        if not self._rest:
+            self._rest = await super().receive()
+            if self._chunks is not None:
+                self._chunks.append(self._rest)
+        data, self._rest = self._rest[:max_bytes], self._rest[max_bytes:]
+        return data
+
+    def stop(self) -> None:
+        """Stop recording."""
+        self._chunks = None
+
+
 class _Script:
-    """Says what it is told to, in pieces and up to the cut."""
+    """The proxy's side of a conversation: sends in pieces and up to the cut."""
 
     def __init__(self, client: RecordingStream, split: int | None, delay: float, cut: int | None) -> None:
         self.client = client
@@ -242,7 +262,7 @@ async def _echo(stream: ByteStream) -> None:
 
 
 async def _hang_up(stream: ByteStream) -> None:
-    # A socket that is closed with unread data in it is reset, and what was said last is lost: let the client end.
+    # Closing a socket with unread data resets it, and what was sent last is lost: let the client end first.
     try:
         await stream.send_eof()
     except (BrokenResourceError, ClosedResourceError):

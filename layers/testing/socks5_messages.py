@@ -1,4 +1,4 @@
-"""SOCKS5 as a server reads and writes it (RFC 1928, RFC 1929), written apart from the client: its counterpart."""
+"""The server side of SOCKS5's messages (RFC 1928, RFC 1929), independent of the client's code."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import struct
 from dataclasses import dataclass
 
 from anyio.abc import ByteStream
+
+from ziggurat.services.validation import check_count
 
 __all__ = [
     "Credentials",
@@ -29,10 +31,10 @@ TTL_EXPIRED, BAD_COMMAND, BAD_ADDRESS = 6, 7, 8
 
 
 class MalformedMessageError(ValueError):
-    """The client sent something that is not SOCKS5.
+    """The client does not speak SOCKS5.
 
     Attributes:
-        reply_code: the reply that such a request deserves (RFC 1928 section 6).
+        reply_code: the code to reply with (RFC 1928 section 6).
     """
 
     def __init__(self, message: str, reply_code: int = FAILURE) -> None:
@@ -42,7 +44,7 @@ class MalformedMessageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What RFC 1929 section 2 carries. Both are shown by ``repr``: they are a test's own."""
+    """Username and password (RFC 1929 section 2). ``repr`` shows both, since they are a test's own."""
 
     username: bytes
     password: bytes
@@ -50,12 +52,12 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What RFC 1928 section 4 carries.
+    """A SOCKS5 request (RFC 1928 section 4).
 
     Attributes:
         command: 1 for CONNECT.
         atyp: 1 for IPv4, 3 for a name, 4 for IPv6.
-        host: the address or name as text; what is not ASCII in a name is escaped.
+        host: the address or name as text; non-ASCII bytes of a name are escaped.
         port: 0 to 65535.
     """
 
@@ -66,10 +68,10 @@ class Request:
 
 
 async def read_exactly(stream: ByteStream, size: int) -> bytes:
-    """Read ``size`` bytes, and not one more.
+    """Read exactly ``size`` bytes.
 
     Raises:
-        EndOfStream: the client ended before; also in the middle.
+        EndOfStream: the stream ended before that.
     """
     data = b""
     while len(data) < size:
@@ -78,7 +80,7 @@ async def read_exactly(stream: ByteStream, size: int) -> bytes:
 
 
 async def read_methods(stream: ByteStream) -> tuple[int, ...]:
-    """Read the greeting: the methods that the client offers."""
+    """Read the greeting; return the methods that the client offers."""
     version, count = await read_exactly(stream, 2)
     if version != VERSION:
         raise MalformedMessageError(f"the greeting begins with {version:#04x}, not with 0x05")
@@ -95,7 +97,7 @@ async def read_credentials(stream: ByteStream) -> Credentials:
 
 
 async def read_request(stream: ByteStream) -> Request:
-    """Read the request: what to connect to."""
+    """Read the request."""
     version, command, reserved, atyp = await read_exactly(stream, 4)
     if version != VERSION or reserved != 0:
         raise MalformedMessageError(f"the request begins with {version:#04x} and has {reserved:#04x} as reserved byte")
@@ -104,20 +106,19 @@ async def read_request(stream: ByteStream) -> Request:
     elif atyp in (IPV4, IPV6):
         host = str(ipaddress.ip_address(await read_exactly(stream, 4 if atyp == IPV4 else 16)))
     else:
-        raise MalformedMessageError(f"address type {atyp:#04x} is unknown", BAD_ADDRESS)
+        raise MalformedMessageError(f"unknown address type {atyp:#04x}", BAD_ADDRESS)
     (port,) = struct.unpack("!H", await read_exactly(stream, 2))
     return Request(command, atyp, host, port)
 
 
 def reply(code: int, host: str = "0.0.0.0", port: int = 0) -> bytes:
-    """Make a reply; ``host`` decides the address type: IPv4, IPv6 or else a name.
+    """Make a reply. ``host`` determines the address type: IPv4, IPv6, or otherwise a name.
 
     Raises:
-        ValueError: a number or the name does not fit its field.
+        TypeError, ValueError: a number or the name does not fit its field.
     """
-    for name, value, size in (("code", code, 8), ("port", port, 16)):
-        if not 0 <= value < 1 << size:
-            raise ValueError(f"{name} must be a number of {size} bits, not {value!r}")
+    check_count("code", code, minimum=0, maximum=2**8 - 1, optional=False)
+    check_count("port", port, minimum=0, maximum=2**16 - 1, optional=False)
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,6 +1,6 @@
-"""A SOCKS5 server that works: CONNECT, with or without a password, relaying with half-close.
+"""A working SOCKS5 server: CONNECT, with or without a password, relaying with half-close.
 
-It is small, logs nothing and listens on loopback: for demonstrations and for tests, not for a network.
+It is small, logs nothing and listens on loopback: for demonstrations and tests, not for a network.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ziggurat.layers.testing.socks5_messages import Credentials, MalformedMessag
 from ziggurat.services.service import Connector
 from ziggurat.services.system_error import system_error
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["Socks5Server"]
 
@@ -39,14 +40,14 @@ class Socks5Server:
     """A working proxy.
 
     Args:
-        users: password by username; ``None`` lets everybody in without. Both are text and sent as UTF-8.
-        connector: how a target is reached; ``None`` opens a TCP connection. Its `Uri` has the scheme ``tcp``.
+        users: passwords by username, encoded as UTF-8; ``None`` for no authentication.
+        connector: reaches a target, with a `Uri` of scheme ``tcp``; ``None`` opens a TCP connection.
         handshake_timeout: seconds from a client's connection to its complete request.
-        connect_timeout: seconds in which the target has to be reached.
+        connect_timeout: seconds for reaching the target.
 
     Attributes:
-        requests: the last thousand requests, the oldest first.
-        sessions: clients that are connected.
+        requests: the last thousand requests, oldest first.
+        sessions: number of connected clients.
     """
 
     def __init__(
@@ -58,8 +59,7 @@ class Socks5Server:
         connect_timeout: float = 60.0,
     ) -> None:
         for name, seconds in (("handshake_timeout", handshake_timeout), ("connect_timeout", connect_timeout)):
-            if not seconds > 0:
-                raise ValueError(f"{name} must be positive, not {seconds!r}")
+            check_seconds(name, seconds, optional=False)
         self.requests: deque[Request] = deque(maxlen=KEPT_REQUESTS)
         self.sessions = 0
         self._users = None if users is None else {name.encode(): word.encode() for name, word in users.items()}
@@ -69,11 +69,11 @@ class Socks5Server:
 
     @asynccontextmanager
     async def serve(self, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[Uri, None]:
-        """Listen for the length of an ``async with`` block, and give the proxy's Uri. Leaving it ends every session.
+        """Listen for the duration of an ``async with`` block, and yield the proxy's Uri. Leaving it ends all sessions.
 
         Args:
             host: IP address to listen on.
-            port: 0 for any free one.
+            port: 0 for any free port.
         """
         async with (
             await anyio.create_tcp_listener(local_host=host, local_port=port) as listener,
@@ -84,7 +84,7 @@ class Socks5Server:
             tasks.cancel_scope.cancel()
 
     async def handle(self, client: ByteStream) -> None:
-        """Serve one client on any byte stream, and close it."""
+        """Serve one client on any byte stream, then close it."""
         self.sessions += 1
         try:
             target = await self._negotiate(client)
@@ -127,7 +127,7 @@ class Socks5Server:
         return target
 
     async def _let_read(self, client: ByteStream) -> None:
-        # Closing a socket with unread data in it resets the connection, and the client would never see our refusal.
+        # Closing a socket with unread data resets the connection, and the client would not see our refusal.
         with anyio.move_on_after(self._handshake_timeout):
             await client.send_eof()
             while True:
@@ -163,7 +163,7 @@ class Socks5Server:
 
 
 async def relay(left: ByteStream, right: ByteStream) -> None:
-    """Copy both ways until both have ended, passing on each end by itself; a broken side ends it at once."""
+    """Copy both ways until both sides have ended, forwarding each EOF; a broken side ends the relay at once."""
 
     async def copy(source: ByteStream, sink: ByteStream) -> None:
         try:

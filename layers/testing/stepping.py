@@ -1,8 +1,8 @@
-"""Run one call and cancel it at exactly the await that is asked for, on asyncio and on trio.
+"""Run one call and cancel it at a given await, on asyncio and trio.
 
-A coroutine is an object that can be driven by hand: each ``send`` runs it to its next suspension. `drive` sits between
-the call and the event loop, passes everything through, and counts. A cancel scope that is cancelled between the
-suspension and the loop is delivered at this very await on both backends, since neither cancels a task that runs.
+A coroutine can be driven by hand: each ``send`` runs it to its next suspension. `drive` sits between the call and the
+event loop, passes everything through, and counts. Cancelling a scope between the suspension and the loop takes effect
+at that very await on both backends, since neither cancels a running task.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ T = TypeVar("T")
 def drive(
     coroutine: Coroutine[Any, Any, T], on_suspend: Callable[[], None], on_error: Callable[[BaseException], None]
 ) -> Generator[Any, Any, T]:
-    """Await ``coroutine`` and watch it.
+    """Await ``coroutine`` under observation.
 
     Args:
-        coroutine: what to await.
-        on_suspend: called each time it is about to wait for the event loop.
+        coroutine: the coroutine to await.
+        on_suspend: called each time the coroutine is about to wait for the event loop.
         on_error: called with each exception that the event loop wakes it with.
     """
     resume: Callable[[Any], object] = coroutine.send
@@ -46,7 +46,7 @@ def drive(
         try:
             value = yield suspended
             resume = coroutine.send
-            # trio does not throw: it sends an outcome, which the coroutine unwraps itself.
+            # trio does not throw an exception: it sends an outcome, which the coroutine unwraps.
             if isinstance(error := getattr(value, "error", None), BaseException):
                 on_error(error)
         except BaseException as error:
@@ -61,9 +61,9 @@ class Outcome:
     Attributes:
         kind: ``answered``, ``failed`` or ``cancelled``; ``stuck`` if it did not end in time.
         steps: how often it waited for the event loop.
-        answer: what it returned, a stream or not.
-        error: what it raised.
-        interrupted: whether the cancellation that was asked for woke it; one that comes too late does not.
+        answer: its return value, a stream or not.
+        error: the exception that it raised, or ``None``.
+        interrupted: whether the requested cancellation woke it; one that comes too late does not.
     """
 
     kind: Literal["answered", "failed", "cancelled", "stuck"] = "stuck"
@@ -74,7 +74,7 @@ class Outcome:
 
     @property
     def stream(self) -> ByteStream:
-        """The stream that it returned."""
+        """The returned stream."""
         assert isinstance(self.answer, ByteStream), "no stream"
         return self.answer
 
@@ -87,14 +87,15 @@ async def call(
     cancel_at: int | None = None,
     cancel_when: anyio.Event | None = None,
 ) -> Outcome:
-    """Dial ``uri`` through ``connector`` and tell how it went.
+    """Dial ``uri`` through ``connector`` and return the outcome.
 
     Args:
-        connector: what to call.
-        uri: what to call it with.
-        patience: seconds after which the call is ``stuck``.
-        cancel_at: cancel at this await, counted from 1; 0 cancels before the call begins; ``None`` never.
-        cancel_when: cancel when this event is set.
+        connector: the connector to call.
+        uri: the Uri to dial.
+        patience: seconds after which the call counts as ``stuck``.
+        cancel_at: the await to cancel at, counted from 1; 0 cancels before the call begins; ``None`` for no
+            cancellation.
+        cancel_when: an event that cancels the call when it is set.
     """
     outcome = Outcome()
     with anyio.move_on_after(patience) as waiting, anyio.CancelScope() as scope:
@@ -114,7 +115,7 @@ async def call(
 
 
 class _Attempt:
-    """One call under observation: it counts the awaits, cancels at the one asked for, and writes the outcome down."""
+    """One call under observation: counts its awaits, cancels it at a given one, and records the outcome."""
 
     def __init__(self, outcome: Outcome, scope: anyio.CancelScope, cancel_at: int | None) -> None:
         self.outcome = outcome

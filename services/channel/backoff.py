@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 
+from ziggurat.services.validation import check_seconds
+
 __all__ = ["Backoff"]
 
 
@@ -35,17 +37,17 @@ class Backoff:
     rng: Callable[[], float] = field(default=random.random, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("initial", "factor", "jitter", "maximum"):
+        check_seconds("initial", self.initial, optional=False)
+        check_seconds("maximum", self.maximum, optional=False)
+        for name in ("factor", "jitter"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise TypeError(f"{name} must be a number, not {value!r}")
-        if not 0 < self.initial < math.inf:
-            raise ValueError(f"initial must be a positive number of seconds, not {self.initial!r}")
         if not 1 <= self.factor < math.inf:
             raise ValueError(f"factor must be at least 1.0, not {self.factor!r}")
         if not 0 <= self.jitter < 1:
             raise ValueError(f"jitter must be at least 0.0 and below 1.0, not {self.jitter!r}")
-        if not self.initial <= self.maximum < math.inf:
+        if self.maximum < self.initial:
             raise ValueError(f"maximum must be at least initial ({self.initial!r}), not {self.maximum!r}")
         if not callable(self.rng):
             raise TypeError(f"rng must be a function without arguments, not {self.rng!r}")

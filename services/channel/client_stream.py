@@ -11,8 +11,8 @@ from h2.errors import ErrorCodes
 from h2.exceptions import NoAvailableStreamIDError, TooManyStreamsError
 
 from ziggurat.services.channel.compression import ACCEPT_ENCODING
-from ziggurat.services.channel.message_buffer import fresh
 from ziggurat.services.channel.stream import Headers, Stream
+from ziggurat.services.errors import copy_error
 
 __all__ = ["ClientStream"]
 
@@ -86,7 +86,7 @@ class ClientStream(Stream):
         return self.trailers
 
     def _reason(self) -> Exception:
-        return fresh(self._broken or StreamTerminatedError("Connection lost"))
+        return copy_error(self._broken or StreamTerminatedError("Connection lost"))
 
     def __ended__(self) -> None:
         super().__ended__()

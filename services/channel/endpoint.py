@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Generator
 from dataclasses import KW_ONLY, dataclass, field
@@ -19,6 +18,7 @@ from ziggurat.services.channel.options import MIB, ConnectionOptions, default_us
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
+from ziggurat.services.validation import check_bool, check_count, check_seconds
 
 __all__ = ["Connecting", "Endpoint"]
 
@@ -99,19 +99,18 @@ class Endpoint:
         if self.origin is not None:
             object.__setattr__(self, "origin", _uri("origin", self.origin, ("http", "https")))
         for name in ("call_timeout", "connect_timeout", "http2_timeout", "http2_keepalive_interval"):
-            if getattr(self, name) is not None:
-                _check_seconds(name, getattr(self, name))
-        _check_seconds("http2_keepalive_timeout", self.http2_keepalive_timeout)
-        _check_seconds("linger", self.linger, zero=True)
+            check_seconds(name, getattr(self, name))
+        check_seconds("http2_keepalive_timeout", self.http2_keepalive_timeout, optional=False)
+        check_seconds("linger", self.linger, zero=True, optional=False)
         _check_size("stream_window", self.stream_window, *WINDOWS)
         _check_size("connection_window", self.connection_window, *WINDOWS)
         _check_size("max_frame_size", self.max_frame_size, *FRAMES)
-        if self.max_message_size is not None:
-            _check_size("max_message_size", self.max_message_size, 1, 2**32 - 1)  # the length prefix has 32 bits
+        # The length prefix has 32 bits.
+        check_count("max_message_size", self.max_message_size, maximum=2**32 - 1, unit="bytes")
         if self.compression not in (None, "gzip"):
             raise ValueError(f"compression must be 'gzip' or None, not {self.compression!r}")
         for name in ("http2_keepalive_while_idle", "stock_h2", "wait_for_ready"):
-            _check_type(name, getattr(self, name), bool)
+            check_bool(name, getattr(self, name))
         _check_type("backoff", self.backoff, Backoff)
         if self.user_agent is not None:
             _check_type("user_agent", self.user_agent, str)
@@ -239,18 +238,8 @@ def _check_type(name: str, value: object, kind: type | tuple[type, ...]) -> None
         raise TypeError(f"{name} must be {' or '.join(k.__name__ for k in kinds)}, not {value!r}")
 
 
-def _check_seconds(name: str, value: object, *, zero: bool = False) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not (0 < value < math.inf or (zero and value == 0)):
-        raise ValueError(f"{name} must be a positive number of seconds, not {value!r}")
-
-
-def _check_size(name: str, value: object, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a number of bytes, not {value!r}")
-    if not least <= value <= most:
-        raise ValueError(f"{name} must be from {least} to {most} bytes, not {value!r}")
+def _check_size(name: str, value: int, least: int, most: int) -> None:
+    check_count(name, value, minimum=least, maximum=most, unit="bytes", optional=False)
 
 
 def _check_connector(connector: object) -> None:

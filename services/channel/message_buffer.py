@@ -14,7 +14,9 @@ from collections.abc import Callable
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-__all__ = ["MessageBuffer", "fresh"]
+from ziggurat.services.errors import copy_error
+
+__all__ = ["MessageBuffer"]
 
 PREFIX = 5  # the compressed flag, and four bytes of length
 
@@ -24,11 +26,6 @@ peer may send a message of 32 MiB in frames of two bytes."""
 
 COLLECTED = 16384
 """Bytes that are collected so in one piece."""
-
-
-def fresh(error: Exception) -> Exception:
-    """Copy an error, so that each who meets it has a traceback of his own."""
-    return type(error)(*error.args)
 
 
 class MessageBuffer:
@@ -108,7 +105,7 @@ class MessageBuffer:
         """Return the next message with its flag, or ``None`` at the end. A cancelled wait takes nothing away."""
         while not self._heads:
             if self.error is not None:
-                raise fresh(self.error)
+                raise copy_error(self.error)
             if self.ended:
                 if self._prefix:
                     raise self._cut_off()
@@ -117,7 +114,7 @@ class MessageBuffer:
         flag, length = self._heads[0]
         while self._size < PREFIX + length:
             if self.error is not None:
-                raise fresh(self.error)
+                raise copy_error(self.error)
             if self.ended:
                 raise self._cut_off()
             await self._wait(PREFIX + length)

@@ -16,9 +16,9 @@ from anyio import move_on_after
 
 from ziggurat.services.channel.dial import EndpointDial
 from ziggurat.services.channel.protocol import ClientProtocol
-from ziggurat.services.channel.shared_dial import Expired, SharedDial, own_copy
+from ziggurat.services.channel.shared_dial import Expired, SharedDial
 from ziggurat.services.channel.state import ChannelState, StateChanges, StateWatch
-from ziggurat.services.errors import ChannelClosed, ConnectError
+from ziggurat.services.errors import ChannelClosed, ConnectError, copy_error
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.service import Connector
 
@@ -96,7 +96,7 @@ class Reconnect:
             raise ChannelClosed(f"the channel to {self._endpoint.uri} was closed")
         if self._dialling is None:
             if self.failure is not None and self._backing_off and not at_once:
-                raise own_copy(self.failure)
+                raise copy_error(self.failure)
             self.states.enter(ChannelState.CONNECTING)
             attempt = self._new_dial()
             self._dialling = SharedDial(
@@ -168,7 +168,7 @@ class Reconnect:
                         return
         except asyncio.CancelledError as cancelled:
             if expired is not None and expired():
-                cancelled.__cause__ = own_copy(error)
+                cancelled.__cause__ = copy_error(error)
             raise
 
     def _review(self) -> None:

@@ -8,17 +8,15 @@ has, the dial is cancelled.
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from ziggurat.services.errors import ConnectError
+from ziggurat.services.errors import ConnectError, copy_error
 
 T = TypeVar("T")
-E = TypeVar("E", bound=Exception)
 
-__all__ = ["CutOff", "Expired", "SharedDial", "own_copy"]
+__all__ = ["CutOff", "Expired", "SharedDial"]
 
 
 Expired: TypeAlias = Callable[[], bool]
@@ -91,7 +89,7 @@ class SharedDial(Generic[T]):
         if outcome is None:
             raise asyncio.CancelledError
         if isinstance(outcome, Exception):
-            raise own_copy(outcome)
+            raise copy_error(outcome)
         return outcome
 
     def give_up(self, reason: Exception | None = None) -> None:
@@ -130,10 +128,3 @@ class SharedDial(Generic[T]):
         if not self._ended:  # cancelled by others, perhaps before its first step; or a defect of ours
             self._end(error if isinstance(error, Exception) else None)
             self._on_end(None)
-
-
-def own_copy(error: E) -> E:
-    """The same error with the same cause, and a traceback of its own."""
-    mine = copy.copy(error)
-    mine.__cause__ = error.__cause__
-    return mine

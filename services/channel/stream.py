@@ -14,7 +14,8 @@ from h2.errors import ErrorCodes
 from h2.exceptions import StreamClosedError
 
 from ziggurat.services.channel.compression import MessageSizeError, compress, encoding_of, inflate, judge_encoding
-from ziggurat.services.channel.message_buffer import PREFIX, MessageBuffer, fresh
+from ziggurat.services.channel.message_buffer import PREFIX, MessageBuffer
+from ziggurat.services.errors import copy_error
 
 if TYPE_CHECKING:
     from grpclib.protocol import Connection as GrpclibConnection
@@ -111,7 +112,7 @@ class Stream(GrpclibStream):
         while self.stopped is None and not self.connection.write_ready.is_set():
             await self.connection.wait_writable()
         if self.stopped is not None:
-            raise fresh(self.stopped)
+            raise copy_error(self.stopped)
 
     def stop(self, error: Exception) -> None:
         """Let no more be sent, and tell those who wait to send."""

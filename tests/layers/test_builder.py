@@ -1,4 +1,4 @@
-"""The builder: order, reuse, and what it refuses."""
+"""The builder: order, reuse, and refused arguments."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_builder_is_not_changed_by_adding_to_it() -> None:
     assert hash(base) == hash(ServiceBuilder().timeout(5.0))
 
 
-async def test_each_stack_has_state_of_its_own() -> None:
+async def test_each_stack_has_its_own_state() -> None:
     builder = ServiceBuilder().concurrency_limit(1, mode="reject", hold="stream")
     connector, handle = mock_connector()
     one, two = builder.service(connector), builder.service(connector)
@@ -74,13 +74,13 @@ def test_option_layer_adds_nothing_for_none() -> None:
 
 
 @pytest.mark.parametrize("wrong", [None, 5, "socks5", TimeoutLayer])
-def test_what_is_not_a_layer_is_a_type_error_that_says_so(wrong: object) -> None:
+def test_anything_but_a_layer_is_a_type_error(wrong: object) -> None:
     with pytest.raises(TypeError, match=r"layer|instance"):
         ServiceBuilder().layer(wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wrong", [None, "tcp", TcpConnector])
-def test_what_is_not_a_connector_is_a_type_error_that_says_so(wrong: object) -> None:
+def test_anything_but_a_connector_is_a_type_error(wrong: object) -> None:
     with pytest.raises(TypeError, match=r"connector|instance"):
         ServiceBuilder().service(wrong)  # type: ignore[arg-type]
 

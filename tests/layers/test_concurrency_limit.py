@@ -23,13 +23,13 @@ async def test_it_keeps_the_contracts_of_a_layer(hold: Hold) -> None:
     await check_layer(ConcurrencyLimitLayer(1, hold=hold), transparent=True)
 
 
-async def test_a_shared_limiter_keeps_them_too_and_gets_every_permit_back() -> None:
+async def test_a_shared_limiter_keeps_the_contracts_and_gets_every_permit_back() -> None:
     limiter = Limiter(1)
     await check_layer(ConcurrencyLimitLayer(limiter, max_wait=900.0, hold="stream"), shared=True, transparent=True)
     assert (limiter.held, limiter.waiting) == (0, 0)
 
 
-async def test_rejecting_keeps_them_too() -> None:
+async def test_rejecting_keeps_the_contracts() -> None:
     await check_layer(ConcurrencyLimitLayer(1, mode="reject"), transparent=True)
 
 
@@ -50,7 +50,7 @@ async def close_all(log: list[object], handle: MockHandle) -> None:
             await request.stream.aclose()
 
 
-async def test_the_third_of_two_waits_and_the_queue_is_first_come_first_served() -> None:
+async def test_dials_beyond_the_limit_wait_and_are_served_first_come_first_served() -> None:
     connector, handle = mock_connector()
     limiter = Limiter(2)
     stack = ConcurrencyLimitLayer(limiter).layer(connector)
@@ -72,7 +72,7 @@ async def test_the_third_of_two_waits_and_the_queue_is_first_come_first_served()
     await close_all(log, handle)
 
 
-async def test_a_newcomer_does_not_overtake_who_was_just_served() -> None:
+async def test_a_newcomer_does_not_overtake_a_waiter_that_was_just_served() -> None:
     limiter = Limiter(1)
     order: list[str] = []
 
@@ -86,7 +86,7 @@ async def test_a_newcomer_does_not_overtake_who_was_just_served() -> None:
         tasks.start_soon(take, "first")
         await settle()
         limiter.release()
-        assert not limiter.acquire_nowait()  # it is the waiter's already, who has not run yet
+        assert not limiter.acquire_nowait()  # the permit belongs to the waiter, which has not run yet
         tasks.start_soon(take, "second")
     assert order == ["first", "second"]
 
@@ -99,7 +99,7 @@ async def test_rejecting_does_not_wait() -> None:
         tasks.start_soon(dial, stack, log)
         await settle()
         started = anyio.current_time()
-        with pytest.raises(LimitExceeded, match="all 1 are taken") as caught:
+        with pytest.raises(LimitExceeded, match="all 1 permits in use") as caught:
             await stack(TARGET)
         assert anyio.current_time() == started
         handle.requests[0].accept()
@@ -108,7 +108,7 @@ async def test_rejecting_does_not_wait() -> None:
     await close_all(log, handle)
 
 
-async def test_who_comes_beyond_max_waiting_is_turned_away() -> None:
+async def test_dials_beyond_max_waiting_are_rejected() -> None:
     connector, _ = mock_connector()
     limiter = Limiter(1)
     stack = ConcurrencyLimitLayer(limiter, max_waiting=1).layer(connector)
@@ -118,13 +118,13 @@ async def test_who_comes_beyond_max_waiting_is_turned_away() -> None:
             tasks.start_soon(dial, stack, log)
         await settle()
         assert limiter.waiting == 1
-        with pytest.raises(LimitExceeded, match="all 1 are taken and 1 wait"):
+        with pytest.raises(LimitExceeded, match="all 1 permits in use, 1 waiting"):
             await stack(TARGET)
         tasks.cancel_scope.cancel()
     assert (limiter.held, limiter.waiting) == (0, 0)
 
 
-async def test_max_wait_is_a_timeout_of_admission_and_counts_nothing_else() -> None:
+async def test_max_wait_is_a_timeout_of_admission_only() -> None:
     connector, handle = mock_connector()
     limiter = Limiter(1)
     stack = ConcurrencyLimitLayer(limiter, max_wait=2.0).layer(connector)
@@ -135,14 +135,14 @@ async def test_max_wait_is_a_timeout_of_admission_and_counts_nothing_else() -> N
         with pytest.raises(ConnectTimeout) as caught:
             await stack(TARGET)
         assert limiter.waiting == 0
-        await anyio.sleep(100.0)  # the first one dials for long: no concern of max_wait
+        await anyio.sleep(100.0)  # the first one takes long to dial, which max_wait does not limit
         handle.requests[0].accept()
     assert (caught.value.phase, caught.value.name, caught.value.limit) == ("admission", "max_wait", 2.0)
     assert limiter.held == 0
     await close_all(log, handle)
 
 
-async def test_a_permit_for_the_dial_is_back_when_the_stream_is_there() -> None:
+async def test_a_permit_held_for_the_dial_is_released_when_the_stream_arrives() -> None:
     near, _ = stream_pair()
 
     async def leaf(uri: Uri, /) -> ByteStream:
@@ -155,7 +155,7 @@ async def test_a_permit_for_the_dial_is_back_when_the_stream_is_there() -> None:
     await stream.aclose()
 
 
-async def test_a_permit_for_the_stream_is_back_once_when_the_stream_is_closed() -> None:
+async def test_a_permit_held_for_the_stream_is_released_once_when_it_is_closed() -> None:
     near, _ = stream_pair()
     ours = WrappedStream(near)
 
@@ -173,7 +173,7 @@ async def test_a_permit_for_the_stream_is_back_once_when_the_stream_is_closed() 
     limiter.release()
 
 
-async def test_a_stream_that_has_ended_already_holds_nothing() -> None:
+async def test_a_stream_that_has_already_ended_holds_no_permit() -> None:
     near, _ = stream_pair()
     ours = WrappedStream(near)
     await ours.aclose()
@@ -217,7 +217,7 @@ async def test_a_waiter_cancelled_and_served_at_once_loses_no_permit(cancel_firs
     assert (limiter.held, limiter.waiting) == (1, 0)
 
 
-async def test_an_int_is_for_each_stack_and_a_limiter_for_all() -> None:
+async def test_an_int_limits_each_stack_and_a_limiter_all_of_them() -> None:
     connector, handle = mock_connector()
     for limit, reached in ((1, 2), (Limiter(1), 1)):
         layer = ConcurrencyLimitLayer(limit)
@@ -234,7 +234,7 @@ class Caller(NamedTuple):
     start: int
     duration: int
     cancel_after: int | None
-    life: int | None  # of the stream; None: the dial fails
+    life: int | None  # of the stream; None if the dial fails
 
 
 callers = st.builds(
@@ -307,9 +307,15 @@ async def test_no_permit_is_ever_lost_or_doubled(
     assert [limiter.acquire_nowait() for _ in range(total + 1)] == [True] * total + [False]
 
 
-async def test_giving_back_too_often_is_an_error() -> None:
+async def test_releasing_too_often_is_an_error() -> None:
+    limiter = Limiter(2)
     with pytest.raises(RuntimeError, match="released more often"):
-        Limiter(1).release()
+        limiter.release()
+    await limiter.acquire()
+    limiter.release()
+    with pytest.raises(RuntimeError, match="released more often"):
+        limiter.release()
+    assert limiter.held == 0
 
 
 def test_a_limiter_belongs_to_one_loop_at_a_time() -> None:
@@ -332,12 +338,16 @@ def test_a_limiter_belongs_to_one_loop_at_a_time() -> None:
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
-        ({"limit": 0}, ValueError, "limit must be at least 1"),
+        ({"limit": 0}, ValueError, r"limit must be a whole number \(at least 1\), not 0"),
         ({"limit": None}, TypeError, "limit must be a whole number"),
         ({"limit": 1, "mode": "shed"}, ValueError, "mode must be .* not 'shed'"),
         ({"limit": 1, "hold": "call"}, ValueError, "hold must be .* not 'call'"),
-        ({"limit": 1, "max_waiting": -1}, ValueError, "max_waiting must be at least 0"),
-        ({"limit": 1, "max_wait": 0}, ValueError, "max_wait must be positive"),
+        (
+            {"limit": 1, "max_waiting": -1},
+            ValueError,
+            r"max_waiting must be .* \(at least 0\) or None, not -1",
+        ),
+        ({"limit": 1, "max_wait": 0}, ValueError, "max_wait must be a positive number of seconds"),
         ({"limit": 1, "mode": "reject", "max_wait": 1.0}, ValueError, "has no queue"),
         ({"limit": 1, "mode": "reject", "max_waiting": 1}, ValueError, "has no queue"),
     ],

@@ -1,4 +1,4 @@
-"""Every layer of ours keeps the contracts of a layer, alone and in a stack, on both backends."""
+"""All of our layers keep the contracts of a layer, alone and in a stack, on both backends."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ PROXY = Uri.parse("socks5://proxy.example:1080")
     ],
     ids=repr,
 )
-async def test_a_layer_that_does_not_speak_keeps_the_contract_and_adds_no_wrapper(layer: Layer) -> None:
+async def test_a_layer_that_does_not_use_the_stream_keeps_the_contract_and_adds_no_wrapper(layer: Layer) -> None:
     await check_layer(layer, transparent=True)
 
 
 @pytest.mark.parametrize("hold", ["dial", "stream"])
-async def test_a_limiter_that_the_user_shares_gets_every_permit_back(hold: Any) -> None:
+async def test_a_shared_limiter_gets_every_permit_back(hold: Any) -> None:
     await check_layer(ConcurrencyLimitLayer(Limiter(1), hold=hold), shared=True, transparent=True)
 
 

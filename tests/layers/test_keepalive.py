@@ -38,7 +38,7 @@ async def test_it_keeps_the_contracts_of_a_layer() -> None:
 
 @LINUX
 @pytest.mark.real_io
-async def test_the_system_has_every_option() -> None:
+async def test_the_system_supports_every_option() -> None:
     async with serve_loopback(hold) as port:
         layer = KeepAliveLayer(10.0, 3.0, count=4, user_timeout=20.5, require=True)
         stream = await layer.layer(TcpConnector())(Uri("tcp", "127.0.0.1", port))
@@ -56,12 +56,12 @@ async def test_the_system_has_every_option() -> None:
 
 @LINUX
 @pytest.mark.real_io
-async def test_what_is_not_asked_for_is_left_to_the_system_and_fractions_are_rounded_up() -> None:
+async def test_unset_options_are_left_to_the_system_and_fractions_are_rounded_up() -> None:
     async with serve_loopback(hold) as port:
         uri = Uri("tcp", "127.0.0.1", port)
         plain = await TcpConnector()(uri)
         before = options_of(plain)
-        # Below a wrapper of somebody else's, which forwards its typed attributes.
+        # Below a foreign wrapper, which forwards typed attributes.
         leaf = fault_layer(lambda stream: SplitStream(stream, 1)).layer(TcpConnector())
         stream = await KeepAliveLayer(0.5, require=True).layer(leaf)(uri)
         found = options_of(stream)
@@ -72,7 +72,7 @@ async def test_what_is_not_asked_for_is_left_to_the_system_and_fractions_are_rou
     assert found == before | {"SO_KEEPALIVE": 1, "TCP_KEEPIDLE": 1}
 
 
-async def test_without_a_socket_the_ledger_of_the_stream_says_so() -> None:
+async def test_without_a_socket_the_ledger_has_a_note() -> None:
     near, _ = stream_pair()
 
     async def leaf(uri: Uri, /) -> ByteStream:
@@ -85,7 +85,7 @@ async def test_without_a_socket_the_ledger_of_the_stream_says_so() -> None:
     await stream.aclose()
 
 
-async def test_without_a_socket_require_is_an_error_and_closes_the_stream() -> None:
+async def test_without_a_socket_require_fails_the_dial_and_closes_the_stream() -> None:
     connector, handle = mock_connector()
     caught: list[ConnectError] = []
 
@@ -103,7 +103,7 @@ async def test_without_a_socket_require_is_an_error_and_closes_the_stream() -> N
     assert handle.open_streams == 0
 
 
-def test_macos_has_the_idle_time_under_another_name_and_no_user_timeout() -> None:
+def test_macos_calls_the_idle_time_differently_and_has_no_user_timeout() -> None:
     macos = SimpleNamespace(TCP_KEEPALIVE=0x10, TCP_KEEPINTVL=0x101, TCP_KEEPCNT=0x102)
     options = keepalive_options(KeepAliveLayer(10.0, 2.0, 3, 5.0), macos)
     assert [(option.name, option.number, option.value) for option in options] == [
@@ -118,12 +118,12 @@ def test_macos_has_the_idle_time_under_another_name_and_no_user_timeout() -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"idle": 0}, "idle must be positive"),
-        ({"idle": 40000}, "idle must be at most 32767"),
-        ({"idle": 1, "interval": math.inf}, "interval must be positive and finite"),
-        ({"idle": 1, "count": 0}, "count must be at least 1"),
-        ({"idle": 1, "count": 128}, "count must be at most 127"),
-        ({"idle": 1, "user_timeout": 3e6}, "user_timeout must be at most"),
+        ({"idle": 0}, "idle must be a positive number of seconds"),
+        ({"idle": 40000}, r"idle must be a positive number of seconds \(at most 32767\), not 40000"),
+        ({"idle": 1, "interval": math.inf}, r"interval must be .* \(at most 32767\) or None, not inf"),
+        ({"idle": 1, "count": 0}, r"count must be a whole number \(1 to 127\) or None, not 0"),
+        ({"idle": 1, "count": 128}, r"count must be a whole number \(1 to 127\) or None, not 128"),
+        ({"idle": 1, "user_timeout": 3e6}, r"user_timeout must be .* \(at most 2147483\) or None"),
     ],
 )
 def test_wrong_settings_are_refused(arguments: dict[str, float], message: str) -> None:

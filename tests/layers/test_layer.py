@@ -1,4 +1,4 @@
-"""A stack: the first layer is outermost, and its repr shows what a dial passes."""
+"""A stack: the first layer is the outermost, and its repr shows the layers in the order of a dial."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TARGET = Uri("http", "target.example", 80)
 
 
 class Leaf:
-    """Answers with one end of a pair, and notes who passed by."""
+    """A leaf that returns one end of a pair and records its call."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -33,7 +33,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class NoteLayer:
-    """Notes its name on the way down and on the way up."""
+    """A layer that records its name on the way down and on the way up."""
 
     name: str
     seen: list[str]
@@ -51,7 +51,7 @@ class NoteLayer:
         return f"NoteLayer({self.name!r})"
 
 
-async def test_the_first_layer_sees_the_dial_first_and_the_answer_last() -> None:
+async def test_the_first_layer_sees_the_dial_first_and_the_stream_last() -> None:
     leaf = Leaf()
     stack = Stack((NoteLayer("outer", leaf.seen), NoteLayer("inner", leaf.seen)), leaf)
     stream = await stack(TARGET)
@@ -60,7 +60,7 @@ async def test_the_first_layer_sees_the_dial_first_and_the_answer_last() -> None
     assert leaf.seen == ["outer in", "inner in", str(TARGET), "inner out", "outer out"]
 
 
-async def test_a_stack_can_dial_any_number_of_times_and_be_a_leaf_itself() -> None:
+async def test_a_stack_can_dial_any_number_of_times_and_be_a_leaf() -> None:
     leaf = Leaf()
     stack = Stack((NoteLayer("above", leaf.seen),), Stack((), leaf))
     await stack(TARGET)
@@ -83,7 +83,7 @@ def test_a_layer_is_applied_once_for_each_stack() -> None:
     assert applied == [leaf, leaf, leaf]
 
 
-def test_repr_is_one_line_outermost_first_and_str_one_layer_a_line() -> None:
+def test_repr_is_one_line_outermost_first_and_str_one_line_per_layer() -> None:
     stack = Stack((NoteLayer("a", []), Identity(), NoteLayer("b", [])), Leaf())
 
     assert repr(stack) == "Stack(NoteLayer('a') > Identity() > NoteLayer('b') > Leaf())"
@@ -122,6 +122,6 @@ async def test_a_function_is_a_layer_with_its_own_name() -> None:
     assert repr(layer_fn(shout, "Shout")) == "Shout"
 
 
-def test_what_cannot_be_called_is_no_layer() -> None:
+def test_a_value_that_is_not_callable_is_not_a_layer() -> None:
     with pytest.raises(TypeError, match="not 7"):
         layer_fn(7)  # type: ignore[arg-type]

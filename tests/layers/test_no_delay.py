@@ -24,8 +24,8 @@ async def test_it_keeps_the_contracts_of_a_layer() -> None:
 
 @pytest.mark.real_io
 @pytest.mark.parametrize("enabled", [False, True])
-async def test_the_system_has_the_option(enabled: bool) -> None:
-    # From the other state, so that it cannot be there by chance: above a layer that sets the opposite.
+async def test_the_option_is_set(enabled: bool) -> None:
+    # Above a layer that sets the opposite, so that the state cannot be a default.
     async with serve_loopback(hold) as port:
         opposite = NoDelayLayer(not enabled).layer(TcpConnector())
         stream = await NoDelayLayer(enabled, require=True).layer(opposite)(Uri("tcp", "127.0.0.1", port))
@@ -36,7 +36,7 @@ async def test_the_system_has_the_option(enabled: bool) -> None:
     assert bool(found) is enabled
 
 
-async def test_without_a_socket_require_is_an_error_and_closes_the_stream() -> None:
+async def test_without_a_socket_require_fails_the_dial_and_closes_the_stream() -> None:
     near, _ = stream_pair()
 
     async def leaf(uri: Uri, /) -> ByteStream:

@@ -53,21 +53,21 @@ async def test_a_stream_without_a_socket_is_noted_and_logged_without_its_target(
     assert logs == [{"event": "no_delay.skipped", "log_level": "warning", "dial": ledger.id, "reason": text}]
 
 
-async def test_a_unix_socket_is_no_tcp_socket() -> None:
+async def test_a_unix_socket_is_not_a_tcp_socket() -> None:
     with socket.socket(socket.AF_UNIX) as raw:
         ledger, _ = skipped(over(raw), [NO_DELAY])
     assert ledger.phases[0].note == "not a TCP socket (AF_UNIX)"
 
 
-async def test_an_option_that_the_system_does_not_know_leaves_the_others_in_place() -> None:
+async def test_the_other_options_are_set_if_the_system_does_not_support_one() -> None:
     unknown = SocketOption("TCP_USER_TIMEOUT", socket.IPPROTO_TCP, None, 1)
     with socket.socket() as raw:
         ledger, _ = skipped(over(raw), [unknown, NO_DELAY])
         assert nodelay(raw)
-    assert ledger.phases[0].note == "TCP_USER_TIMEOUT is not known on this system"
+    assert ledger.phases[0].note == "TCP_USER_TIMEOUT is not supported on this system"
 
 
-async def test_a_socket_that_is_gone_is_told_in_the_systems_words() -> None:
+async def test_a_closed_socket_is_reported_with_the_systems_text() -> None:
     raw = socket.socket()
     raw.close()
     ledger, _ = skipped(over(raw), [NO_DELAY])
@@ -75,7 +75,7 @@ async def test_a_socket_that_is_gone_is_told_in_the_systems_words() -> None:
 
 
 @pytest.mark.parametrize("lost", [False, True])
-async def test_what_is_required_is_an_error_of_its_own_phase(lost: bool) -> None:
+async def test_a_required_option_fails_in_its_own_phase(lost: bool) -> None:
     stream, _ = stream_pair()
     if lost:
         raw = socket.socket()
@@ -85,6 +85,6 @@ async def test_what_is_required_is_an_error_of_its_own_phase(lost: bool) -> None
         set_options(stream, [NO_DELAY], name="no_delay", ledger=current.ledger, require=True)
 
     assert caught.value.phase == "no_delay"
-    # A lost connection may be there the next time; a stream without a socket will not grow one.
+    # A lost connection may work the next time; a stream without a socket will not get one.
     assert caught.value.transient is lost
     assert not logs

@@ -21,7 +21,7 @@ async def test_it_keeps_the_contracts_of_a_layer() -> None:
     await check_layer(TimeoutLayer(1000.0), transparent=True)
 
 
-async def test_a_dial_that_takes_too_long_is_cancelled_and_says_where_and_whose_limit() -> None:
+async def test_a_dial_that_takes_too_long_is_cancelled_and_the_error_names_phase_and_limit() -> None:
     connector, handle = mock_connector("proxy.connect")
     started = anyio.current_time()
 
@@ -39,7 +39,7 @@ async def test_a_dial_that_takes_too_long_is_cancelled_and_says_where_and_whose_
     assert handle.requests[0].cancelled
 
 
-async def test_without_a_name_the_layer_is_named() -> None:
+async def test_without_a_name_the_error_names_the_layer() -> None:
     connector, _ = mock_connector()
     with pytest.raises(ConnectTimeout, match="'TimeoutLayer' of 1 s"):
         await TimeoutLayer(1.0).layer(connector)(TARGET)
@@ -61,12 +61,12 @@ async def test_waiting_for_admission_counts() -> None:
     limiter.release()
 
 
-async def test_a_result_that_is_there_beats_the_timer() -> None:
+async def test_a_result_that_has_arrived_beats_the_timer() -> None:
     near, _ = stream_pair()
 
     async def late(uri: Uri, /) -> ByteStream:
         with anyio.CancelScope(shield=True):
-            await anyio.sleep(3.0)  # the time runs out, and the answer comes in spite of it
+            await anyio.sleep(3.0)  # the time runs out, and the stream still arrives
         return near
 
     stream = await TimeoutLayer(1.0).layer(late)(TARGET)
@@ -83,7 +83,7 @@ async def test_an_inner_timeout_keeps_its_name() -> None:
     assert caught.value.name == "inner"
 
 
-async def test_the_outer_limit_is_named_when_it_is_the_shorter_one() -> None:
+async def test_the_outer_limit_is_named_if_it_is_shorter() -> None:
     connector, _ = mock_connector()
     stack = TimeoutLayer(1.0, name="outer").layer(TimeoutLayer(9.0, name="inner").layer(connector))
     with pytest.raises(ConnectTimeout) as caught:
@@ -91,7 +91,7 @@ async def test_the_outer_limit_is_named_when_it_is_the_shorter_one() -> None:
     assert (caught.value.name, caught.value.phase) == ("outer", "mock")
 
 
-async def test_a_timeout_error_of_somebody_else_is_not_renamed() -> None:
+async def test_a_foreign_timeout_error_passes_unchanged() -> None:
     async def impatient(uri: Uri, /) -> ByteStream:
         with dial(uri), phase("mine"), anyio.fail_after(1.0):
             await anyio.sleep_forever()
@@ -114,8 +114,8 @@ async def test_the_stream_carries_the_ledger() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1.0, math.nan, math.inf])
-def test_a_time_that_is_none_is_refused(seconds: float) -> None:
-    with pytest.raises(ValueError, match="seconds must be positive"):
+def test_a_limit_that_is_not_positive_and_finite_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match="seconds must be a positive number of seconds, not "):
         TimeoutLayer(seconds)
 
 

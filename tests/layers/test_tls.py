@@ -47,7 +47,7 @@ def serving(*names: str, alpn: tuple[str, ...] = ("h2",), ca: trustme.CA = CA, e
 
 
 def server(context: ssl.SSLContext | None = None) -> Play:
-    """A TLS server that echoes. It ends with its own error, as a server does: the client's is what is looked at."""
+    """A TLS server that echoes. Its own errors are ignored: the tests are about the client's."""
     context = context or serving()
 
     async def play(far: MemoryStream) -> None:
@@ -75,7 +75,7 @@ async def mute(far: MemoryStream) -> None:
 
 
 class Leaf:
-    """Answers with the near end of a pair, in our own wrapper, and keeps it for inspection."""
+    """A leaf that returns the near end of a pair in our wrapper, and keeps it for inspection."""
 
     def __init__(self, near: MemoryStream) -> None:
         self.near = near
@@ -99,7 +99,7 @@ async def far_end(play: Play) -> AsyncIterator[Leaf]:
 
 
 async def refused(layer: TlsLayer, play: Play, uri: Uri = TARGET) -> ConnectError:
-    """Dial; give the error. The stream must be closed by then."""
+    """Return the error of a dial that must fail and must close its stream."""
     caught: ConnectError | None = None
     async with far_end(play) as leaf:
         try:
@@ -119,7 +119,7 @@ async def test_it_keeps_the_contracts_of_a_layer() -> None:
     await check_layer(TlsLayer(trusting()), peer=echo_server, uri=TARGET, inner_uri=TARGET)
 
 
-async def test_it_answers_with_anyios_stream_over_a_verified_peer() -> None:
+async def test_it_returns_anyios_tls_stream_over_a_verified_peer() -> None:
     async with far_end(server()) as leaf:
         with dial(TARGET) as current:
             stream = await TlsLayer(trusting()).layer(leaf)(TARGET)
@@ -144,7 +144,7 @@ async def test_it_answers_with_anyios_stream_over_a_verified_peer() -> None:
     assert current.ledger.sent_to_target
 
 
-async def test_the_owner_of_the_dial_puts_the_ledger_on_it() -> None:
+async def test_the_owner_of_the_dial_attaches_the_ledger() -> None:
     async with far_end(server()) as leaf:
 
         async def bare(uri: Uri, /) -> ByteStream:
@@ -205,7 +205,9 @@ def stream_ledger(stream: ByteStream) -> list[object]:
     ],
     ids=["name", "address", "authority", "expired"],
 )
-async def test_a_certificate_that_does_not_fit(context: ssl.SSLContext, uri: Uri, text: str, hint: str) -> None:
+async def test_a_certificate_that_does_not_match_is_refused(
+    context: ssl.SSLContext, uri: Uri, text: str, hint: str
+) -> None:
     error = await refused(TlsLayer(trusting()), server(context), uri)
 
     assert type(error) is TlsError
@@ -234,13 +236,13 @@ async def test_the_selected_protocol_must_be_one_of_alpn(offered: tuple[str, ...
         await (await layer.layer(leaf)(TARGET)).aclose()
 
 
-async def test_a_context_that_offers_something_else_is_told_by_the_line() -> None:
+async def test_the_error_hints_at_a_context_that_offers_another_protocol() -> None:
     error = await refused(TlsLayer(trusting(("http/1.1",))), server(serving(alpn=("http/1.1",))))
     assert error.message == "the peer selected http/1.1 (ALPN), not h2"
     assert "set_alpn_protocols" in (error.hint or "")
 
 
-async def test_without_alpn_whatever_is_selected_will_do() -> None:
+async def test_without_alpn_any_protocol_is_accepted() -> None:
     async with far_end(server(serving(alpn=()))) as leaf:
         await (await TlsLayer(trusting(()), alpn=()).layer(leaf)(TARGET)).aclose()
 
@@ -253,8 +255,8 @@ def state_of(context: ssl.SSLContext) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-async def test_a_context_of_the_callers_is_used_and_never_changed() -> None:
-    context = trusting(())  # offers no ALPN, which the context does not tell: the server does
+async def test_the_callers_context_is_used_and_never_changed() -> None:
+    context = trusting(())  # offers no ALPN, which only the server can see
     before = state_of(context)
     error = await refused(TlsLayer(context, alpn=("h2",)), server())
     assert error.message == "the peer selected no protocol (ALPN), not h2"
@@ -278,7 +280,7 @@ async def test_a_context_that_does_not_verify_is_noted() -> None:
         b"SSH-2.0-OpenSSH_9\r\n",
     ],
 )
-async def test_a_plain_server_is_named_as_one(answer: bytes) -> None:
+async def test_a_plain_text_server_is_recognised(answer: bytes) -> None:
     error = await refused(TlsLayer(trusting()), saying(answer))
     assert type(error) is TlsError
     assert error.message.startswith("the peer does not speak TLS")
@@ -286,20 +288,20 @@ async def test_a_plain_server_is_named_as_one(answer: bytes) -> None:
     assert not error.transient
 
 
-async def test_an_alert_of_the_peer_is_told() -> None:
+async def test_an_alert_of_the_peer_is_reported() -> None:
     error = await refused(TlsLayer(trusting()), saying(b"\x15\x03\x03\x00\x02\x02\x28"))
-    assert error.message == "the peer ended the TLS handshake with the alert 'handshake failure'"
+    assert error.message == "the peer sent the TLS alert 'handshake failure'"
 
 
 @pytest.mark.parametrize("answer", [b"", b"\x16", b"\x16\x03\x03\x00\x50", b"\x16\x03\x03\x00\x50aaaa"])
-async def test_a_peer_that_closes_during_the_handshake(answer: bytes) -> None:
+async def test_a_peer_that_closes_during_the_handshake_is_reported(answer: bytes) -> None:
     error = await refused(TlsLayer(trusting()), saying(answer))
     assert type(error) is TlsError
     assert error.message == "the peer closed the connection during the TLS handshake"
     assert error.transient
 
 
-async def test_the_same_on_a_context_that_takes_a_cut_for_an_end() -> None:
+async def test_a_peer_that_closes_is_reported_on_a_context_that_ignores_unexpected_eof() -> None:
     context = trusting()
     context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
     error = await refused(TlsLayer(context), saying(b"\x16\x03\x03\x00\x50aaaa"))
@@ -307,7 +309,7 @@ async def test_the_same_on_a_context_that_takes_a_cut_for_an_end() -> None:
     assert error.transient
 
 
-async def test_a_reset_during_the_handshake() -> None:
+async def test_a_reset_during_the_handshake_is_reported() -> None:
     async def reset(far: MemoryStream) -> None:
         await far.receive()
         far.reset()
@@ -318,16 +320,16 @@ async def test_a_reset_during_the_handshake() -> None:
     assert error.transient
 
 
-async def test_a_mute_peer_is_a_timeout_of_the_phase() -> None:
+async def test_a_silent_peer_times_out_in_the_tls_phase() -> None:
     started = anyio.current_time()
     error = await refused(TlsLayer(trusting(), timeout=3.0), mute)
     assert isinstance(error, ConnectTimeout)
     assert (error.phase, error.name, error.limit) == ("tls", "TlsLayer timeout", 3.0)
     assert anyio.current_time() - started == pytest.approx(3.0)
-    assert error.sent_to_target  # the hello went out
+    assert error.sent_to_target  # the hello was sent
 
 
-async def test_a_peer_that_stalls_half_way_is_one_too_and_cancellation_closes() -> None:
+async def test_a_peer_that_stalls_half_way_times_out_and_a_cancellation_closes_the_stream() -> None:
     async with far_end(server()) as leaf:
 
         async def stalling(uri: Uri, /) -> ByteStream:
@@ -339,7 +341,7 @@ async def test_a_peer_that_stalls_half_way_is_one_too_and_cancellation_closes() 
         assert leaf.near.closed
 
 
-async def test_the_end_of_the_connection_is_the_end_of_the_stream_without_a_close_notify() -> None:
+async def test_the_stream_ends_with_the_connection_even_without_a_close_notify() -> None:
     async def hang_up(far: MemoryStream) -> None:
         await TLSStream.wrap(far, server_side=True, ssl_context=serving(), standard_compatible=False)
         await far.aclose()
@@ -351,7 +353,7 @@ async def test_the_end_of_the_connection_is_the_end_of_the_stream_without_a_clos
         await stream.aclose()
 
 
-async def test_a_handshake_in_small_pieces() -> None:
+async def test_a_handshake_works_in_small_pieces() -> None:
     async with far_end(server()) as leaf:
 
         async def splitting(uri: Uri, /) -> ByteStream:
@@ -363,7 +365,7 @@ async def test_a_handshake_in_small_pieces() -> None:
         await stream.aclose()
 
 
-async def test_tls_inside_tls_names_the_proxy_below_and_the_target_above() -> None:
+async def test_tls_inside_tls_verifies_the_proxy_below_and_the_target_above() -> None:
     proxy = Uri.parse("http://proxy.example:3128")
 
     async def play(far: MemoryStream) -> None:
@@ -402,7 +404,7 @@ async def test_typed_attributes_of_the_stream_below_are_found() -> None:
         await stream.aclose()
 
 
-async def test_a_unix_socket_has_no_name_and_is_not_even_dialled() -> None:
+async def test_a_unix_socket_has_no_name_to_verify_and_is_not_dialled() -> None:
     async with far_end(mute) as leaf:
         with pytest.raises(TlsError, match="no host name to verify") as caught:
             await TlsLayer(trusting()).layer(leaf)(Uri.parse("unix:/run/x"))
@@ -410,7 +412,7 @@ async def test_a_unix_socket_has_no_name_and_is_not_even_dialled() -> None:
     assert not caught.value.transient
 
 
-def test_each_stack_gets_a_context_of_its_own_and_the_callers_is_shared() -> None:
+def test_each_stack_gets_its_own_default_context_and_the_callers_is_shared() -> None:
     async def leaf(uri: Uri, /) -> ByteStream:
         raise AssertionError
 
@@ -432,7 +434,7 @@ def test_each_stack_gets_a_context_of_its_own_and_the_callers_is_shared() -> Non
         ({"alpn": "h2"}, TypeError, "alpn must be a sequence of names"),
         ({"alpn": ("",)}, ValueError, "alpn names have 1 to 255 ASCII characters, not ''"),
         ({"alpn": ("é",)}, ValueError, "alpn names"),
-        ({"timeout": 0}, ValueError, "timeout must be positive"),
+        ({"timeout": 0}, ValueError, "timeout must be a positive number of seconds"),
     ],
 )
 def test_wrong_settings_are_refused(arguments: dict[str, object], kind: type[Exception], message: str) -> None:

@@ -24,21 +24,21 @@ def ssl_error(reason: str) -> ssl.SSLError:
         ("[SSL] record layer failure", "the peer does not speak TLS (record layer failure)", "plain-text"),
         (
             "[SSL: SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure",
-            "the peer ended the TLS handshake with the alert 'handshake failure'",
+            "the peer sent the TLS alert 'handshake failure'",
             None,
         ),
         (
             "[SSL: SSL/TLS_ALERT_HANDSHAKE_FAILURE] ssl/tls alert handshake failure",
-            "the peer ended the TLS handshake with the alert 'handshake failure'",
+            "the peer sent the TLS alert 'handshake failure'",
             None,
         ),
-        ("[SSL] tlsv1 alert no application protocol", "the alert 'no application protocol'", "ALPN"),
-        ("[SSL: TLSV1_UNRECOGNIZED_NAME] tlsv1 unrecognized name", "the alert 'unrecognized name'", "name"),
-        ("[SSL: UNSUPPORTED_PROTOCOL] unsupported protocol", "handshake failed: unsupported protocol", "older"),
+        ("[SSL] tlsv1 alert no application protocol", "the TLS alert 'no application protocol'", "ALPN"),
+        ("[SSL: TLSV1_UNRECOGNIZED_NAME] tlsv1 unrecognized name", "the TLS alert 'unrecognized name'", "name"),
+        ("[SSL: UNSUPPORTED_PROTOCOL] unsupported protocol", "handshake failed: unsupported protocol", "too old"),
         ("[SSL: UNEXPECTED_MESSAGE] unexpected message", "the TLS handshake failed: unexpected message", None),
     ],
 )
-def test_openssls_words_become_a_line(reason: str, message: str, hint: str | None) -> None:
+def test_openssls_text_becomes_one_line(reason: str, message: str, hint: str | None) -> None:
     error = tls_error(ssl_error(reason), "a.test")
     assert message in error.message
     assert (hint or "") in (error.hint or "")
@@ -46,7 +46,7 @@ def test_openssls_words_become_a_line(reason: str, message: str, hint: str | Non
 
 
 @pytest.mark.parametrize("error", [EndOfStream(), ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")])
-def test_an_end_may_be_no_end_the_next_time(error: Exception) -> None:
+def test_eof_during_the_handshake_is_transient(error: Exception) -> None:
     mapped = tls_error(error, "a.test")
     assert mapped.message == "the peer closed the connection during the TLS handshake"
     assert mapped.transient
@@ -61,7 +61,9 @@ def test_an_end_may_be_no_end_the_next_time(error: Exception) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [BrokenResourceError, ClosedResourceError])
-def test_a_lost_connection_says_why(kind: type[Exception], cause: Exception | None, text: str) -> None:
+def test_a_lost_connection_is_reported_with_its_cause(
+    kind: type[Exception], cause: Exception | None, text: str
+) -> None:
     error = kind()
     error.__cause__ = cause
     mapped = tls_error(error, "a.test")
@@ -69,5 +71,5 @@ def test_a_lost_connection_says_why(kind: type[Exception], cause: Exception | No
     assert mapped.transient
 
 
-def test_an_error_without_words_is_still_a_line() -> None:
+def test_an_error_without_text_is_still_reported() -> None:
     assert tls_error(ssl.SSLError(), "a.test").message == "the TLS handshake failed: unknown"

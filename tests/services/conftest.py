@@ -1,4 +1,4 @@
-"""The two ends of one HTTP/2 connection in memory: ours, and one that writes exact frames or is a real server."""
+"""Both ends of an HTTP/2 connection in memory: ours, and one that writes exact frames or is a real server."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RawCodec(CodecBase):
 
 
 class RawChannel(grpclib.client.Channel):
-    """Calls over the connections that it is given, the last one first to be asked."""
+    """Makes calls over the given connections."""
 
     connected = True  # it never dials
 
@@ -171,7 +171,7 @@ class Wire(FrameWriter):
             await self.until(lambda: self.protocol.settings_received)
 
     def go_deaf(self) -> None:
-        """Read nothing more, as a peer does that is gone."""
+        """Stop reading, like a peer that is gone."""
         self.writer.transport.pause_reading()
 
     async def serve(self, factory: Callable[[], asyncio.BaseProtocol], **options: Any) -> RawChannel:
@@ -193,7 +193,7 @@ class Wire(FrameWriter):
             await asyncio.sleep(0)
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait, in turns of the loop, until something holds."""
+        """Wait, one cycle of the loop at a time, until a condition holds."""
         for _ in range(1000):
             if condition():
                 return
@@ -201,7 +201,7 @@ class Wire(FrameWriter):
         raise AssertionError("it did not come to pass")
 
     async def next_frame(self) -> Frame:
-        """The client's next frame."""
+        """Return the client's next frame."""
         while True:
             if not self.seen and not getattr(self, "_preface", False):
                 assert await self.reader.readexactly(24) == b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -212,7 +212,7 @@ class Wire(FrameWriter):
             return frame
 
     async def expect(self, kind: type[Frame], stream_id: int | None = None) -> Any:
-        """The client's next frame of this kind; others before it are skipped."""
+        """Return the client's next frame of this kind, skipping others."""
         while True:
             frame = await self.next_frame()
             if isinstance(frame, HeadersFrame):

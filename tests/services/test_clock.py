@@ -7,7 +7,7 @@ import sniffio
 from ziggurat.services.clock import running_clock
 
 
-async def test_it_shows_what_anyio_shows() -> None:
+async def test_it_reads_the_same_as_anyios_clock() -> None:
     clock = running_clock()
     before = anyio.current_time()
 
@@ -23,6 +23,6 @@ async def test_it_follows_virtual_time() -> None:
     assert clock() - start == pytest.approx(1000)
 
 
-def test_outside_of_a_loop_there_is_none() -> None:
+def test_there_is_no_clock_without_an_event_loop() -> None:
     with pytest.raises(sniffio.AsyncLibraryNotFoundError):
         running_clock()

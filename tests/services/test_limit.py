@@ -127,7 +127,7 @@ async def test_an_outer_limit_names_the_innermost_phase_that_it_cut_off() -> Non
     assert shown(current.ledger)[1:] == [("outer", 2.0, "cancelled"), ("proxy.connect", 2.0, "timeout")]
     assert str(error) == (
         "http://target.example:80: proxy.connect via p failed after 3.00 s: the limit 'tunnel' of 3 s ran out "
-        "(tcp 1.00 s, outer 2.00 s, proxy.connect 2.00 s)"
+        "(tcp 1.00, outer 2.00, proxy.connect 2.00 s)"
     )
 
 

@@ -1,4 +1,4 @@
-"""A service is any async callable; a name is all that `service_fn` adds."""
+"""A service is any async callable; `service_fn` only adds a name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Callable:
         return "Callable()"
 
 
-async def test_a_plain_async_function_answers_through_the_wrap() -> None:
+async def test_a_plain_async_function_is_called_through_the_wrapper() -> None:
     assert await service_fn(double)(21) == 42
 
 
@@ -29,7 +29,7 @@ async def test_an_object_with_an_async_call_is_a_service() -> None:
     assert await service_fn(Callable())("a") == "A"
 
 
-async def test_an_exception_passes_through_as_it_is() -> None:
+async def test_an_exception_passes_through_unchanged() -> None:
     problem = KeyError("x")
 
     async def fail(_: int) -> int:
@@ -51,6 +51,6 @@ def test_the_repr_without_a_name_is_the_functions_own() -> None:
 
 
 @pytest.mark.parametrize("wrong", [None, 7, "double"])
-def test_what_cannot_be_called_is_refused_and_quoted(wrong: object) -> None:
+def test_a_value_that_is_not_callable_is_refused_and_quoted(wrong: object) -> None:
     with pytest.raises(TypeError, match=re.escape(f"not {wrong!r}")):
         service_fn(wrong)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""One leaf for whatever the Uri names."""
+"""One leaf for TCP and unix sockets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_a_unix_uri_opens_a_unix_socket(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https", "tcp", "socks5", "socks5h"])
-async def test_every_other_uri_opens_a_tcp_connection(scheme: str) -> None:
+async def test_any_other_uri_opens_a_tcp_connection(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stream = await SocketConnector()(Uri(scheme, "127.0.0.1", listener.getsockname()[1]))
         await stream.aclose()
@@ -31,7 +31,7 @@ async def test_every_other_uri_opens_a_tcp_connection(scheme: str) -> None:
     assert [p.name for p in stream.extra(DialAttribute.ledger).phases] == ["tcp"]
 
 
-async def test_the_leaves_that_it_is_given_are_the_ones_it_uses(tmp_path: Path) -> None:
+async def test_it_uses_the_leaves_that_are_passed_in(tmp_path: Path) -> None:
     connector = SocketConnector(tcp=TcpConnector(local_address="127.0.0.7"), unix=UnixConnector(timeout=9.0))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stream = await connector(Uri("tcp", "127.0.0.1", listener.getsockname()[1]))

@@ -1,4 +1,4 @@
-"""No stream is left open, and each tells once when it has ended."""
+"""No stream is left open, and each reports its end once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Extra(TypedAttributeSet):
 
 
 class Recorder(ByteStream):
-    """A foreign stream that notes how it was closed; ``on_aclose`` runs inside of ``aclose``."""
+    """A foreign stream that records how it was closed; ``on_aclose`` runs inside ``aclose``."""
 
     def __init__(self, on_aclose: Callable[[], Any] | None = None) -> None:
         self.closed = 0
@@ -56,7 +56,7 @@ async def fail() -> None:
     raise ConnectionResetError("closing failed")
 
 
-async def test_success_closes_nothing_and_hands_out_the_stream() -> None:
+async def test_on_success_the_stream_is_yielded_and_left_open() -> None:
     stream = Recorder()
     async with closing_on_error(stream) as same:
         pass
@@ -67,7 +67,7 @@ async def test_success_closes_nothing_and_hands_out_the_stream() -> None:
 
 @pytest.mark.parametrize("on_aclose", [None, fail, anyio.sleep_forever, anyio.lowlevel.checkpoint])
 @pytest.mark.parametrize("problem", [ValueError("mine"), KeyboardInterrupt("mine")])
-async def test_an_error_closes_the_stream_and_stays_what_it_was(
+async def test_an_error_closes_the_stream_and_propagates_unchanged(
     problem: BaseException, on_aclose: Callable[[], Any] | None
 ) -> None:
     stream = Recorder(on_aclose)
@@ -81,7 +81,7 @@ async def test_an_error_closes_the_stream_and_stays_what_it_was(
 
 
 @pytest.mark.parametrize("on_aclose", [None, fail, anyio.sleep_forever])
-async def test_a_cancellation_closes_the_stream_and_goes_on(on_aclose: Callable[[], Any] | None) -> None:
+async def test_a_cancellation_closes_the_stream_and_propagates(on_aclose: Callable[[], Any] | None) -> None:
     stream = Recorder(on_aclose)
     with anyio.move_on_after(1) as scope:
         async with closing_on_error(stream):
@@ -92,7 +92,7 @@ async def test_a_cancellation_closes_the_stream_and_goes_on(on_aclose: Callable[
 
 
 @pytest.mark.parametrize("on_aclose", [fail, anyio.sleep_forever, anyio.lowlevel.checkpoint])
-async def test_an_error_wins_over_a_cancellation_that_comes_while_closing(on_aclose: Callable[[], Any]) -> None:
+async def test_a_cancellation_during_closing_does_not_replace_the_error(on_aclose: Callable[[], Any]) -> None:
     stream = Recorder(on_aclose)
 
     async def work() -> None:
@@ -112,7 +112,7 @@ async def test_an_error_wins_over_a_cancellation_that_comes_while_closing(on_acl
     assert stream.left_aclose
 
 
-async def test_a_stream_that_hangs_in_aclose_takes_no_time() -> None:
+async def test_a_stream_that_hangs_in_aclose_causes_no_delay() -> None:
     before = anyio.current_time()
     with pytest.raises(ValueError, match="mine"):
         async with closing_on_error(Recorder(anyio.sleep_forever)):
@@ -121,7 +121,7 @@ async def test_a_stream_that_hangs_in_aclose_takes_no_time() -> None:
     assert anyio.current_time() == before
 
 
-async def test_on_close_is_called_once_in_order_however_often_it_is_closed() -> None:
+async def test_on_close_callbacks_run_once_and_in_order_however_often_the_stream_is_closed() -> None:
     calls: list[str] = []
     stream = WrappedStream(Recorder())
     stream.on_close(lambda: calls.append("first"))
@@ -133,7 +133,7 @@ async def test_on_close_is_called_once_in_order_however_often_it_is_closed() -> 
     assert calls == ["first", "second"]
 
 
-async def test_on_close_of_an_ended_stream_is_called_at_once() -> None:
+async def test_on_close_of_an_ended_stream_runs_immediately() -> None:
     calls: list[int] = []
     stream = WrappedStream(Recorder())
     await stream.aclose()
@@ -142,7 +142,7 @@ async def test_on_close_of_an_ended_stream_is_called_at_once() -> None:
     assert calls == [1]
 
 
-async def test_a_callback_may_add_another_one() -> None:
+async def test_a_callback_may_register_another() -> None:
     calls: list[int] = []
     stream = WrappedStream(Recorder())
     stream.on_close(lambda: stream.on_close(lambda: calls.append(2)))
@@ -151,7 +151,7 @@ async def test_a_callback_may_add_another_one() -> None:
     assert calls == [2]
 
 
-async def test_on_close_is_called_when_closing_fails_or_is_cancelled() -> None:
+async def test_on_close_runs_even_if_closing_fails_or_is_cancelled() -> None:
     calls: list[int] = []
     failing = WrappedStream(Recorder(fail))
     failing.on_close(lambda: calls.append(1))
@@ -164,7 +164,7 @@ async def test_on_close_is_called_when_closing_fails_or_is_cancelled() -> None:
     assert calls == [1, 2]
 
 
-async def test_a_wrap_passes_bytes_eof_and_close_and_counts() -> None:
+async def test_a_wrapper_passes_bytes_eof_and_close_and_counts_bytes() -> None:
     inner = Recorder()
     stream = WrappedStream(inner)
     await stream.send(b"abc")
@@ -177,7 +177,7 @@ async def test_a_wrap_passes_bytes_eof_and_close_and_counts() -> None:
     assert (stream.bytes_sent, stream.bytes_received) == (5, 4)
 
 
-async def test_a_send_that_fails_is_not_counted() -> None:
+async def test_a_failed_send_is_not_counted() -> None:
     ours, far = stream_pair()
     stream = WrappedStream(ours)
     await stream.aclose()
@@ -188,7 +188,7 @@ async def test_a_send_that_fails_is_not_counted() -> None:
     assert stream.bytes_sent == 0
 
 
-async def test_a_wrap_forwards_typed_attributes_and_adds_the_ledger() -> None:
+async def test_a_wrapper_forwards_typed_attributes_and_adds_the_ledger() -> None:
     stream = WrappedStream(Recorder())
 
     assert stream.extra(Extra.colour) == "red"

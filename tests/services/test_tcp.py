@@ -1,4 +1,4 @@
-"""The TCP leaf over loopback: its phases, its race, and nothing left open."""
+"""The TCP leaf over loopback: its phases, its race, and that nothing is left open."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from ziggurat.services.tcp import _connect_error, _resolve
 pytestmark = pytest.mark.real_io
 
 TARGET = Uri("http", "target.example", 80)
-SLOW = 30.0  # seconds; a test that gets there has failed
+SLOW = 30.0  # seconds; a test that takes so long has failed
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def listening(host: str = "127.0.0.1", port: int = 0, backlog: int = 100) -> Ite
 
 @contextmanager
 def deaf(host: str, port: int = 0) -> Iterator[int]:
-    """A listener whose queue is full, so that connecting to it hangs (Linux drops the SYN)."""
+    """A listener with a full backlog, so that connecting to it hangs (Linux drops the SYN)."""
     with listening(host, port, backlog=0) as listener:
         fillers: list[socket.socket] = []
         try:
@@ -76,7 +76,7 @@ def uri_of(listener: socket.socket) -> Uri:
 
 
 def accept_all(listener: socket.socket) -> list[socket.socket]:
-    """Whoever has connected so far."""
+    """Return the clients that have connected so far."""
     listener.setblocking(False)
     accepted: list[socket.socket] = []
     try:
@@ -101,14 +101,14 @@ Lookup = Callable[..., list[Any]]
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str] | Exception | threading.Event]:
-    """A hosts file for the test; every lookup is written down under ``""``."""
+    """A hosts file for the test; every lookup is recorded under ``""``."""
     table: dict[str, list[str] | Exception | threading.Event] = {"": []}
     real: Lookup = socket.getaddrinfo
 
     def lookup(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> list[Any]:
         name = host.decode() if isinstance(host, bytes) else str(host)
         found = table.get(name)
-        # trio asks whether it is a number before it asks in a thread.
+        # trio first checks for a numeric host, then looks up in a thread.
         if found is None or flags & socket.AI_NUMERICHOST:
             return real(host, port, family, type, proto, flags)
         asked = table[""]
@@ -136,7 +136,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str] | Exception | 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-async def test_a_literal_is_dialled_without_a_lookup(host: str, names: dict[str, Any]) -> None:
+async def test_an_ip_literal_is_dialled_without_a_lookup(host: str, names: dict[str, Any]) -> None:
     with listening(host) as listener:
         stream = await TcpConnector()(uri_of(listener))
         far, _ = listener.accept()
@@ -154,7 +154,7 @@ async def test_a_literal_is_dialled_without_a_lookup(host: str, names: dict[str,
     assert (stream.bytes_sent, stream.bytes_received) == (4, 5)
 
 
-async def test_a_name_is_looked_up_once_in_a_phase_of_its_own(names: dict[str, Any]) -> None:
+async def test_a_name_is_looked_up_once_in_its_own_phase(names: dict[str, Any]) -> None:
     names["one.test"] = ["127.0.0.1"]
     with listening() as listener:
         stream = await TcpConnector()(Uri("http", "one.test", listener.getsockname()[1]))
@@ -164,7 +164,7 @@ async def test_a_name_is_looked_up_once_in_a_phase_of_its_own(names: dict[str, A
     assert names[""] == ["one.test"]
 
 
-async def test_the_systems_own_names_are_found() -> None:
+async def test_names_known_to_the_system_are_found() -> None:
     with listening() as listener:
         stream = await TcpConnector(local_address="127.0.0.1")(Uri("http", "localhost", listener.getsockname()[1]))
         await stream.aclose()
@@ -172,7 +172,7 @@ async def test_the_systems_own_names_are_found() -> None:
     assert phases(stream) == [("dns", "ok"), ("tcp", "ok")]
 
 
-async def test_no_delay_is_on_and_the_attributes_are_there() -> None:
+async def test_no_delay_is_on_and_the_socket_attributes_are_set() -> None:
     with listening() as listener:
         stream = await TcpConnector()(uri_of(listener))
         raw = stream.extra(SocketAttribute.raw_socket)
@@ -200,7 +200,7 @@ async def test_on_close_and_half_close_work_on_both_backends() -> None:
     assert calls == [1]
 
 
-async def test_within_a_dial_to_somewhere_else_it_says_through_what() -> None:
+async def test_within_a_dial_to_another_target_via_names_the_address() -> None:
     with listening() as listener, dial(TARGET) as current:
         via = uri_of(listener).authority
         stream = await TcpConnector()(uri_of(listener))
@@ -210,7 +210,7 @@ async def test_within_a_dial_to_somewhere_else_it_says_through_what() -> None:
     assert current.ledger.target == TARGET
 
 
-async def test_the_local_address_is_dialled_from() -> None:
+async def test_it_dials_from_the_local_address() -> None:
     with listening() as listener:
         stream = await TcpConnector(local_address="127.0.0.5")(uri_of(listener))
         far, peer = listener.accept()
@@ -221,15 +221,15 @@ async def test_the_local_address_is_dialled_from() -> None:
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "::1"])
-async def test_a_local_address_that_cannot_be_used_is_an_error_of_the_phase(address: str) -> None:
+async def test_a_local_address_that_cannot_be_used_fails_the_tcp_phase(address: str) -> None:
     with listening() as listener, pytest.raises(ConnectError) as caught:
         await TcpConnector(local_address=address)(uri_of(listener))
 
     assert caught.value.phase == "tcp"
-    gc.collect()  # what was left open would warn
+    gc.collect()  # a leaked socket would warn
 
 
-async def test_from_a_local_address_a_refusal_is_one_too() -> None:
+async def test_a_refusal_is_recognised_with_a_local_address_too() -> None:
     with pytest.raises(ConnectRefused):
         await TcpConnector(local_address="127.0.0.1")(Uri("http", "127.0.0.1", unused_port()))
 
@@ -271,7 +271,7 @@ async def test_a_name_without_an_address_fails_in_the_dns_phase(
     assert error.__cause__ is problem
 
 
-async def test_an_empty_answer_is_no_address(names: dict[str, Any]) -> None:
+async def test_an_empty_answer_means_no_address(names: dict[str, Any]) -> None:
     names["empty.test"] = []
     with pytest.raises(ResolveError, match=r"empty\.test: no address"):
         await TcpConnector()(Uri("http", "empty.test", 80))
@@ -284,7 +284,7 @@ async def test_a_label_that_is_too_long_is_a_resolve_error() -> None:
     assert not caught.value.transient
 
 
-async def test_families_take_turns_and_duplicates_go(names: dict[str, Any]) -> None:
+async def test_families_alternate_and_duplicates_are_dropped(names: dict[str, Any]) -> None:
     names["many.test"] = ["2001:db8::1", "2001:db8::2", "2001:db8::1", "192.0.2.1", "192.0.2.2", "192.0.2.3"]
 
     assert await _resolve("many.test", 80, None) == [
@@ -317,7 +317,7 @@ async def test_a_slow_lookup_uses_up_the_timeout(names: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-async def test_where_nobody_listens_it_is_refused(host: str) -> None:
+async def test_a_port_without_a_listener_is_refused(host: str) -> None:
     uri = Uri("http", host, unused_port(host))
     with pytest.raises(ConnectRefused) as caught:
         await TcpConnector()(uri)
@@ -340,7 +340,7 @@ async def test_an_address_that_refuses_does_not_stop_the_next_one(order: list[st
         await stream.aclose()
 
 
-async def test_where_all_refuse_it_is_refused_and_names_them_all(names: dict[str, Any]) -> None:
+async def test_if_all_addresses_refuse_the_error_names_them_all(names: dict[str, Any]) -> None:
     names["both.test"] = ["::1", "127.0.0.1"]
     with pytest.raises(ConnectRefused, match=re.escape("connection refused (::1, 127.0.0.1)")) as caught:
         await TcpConnector()(Uri("http", "both.test", unused_port()))
@@ -348,7 +348,7 @@ async def test_where_all_refuse_it_is_refused_and_names_them_all(names: dict[str
     assert isinstance(caught.value.__cause__, OSError)
 
 
-def test_one_refusal_among_other_errors_is_not_called_one() -> None:
+def test_a_refusal_among_other_errors_is_not_a_connect_refused() -> None:
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "x")
     unreachable = OSError(errno.ENETUNREACH, "x")
 
@@ -358,7 +358,7 @@ def test_one_refusal_among_other_errors_is_not_called_one() -> None:
     assert mixed.message == "connection refused; network is unreachable (a, b)"
 
 
-async def test_a_deaf_address_does_not_hold_up_the_next_one(names: dict[str, Any]) -> None:
+async def test_an_unresponsive_address_does_not_delay_the_next_one(names: dict[str, Any]) -> None:
     names["two.test"] = ["127.0.0.2", "127.0.0.1"]
     with listening() as listener, deaf("127.0.0.2", listener.getsockname()[1]) as port, anyio.fail_after(SLOW):
         stream = await TcpConnector(happy_eyeballs_delay=0.01)(Uri("http", "two.test", port))
@@ -367,7 +367,7 @@ async def test_a_deaf_address_does_not_hold_up_the_next_one(names: dict[str, Any
         await stream.aclose()
 
 
-async def test_a_deaf_address_uses_up_the_timeout() -> None:
+async def test_an_unresponsive_address_uses_up_the_timeout() -> None:
     with deaf("127.0.0.1") as port, pytest.raises(ConnectTimeout) as caught:
         await TcpConnector(timeout=0.05)(Uri("http", "127.0.0.1", port))
 
@@ -375,7 +375,7 @@ async def test_a_deaf_address_uses_up_the_timeout() -> None:
     assert phases(caught.value) == [("tcp", "timeout")]
 
 
-async def test_the_losers_of_the_race_are_closed(names: dict[str, Any]) -> None:
+async def test_the_other_connections_of_the_race_are_closed(names: dict[str, Any]) -> None:
     addresses = [f"127.0.0.{n}" for n in range(1, 6)]
     names["many.test"] = addresses
     with listening("0.0.0.0") as listener:
@@ -390,7 +390,7 @@ async def test_the_losers_of_the_race_are_closed(names: dict[str, Any]) -> None:
                     try:
                         won += far.recv(6) == b"winner"
                     except ConnectionResetError:
-                        pass  # a loser, closed by force
+                        pass  # one that lost the race, closed by force
             assert won == 1
             await stream.aclose()
 
@@ -414,7 +414,7 @@ def is_socket(fd: str) -> bool:
 
 @pytest.mark.parametrize("local", [None, "127.0.0.1"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "one.test", "two.test"])
-async def test_cancelled_at_any_await_it_leaves_no_socket_open(
+async def test_a_cancellation_at_any_await_leaves_no_socket_open(
     host: str, local: str | None, names: dict[str, Any]
 ) -> None:
     names.update({"one.test": ["127.0.0.1"], "two.test": ["127.0.0.2", "127.0.0.1"]})
@@ -433,7 +433,7 @@ async def test_cancelled_at_any_await_it_leaves_no_socket_open(
                 for _ in range(steps):
                     await checkpoint()
                 group.cancel_scope.cancel()
-            steps += 1 + steps // 50  # a lookup in a thread takes as many turns as it likes
+            steps += 1 + steps // 50  # a lookup in a thread takes any number of cycles
         assert len(answered) == 3
         assert steps > 3
         for stream in answered:
@@ -446,15 +446,15 @@ async def test_cancelled_at_any_await_it_leaves_no_socket_open(
 # --- configuration ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["timeout", "happy_eyeballs_delay"])
-def test_a_number_that_is_not_positive_is_refused_by_name(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"{name} must be positive") + f".*{value!r}"):
+def test_a_duration_that_is_not_positive_and_finite_is_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be a positive number of seconds.*, not {value!r}$"):
         TcpConnector(**{name: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("address", ["localhost", "", "127.0.0.1:80", "[::1]"])
-def test_a_local_address_that_is_none_is_refused_by_name(address: str) -> None:
+def test_a_local_address_that_is_not_an_ip_address_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"local_address must be an IP address, not {address!r}")):
         TcpConnector(local_address=address)
 
@@ -465,7 +465,7 @@ def test_it_is_frozen_and_comparable() -> None:
         TcpConnector().timeout = 1.0  # type: ignore[misc]
 
 
-async def test_it_says_that_it_cannot_dial_a_unix_socket() -> None:
+async def test_a_unix_uri_is_refused_with_a_hint() -> None:
     with pytest.raises(ConnectError, match="use SocketConnector") as caught:
         await TcpConnector()(Uri("unix", path="/s"))
 

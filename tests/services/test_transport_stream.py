@@ -42,7 +42,7 @@ def anyio_backend(loop_name: str) -> tuple[str, dict[str, Any]]:
 
 
 class Far:
-    """The other end: a plain socket."""
+    """The far end: a plain socket."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -51,7 +51,7 @@ class Far:
         await asyncio.get_running_loop().sock_sendall(self.sock, data)
 
     async def receive(self, size: int) -> bytes:
-        """Exactly ``size`` bytes, or fewer before the end."""
+        """Return exactly ``size`` bytes, or fewer at EOF."""
         data = bytearray()
         while len(data) < size:
             chunk = await asyncio.get_running_loop().sock_recv(self.sock, min(size - len(data), 1 << 20))
@@ -61,7 +61,7 @@ class Far:
         return bytes(data)
 
     def fill(self) -> int:
-        """Send until the system takes no more; the number of bytes."""
+        """Send until the system accepts no more; return the number of bytes."""
         sent = 0
         try:
             while True:
@@ -116,7 +116,7 @@ async def read(stream: TransportStream, size: int) -> bytes:
 
 
 class Taker(asyncio.Protocol):
-    """Who takes a transport over; ``keep_open`` is its answer to EOF, ``act`` runs at each call."""
+    """A protocol that takes over a transport; ``keep_open`` is returned at EOF, ``act`` runs at each call."""
 
     def __init__(self, stream: TransportStream, *, keep_open: bool = True) -> None:
         self.stream = stream
@@ -132,7 +132,7 @@ class Taker(asyncio.Protocol):
         self.act(call)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by isinstance()
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is not an instance of it
         self.note("made")
 
     def data_received(self, data: bytes) -> None:
@@ -151,7 +151,7 @@ class Taker(asyncio.Protocol):
 # --- receive and send -------------------------------------------------------------------------------------------------
 
 
-async def test_exact_reads_leave_the_rest_in_the_queue() -> None:
+async def test_an_exact_read_leaves_the_rest_in_the_queue() -> None:
     async with connected() as (stream, far):
         await far.send(b"abcdefghij")
         await until(lambda: stream._protocol.waiting == 10)
@@ -161,7 +161,7 @@ async def test_exact_reads_leave_the_rest_in_the_queue() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 4096, 65535, 65537, 1 << 20])
-async def test_reads_of_any_size_give_every_byte_once_and_in_order(size: int) -> None:
+async def test_reads_of_any_size_return_every_byte_once_and_in_order(size: int) -> None:
     data = MANY[: min(len(MANY), size * 3000)]
     async with connected() as (stream, far), anyio.create_task_group() as group:
         group.start_soon(far.send, data)
@@ -175,7 +175,7 @@ async def test_reads_of_any_size_give_every_byte_once_and_in_order(size: int) ->
     assert stream.bytes_received == len(data)
 
 
-async def test_what_came_before_the_end_is_read_before_the_end_is_told() -> None:
+async def test_data_before_eof_is_read_before_eof_is_reported() -> None:
     async with connected() as (stream, far):
         await far.send(b"last words")
         far.sock.shutdown(socket.SHUT_WR)
@@ -187,7 +187,7 @@ async def test_what_came_before_the_end_is_read_before_the_end_is_told() -> None
                 await stream.receive()
 
 
-async def test_after_the_peers_end_we_can_still_send() -> None:
+async def test_after_the_peers_eof_we_can_still_send() -> None:
     async with connected() as (stream, far):
         far.sock.shutdown(socket.SHUT_WR)
         with pytest.raises(EndOfStream):
@@ -198,7 +198,7 @@ async def test_after_the_peers_end_we_can_still_send() -> None:
         assert stream.bytes_sent == 6
 
 
-async def test_after_our_end_we_can_still_receive() -> None:
+async def test_after_our_eof_we_can_still_receive() -> None:
     async with connected() as (stream, far):
         await stream.send(b"question")
         await stream.send_eof()
@@ -209,7 +209,7 @@ async def test_after_our_end_we_can_still_receive() -> None:
         assert await read(stream, 6) == b"answer"
 
 
-async def test_what_arrived_before_a_reset_is_read_before_the_reset_is_told() -> None:
+async def test_data_before_a_reset_is_read_before_the_reset_is_reported() -> None:
     async with connected() as (stream, far):
         await far.send(b"abc")
         await until(lambda: stream._protocol.waiting == 3)
@@ -222,7 +222,7 @@ async def test_what_arrived_before_a_reset_is_read_before_the_reset_is_told() ->
         assert isinstance(caught.value.__cause__, ConnectionResetError)
 
 
-async def test_a_reset_breaks_a_receive_that_waits_and_every_send_after_it() -> None:
+async def test_a_reset_breaks_a_waiting_receive_and_every_later_send() -> None:
     async with connected() as (stream, far), anyio.create_task_group() as group:
 
         async def receive() -> None:
@@ -241,7 +241,7 @@ async def test_a_reset_breaks_a_receive_that_waits_and_every_send_after_it() -> 
                 await stream.send(b"x")
 
 
-async def test_a_reset_breaks_a_send_that_waits() -> None:
+async def test_a_reset_breaks_a_waiting_send() -> None:
     async with connected() as (stream, far), anyio.create_task_group() as group:
 
         async def send() -> None:
@@ -271,7 +271,7 @@ async def test_a_peer_that_does_not_read_blocks_send_until_it_does() -> None:
         await until(lambda: done)
 
 
-async def test_what_nobody_reads_stops_the_peer_and_is_not_lost() -> None:
+async def test_unread_data_stops_the_peer_and_is_not_lost() -> None:
     async with connected() as (stream, far):
         sent = 0
         while not stream._protocol.read_paused:
@@ -290,7 +290,7 @@ async def test_what_nobody_reads_stops_the_peer_and_is_not_lost() -> None:
             await stream.receive()
 
 
-async def test_a_sender_whose_peer_keeps_up_lets_other_tasks_run() -> None:
+async def test_sending_to_a_fast_peer_lets_other_tasks_run() -> None:
     async with connected() as (stream, far), anyio.create_task_group() as group:
         turns = 0
 
@@ -330,7 +330,7 @@ async def test_a_cancelled_receive_loses_nothing() -> None:
         assert await read(stream, 3) == b"abc"
 
 
-async def test_a_receive_that_is_cancelled_as_the_data_comes_loses_nothing() -> None:
+async def test_a_receive_that_is_cancelled_as_data_arrives_loses_nothing() -> None:
     async with connected() as (stream, far):
         received = bytearray()
 
@@ -362,7 +362,7 @@ async def test_a_call_in_a_cancelled_scope_does_nothing(call: str) -> None:
         assert await far.receive(1) == b"y"
 
 
-async def test_after_a_cancelled_send_the_next_one_keeps_the_order() -> None:
+async def test_a_send_after_a_cancelled_one_keeps_the_order() -> None:
     async with connected() as (stream, far), anyio.create_task_group() as outer:
         async with anyio.create_task_group() as group:
             group.start_soon(stream.send, MANY)
@@ -374,7 +374,7 @@ async def test_after_a_cancelled_send_the_next_one_keeps_the_order() -> None:
 
 
 @pytest.mark.parametrize("call", ["receive", "send"])
-async def test_aclose_wakes_who_waits(call: str) -> None:
+async def test_aclose_wakes_waiting_tasks(call: str) -> None:
     async with connected() as (stream, _), anyio.create_task_group() as group:
 
         async def wait() -> None:
@@ -386,7 +386,7 @@ async def test_aclose_wakes_who_waits(call: str) -> None:
         await stream.aclose()
 
 
-async def test_a_second_receive_is_refused_and_the_first_goes_on() -> None:
+async def test_a_second_receive_is_refused_and_the_first_continues() -> None:
     async with connected() as (stream, far), anyio.create_task_group() as group:
         received: list[bytes] = []
 
@@ -478,7 +478,7 @@ async def test_on_close_is_called_once_however_it_ends(how: str) -> None:
     assert calls == [1]
 
 
-async def test_nothing_is_left_open_after_a_forced_close() -> None:
+async def test_a_forced_close_leaves_nothing_open() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         async with connected() as (stream, _):
@@ -496,14 +496,14 @@ async def test_nothing_is_left_open_after_a_forced_close() -> None:
 
 
 @pytest.mark.parametrize("read_first", [0, 3, 10, 70_000, 200_000])
-async def test_a_hand_over_replays_what_was_over_read_and_goes_on(read_first: int) -> None:
+async def test_a_hand_over_replays_unread_data_and_reading_goes_on(read_first: int) -> None:
     early, late = MANY[:300_000], b"late" * 1000
     async with connected() as (stream, far), anyio.create_task_group() as group:
         group.start_soon(far.send, early)
         received = bytearray()
         while len(received) < read_first:
             received += await stream.receive(read_first - len(received))
-        # Let it read as far ahead as it will.
+        # Let it read ahead as far as it can.
         await until(lambda: stream._protocol.waiting > HIGH_WATER or stream._protocol.waiting == 300_000 - read_first)
         over_read = stream._protocol.waiting
         taker = Taker(stream)
@@ -521,7 +521,7 @@ async def test_a_hand_over_replays_what_was_over_read_and_goes_on(read_first: in
         assert stream.bytes_received == read_first
 
 
-async def test_a_hand_over_replays_an_end_that_was_seen_already() -> None:
+async def test_a_hand_over_replays_an_eof_that_came_before_it() -> None:
     async with connected() as (stream, far):
         await far.send(b"abcdef")
         far.sock.shutdown(socket.SHUT_WR)
@@ -535,7 +535,7 @@ async def test_a_hand_over_replays_an_end_that_was_seen_already() -> None:
         assert await far.receive(10) == b"still open"
 
 
-async def test_a_protocol_that_does_not_outlive_the_end_is_closed_as_by_the_loop() -> None:
+async def test_a_protocol_that_does_not_stay_open_after_eof_is_closed() -> None:
     async with connected() as (stream, far):
         far.sock.shutdown(socket.SHUT_WR)
         await until(lambda: stream._protocol.eof)
@@ -547,7 +547,7 @@ async def test_a_protocol_that_does_not_outlive_the_end_is_closed_as_by_the_loop
         assert await far.receive(1) == b""
 
 
-async def test_an_end_that_comes_after_the_hand_over_reaches_the_protocol() -> None:
+async def test_an_eof_after_the_hand_over_reaches_the_protocol() -> None:
     async with connected() as (stream, far):
         taker = Taker(stream, keep_open=False)
         stream.hand_over(taker)
@@ -557,7 +557,7 @@ async def test_an_end_that_comes_after_the_hand_over_reaches_the_protocol() -> N
         assert taker.calls == ["made", "eof", "lost"]
 
 
-async def test_after_a_hand_over_the_stream_is_spent_and_its_close_does_nothing() -> None:
+async def test_after_a_hand_over_the_stream_is_unusable_and_closing_it_does_nothing() -> None:
     async with connected() as (stream, far):
         calls: list[int] = []
         stream.on_close(lambda: calls.append(1))
@@ -579,7 +579,7 @@ async def test_after_a_hand_over_the_stream_is_spent_and_its_close_does_nothing(
         assert calls == [1]
 
 
-async def test_a_lost_connection_is_not_handed_over() -> None:
+async def test_a_lost_connection_cannot_be_handed_over() -> None:
     async with connected() as (stream, far):
         far.reset()
         await until(lambda: stream._protocol.lost)
@@ -591,7 +591,7 @@ async def test_a_lost_connection_is_not_handed_over() -> None:
 
 
 @pytest.mark.parametrize("call", ["receive", "send"])
-async def test_a_stream_in_use_is_not_handed_over(call: str) -> None:
+async def test_a_stream_in_use_cannot_be_handed_over(call: str) -> None:
     async with connected() as (stream, _), anyio.create_task_group() as group:
         group.start_soon(*((stream.receive,) if call == "receive" else (stream.send, MANY)))
         await until(lambda: stream._protocol.reader or stream._protocol.writer)
@@ -603,7 +603,7 @@ async def test_a_stream_in_use_is_not_handed_over(call: str) -> None:
     assert taker.calls == []
 
 
-async def test_a_protocol_that_closes_during_the_replay_gets_no_more() -> None:
+async def test_a_protocol_that_closes_during_the_replay_gets_no_more_data() -> None:
     async with connected() as (stream, _):
         for letter in (b"a", b"b", b"c"):
             stream._protocol.data_received(letter)
@@ -616,7 +616,7 @@ async def test_a_protocol_that_closes_during_the_replay_gets_no_more() -> None:
 
 
 @pytest.mark.parametrize("where", ["made", "data"])
-async def test_a_protocol_that_fails_in_the_hand_over_leaves_nothing_open(where: str) -> None:
+async def test_a_protocol_that_fails_during_the_hand_over_leaves_nothing_open(where: str) -> None:
     async with connected() as (stream, far):
         stream._protocol.data_received(b"a")
         taker = Taker(stream)
@@ -636,7 +636,7 @@ async def test_a_protocol_that_fails_in_the_hand_over_leaves_nothing_open(where:
             pass
 
 
-async def test_a_hand_over_gives_the_write_buffer_back_its_default() -> None:
+async def test_a_hand_over_restores_the_default_limits_of_the_write_buffer() -> None:
     async with connected() as (stream, _):
         assert stream._transport.get_write_buffer_limits()[1] == 0
         transport = stream.hand_over(Taker(stream))
@@ -673,7 +673,7 @@ async def test_a_unix_socket_has_an_address_and_no_port(tmp_path: Path) -> None:
         assert stream.extra(SocketAttribute.remote_port, None) is None
 
 
-async def test_the_ledger_is_an_attribute_too() -> None:
+async def test_the_ledger_is_a_typed_attribute() -> None:
     async with connected() as (stream, _):
         assert stream.extra(DialAttribute.ledger, None) is None
         with dial(Uri("http", "h", 80)) as current:

@@ -42,7 +42,7 @@ def uri_of(path: Path) -> Uri:
     return Uri("unix", path=str(path))
 
 
-async def test_it_connects_and_counts(tmp_path: Path) -> None:
+async def test_it_connects_and_counts_bytes(tmp_path: Path) -> None:
     path = tmp_path / "with a space"
     with listening(path) as listener:
         stream = await UnixConnector()(uri_of(path))
@@ -61,7 +61,7 @@ async def test_it_connects_and_counts(tmp_path: Path) -> None:
     assert [(p.name, p.outcome, p.via) for p in ledger.phases] == [("unix", "ok", None)]
 
 
-async def test_a_socket_that_nobody_listens_on_is_refused(tmp_path: Path) -> None:
+async def test_a_socket_without_a_listener_is_refused(tmp_path: Path) -> None:
     with listening(tmp_path / "s"):
         pass
     with pytest.raises(ConnectRefused) as caught:
@@ -71,7 +71,7 @@ async def test_a_socket_that_nobody_listens_on_is_refused(tmp_path: Path) -> Non
     assert f"connection refused ({tmp_path}/s)" in str(caught.value)
 
 
-async def test_a_socket_that_is_not_there_says_so(tmp_path: Path) -> None:
+async def test_a_missing_socket_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConnectError, match=re.escape(f"no such file or directory ({tmp_path}/none)")) as caught:
         await UnixConnector()(uri_of(tmp_path / "none"))
 
@@ -79,14 +79,14 @@ async def test_a_socket_that_is_not_there_says_so(tmp_path: Path) -> None:
     assert not isinstance(caught.value, ConnectRefused)
 
 
-async def test_a_path_that_is_too_long_is_a_connect_error_of_the_phase() -> None:
+async def test_a_path_that_is_too_long_fails_the_unix_phase() -> None:
     with pytest.raises(ConnectError, match="too long") as caught:
         await UnixConnector()(Uri("unix", path="/" + "a" * 200))
 
     assert caught.value.phase == "unix"
 
 
-async def test_a_socket_with_a_full_queue_is_not_taken_for_a_connection(tmp_path: Path) -> None:
+async def test_a_full_backlog_is_not_taken_for_a_connection(tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX) as listener, ExitStack() as fillers:
         listener.bind(path)
@@ -109,7 +109,7 @@ async def test_a_timeout_is_enforced_and_named(tmp_path: Path) -> None:
     assert (caught.value.phase, caught.value.limit) == ("unix", 1e-9)
 
 
-async def test_as_a_way_to_somewhere_else_it_names_the_socket(tmp_path: Path) -> None:
+async def test_within_a_dial_to_another_target_via_names_the_socket(tmp_path: Path) -> None:
     with listening(tmp_path / "s"), dial(Uri("http", "target", 80)) as current:
         stream = await UnixConnector()(uri_of(tmp_path / "s"))
         await stream.aclose()
@@ -117,7 +117,7 @@ async def test_as_a_way_to_somewhere_else_it_names_the_socket(tmp_path: Path) ->
     assert [p.via for p in current.ledger.phases] == [f"unix:{tmp_path}/s"]
 
 
-async def test_cancelled_at_any_await_it_leaves_nothing_open(tmp_path: Path) -> None:
+async def test_a_cancellation_at_any_await_leaves_nothing_open(tmp_path: Path) -> None:
     answered = []
 
     async def work() -> None:
@@ -145,7 +145,7 @@ async def test_cancelled_at_any_await_it_leaves_nothing_open(tmp_path: Path) -> 
                 assert far.recv(1) == b""
 
 
-async def test_it_says_that_it_cannot_dial_tcp() -> None:
+async def test_a_tcp_uri_is_refused_with_a_hint() -> None:
     with pytest.raises(ConnectError, match=r"UnixConnector cannot dial http://h:80.*use SocketConnector") as caught:
         await UnixConnector()(Uri("http", "h", 80))
 
@@ -154,5 +154,5 @@ async def test_it_says_that_it_cannot_dial_tcp() -> None:
 
 @pytest.mark.parametrize("value", [0, -1.0, float("nan")])
 def test_a_timeout_that_is_not_positive_is_refused(value: float) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"timeout must be positive or None, not {value!r}")):
+    with pytest.raises(ValueError, match=f"^timeout must be a positive number of seconds or None, not {value!r}$"):
         UnixConnector(timeout=value)

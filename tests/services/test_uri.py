@@ -1,4 +1,4 @@
-"""A Uri is right or a ValueError that quotes what is wrong, and never a secret."""
+"""A Uri is valid, or a ValueError quotes what is wrong, but never a secret."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PATHS = st.text(min_size=1).filter(lambda path: "\0" not in path)
 
 
 @given(TARGETS)
-def test_what_is_printed_is_read_back(uri: Uri) -> None:
+def test_a_printed_uri_parses_to_the_same_uri(uri: Uri) -> None:
     assert Uri.parse(str(uri)) == uri
 
 
 @given(PATHS)
 @example("//two")
 @example("///three")
-def test_any_unix_path_that_is_printed_is_read_back(path: str) -> None:
+def test_any_printed_unix_path_parses_to_the_same_path(path: str) -> None:
     assert Uri.parse(str(Uri("unix", path=path))) == Uri("unix", path=path)
 
 
@@ -41,7 +41,7 @@ def test_the_parts_of_a_uri_make_the_same_uri(uri: Uri) -> None:
 
 
 @given(st.text())
-def test_any_text_is_a_uri_or_a_value_error_of_one_line(text: str) -> None:
+def test_any_text_is_a_uri_or_a_one_line_value_error(text: str) -> None:
     for candidate in (text, f"http://{text}", f"http://host:{text}", f"unix:{text}"):
         try:
             uri = Uri.parse(candidate)
@@ -158,15 +158,15 @@ def test_a_bad_host_is_refused_and_quoted(host: str) -> None:
         Uri.parse(f"http://{host}")
 
 
-def test_an_ipv6_address_without_brackets_is_told_about_them() -> None:
-    with pytest.raises(ValueError, match="stands in brackets"):
+def test_an_ipv6_address_without_brackets_gets_a_hint_about_them() -> None:
+    with pytest.raises(ValueError, match="needs brackets"):
         Uri.parse("http://2001:db8::1")
 
 
 @pytest.mark.parametrize(
     "text", ["host", "host:80", "", "http:host", "http:/host", "://host", "//host", "localhost:16111"]
 )
-def test_a_missing_scheme_is_said(text: str) -> None:
+def test_a_missing_scheme_is_reported(text: str) -> None:
     with pytest.raises(ValueError, match="scheme"):
         Uri.parse(text)
 
@@ -179,7 +179,7 @@ def test_an_unknown_scheme_is_quoted_with_the_known_ones(scheme: str) -> None:
         Uri(scheme, "host", 1)
 
 
-def test_the_scheme_is_read_in_any_case() -> None:
+def test_the_case_of_the_scheme_does_not_matter() -> None:
     assert Uri.parse("HTTPS://h") == Uri("https", "h", 443)
 
 
@@ -206,11 +206,11 @@ def test_credentials_are_refused_and_never_quoted(text: str) -> None:
 
 @pytest.mark.parametrize("rest", ["/path", "//", "?q", "/?q=1", "#f", "/a/"])
 def test_a_path_a_query_and_a_fragment_are_refused_and_quoted(rest: str) -> None:
-    with pytest.raises(ValueError, match=re.escape("a target ends with its port: unexpected")):
+    with pytest.raises(ValueError, match=r"^unexpected .*: a target ends with its port$"):
         Uri.parse(f"http://host:80{rest}")
 
 
-def test_one_slash_at_the_end_means_nothing() -> None:
+def test_one_slash_at_the_end_is_ignored() -> None:
     assert Uri.parse("http://host:80/") == Uri("http", "host", 80)
 
 
@@ -228,7 +228,7 @@ def test_a_unix_uri_without_a_path_or_with_a_host_is_refused(text: str) -> None:
         Uri.parse(text)
 
 
-def test_host_and_port_do_not_go_with_unix_nor_a_path_with_the_others() -> None:
+def test_unix_has_no_host_or_port_and_other_schemes_have_no_path() -> None:
     with pytest.raises(ValueError, match="'h'"):
         Uri("unix", "h", path="/s")
     with pytest.raises(ValueError, match="5"):
@@ -246,18 +246,18 @@ def test_host_and_port_do_not_go_with_unix_nor_a_path_with_the_others() -> None:
         (Uri("unix", path="/s"), "unix:/s", "unix:/s"),
     ],
 )
-def test_authority_and_text_have_brackets_and_escaped_zones(uri: Uri, authority: str, text: str) -> None:
+def test_authority_and_text_have_brackets_and_escape_zone_ids(uri: Uri, authority: str, text: str) -> None:
     assert (uri.authority, str(uri)) == (authority, text)
 
 
 @pytest.mark.parametrize(
     ("host", "literal"), [("1.2.3.4", True), ("::1", True), ("fe80::1%eth0", True), ("a.b", False)]
 )
-def test_a_literal_is_known_as_such(host: str, literal: bool) -> None:
+def test_an_ip_literal_is_recognised(host: str, literal: bool) -> None:
     assert Uri("http", host, 80).is_literal is literal
 
 
-def test_a_unix_uri_is_no_literal() -> None:
+def test_a_unix_uri_is_not_a_literal() -> None:
     assert not Uri("unix", path="/1.2.3.4").is_literal
 
 

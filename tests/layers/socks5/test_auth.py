@@ -1,4 +1,4 @@
-"""Credentials: what is refused, what is hidden, and what is fresh."""
+"""Credentials: which are refused, hidden, and fresh for each dial."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ A, B = Uri.parse("http://a:1"), Uri.parse("http://b:1")
 
 
 @pytest.mark.parametrize("value", ["", "x" * 256, "é" * 128])
-def test_lengths_are_judged_in_bytes_of_utf_8(value: str) -> None:
+def test_lengths_are_checked_in_bytes_of_utf_8(value: str) -> None:
     with pytest.raises(ValueError, match="username must be 1 to 255 bytes"):
         UserPass(value, "p")
     with pytest.raises(ValueError, match="password must be 1 to 255 bytes") as caught:
@@ -42,28 +42,28 @@ def test_fixed_credentials_are_sent_in_utf_8() -> None:
     assert not given_.isolating
 
 
-def test_without_a_key_each_dial_has_credentials_of_its_own() -> None:
+def test_without_a_key_each_dial_has_its_own_credentials() -> None:
     source = credentials_source(Isolated())
     seen = [source(A) for _ in range(100)]
 
     assert len({(c.username, c.password) for c in seen if c is not None}) == 100
 
 
-def test_with_a_key_equal_keys_share_and_others_do_not() -> None:
+def test_dials_with_equal_keys_share_credentials_and_others_do_not() -> None:
     source = credentials_source(Isolated(key=lambda uri: uri.host))
 
     assert source(A) == source(Uri.parse("https://a:2"))
     assert source(A) != source(B)
 
 
-def test_two_sources_never_share_so_that_stacks_cannot_be_linked() -> None:
+def test_two_stacks_never_share_credentials_and_cannot_be_linked() -> None:
     auth = Isolated(key=lambda uri: uri.host)
 
     assert credentials_source(auth)(A) != credentials_source(auth)(A)
 
 
 @given(st.text())
-def test_isolating_credentials_are_hexadecimal_and_so_never_reserved(key: str) -> None:
+def test_isolating_credentials_are_hexadecimal_and_never_reserved(key: str) -> None:
     made = credentials_source(Isolated(key=lambda uri: key))(A)
 
     assert made is not None

@@ -1,4 +1,4 @@
-"""The handshake without I/O: every reply split at every byte, and everything a proxy may do wrong."""
+"""The sans-I/O handshake: every reply split at every byte, and everything that a proxy may do wrong."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EMPTY_DOMAIN = b"\x05\x00\x00\x03\x00\x00\x00"
 
 
 class Proxy:
-    """Plays the bytes of a proxy to a handshake, in pieces of at most ``size``, and keeps what the client sent."""
+    """Feeds a proxy's bytes to a handshake in pieces of at most ``size``, and records what the client sent."""
 
     def __init__(self, handshake: Handshake, size: int = 1000) -> None:
         self.handshake = handshake
@@ -32,7 +32,7 @@ class Proxy:
         self.sent: list[bytes] = []
 
     def play(self, data: bytes) -> bytes:
-        """Answer with what was not read."""
+        """Return the unread bytes."""
         while True:
             if message := self.handshake.outgoing():
                 self.sent.append(message)
@@ -57,7 +57,7 @@ def handshake(credentials: Credentials | None = None, pipeline: Pipeline = None)
         (EMPTY_DOMAIN, ("", 0)),
     ],
 )
-def test_a_tunnel_opens_and_what_follows_the_reply_is_not_read(size: int, reply: bytes, bound: tuple[str, int]) -> None:
+def test_a_tunnel_opens_and_bytes_after_the_reply_are_not_read(size: int, reply: bytes, bound: tuple[str, int]) -> None:
     proxy = Proxy(handshake(), size)
     rest = proxy.play(b"\x05\x00" + reply + b"PRI * HTTP/2.0")
 
@@ -85,7 +85,7 @@ def test_any_split_gives_the_same_tunnel(reply: bytes, sizes: list[int], tail: b
 
 
 @given(st.binary(max_size=300))
-def test_whatever_comes_is_a_tunnel_or_one_clear_error(data: bytes) -> None:
+def test_any_input_opens_a_tunnel_or_raises_one_clear_error(data: bytes) -> None:
     proxy = Proxy(handshake(OPTIONAL))
     outcome = ""
     with contextlib.suppress(ProxyError):
@@ -103,7 +103,7 @@ def test_credentials_are_offered_alone() -> None:
 
 
 @pytest.mark.parametrize(("choice", "sent"), [(b"\x05\x00", [REQUEST]), (b"\x05\x02\x01\x00", [AUTH, REQUEST])])
-def test_optional_credentials_are_offered_beside_none(choice: bytes, sent: list[bytes]) -> None:
+def test_optional_credentials_are_offered_along_with_no_authentication(choice: bytes, sent: list[bytes]) -> None:
     proxy = Proxy(handshake(OPTIONAL))
     proxy.play(choice + IPV4)
 
@@ -135,7 +135,7 @@ def test_pipelining_sends_ahead_and_reads_the_same(
 
 @pytest.mark.parametrize("tail", [b"", b"\x00", b"\x00\x00", b"\x00\x01" + bytes(6), b"\x77\x63garbage"])
 @pytest.mark.parametrize("code", [*range(1, 9), 0x42, *range(0xF0, 0xF8), 0xFF])
-def test_the_reply_code_is_judged_before_the_rest(code: int, tail: bytes) -> None:
+def test_the_reply_code_is_checked_before_the_rest(code: int, tail: bytes) -> None:
     proxy = Proxy(handshake())
     with pytest.raises(ProxyRefused) as caught:
         proxy.play(b"\x05\x00\x05" + bytes([code]) + tail)
@@ -173,12 +173,12 @@ def test_a_method_that_was_not_offered_gets_no_credentials(credentials: Credenti
 
 
 @pytest.mark.parametrize("reply", [b"\x01\x01", b"\x05\x01", b"\x01\xff", b"\x00\x02"])
-def test_refused_credentials_are_told_by_the_status_byte(reply: bytes) -> None:
+def test_refused_credentials_are_reported_with_the_status_byte(reply: bytes) -> None:
     with pytest.raises(ProxyAuthError, match=f"refused the credentials .status {reply[1]:#04x}."):
         Proxy(handshake(CREDENTIALS)).play(b"\x05\x02" + reply)
 
 
-def test_a_success_with_version_5_is_forgiven_and_noted() -> None:
+def test_a_success_with_version_5_is_tolerated_and_noted() -> None:
     proxy = Proxy(handshake(CREDENTIALS))
     proxy.play(b"\x05\x02\x05\x00" + IPV4)
 
@@ -214,7 +214,7 @@ def test_the_reserved_byte_is_ignored() -> None:
 @pytest.mark.parametrize(
     "came", [b"", b"\x05", b"\x05\x02", b"\x05\x02\x01", b"\x05\x02\x01\x00", b"\x05\x02\x01\x00\x05\x00"]
 )
-def test_a_connection_that_ends_is_told_with_its_step(came: bytes, reset: bool) -> None:
+def test_the_error_of_a_connection_that_ends_names_the_step(came: bytes, reset: bool) -> None:
     proxy = Proxy(handshake(CREDENTIALS))
     proxy.play(came)
     error = proxy.handshake.closed(reset=reset)
@@ -238,7 +238,7 @@ def test_a_request_names_its_target(target: str, address: bytes) -> None:
 
 
 @pytest.mark.parametrize(("target", "text"), [("http://1.2.3.4:80", b"1.2.3.4"), ("http://[::1]:80", b"::1")])
-def test_literals_can_go_as_text_without_brackets(target: str, text: bytes) -> None:
+def test_literals_can_be_sent_as_text_without_brackets(target: str, text: bytes) -> None:
     request = connect_request(Uri.parse(target), "domain")
     assert request == b"\x05\x01\x00\x03" + bytes([len(text)]) + text + b"\x00\x50"
 
@@ -252,7 +252,7 @@ def test_a_host_of_255_bytes_fits_and_one_more_does_not() -> None:
 
 
 @pytest.mark.parametrize("target", ["unix:/run/x", "http://[fe80::1%eth0]:80"])
-def test_what_socks5_cannot_express_is_refused(target: str) -> None:
+def test_a_target_that_socks5_cannot_express_is_refused(target: str) -> None:
     with pytest.raises(ConnectError) as caught:
         connect_request(Uri.parse(target))
     assert not caught.value.transient

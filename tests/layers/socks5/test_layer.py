@@ -1,4 +1,4 @@
-"""The layer over streams: what it sends in how many writes, what it hands on, what it closes, and what it tells."""
+"""The layer over streams: its writes, the stream that it returns, what it closes, and its errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Play = Callable[[ByteStream], Awaitable[None]]
 
 
 async def dial(layer: Socks5Layer, play: Play, uri: Uri = URI) -> tuple[ByteStream, MockHandle]:
-    """Dial through ``layer`` while ``play`` plays the proxy; answer with the stream."""
+    """Dial through ``layer`` while ``play`` plays the proxy; return the stream."""
     connector, handle = mock_connector()
     result: list[ByteStream] = []
 
@@ -49,7 +49,7 @@ async def dial(layer: Socks5Layer, play: Play, uri: Uri = URI) -> tuple[ByteStre
 
 
 async def failing(layer: Socks5Layer, play: Play, uri: Uri = URI) -> ConnectError:
-    """The error of a dial that must fail, after making sure that nothing was left open."""
+    """Return the error of a dial that must fail and must leave nothing open."""
     connector, handle = mock_connector()
     caught: list[ConnectError] = []
 
@@ -124,7 +124,7 @@ async def test_one_complete_message_per_write(auth: UserPass | None, pipeline: s
     await stream.aclose()
 
 
-async def test_every_reply_may_come_a_byte_at_a_time() -> None:
+async def test_every_reply_may_arrive_a_byte_at_a_time() -> None:
     async def play(far: ByteStream) -> None:
         await exactly(far, b"\x05\x01\x02")
         for byte in b"\x05\x02":
@@ -146,7 +146,7 @@ async def test_every_reply_may_come_a_byte_at_a_time() -> None:
     await stream.aclose()
 
 
-async def test_a_proxy_that_knows_no_authentication_is_noted_as_isolating_nothing() -> None:
+async def test_a_proxy_without_authentication_is_noted_as_isolating_nothing() -> None:
     async def play(far: ByteStream) -> None:
         await exactly(far, b"\x05\x02\x00\x02")
         await far.send(b"\x05\x00")
@@ -157,14 +157,15 @@ async def test_a_proxy_that_knows_no_authentication_is_noted_as_isolating_nothin
     stream, _ = await dial(Socks5Layer("proxy", auth=Isolated(required=False)), play)
 
     assert (
-        stream.extra(DialAttribute.ledger).phases[1].note == "the proxy knows no authentication: nothing was isolated"
+        stream.extra(DialAttribute.ledger).phases[1].note
+        == "the proxy supports no authentication: nothing was isolated"
     )
     await stream.aclose()
 
 
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("step", [0, 1, 2])
-async def test_an_end_at_each_step_is_an_error_of_its_phase(step: int, reset: bool) -> None:
+async def test_eof_at_each_step_is_an_error_of_its_phase(step: int, reset: bool) -> None:
     async def play(far: ByteStream) -> None:
         for reply in [b"\x05\x02", b"\x01\x00"][:step]:
             await far.receive()
@@ -186,7 +187,7 @@ async def test_an_end_at_each_step_is_an_error_of_its_phase(step: int, reset: bo
     assert "hunter2" not in str(error)
 
 
-async def test_a_refusal_tells_its_code_its_name_and_what_to_do() -> None:
+async def test_a_refusal_has_its_code_its_name_and_a_hint() -> None:
     async def play(far: ByteStream) -> None:
         await far.receive()
         await far.send(b"\x05\x00")
@@ -234,7 +235,7 @@ async def test_one_limit_covers_greeting_and_authentication(replies: list[bytes]
     assert error.ledger.phases[-1].limit == pytest.approx(1.0 if replies else 3.0)
 
 
-async def test_the_tunnel_has_a_limit_of_its_own() -> None:
+async def test_the_tunnel_has_its_own_limit() -> None:
     async def play(far: ByteStream) -> None:
         await far.receive()
         await far.send(b"\x05\x00")
@@ -246,7 +247,7 @@ async def test_the_tunnel_has_a_limit_of_its_own() -> None:
     assert (error.phase, error.name, error.limit) == ("proxy.connect", "connect_timeout", 30.0)
 
 
-async def test_a_proxy_that_is_not_reached_passes_as_it_is() -> None:
+async def test_the_error_of_an_unreachable_proxy_passes_unchanged() -> None:
     connector, handle = mock_connector()
     refused = ConnectRefused("connection refused")
     async with anyio.create_task_group() as group:
@@ -270,7 +271,7 @@ async def test_a_target_that_socks5_cannot_express_is_refused_before_the_proxy_i
     assert not handle.requests
 
 
-async def test_the_layer_twice_is_a_chain() -> None:
+async def test_two_layers_make_a_chain_of_proxies() -> None:
     connector, handle = mock_connector()
     stack = ServiceBuilder().socks5("second:1080").socks5("first:1080").service(connector)
     streams: list[ByteStream] = []

@@ -1,4 +1,4 @@
-"""How a proxy may be written."""
+"""The forms of a proxy's address."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from ziggurat.layers.socks5 import UserPass, parse_proxy
         ("unix:/run/tor/socks", "unix:/run/tor/socks"),
     ],
 )
-def test_an_address_is_read(text: str, uri: str) -> None:
+def test_an_address_is_parsed(text: str, uri: str) -> None:
     parsed, auth = parse_proxy(text)
 
     assert str(parsed) == uri
     assert auth is None
 
 
-def test_the_default_port_can_be_tors() -> None:
+def test_the_default_port_can_be_changed() -> None:
     assert parse_proxy("127.0.0.1", default_port=9050)[0].port == 9050
 
 
@@ -46,7 +46,7 @@ def test_any_credentials_survive_percent_encoding(user: str, password: str) -> N
     try:
         text = f"socks5://{quote(user, safe='')}:{quote(password, safe='')}@h:1"
     except UnicodeEncodeError:
-        return  # a lone surrogate has no UTF-8
+        return  # a lone surrogate cannot be encoded in UTF-8
     assert parse_proxy(text)[1] == UserPass(user, password)
 
 

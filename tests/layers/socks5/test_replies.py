@@ -18,11 +18,11 @@ def test_a_known_code_has_a_name_and_a_hint(code: int) -> None:
 
 
 @pytest.mark.parametrize("code", [0x09, 0x5A, 0xEF, 0xF8, 0xFF])
-def test_an_unknown_code_may_be_transient(code: int) -> None:
+def test_an_unknown_code_counts_as_transient(code: int) -> None:
     assert reply(code).name == "unknown reply"
     assert reply(code).transient
 
 
 @pytest.mark.parametrize("code", [0x02, 0x07, 0x08, 0xF4, 0xF5, 0xF6])
-def test_what_will_not_change_by_itself_is_not_transient(code: int) -> None:
+def test_permanent_refusals_are_not_transient(code: int) -> None:
     assert not reply(code).transient

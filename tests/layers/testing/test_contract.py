@@ -1,4 +1,4 @@
-"""check_layer accepts good layers, and finds each kind of bad one: one deliberately broken layer a rule."""
+"""check_layer accepts good layers and finds each kind of bad one: one deliberately broken layer per rule."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PROXY = Uri.parse("socks5://proxy:1080")
 
 
 def speaking(inner: Connector) -> Connector:
-    """A small handshake: a word each way, byte by byte."""
+    """A small handshake: one word each way, byte by byte."""
 
     async def connect(uri: Uri, /) -> ByteStream:
         with dial(uri) as current:
@@ -66,7 +66,7 @@ async def hello_peer(stream: ByteStream) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OneAtATime:
-    """A permit for the dial, of its own or of the user's."""
+    """Takes a permit for the dial, from its own limiter or the user's."""
 
     limiter: anyio.CapacityLimiter | None = None
 
@@ -81,7 +81,7 @@ class OneAtATime:
 
 
 def through_a_task(inner: Connector) -> Connector:
-    """Calls inner in a task of its own, and waits for it."""
+    """Calls inner in a separate task and waits for it."""
 
     async def connect(uri: Uri, /) -> ByteStream:
         result: list[ByteStream] = []
@@ -120,7 +120,7 @@ async def test_good_layers_pass(layer: Any) -> None:
     await check_layer(layer)
 
 
-async def test_a_layer_that_speaks_passes_with_its_peer() -> None:
+async def test_a_layer_that_uses_the_stream_passes_with_its_peer() -> None:
     await check_layer(speaking, peer=hello_peer)
 
 
@@ -132,7 +132,7 @@ async def test_a_peer_may_return_the_stream_inside() -> None:
     await check_layer(speaking, peer=peer)
 
 
-async def test_a_layer_that_dials_something_else_says_so() -> None:
+async def test_a_layer_that_dials_another_uri_needs_inner_uri() -> None:
     def elsewhere(inner: Connector) -> Connector:
         async def connect(uri: Uri, /) -> ByteStream:
             with dial(uri) as current:
@@ -141,20 +141,20 @@ async def test_a_layer_that_dials_something_else_says_so() -> None:
         return connect
 
     await check_layer(elsewhere, inner_uri=PROXY)
-    with pytest.raises(AssertionError, match=r"called inner with socks5://proxy:1080, not with http://target\.example"):
+    with pytest.raises(AssertionError, match=r"called inner with socks5://proxy:1080, not http://target\.example"):
         await check_layer(elsewhere)
 
 
-async def test_a_shared_limiter_is_the_users_own_and_has_to_be_named() -> None:
+async def test_a_shared_limiter_needs_shared() -> None:
     layer = OneAtATime(anyio.CapacityLimiter(1))
     await check_layer(layer, shared=True)
-    with pytest.raises(AssertionError, match=r"another application .* \(else pass shared=True"):
+    with pytest.raises(AssertionError, match=r"another application .* \(or pass shared=True"):
         await check_layer(layer)
 
 
-async def test_a_transparent_layer_may_not_wrap_our_own_stream() -> None:
+async def test_a_transparent_layer_must_not_wrap_our_own_stream() -> None:
     await check_layer(Identity(), transparent=True)
-    with pytest.raises(AssertionError, match="the layer wrapped a stream of ours"):
+    with pytest.raises(AssertionError, match="the layer wrapped one of our streams"):
         await check_layer(fault_layer(lambda stream: SplitStream(stream, 3)), transparent=True)
 
 
@@ -163,7 +163,7 @@ async def test_a_transparent_layer_may_not_wrap_our_own_stream() -> None:
 
 @dataclass(frozen=True)
 class Bad:
-    """A layer of one async function ``(inner, uri)``."""
+    """Make a layer from one async function ``(inner, uri)``."""
 
     call: Callable[[Connector, Uri], Any]
 
@@ -322,18 +322,18 @@ BAD: list[tuple[Callable[[Connector, Uri], Any], str]] = [
     (closes_too_early, "0 of inner's streams are open, not 1"),
     (swallows_cancellation, "cancelled while inner was waiting, but the layer swallowed it"),
     (swallows_a_late_cancellation, r"cancelled at await number \d+ of the dial, but the layer swallowed it"),
-    (renames_cancellation, r"cancelled while inner was waiting, but the layer raised ConnectError.* never rename"),
+    (renames_cancellation, r"cancelled while inner was waiting, but the layer raised ConnectError.* never replace"),
     (shields, "cancelled while inner was waiting, but the call of inner went on"),
     (renames_errors, "inner raised ConnectError, but the layer raised ConnectError.* which hides it"),
-    (hides_errors, "inner raised ConnectError, but the layer answered: let the error through"),
+    (hides_errors, "inner raised ConnectError, but the layer returned: let the error through"),
     (groups_errors, "inner raised ConnectError, but the layer raised ExceptionGroup.* which hides it"),
-    (answers_with_nothing, "the layer returned None: a connector answers with an anyio ByteStream"),
-    (does_not_dial, "without having called inner"),
-    (drops_extras, r"a typed attribute of inner's stream is missing"),
+    (answers_with_nothing, "the layer returned None: a connector returns an anyio ByteStream"),
+    (does_not_dial, "without calling inner"),
+    (drops_extras, r"a typed attribute of inner's stream .* is missing"),
     (drops_the_ledger, "the stream carries no ledger"),
     (begins_the_dial_late, r"the ledger is not that of the dial to http://target.example:80"),
     (does_not_close, "the layer's stream was closed, but 1 of inner's streams were left open"),
-    (garbles, "changed what passed"),
+    (garbles, "changed the data"),
 ]
 
 
@@ -343,12 +343,12 @@ async def test_a_broken_layer_is_found(call: Callable[[Connector, Uri], Any], me
         await check_layer(Bad(call))
 
 
-async def test_a_layer_that_dials_a_proxy_outside_of_its_own_dial_is_found() -> None:
+async def test_a_layer_that_dials_a_proxy_outside_its_own_dial_is_found() -> None:
     with pytest.raises(AssertionError, match=r"the ledger is not that of the dial to http://target\.example:80"):
         await check_layer(Bad(dials_the_proxy_outside), inner_uri=PROXY)
 
 
-async def test_a_permit_that_is_not_given_back_on_cancellation_is_found() -> None:
+async def test_a_permit_that_is_not_released_on_cancellation_is_found() -> None:
     def keeps_permit(inner: Connector) -> Connector:
         permits = anyio.Semaphore(1)
 
@@ -370,7 +370,7 @@ async def test_a_permit_that_is_not_given_back_on_cancellation_is_found() -> Non
         await check_layer(keeps_permit)
 
 
-async def test_a_permit_that_is_not_given_back_on_error_is_found() -> None:
+async def test_a_permit_that_is_not_released_on_error_is_found() -> None:
     def keeps_permit(inner: Connector) -> Connector:
         permits = anyio.Semaphore(1)
 
@@ -396,7 +396,7 @@ async def test_a_permit_that_outlives_the_stream_is_found() -> None:
 
         return connect
 
-    with pytest.raises(AssertionError, match="inner answered, but this dial did not end"):
+    with pytest.raises(AssertionError, match="inner returned a stream, but this dial did not end"):
         await check_layer(keeps_permit)
 
 
@@ -421,7 +421,7 @@ async def test_a_task_that_is_left_running_is_found() -> None:
 
 async def test_a_call_of_inner_that_is_left_running_is_found() -> None:
     async def leaves_inner(inner: Connector, uri: Uri) -> ByteStream:
-        """What asyncio.shield does, on either backend."""
+        """Behave like asyncio.shield, on either backend."""
         result: list[ByteStream | Exception] = []
         done = anyio.Event()
 
@@ -440,7 +440,7 @@ async def test_a_call_of_inner_that_is_left_running_is_found() -> None:
             return current.established(result[0])
 
     async with anyio.create_task_group() as background:
-        with pytest.raises(AssertionError, match=r"a call of inner is still running: await inner in the call itself"):
+        with pytest.raises(AssertionError, match=r"a call of inner is still running: await it in the call itself"):
             await check_layer(Bad(leaves_inner))
         background.cancel_scope.cancel()
 
@@ -457,8 +457,8 @@ class SharesState:
         return connect
 
 
-async def test_state_that_is_shared_by_applications_is_found() -> None:
-    with pytest.raises(AssertionError, match="another application of the layer was dialling, which may not matter"):
+async def test_state_shared_by_applications_is_found() -> None:
+    with pytest.raises(AssertionError, match="another application of the layer was dialling, which must not matter"):
         await check_layer(SharesState())
 
 
@@ -473,8 +473,8 @@ class KeepsInner:
         return await self.inner(uri)
 
 
-async def test_an_inner_that_is_kept_in_the_layer_is_found() -> None:
-    with pytest.raises(AssertionError, match="one application called the inner of the other one"):
+async def test_an_inner_kept_in_the_layer_is_found() -> None:
+    with pytest.raises(AssertionError, match="one application called the other's inner"):
         await check_layer(KeepsInner())
 
 
@@ -490,12 +490,12 @@ class Counts:
         return connect
 
 
-async def test_a_layer_that_changes_is_found() -> None:
+async def test_a_layer_that_changes_itself_is_found() -> None:
     with pytest.raises(AssertionError, match="dialling changed the layer itself"):
         await check_layer(Counts())
 
 
-async def test_a_layer_that_dials_while_it_is_built_is_found() -> None:
+async def test_a_layer_that_dials_while_being_built_is_found() -> None:
     class Calls:
         def layer(self, inner: Connector, /) -> Connector:
             inner.calls.append(Uri.parse("http://early:1"))  # type: ignore[attr-defined]
@@ -542,7 +542,7 @@ class no_guard:
 
 
 class cancel_guard(closing_on_error[ByteStream]):
-    """Closes when cancelled, and forgets errors."""
+    """Closes the stream when cancelled, but not on errors."""
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
         if not isinstance(error, Exception) or not isinstance(error, ConnectError):
@@ -566,14 +566,14 @@ async def test_a_stream_error_that_is_not_mapped_is_found() -> None:
         await check_layer(speaks_badly(errors=(anyio.BrokenResourceError,)), peer=hello_peer)
 
 
-async def test_a_layer_that_waits_for_ever_is_found_and_the_peer_is_asked_for() -> None:
+async def test_a_layer_that_waits_forever_is_found_with_a_hint_at_peer() -> None:
     with pytest.raises(AssertionError, match=r"the layer raised ConnectTimeout.*'hello' of 60 s.* pass peer="):
         await check_layer(speaking, peer=lambda stream: anyio.sleep(1000))  # type: ignore[arg-type, return-value]
     with pytest.raises(AssertionError, match=r"did not end within 120 s: .* pass peer="):
         await check_layer(speaks_badly(), peer=lambda stream: anyio.sleep(1000))  # type: ignore[arg-type, return-value]
 
 
-async def test_an_error_at_the_far_end_is_told() -> None:
+async def test_an_error_at_the_far_end_is_reported() -> None:
     async def peer(stream: ByteStream) -> None:
         raise ValueError("the peer is broken")
 
@@ -581,7 +581,7 @@ async def test_an_error_at_the_far_end_is_told() -> None:
         await check_layer(speaking, peer=peer)
 
 
-async def test_observed_streams_stay_what_they_are() -> None:
+async def test_observed_streams_are_returned_unchanged() -> None:
     async def observes(inner: Connector, uri: Uri) -> ByteStream:
         return observed(await inner(uri))
 

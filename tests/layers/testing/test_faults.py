@@ -1,4 +1,4 @@
-"""Each fault happens at the byte it was asked for, and whatever the split, bytes arrive intact and in order."""
+"""Each fault happens at the requested byte; bytes arrive intact and in order, whatever the split."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FAULTS: list[Callable[[ByteStream], ByteStream]] = [
 ]
 
 
-async def test_split_cuts_what_is_received_and_what_is_sent() -> None:
+async def test_split_cuts_received_and_sent_data() -> None:
     near, far = stream_pair()
     stream = SplitStream(near, 2)
     await far.send(b"abcde")
@@ -43,7 +43,7 @@ async def test_split_cuts_what_is_received_and_what_is_sent() -> None:
     assert [await far.receive() for _ in range(3)] == [b"vw", b"xy", b"z"]
 
 
-async def test_delay_takes_its_seconds_at_each_receive() -> None:
+async def test_delay_waits_before_each_receive() -> None:
     near, far = stream_pair()
     stream = DelayStream(near, 1.5)
     await far.send(b"a")
@@ -54,7 +54,7 @@ async def test_delay_takes_its_seconds_at_each_receive() -> None:
     assert anyio.current_time() - start == pytest.approx(3.0)
 
 
-async def test_stall_gives_its_bytes_and_then_nothing_until_it_is_closed() -> None:
+async def test_stall_receives_its_bytes_and_then_nothing_until_it_is_closed() -> None:
     near, far = stream_pair()
     stream = StallStream(near, 3)
     await far.send(b"abcdef")
@@ -70,7 +70,7 @@ async def test_stall_gives_its_bytes_and_then_nothing_until_it_is_closed() -> No
             await stream.receive()
 
 
-async def test_eof_comes_at_its_byte_and_sending_goes_on() -> None:
+async def test_eof_comes_at_its_byte_and_sending_still_works() -> None:
     near, far = stream_pair()
     stream = EofStream(near, 3)
     await far.send(b"abcdef")
@@ -118,7 +118,7 @@ async def test_reset_at_byte_zero_breaks_the_first_call() -> None:
         await ResetStream(near, sent=0).send(b"a")
 
 
-async def test_faults_can_be_put_on_one_another() -> None:
+async def test_faults_can_be_stacked() -> None:
     near, far = stream_pair()
     stream = DelayStream(EofStream(SplitStream(near, 2), 5), 1.0)
     await far.send(b"abcdefgh")
@@ -164,7 +164,7 @@ async def test_a_fault_layer_puts_its_fault_on_every_stream() -> None:
     assert handle.open_streams == 0
 
 
-async def test_a_fault_that_cannot_be_made_leaves_nothing_open() -> None:
+async def test_a_fault_with_wrong_arguments_leaves_nothing_open() -> None:
     connector, handle = mock_connector()
 
     async def answer() -> None:
@@ -172,19 +172,19 @@ async def test_a_fault_that_cannot_be_made_leaves_nothing_open() -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(answer)
-        with pytest.raises(ValueError, match="size must be positive, not 0"):
+        with pytest.raises(ValueError, match=r"size must be a whole number of bytes \(at least 1\), not 0"):
             await fault_layer(lambda stream: SplitStream(stream, 0)).layer(connector)(Uri.parse("http://a:1"))
     assert handle.open_streams == 0
 
 
-async def test_nonsense_is_refused() -> None:
+async def test_wrong_arguments_are_refused() -> None:
     near, _ = stream_pair()
     for make, message in (
-        (lambda: DelayStream(near, -1.0), "seconds must not be negative, not -1.0"),
-        (lambda: StallStream(near, -1), "after must be a number of bytes, not -1"),
-        (lambda: EofStream(near, -1), "after must be a number of bytes, not -1"),
-        (lambda: ResetStream(near, -1), "received must be a number of bytes, not -1"),
-        (lambda: ResetStream(near, sent=-1), "sent must be a number of bytes, not -1"),
+        (lambda: DelayStream(near, -1.0), "seconds must be 0 or a positive number of seconds, not -1.0"),
+        (lambda: StallStream(near, -1), r"after must be a whole number of bytes \(at least 0\), not -1"),
+        (lambda: EofStream(near, -1), r"after must be a whole number of bytes \(at least 0\), not -1"),
+        (lambda: ResetStream(near, -1), r"received must be a whole number of bytes \(at least 0\) or None, not -1"),
+        (lambda: ResetStream(near, sent=-1), r"sent must be a whole number of bytes \(at least 0\) or None, not -1"),
     ):
         with pytest.raises(ValueError, match=message):
             make()

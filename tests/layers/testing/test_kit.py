@@ -1,4 +1,4 @@
-"""The kit ships to users: it needs no test runner, and it does not know our own SOCKS5 client."""
+"""The kit ships to users: it needs no test runner and does not use our own SOCKS5 client."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def test_the_proxies_are_an_independent_counterpart_of_the_client() -> None:
         assert "from ziggurat.layers.socks5" not in text
 
 
-def test_everything_that_is_exported_is_there() -> None:
+def test_every_exported_name_has_a_docstring() -> None:
     for name in ziggurat.layers.testing.__all__:
         assert getattr(ziggurat.layers.testing, name).__doc__, name

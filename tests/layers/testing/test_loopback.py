@@ -1,4 +1,4 @@
-"""Sockets that end as they are told to: closed, or reset."""
+"""Sockets that are closed with EOF or with a reset."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_half_close_and_close_are_eof_and_a_closed_stream_says_so() -> Non
             await call()  # type: ignore[operator]
 
 
-async def test_a_reset_is_a_reset() -> None:
+async def test_a_reset_reaches_the_peer_as_a_reset() -> None:
     near, far = pair()
     far.reset()
     far.reset()
@@ -71,7 +71,7 @@ async def test_it_has_socket_attributes() -> None:
         assert near.extra(SocketAttribute.raw_socket).fileno() > 0
 
 
-async def test_a_server_closes_after_its_handler_and_cancels_who_is_left() -> None:
+async def test_a_server_closes_connections_after_their_handler_and_cancels_the_rest() -> None:
     async def handler(stream: ByteStream) -> None:
         if await stream.receive() == b"stay":
             await anyio.sleep_forever()

@@ -22,7 +22,7 @@ async def read_all(stream: MemoryStream, max_bytes: int = 65536) -> bytes:
         return data
 
 
-async def test_each_end_receives_what_the_other_one_sends() -> None:
+async def test_each_end_receives_what_the_other_sends() -> None:
     left, right = stream_pair()
     await left.send(b"ping")
     await right.send(b"pong")
@@ -47,7 +47,7 @@ async def test_a_receive_waits_for_a_send() -> None:
     assert got == [b"late"]
 
 
-async def test_an_exact_read_leaves_the_rest_and_writes_are_not_glued() -> None:
+async def test_an_exact_read_leaves_the_rest_and_writes_are_not_merged() -> None:
     left, right = stream_pair()
     await left.send(b"abcdef")
     await left.send(b"gh")
@@ -85,7 +85,7 @@ async def test_half_close_ends_one_direction_only() -> None:
     assert not left.closed
 
 
-async def test_a_closed_end_lets_the_other_read_and_refuses_its_sends() -> None:
+async def test_after_a_close_the_other_end_can_read_but_not_send() -> None:
     left, right = stream_pair()
     await left.send(b"last")
     await left.aclose()
@@ -105,7 +105,7 @@ async def test_a_closed_end_lets_the_other_read_and_refuses_its_sends() -> None:
 
 
 @pytest.mark.parametrize("closer", ["near", "far", "reset"])
-async def test_closing_wakes_who_waits(closer: str) -> None:
+async def test_closing_wakes_waiting_tasks(closer: str) -> None:
     near, far = stream_pair(max_buffer=1)
     raised: list[type[Exception]] = []
 
@@ -139,7 +139,7 @@ async def test_closing_wakes_who_waits(closer: str) -> None:
     assert set(raised) == expected[closer]
 
 
-async def test_a_reset_loses_what_was_not_read_and_breaks_both_ends() -> None:
+async def test_a_reset_loses_unread_data_and_breaks_both_ends() -> None:
     left, right = stream_pair()
     await left.send(b"lost")
     left.reset()
@@ -151,7 +151,7 @@ async def test_a_reset_loses_what_was_not_read_and_breaks_both_ends() -> None:
             await stream.send(b"x")
 
 
-async def test_a_forced_close_is_seen() -> None:
+async def test_a_forced_close_is_recorded() -> None:
     left, _ = stream_pair()
     await anyio.aclose_forcefully(left)
 
@@ -187,7 +187,7 @@ async def test_a_cancelled_receive_loses_nothing() -> None:
     assert await right.receive() == b"kept"
 
 
-async def test_typed_attributes_can_be_planted() -> None:
+async def test_typed_attributes_can_be_added() -> None:
     left, right = stream_pair()
     left.attributes[SocketAttribute.remote_port] = lambda: 16111
 
@@ -205,13 +205,13 @@ async def test_every_call_is_a_checkpoint() -> None:
         assert scope.cancelled_caught
 
 
-def test_nonsense_sizes_are_refused() -> None:
-    with pytest.raises(ValueError, match="max_buffer must be positive, not 0"):
+def test_wrong_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"max_buffer must be a whole number of bytes \(at least 1\), not 0"):
         stream_pair(0)
 
 
 async def test_a_receive_of_no_bytes_is_refused() -> None:
-    with pytest.raises(ValueError, match="max_bytes must be positive, not 0"):
+    with pytest.raises(ValueError, match=r"max_bytes must be a whole number of bytes \(at least 1\), not 0"):
         await stream_pair()[0].receive(0)
 
 

@@ -1,4 +1,4 @@
-"""The mock connector: the test plays the far end by hand."""
+"""The mock connector: the test drives the far end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ URI = Uri.parse("http://target:1")
 
 
 class Call:
-    """A dial in a task of its own."""
+    """A dial in a separate task."""
 
     def __init__(self) -> None:
         self.stream: ByteStream | None = None
@@ -44,7 +44,7 @@ async def dialling(connector: MockConnector) -> AsyncIterator[Call]:
         await call.stream.aclose()
 
 
-async def test_accept_answers_with_one_end_and_gives_the_other() -> None:
+async def test_accept_answers_with_one_end_and_returns_the_other() -> None:
     connector, handle = mock_connector()
     async with dialling(connector) as call:
         request = await handle.next()
@@ -80,7 +80,7 @@ async def test_any_stream_can_be_the_answer() -> None:
     await stream.aclose()
 
 
-async def test_fail_raises_in_the_caller_with_the_dial_told() -> None:
+async def test_fail_raises_in_the_caller_with_the_dial_filled_in() -> None:
     connector, handle = mock_connector(phase="tcp")
     error = ConnectError("no")
     async with dialling(connector) as call:
@@ -117,7 +117,7 @@ async def test_a_cancelled_dial_is_visible_and_cannot_be_answered() -> None:
         request.accept()
 
 
-async def test_an_answer_that_crosses_a_cancellation_is_not_left_open() -> None:
+async def test_an_answer_that_crosses_with_a_cancellation_is_closed() -> None:
     connector, handle = mock_connector()
     async with dialling(connector) as call:
         request = await handle.next()
@@ -136,7 +136,7 @@ async def test_requests_are_answered_once_and_come_in_order() -> None:
         first, second = await handle.next(), await handle.next()
         assert handle.requests == [first, second]
         second.fail(ConnectError("no"))
-        with pytest.raises(RuntimeError, match="answered before"):
+        with pytest.raises(RuntimeError, match="already answered"):
             second.accept()
         first.accept()
         assert "answered" in repr(handle)
@@ -148,7 +148,7 @@ async def test_waiting_for_a_dial_that_does_not_come_is_an_assertion_error() -> 
         await handle.next(timeout=3.0)
 
 
-async def test_a_request_that_nobody_answers_hangs_until_its_caller_gives_up() -> None:
+async def test_an_unanswered_request_hangs_until_its_caller_is_cancelled() -> None:
     connector, handle = mock_connector()
     with anyio.move_on_after(5) as scope:
         await connector(URI)

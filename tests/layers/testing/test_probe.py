@@ -1,4 +1,4 @@
-"""The probe counts what is open and running above it, and plays the far end."""
+"""The probe counts open streams and running calls, and plays the far end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ziggurat.services import ConnectError, DialAttribute, ObservedStream, Uri
 URI = Uri.parse("http://a:1")
 
 
-async def test_a_stream_of_ours_within_the_dial_or_a_foreign_one_outside_of_it() -> None:
+async def test_it_returns_our_stream_within_the_dial_or_a_foreign_one_outside() -> None:
     async with anyio.create_task_group() as far_ends:
         with Probe(far_ends, None) as ours, Probe(far_ends, None, ours=False) as foreign:
             first, second = await ours(URI), await foreign(URI)
@@ -33,7 +33,7 @@ async def test_a_stream_of_ours_within_the_dial_or_a_foreign_one_outside_of_it()
         far_ends.cancel_scope.cancel()
 
 
-async def test_it_fails_or_hangs_when_told_to() -> None:
+async def test_it_fails_or_hangs_on_request() -> None:
     error = ConnectError("no")
     async with anyio.create_task_group() as far_ends:
         with Probe(far_ends, None) as probe:
@@ -49,7 +49,7 @@ async def test_it_fails_or_hangs_when_told_to() -> None:
             await checkpoint()
 
 
-async def test_it_keeps_a_leafs_own_contract_when_cancelled() -> None:
+async def test_it_keeps_a_leafs_contract_when_cancelled() -> None:
     async with anyio.create_task_group() as far_ends:
         with Probe(far_ends, None) as probe:
             with anyio.CancelScope() as scope:
@@ -59,7 +59,7 @@ async def test_it_keeps_a_leafs_own_contract_when_cancelled() -> None:
         far_ends.cancel_scope.cancel()
 
 
-async def test_what_goes_wrong_at_the_far_end_is_kept() -> None:
+async def test_an_error_at_the_far_end_is_kept() -> None:
     async def peer(stream: ByteStream) -> None:
         raise ValueError("the peer's own")
 

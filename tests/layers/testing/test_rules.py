@@ -1,4 +1,4 @@
-"""The rules that no broken layer of test_contract.py breaks: the kit's own corners."""
+"""Rules that no broken layer in test_contract.py covers."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from ziggurat.layers.testing.stepping import Outcome
         (Outcome("failed", error=anyio.EndOfStream()), "every failure is a ConnectError"),
     ],
 )
-def test_a_broken_stream_has_to_become_a_connect_error(outcome: Outcome, message: str) -> None:
+def test_a_broken_stream_must_become_a_connect_error(outcome: Outcome, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         rules.broken_stream(outcome, "it broke")
 
 
-def test_a_cancelled_dial_has_to_end() -> None:
+def test_a_cancelled_dial_must_end() -> None:
     with pytest.raises(AssertionError, match="the dial did not end"):
         rules.cancelled(Outcome("stuck"), "here")
 
 
 @pytest.mark.parametrize("kind", ["answered", "cancelled", "stuck"])
-def test_an_error_may_not_be_lost(kind: str) -> None:
+def test_an_error_must_not_be_lost(kind: str) -> None:
     with pytest.raises(AssertionError, match=r"inner raised ValueError, but the layer .*: let the error through"):
         rules.error_passes(Outcome(kind), ValueError("x"))  # type: ignore[arg-type]
 
 
-def test_an_error_may_be_mapped_with_its_cause_and_only_so() -> None:
+def test_an_error_may_be_mapped_only_with_its_cause() -> None:
     cause, mapped = ValueError("x"), RuntimeError("y")
     mapped.__context__ = cause
     with pytest.raises(AssertionError, match="which hides it"):
@@ -48,14 +48,14 @@ async def test_a_stream_that_does_not_close_in_time_is_found() -> None:
         await rules.close(near, lambda stream: anyio.sleep(100), 5.0)
 
 
-async def test_a_stream_that_is_of_no_use_is_found() -> None:
+async def test_a_stream_that_is_not_open_is_found() -> None:
     near, far = stream_pair()
     await far.aclose()
-    with pytest.raises(AssertionError, match=r"of no use \(BrokenResourceError\)"):
+    with pytest.raises(AssertionError, match=r"not open \(BrokenResourceError\)"):
         await rules.echoes(near, 5.0)
 
 
-def test_the_state_of_a_layer_is_all_that_can_be_seen() -> None:
+def test_the_state_of_a_layer_is_its_hash_repr_and_attributes() -> None:
     class Slotted:
         __slots__ = ("value",)
         __hash__ = None  # type: ignore[assignment]

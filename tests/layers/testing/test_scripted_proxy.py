@@ -1,4 +1,4 @@
-"""The scripted proxy says what it was told to, and remembers what the client did."""
+"""The scripted proxy follows its script and records what the client does."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from anyio import BrokenResourceError, EndOfStream
 from anyio.abc import ByteStream
 
 from ziggurat.layers.testing import EofStream, MemoryStream, ScriptedProxy, stream_pair
+from ziggurat.layers.testing.scripted_proxy import RecordingStream
 from ziggurat.layers.testing.socks5_messages import Credentials, Request
 from ziggurat.services import DialAttribute, Uri
 
@@ -90,13 +91,13 @@ async def test_a_client_may_pipeline_everything() -> None:
         (ScriptedProxy(method=2, reply=5, bound=("a.b", 1)), b"\5\2\1\0\5\5\0\3\3a.b\0\1"),
     ],
 )
-async def test_it_says_no_in_any_way_and_hangs_up(proxy: ScriptedProxy, says: bytes) -> None:
+async def test_it_refuses_in_any_way_and_hangs_up(proxy: ScriptedProxy, says: bytes) -> None:
     async with connected(proxy) as stream:
         await stream.send(GREETING + CREDENTIALS + REQUEST)
         assert await rest_of(stream) == says
 
 
-async def test_without_an_offer_it_chooses_none() -> None:
+async def test_without_an_offered_method_it_chooses_none() -> None:
     async with connected(ScriptedProxy()) as stream:
         await stream.send(b"\5\0")
         assert await rest_of(stream) == b"\5\xff"
@@ -105,14 +106,14 @@ async def test_without_an_offer_it_chooses_none() -> None:
         assert await stream.receive() == b"\5\0"
 
 
-async def test_early_bytes_are_glued_to_the_reply() -> None:
+async def test_early_bytes_come_in_the_same_write_as_the_reply() -> None:
     async with connected(ScriptedProxy(method=0, early=b"hello")) as stream:
         await stream.send(b"\5\1\0" + REQUEST)
         assert await stream.receive() == b"\5\0"
         assert await stream.receive() == SUCCESS + b"hello"
 
 
-async def test_split_and_delay_hold_for_every_write() -> None:
+async def test_split_and_delay_apply_to_every_write() -> None:
     async with connected(ScriptedProxy(method=0, split=3, delay=0.5)) as stream:
         await stream.send(b"\5\1\0" + REQUEST)
         start = anyio.current_time()
@@ -139,7 +140,7 @@ async def test_it_can_be_cut_at_every_byte(cut: int) -> None:
             await exactly(stream, 1000)
 
 
-async def test_a_client_that_leaves_or_talks_nonsense_is_recorded() -> None:
+async def test_a_client_that_leaves_or_sends_garbage_is_recorded() -> None:
     proxy = ScriptedProxy()
     async with connected(proxy) as stream:
         await stream.send(b"\5")
@@ -154,7 +155,7 @@ async def test_a_client_that_leaves_or_talks_nonsense_is_recorded() -> None:
     assert proxy.sessions[1].request is None
 
 
-async def test_the_target_can_be_played() -> None:
+async def test_the_target_can_be_scripted() -> None:
     async def target(stream: ByteStream) -> None:
         await stream.send((await stream.receive()).upper())
 
@@ -165,7 +166,7 @@ async def test_the_target_can_be_played() -> None:
         assert await rest_of(stream) == b"PING"
 
 
-async def test_what_the_target_raises_comes_out() -> None:
+async def test_errors_of_the_target_propagate() -> None:
     async def target(stream: ByteStream) -> None:
         raise ValueError("the target's own")
 
@@ -184,8 +185,8 @@ async def test_its_stream_carries_a_ledger() -> None:
         assert stream.extra(DialAttribute.ledger).target == PROXY
 
 
-async def test_its_connector_works_inside_of_it_only() -> None:
-    with pytest.raises(RuntimeError, match="works inside `async with proxy:`"):
+async def test_its_connector_works_only_inside_async_with() -> None:
+    with pytest.raises(RuntimeError, match="connector inside `async with proxy:`"):
         await ScriptedProxy().connector()(PROXY)
 
 
@@ -198,16 +199,31 @@ async def test_a_reset_needs_a_stream_that_can_be_reset() -> None:
     assert far.closed
 
 
-def test_nonsense_is_refused() -> None:
+def test_wrong_arguments_are_refused() -> None:
     for arguments, message in (
-        ({"split": 0}, "split must be positive or None, not 0"),
-        ({"cut": -1}, "cut must be a number of bytes or None, not -1"),
-        ({"delay": -1.0}, "delay must not be negative, not -1.0"),
+        ({"split": 0}, r"split must be a whole number of bytes \(at least 1\) or None, not 0"),
+        ({"cut": -1}, r"cut must be a whole number of bytes \(at least 0\) or None, not -1"),
+        ({"delay": -1.0}, "delay must be 0 or a positive number of seconds, not -1.0"),
         ({"cut_with": "bang"}, "cut_with must be 'eof', 'reset' or 'stall', not 'bang'"),
-        ({"reply": 256}, "code must be a number of 8 bits"),
+        ({"reply": 256}, r"code must be a whole number \(0 to 255\), not 256"),
     ):
         with pytest.raises(ValueError, match=message):
             ScriptedProxy(**arguments)  # type: ignore[arg-type]
+
+
+async def test_chunks_are_recorded_as_received_and_returned_as_requested() -> None:
+    near, far = stream_pair()
+    chunks: list[bytes] = []
+    stream = RecordingStream(near, chunks)
+    await far.send(b"abcdef")
+    await far.send(b"gh")
+
+    assert [await stream.receive(4), await stream.receive(4), await stream.receive(4)] == [b"abcd", b"ef", b"gh"]
+    assert chunks == [b"abcdef", b"gh"]
+    stream.stop()
+    await far.send(b"later")
+    assert await stream.receive() == b"later"
+    assert chunks == [b"abcdef", b"gh"]
 
 
 @pytest.mark.real_io

@@ -1,4 +1,4 @@
-"""The server's reading and writing of SOCKS5, against the RFCs' own layouts."""
+"""The server's side of SOCKS5 messages, against the layouts in the RFCs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ziggurat.layers.testing.socks5_messages import (
 )
 
 
-async def test_the_messages_of_the_rfcs_are_read_and_nothing_behind_them() -> None:
+async def test_the_messages_of_the_rfcs_are_read_and_nothing_beyond() -> None:
     near, far = stream_pair()
     await near.send(
         b"\5\2\0\2"
@@ -46,10 +46,10 @@ async def test_the_messages_of_the_rfcs_are_read_and_nothing_behind_them() -> No
         (b"\5\1", read_credentials, 1, "the credentials begin with 0x05"),
         (b"\4\1\0\1", read_request, 1, "the request begins with 0x04 and has 0x00"),
         (b"\5\1\1\1", read_request, 1, "the request begins with 0x05 and has 0x01"),
-        (b"\5\1\0\2", read_request, 8, "address type 0x02 is unknown"),
+        (b"\5\1\0\2", read_request, 8, "unknown address type 0x02"),
     ],
 )
-async def test_what_is_not_socks5_is_named(data: bytes, read: object, code: int, message: str) -> None:
+async def test_anything_but_socks5_is_reported(data: bytes, read: object, code: int, message: str) -> None:
     near, far = stream_pair()
     await near.send(data)
     with pytest.raises(MalformedMessageError, match=message) as caught:
@@ -57,7 +57,7 @@ async def test_what_is_not_socks5_is_named(data: bytes, read: object, code: int,
     assert caught.value.reply_code == code
 
 
-async def test_a_message_that_is_cut_off_is_an_end() -> None:
+async def test_a_truncated_message_is_an_end_of_stream() -> None:
     near, far = stream_pair()
     await near.send(b"\5\2\0")
     await near.aclose()
@@ -65,7 +65,7 @@ async def test_a_message_that_is_cut_off_is_an_end() -> None:
         await read_methods(far)
 
 
-async def test_a_name_that_is_not_ascii_stays_readable() -> None:
+async def test_a_non_ascii_name_is_escaped() -> None:
     near, far = stream_pair()
     await near.send(b"\5\1\0\3\2\xc3\xa9\0\1")
     assert (await read_request(far)).host == "\\xc3\\xa9"
@@ -86,8 +86,8 @@ def test_a_reply_has_the_address_type_of_its_host(made: bytes, expected: bytes) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((256,), "code must be a number of 8 bits, not 256"),
-        ((0, "a", 65536), "port must be a number of 16 bits, not 65536"),
+        ((256,), r"code must be a whole number \(0 to 255\), not 256"),
+        ((0, "a", 65536), r"port must be a whole number \(0 to 65535\), not 65536"),
         ((0, "a" * 256), "at most 255 bytes, not 256"),
     ],
 )
@@ -97,7 +97,7 @@ def test_a_reply_that_does_not_fit_is_refused(arguments: tuple[int, str, int], m
 
 
 @given(username=st.binary(max_size=255), password=st.binary(max_size=255), split=st.integers(1, 600))
-def test_any_credentials_come_through_whatever_the_split(username: bytes, password: bytes, split: int) -> None:
+def test_any_credentials_arrive_whatever_the_split(username: bytes, password: bytes, split: int) -> None:
     async def run() -> Credentials:
         near, far = stream_pair()
         message = b"\1" + bytes([len(username)]) + username + bytes([len(password)]) + password

@@ -1,4 +1,4 @@
-"""The working proxy: admits, refuses with the right code, relays with half-close and leaves nothing open."""
+"""The working proxy: accepts, refuses with the right code, relays with half-close, and leaves nothing open."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REQUEST = b"\5\1\0\3\4host\0\x50"
 
 
 async def settled() -> None:
-    # On asyncio a task group whose last child has just ended counts as blocked for one more turn of the loop.
+    # On asyncio a task group whose last child has just ended counts as blocked for one more cycle of the loop.
     for _ in range(3):
         await anyio.wait_all_tasks_blocked()
         await checkpoint()
@@ -101,7 +101,7 @@ async def test_it_leaves_nothing_open_however_the_tunnel_ends(end: str) -> None:
         assert handle.open_streams == 0
 
 
-async def test_a_client_that_leaves_while_the_target_is_dialled_leaves_nothing() -> None:
+async def test_a_client_that_leaves_while_the_target_is_dialled_leaves_nothing_open() -> None:
     connector, handle = mock_connector()
     async with client_of(Socks5Server(connector=connector, connect_timeout=5.0)) as client:
         await client.send(b"\5\1\0" + REQUEST)
@@ -121,7 +121,7 @@ async def test_a_client_that_leaves_while_the_target_is_dialled_leaves_nothing()
         (b"\5\1\0", b"\5\xff"),
     ],
 )
-async def test_only_known_users_are_let_in(sent: bytes, answer: bytes) -> None:
+async def test_only_known_users_are_accepted(sent: bytes, answer: bytes) -> None:
     async with client_of(Socks5Server({"name": "word"})) as client:
         await client.send(sent)
         assert await exactly(client, len(answer)) == answer
@@ -140,7 +140,7 @@ async def test_only_known_users_are_let_in(sent: bytes, answer: bytes) -> None:
         (b"\5\1\0\3\4host\0\0", 1),
     ],
 )
-async def test_what_it_cannot_do_is_refused_with_its_code(request_: bytes, code: int) -> None:
+async def test_unsupported_requests_are_refused_with_their_code(request_: bytes, code: int) -> None:
     connector, handle = mock_connector()
     async with client_of(Socks5Server(connector=connector)) as client:
         await client.send(b"\5\1\0" + request_)
@@ -160,7 +160,7 @@ def _caused(cause: OSError) -> OSError:
     ("error", "code"),
     [
         (_caused(ConnectionRefusedError(errno.ECONNREFUSED, "refused")), 5),
-        (ConnectRefused("nobody listens"), 5),
+        (ConnectRefused("nothing listens"), 5),
         (OSError(errno.ENETUNREACH, "net"), 3),
         (OSError(errno.EHOSTUNREACH, "host"), 4),
         (socket.gaierror(socket.EAI_NONAME, "name"), 4),
@@ -169,7 +169,7 @@ def _caused(cause: OSError) -> OSError:
         (OSError(errno.EMFILE, "too many"), 1),
     ],
 )
-async def test_why_the_target_was_not_reached_is_told_by_the_code(error: OSError, code: int) -> None:
+async def test_the_reply_code_says_why_the_target_was_not_reached(error: OSError, code: int) -> None:
     connector, handle = mock_connector()
     async with client_of(Socks5Server(connector=connector)) as client:
         await client.send(b"\5\1\0" + REQUEST)
@@ -178,7 +178,7 @@ async def test_why_the_target_was_not_reached_is_told_by_the_code(error: OSError
         assert await ended(client)
 
 
-async def test_a_target_that_does_not_answer_is_given_up() -> None:
+async def test_a_target_that_does_not_answer_times_out() -> None:
     connector, handle = mock_connector()
     async with client_of(Socks5Server(connector=connector, connect_timeout=7.0)) as client:
         await client.send(b"\5\1\0" + REQUEST)
@@ -188,17 +188,17 @@ async def test_a_target_that_does_not_answer_is_given_up() -> None:
     assert handle.requests[0].cancelled
 
 
-async def test_a_client_that_says_nothing_is_given_up() -> None:
+async def test_a_silent_client_times_out() -> None:
     async with client_of(Socks5Server(handshake_timeout=3.0)) as client:
         start = anyio.current_time()
         assert await ended(client)
         assert anyio.current_time() - start == pytest.approx(3.0)
 
 
-def test_nonsense_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"handshake_timeout must be positive, not 0\.0"):
+def test_wrong_arguments_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"handshake_timeout must be a positive number of seconds, not 0\.0"):
         Socks5Server(handshake_timeout=0.0)
-    with pytest.raises(ValueError, match="connect_timeout must be positive, not -1"):
+    with pytest.raises(ValueError, match="connect_timeout must be a positive number of seconds, not -1"):
         Socks5Server(connect_timeout=-1)
 
 

@@ -1,4 +1,4 @@
-"""One call, cancelled at exactly the await that was asked for, on both backends."""
+"""One call, cancelled at a given await, on both backends."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_step_zero_cancels_before_the_call() -> None:
     assert (outcome.kind, passed) == ("cancelled", [])
 
 
-async def test_what_the_call_waits_for_arrives_in_it() -> None:
+async def test_results_of_awaits_reach_the_call() -> None:
     near, far = stream_pair()
 
     async def connector(uri: Uri, /) -> ByteStream:
@@ -72,7 +72,7 @@ async def test_what_the_call_waits_for_arrives_in_it() -> None:
     assert outcome.stream is near
 
 
-async def test_an_error_and_a_stuck_call_are_told_apart() -> None:
+async def test_a_failed_call_and_a_stuck_call_differ() -> None:
     error = ValueError("no")
 
     async def fails(uri: Uri, /) -> ByteStream:
@@ -87,7 +87,7 @@ async def test_an_error_and_a_stuck_call_are_told_apart() -> None:
     assert (await call(hangs, URI, patience=60)).kind == "stuck"
 
 
-async def test_a_swallowed_cancellation_shows() -> None:
+async def test_a_swallowed_cancellation_is_detected() -> None:
     async def swallows(uri: Uri, /) -> ByteStream:
         try:
             await checkpoint()

@@ -10,7 +10,7 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ziggurat.services.channel.message_buffer import MessageBuffer, fresh
+from ziggurat.services.channel.message_buffer import MessageBuffer
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -135,14 +135,6 @@ async def test_two_readers_are_one_too_many() -> None:
         await held.buffer.message()
     held.buffer.eof()
     assert await reading is None
-
-
-def test_a_copy_of_an_error_says_the_same() -> None:
-    error = GRPCError(Status.INTERNAL, "x", ["detail"])
-    copy = fresh(error)
-    assert copy is not error
-    assert isinstance(copy, GRPCError)
-    assert (copy.status, copy.message, copy.details) == (Status.INTERNAL, "x", ["detail"])
 
 
 @settings(deadline=None)

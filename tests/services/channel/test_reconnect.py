@@ -345,9 +345,8 @@ async def test_a_call_whose_deadline_passes_during_a_dial_says_what_it_cut_off(f
     assert isinstance(cause, ConnectTimeout)
     assert not isinstance(caught.value, ConnectError)
     assert (cause.phase, cause.name, cause.limit) == ("memory", "call deadline", pytest.approx(2.0, abs=0.01))
-    assert str(cause) == (
-        "http://far.example:50051: memory failed after 2.00 s: the call's deadline passed during the dial "
-        "(memory 2.00 s)"
+    assert (
+        str(cause) == "http://far.example:50051: memory failed after 2.00 s: the call's deadline passed during the dial"
     )
 
 

@@ -10,7 +10,7 @@ import weakref
 import pytest
 
 from ziggurat.services import ConnectError, ConnectTimeout
-from ziggurat.services.channel.shared_dial import SharedDial, own_copy
+from ziggurat.services.channel.shared_dial import SharedDial
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -187,16 +187,3 @@ async def test_a_failed_dial_is_freed_without_the_garbage_collector() -> None:
         assert gone() is None
     finally:
         gc.enable()
-
-
-def test_a_copy_has_no_traceback_of_the_original() -> None:
-    def fail() -> None:
-        raise ConnectError("x") from OSError("y")
-
-    with pytest.raises(ConnectError) as caught:
-        fail()
-    mine = own_copy(caught.value)
-    assert mine is not caught.value
-    assert mine.__traceback__ is None
-    assert mine.__cause__ is caught.value.__cause__
-    assert mine.message == "x"
