@@ -31,6 +31,7 @@ from ziggurat.node.peer import PROXIED, Direction, EventStream, Hub, PeerInfo, P
 from ziggurat.node.wire import KaspadMessage, MessageStream
 from ziggurat.services import ConnectError, Ledger, dial, phase
 from ziggurat.services.errors import one_line
+from ziggurat.services.validation import check_count
 
 __all__ = ["RETRY_INTERVAL", "Adaptor"]
 
@@ -117,8 +118,7 @@ class Adaptor:
             ValueError: ``attempts`` is not positive, or the address has port 0.
         """
         self._running()
-        if attempts < 1:
-            raise ValueError(f"attempts must be positive, not {attempts!r}")
+        check_count("attempts", attempts, optional=False)
         while True:
             attempts -= 1
             try:

@@ -23,14 +23,14 @@ class ProbeResult:
     Attributes:
         target: of the dial.
         via: the proxy's address; ``None`` for a direct dial.
-        ledger: the record of the dial and the handshake.
+        ledger: the record of the dial and the handshake; ``None`` before it began.
         peer: the peer that answered; ``None`` after a failure.
         error: why it failed; ``None`` after a success.
     """
 
     target: Uri
     via: str | None
-    ledger: Ledger
+    ledger: Ledger | None = None
     peer: PeerInfo | None = None
     error: ConnectError | None = None
 
@@ -54,13 +54,12 @@ async def probe(address: PeerAddress, settings: Settings, timeout: float | None 
     proxy = settings.proxy
     handler = ConnectionHandler(None if proxy is None else proxy_layer(proxy.uri, proxy.credentials))
     identity = NodeIdentity(settings.network.name, user_agent(settings.uacomment))
-    target = address.uri()
+    result = ProbeResult(address.uri(), handler.via)
     async with Adaptor(handler, identity) as adaptor:
         try:
-            with dial(target) as current:
-                result = ProbeResult(target, handler.via, current.ledger)
-                with Limit(timeout, "timeout"):
-                    result.peer = await adaptor.connect_peer(address)
+            with dial(result.target) as current, Limit(timeout, "timeout"):
+                result.ledger = current.ledger
+                result.peer = await adaptor.connect_peer(address)
         except ConnectError as error:
             result.error = error
     return result

@@ -6,8 +6,9 @@ Knows nothing of connections. Imported by the P2P service, the daemon and the co
 from __future__ import annotations
 
 from ziggurat.node.config.app_directory import locked, make_private
-from ziggurat.node.config.args import Resolved, add_settings, resolve
+from ziggurat.node.config.flags import add_settings
 from ziggurat.node.config.options import OPTIONS
+from ziggurat.node.config.resolution import Resolved, resolve
 from ziggurat.node.config.settings import LogFormat, LogLevel, Settings, SettingsError
 
 __all__ = [

@@ -27,8 +27,6 @@ class Inventories:
     async def run(self) -> None:
         async for message in self._route:
             peer = self._router.info
-            if peer is None:
-                continue
             if message.HasField("invRelayBlock"):
                 self._publish(BlockAnnounced(peer, inv_relay_block_from_wire(message.invRelayBlock)))
             else:

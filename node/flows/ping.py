@@ -8,6 +8,7 @@ import anyio
 
 from ziggurat.node.peer import FlowError, Router
 from ziggurat.node.wire import KaspadMessage, PingMessage, PongMessage
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["PING_INTERVAL", "PONG_TIMEOUT", "PingResponder", "PingSender"]
 
@@ -46,8 +47,7 @@ class PingSender:
     types = ("pong",)
 
     def __init__(self, router: Router, interval: float = PING_INTERVAL) -> None:
-        if not interval > 0:
-            raise ValueError(f"interval must be positive, not {interval!r}")
+        check_seconds("interval", interval, optional=False)
         self._router = router
         self._interval = interval
         self._route = router.subscribe(*self.types)

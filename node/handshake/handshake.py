@@ -34,6 +34,7 @@ from ziggurat.node.wire import (
     version_from_wire,
     version_to_wire,
 )
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["INBOUND_LIMITS", "OUTBOUND_LIMITS", "TRANSITIONS", "Handshake", "HandshakeLimits", "Rules", "State"]
 
@@ -83,8 +84,7 @@ class HandshakeLimits:
 
     def __post_init__(self) -> None:
         for name in ("version", "verack", "ready"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be a positive number of seconds, not {getattr(self, name)!r}")
+            check_seconds(name, getattr(self, name), optional=False)
 
 
 OUTBOUND_LIMITS = HandshakeLimits(version=30.0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from ziggurat.node.peer import FULL, PROXIED
+from ziggurat.services.validation import check_count
 
 __all__ = ["ConnectionCounter", "InboundLimits"]
 
@@ -33,10 +34,9 @@ class InboundLimits:
     per_address: int | None = 8
 
     def __post_init__(self) -> None:
-        for name in ("peers", "pending", "pending_per_address", "per_address"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be positive, not {value!r}")
+        for name in ("peers", "pending", "pending_per_address"):
+            check_count(name, getattr(self, name), optional=False)
+        check_count("per_address", self.per_address)
 
 
 class ConnectionCounter:

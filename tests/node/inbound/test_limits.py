@@ -52,5 +52,5 @@ def test_handshakes_are_bounded_for_each_address_and_in_all() -> None:
 
 @pytest.mark.parametrize("name", ["peers", "pending", "pending_per_address", "per_address"])
 def test_a_limit_is_positive(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be positive, not 0"):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number"):
         InboundLimits(**{name: 0})

@@ -15,16 +15,16 @@ from typing import cast
 from ziggurat.node.config.app_directory import default_app_directory
 from ziggurat.node.config.environment import disobeyed, read_fallback, read_variables
 from ziggurat.node.config.file import read_config_file
+from ziggurat.node.config.flags import IGNORED, read_flags
 from ziggurat.node.config.networks import DEVNET, MAINNET, SIMNET, Network, numbered_testnet
-from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, Given, Option
+from ziggurat.node.config.options import OPTIONS, Given, Option
 from ziggurat.node.config.settings import LogFormat, LogLevel, Settings, SettingsError
 
-__all__ = ["Resolved", "add_settings", "resolve"]
+__all__ = ["Resolved", "resolve"]
 
 DEFAULT = "default"
 STATE_DIRECTORY = "STATE_DIRECTORY"
 NETWORKS = ("testnet", "devnet", "simnet")
-IGNORED = "kaspads_own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,41 +46,6 @@ class Resolved:
     disobeyed: tuple[str, ...] = ()
 
 
-def add_settings(parser: argparse.ArgumentParser, *, node: bool) -> None:
-    """Add the flags of all settings, or with ``node=False`` of those that a command has that only dials.
-
-    What is not given is not in the namespace, so that a flag and its default can be told apart.
-    """
-    for option in OPTIONS:
-        if option.node_only and not node:
-            continue
-        names = [f"--{option.name}", *([f"--{option.alias}"] if option.alias else [])]
-        names += [f"-{option.short}"] if option.short else []
-        add = parser.add_argument
-        if option.read is None:
-            add(*names, dest=option.field, action="store_true", default=argparse.SUPPRESS, help=option.help)
-        else:
-            action = "append" if option.many else "store"
-            metavar = option.name.rpartition("-")[2].upper()
-            add(*names, dest=option.field, action=action, default=argparse.SUPPRESS, metavar=metavar, help=option.help)
-    for name in (*IGNORED_FLAGS, *IGNORED_VALUES) if node else ():
-        # Some of kaspad's have a value that can be left out; an unknown flag is still refused.
-        nargs = 0 if name in IGNORED_FLAGS else "?"
-        names = [f"--{name}", *(["-t"] if name == "async-threads" else [])]
-        parser.add_argument(
-            *names, dest=IGNORED, action=_Ignored, nargs=nargs, default=argparse.SUPPRESS, help=argparse.SUPPRESS
-        )
-
-
-class _Ignored(argparse.Action):
-    """Remember the name of a flag, and forget its value."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
-    ) -> None:
-        setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), option])
-
-
 def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved:
     """Put together what the command line, the environment and the file say.
 
@@ -91,7 +56,7 @@ def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved
     Raises:
         SettingsError: a value is bad, a name is unknown, or two settings exclude each other.
     """
-    levels: list[dict[str, tuple[str, Given]]] = [_flags(options), read_variables(environ), read_fallback(environ)]
+    levels: list[dict[str, tuple[str, Given]]] = [read_flags(options), read_variables(environ), read_fallback(environ)]
     ignored = list(dict.fromkeys(getattr(options, IGNORED, [])))
     for level in levels[:2]:
         if "configfile" in level:
@@ -121,15 +86,6 @@ def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved
         tuple(ignored),
         tuple(disobeyed(environ)),
     )
-
-
-def _flags(options: argparse.Namespace) -> dict[str, tuple[str, Given]]:
-    given: dict[str, tuple[str, Given]] = {}
-    for option in OPTIONS:
-        value = getattr(options, option.field, None)
-        if value is not None:
-            given[option.name] = f"--{option.name}", tuple(value) if option.many else value
-    return given
 
 
 def _source(name: str, chosen: Mapping[str, tuple[str, Given]], environ: Mapping[str, str]) -> str:

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from ziggurat.node.config import Resolved, add_settings, resolve
+
+
+def read(*arguments: str, file: Path | None = None, node: bool = True, **environ: str) -> Resolved:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_settings(parser, node=node)
+    flags = [*arguments, *(["--configfile", str(file)] if file else [])]
+    return resolve(parser.parse_args(flags), environ)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "node.toml"
+    path.write_text("outpeers = 4")
+    return path
+
+
+def test_every_flag_of_kaspads_for_its_peers_is_taken_as_kaspad_takes_it(tmp_path: Path) -> None:
+    settings = read(
+        *("--addpeer=192.0.2.1", "--addpeer=192.0.2.2:7", "--listen=127.0.0.1:0", "--outpeers=0", "--maxinpeers=9"),
+        *("--externalip=9.9.9.9", "--nodnsseed", "--uacomment=a", "--uacomment=b", "--testnet", "--netsuffix=10"),
+        *("-b", str(tmp_path), "--logdir", str(tmp_path), "--nologfiles", "-d", "debug"),
+    ).settings
+
+    assert [str(peer) for peer in settings.addpeer] == ["192.0.2.1:16211", "192.0.2.2:7"]
+    assert str(settings.listen) == "127.0.0.1:0"
+    assert (settings.outpeers, settings.maxinpeers, settings.nodnsseed) == (0, 9, True)
+    assert str(settings.externalip) == "9.9.9.9:16211"
+    assert settings.uacomment == ("a", "b")
+    assert settings.network.name == "kaspa-testnet-10"
+    assert (settings.appdir, settings.logdir, settings.nologfiles, settings.loglevel) == (
+        tmp_path,
+        tmp_path,
+        True,
+        "debug",
+    )
+
+
+def test_kaspads_settings_that_mean_nothing_here_are_named() -> None:
+    resolved = read(
+        "--utxoindex", "--rpclisten=127.0.0.1:1", "--rpclisten-borsh", "--ram-scale=0.3", "-t=2", "--utxoindex"
+    )
+
+    assert resolved.ignored == ("--utxoindex", "--rpclisten", "--rpclisten-borsh", "--ram-scale", "-t")
+
+
+@pytest.mark.parametrize("flag", ["--nonsense", "--listen6=a", "--outpeer=3", "--utxoindex=1"])
+def test_unknown_flags_are_refused_by_name(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        read(flag)
+
+    assert caught.value.code == 2
+    assert flag.split("=")[0] in capsys.readouterr().err
+
+
+def test_a_command_that_only_dials_takes_the_proxy_and_the_network() -> None:
+    settings = read("--proxy=tor", "--devnet", node=False).settings
+
+    assert settings.proxy is not None
+    assert settings.network.port == 16611
+
+
+def test_a_command_that_only_dials_has_no_flag_for_a_listener() -> None:
+    with pytest.raises(SystemExit):
+        read("--listen=127.0.0.1", node=False)
