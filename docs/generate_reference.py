@@ -21,7 +21,7 @@ from unittest import mock
 import griffe
 from reference_entries import describe, exported, find, markdown
 
-# Everything below the public packages that this script knows.
+# The only private modules that this script imports or names.
 from ziggurat.node.cli import main as ziggurat
 from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS
 
@@ -55,7 +55,7 @@ def errors() -> Iterator[str]:
 
 
 def table(head: str, rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """A table as Markdown, in one piece."""
+    """A Markdown table, as one string."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     yield "\n".join([f"| {head} |", "|---" * (head.count("|") + 1) + "|", *lines])
 
@@ -86,7 +86,7 @@ def ignored() -> Iterator[str]:
 
 @functools.cache
 def calls() -> list[tuple[str, str, ast.Call]]:
-    """Every call in the project: its file, the name of the function or method, and the call, from top to bottom."""
+    """Every call in the project: file, name of the function or method, and node, in source order."""
     found: list[tuple[str, str, ast.Call]] = []
     for path in (path for folder in ("services", "layers", "node") for path in sorted((ROOT / folder).rglob("*.py"))):
         if "testing" not in path.parts and "_pb2" not in path.name:
@@ -146,7 +146,7 @@ def options() -> list[tuple[str, str]]:
 
 
 def notes() -> Iterator[str]:
-    """The ledger's entries that are no phases."""
+    """The entries of the ledger that are not phases."""
     yield from table("entry | from", ([ticked(option), about(path)] for option, path in options()))
 
 

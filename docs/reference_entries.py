@@ -24,13 +24,13 @@ def find(path: str) -> griffe.Object:
 
 
 def exported(package: str) -> dict[str, griffe.Object]:
-    """A package's exports. Its imports come first: a function and a submodule may share a name."""
+    """A package's exports. Imports take precedence, since a function and a submodule may share a name."""
     module = find(package)
     return {str(name): find(module.imports.get(str(name), f"{package}.{name}")) for name in module.exports or ()}
 
 
 def describe(name: str, thing: griffe.Object, level: str = "##") -> Iterator[str]:
-    """The entry of one thing, followed by those of its methods."""
+    """The entry of one object, followed by those of its methods."""
     yield f"{level} `{name}`"
     if shown := code(thing):
         yield f"```text\n{shown}\n```"
@@ -49,7 +49,7 @@ def describe(name: str, thing: griffe.Object, level: str = "##") -> Iterator[str
 
 
 def code(thing: griffe.Object) -> str:
-    """How to call a thing, or what an alias stands for; empty for a class that nobody calls, such as a protocol."""
+    """A signature, or the value of an alias; empty for a class that is not called, such as a protocol."""
     if isinstance(thing, griffe.Function):
         decorators = "".join(f"@{each.value}\n" for each in thing.decorators)
         return decorators + signature("async " * ("async" in thing.labels) + thing.name, thing, thing.returns)
@@ -73,7 +73,7 @@ def signature(name: str, function: griffe.Function, returns: object = None) -> s
 
 
 def default(value: str | griffe.Expr | None) -> str | None:
-    """A default as the code has it, with each constant of ours replaced by its value."""
+    """A default as in the code, but with our constants replaced by their values."""
     if not isinstance(value, griffe.Expr):
         return value
     parts: list[object] = []
@@ -117,5 +117,5 @@ def section(part: griffe.DocstringSection) -> str:
 
 
 def prose(text: str) -> str:
-    """The text of a docstring. Its literal blocks are indented, so they are Markdown's too, without the ``::``."""
+    """A docstring's text as Markdown. Literal blocks are indented in both; only the ``::`` is removed."""
     return re.sub(r"^::\n+|(?<=:):$", "", text.replace("``", "`"), flags=re.MULTILINE).strip()

@@ -1,13 +1,13 @@
-"""Every example of README.md and docs/ runs as it is printed, and prints what the page says it prints.
+"""The examples of README.md and docs/ run as printed, and their output matches the page.
 
-How a page is written:
+How a page marks its blocks:
 
-- A ``python`` block runs in a fresh process, unless the line above it says ``<!-- continues -->``: then it goes on in
-  the process of the block before. A ``main`` that the block does not run itself is run.
-- A ``text`` block below ``<!-- printed -->`` is what the block before it writes to stdout, below ``<!-- logged -->``
-  what it writes to stderr; times, ids and free ports aside. Where a page says nothing of stderr, nothing is written.
-- A ``sh`` block either installs something, which is left alone, or each of its lines runs ``ziggurat``.
-- No other kind of block is an example: `test_every_block_is_an_example_or_a_picture` knows them all.
+- A ``python`` block runs in a fresh process, or, below ``<!-- continues -->``, in the process of the block before it. A
+  ``main`` that the block does not run itself is run by the test.
+- A ``text`` block below ``<!-- printed -->`` is the stdout of the block before it, one below ``<!-- logged -->`` its
+  stderr; times, ids and free ports may differ. A block without a ``logged`` block must not write to stderr.
+- A ``sh`` block either installs something, and is skipped, or runs ``ziggurat`` on each line.
+- Blocks in any other language are not examples; `test_every_block_is_an_example_or_a_picture` lists what is allowed.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ MARKS = ("continues", "printed", "logged")
 PICTURES = ("text", "mermaid", "toml", "json")
 SEPARATOR = "\x1e"
 LIMIT = 60.0
-"""Seconds; no example takes more than two."""
+"""Seconds for one example; none takes more than two."""
 
 
 @dataclass
 class Block:
-    """A fenced block: its language, its text, the mark on the line above it, and the line that it begins on."""
+    """A fenced block. `mark` is from the comment on the line above, `line` the number of the first line of its text."""
 
     page: Path
     line: int
@@ -55,7 +55,7 @@ class Block:
 
 @dataclass
 class Example:
-    """Blocks that share a process, and what each is said to print and to log."""
+    """Blocks that share a process, and the output that the page shows for each."""
 
     blocks: list[Block]
     printed: list[str | None] = field(default_factory=list)
@@ -73,7 +73,7 @@ def blocks(page: Path) -> Iterator[Block]:
     for number, line in enumerate(lines):
         fence = re.fullmatch(r" *```(\S*) *", line)
         if fence is None:
-            assert "```" not in line, f"{page}:{number + 1}: a fence that this test cannot read"
+            assert "```" not in line, f"{page}:{number + 1}: this test cannot parse the fence"
         elif opened is None:
             above = lines[number - 1] if number else ""
             mark = re.fullmatch(r"<!-- (\w+) -->", above)
@@ -85,7 +85,7 @@ def blocks(page: Path) -> Iterator[Block]:
             text = "\n".join(lines[start + 1 : number]) + "\n"
             yield Block(page, start + 2, language, mark_name, text)
             opened = None
-    assert opened is None, f"{page}: a block without an end"
+    assert opened is None, f"{page}: a block is not closed"
 
 
 def examples(language: str) -> list[Example]:
@@ -105,7 +105,7 @@ def examples(language: str) -> list[Example]:
                 current.printed.append(None)
                 current.logged.append(None)
             elif block.mark in ("printed", "logged"):
-                assert current is not None, f"{block.place}: printed by what?"
+                assert current is not None, f"{block.place}: there is no example above"
                 (current.printed if block.mark == "printed" else current.logged)[-1] = block.text
     return found
 
@@ -115,7 +115,7 @@ def installs(example: Example) -> bool:
 
 
 def alike(text: str) -> str:
-    """The text without what differs from run to run: times, bars, ids, free ports."""
+    """The text without what differs between runs: times, bars, ids, free ports."""
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", text)
     text = re.sub(r"127\.0\.0\.1:(?!9050\b)\d+", "127.0.0.1:<port>", text)
     text = re.sub(r"await number \d+", "await number <n>", text)
@@ -176,7 +176,7 @@ SHELL = [example for example in examples("sh") if not installs(example)]
 
 
 @pytest.mark.parametrize("example", PYTHON, ids=lambda example: example.place)
-def test_a_python_example_runs_and_prints_what_its_page_says(
+def test_a_python_example_runs_and_prints_what_its_page_shows(
     example: Example, ports: dict[str, int], trust: Path
 ) -> None:
     done = run_python(example, ports, trust)
@@ -184,7 +184,7 @@ def test_a_python_example_runs_and_prints_what_its_page_says(
     assert done.returncode == 0, done.stderr
     *printed, _ = done.stdout.split(SEPARATOR)
     *logged, rest = done.stderr.split(SEPARATOR)
-    assert not rest.strip(), rest  # what was not closed says so when Python ends
+    assert not rest.strip(), rest  # at exit, Python warns about what was not closed
     for block, out, err, said, told in zip(
         example.blocks, printed, logged, example.printed, example.logged, strict=True
     ):
@@ -193,14 +193,14 @@ def test_a_python_example_runs_and_prints_what_its_page_says(
 
 
 @pytest.mark.parametrize("example", SHELL, ids=lambda example: example.place)
-def test_a_shell_example_runs_and_prints_what_its_page_says(example: Example, trust: Path) -> None:
+def test_a_shell_example_runs_and_prints_what_its_page_shows(example: Example, trust: Path) -> None:
     for block, said in zip(example.blocks, example.printed, strict=True):
         output = ""
         for line in block.text.splitlines():
             name, *arguments = shlex.split(line, comments=True) or [""]
             if not name:
                 continue
-            assert name == "ziggurat", f"{block.place}: a shell example installs, or runs ziggurat"
+            assert name == "ziggurat", f"{block.place}: a shell example must install something or run ziggurat"
             command = [sys.executable, "-m", "ziggurat.node", *arguments]
             done = subprocess.run(
                 command,
@@ -220,11 +220,13 @@ def test_every_block_is_an_example_or_a_picture() -> None:
     known = {block.place for kind in ("python", "sh") for example in examples(kind) for block in example.blocks}
     for page in PAGES:
         for block in blocks(page):
-            assert block.place in known or block.language in PICTURES, f"{block.place}: what is {block.language!r}?"
+            assert block.place in known or block.language in PICTURES, (
+                f"{block.place}: unknown language {block.language!r}"
+            )
             assert block.mark not in ("printed", "logged") or block.language in ("text", "json"), block.place
 
 
-def test_only_installation_is_left_alone() -> None:
+def test_only_installations_are_skipped() -> None:
     left = [example.place for example in examples("sh") if installs(example)]
 
     assert len([place for place in left if place.startswith("README.md")]) == 2
@@ -233,7 +235,7 @@ def test_only_installation_is_left_alone() -> None:
     assert SHELL
 
 
-def test_the_reference_is_what_the_docstrings_say(trust: Path, tmp_path: Path) -> None:
+def test_the_reference_is_up_to_date(trust: Path, tmp_path: Path) -> None:
     script = ROOT / "docs" / "generate_reference.py"
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path)],
@@ -251,7 +253,7 @@ def test_the_reference_is_what_the_docstrings_say(trust: Path, tmp_path: Path) -
     assert written.keys() == kept.keys()
     for name, text in written.items():
         if name == "command-line.md" and sys.version_info >= (3, 13):
-            continue  # its argparse writes a flag with two names in another way; the page is as 3.11 and 3.12 write it
+            continue  # its argparse formats a flag with two names differently; the page is from 3.11 or 3.12
         assert text == kept[name], f"run docs/generate_reference.py: {name} has changed"
 
 
@@ -261,7 +263,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PROSE, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_inside_the_project_leads_somewhere(page: Path) -> None:
+def test_every_link_inside_the_project_has_a_target(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"[a-z]+:", link):
@@ -273,7 +275,7 @@ def test_every_link_inside_the_project_leads_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_has_one_title_and_stands_on_the_map(page: Path) -> None:
+def test_a_page_has_one_title_and_is_in_the_index(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
     assert text.startswith("# ")
