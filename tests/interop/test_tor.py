@@ -131,7 +131,7 @@ async def test_a_refused_target_has_tors_general_code(tor: TorNetwork) -> None:
         error = await refusal(through(tor.proxy, auth=Isolated()), Uri("http", "127.0.0.1", port))
 
     assert error.reply_code == 1
-    assert "Tor says so for a refused port" in str(error)
+    assert "Tor also sends this for a refused port" in str(error)
 
 
 async def test_an_unknown_name_is_an_unreachable_host(tor: TorNetwork) -> None:
