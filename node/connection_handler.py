@@ -17,7 +17,7 @@ import anyio
 
 from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
 from ziggurat.node.address import PeerAddress
-from ziggurat.node.outbound import OutboundStream, ask_proxy
+from ziggurat.node.outbound import OutboundStream, resolve_through_proxy
 from ziggurat.node.wire import MessageCodec
 from ziggurat.services import (
     Connecting,
@@ -166,7 +166,7 @@ class ConnectionHandler:
                 return await self._resolver(host)
         below = ServiceBuilder().keepalive(KEEPALIVE).timeout(REACH_TIMEOUT, name="reach proxy").service(self.leaf)
         with dial(target), Limit(LOOKUP_TIMEOUT, "look-up"):
-            found = await ask_proxy(self.proxy, below, target)
+            found = await resolve_through_proxy(self.proxy, below, target)
         try:
             return [str(ip_address(found))]
         except ValueError:

@@ -14,7 +14,7 @@ from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows import FlowContext, FlowFactory
 from ziggurat.node.handshake import NodeIdentity, user_agent
 from ziggurat.node.inbound import InboundLimits, Interfaces, Listener, TcpListener, interface_addresses, own_address
-from ziggurat.node.outbound import ConnectionManager, Targets
+from ziggurat.node.outbound import ConnectionManager, ConnectionManagerConfig
 
 __all__ = ["P2pService"]
 
@@ -85,14 +85,14 @@ class P2pService:
             # Who comes in on loopback beside a proxy comes through an onion service: its address is our own.
             proxied=proxy is not None and address is not None and address.ip.is_loopback,
         )
-        targets = Targets(
+        config = ConnectionManagerConfig(
             outbound=settings.outbound_target,
             inbound=settings.inbound_limit,
             seeders=settings.seeders,
             port=settings.network.port,
             proxied=handler.proxy is not None,
         )
-        self.manager = ConnectionManager(targets, self.adaptor, book, handler.resolve, rng)
+        self.manager = ConnectionManager(config, self.adaptor, book, handler.resolve, rng)
 
     @property
     def advertised(self) -> NetAddress | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ziggurat.node.address import NetAddress
 
-__all__ = ["Damaged", "connect", "is_damage", "read", "set_aside", "write"]
+__all__ = ["Damaged", "connect", "is_damage", "move_damaged_file", "read", "write"]
 
 VERSION = 1
 """``user_version`` of the file."""
@@ -30,7 +30,7 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """
 
-CIRCUMSTANCES = {
+ENVIRONMENT_ERRORS = {
     sqlite3.SQLITE_AUTH,
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
@@ -52,7 +52,7 @@ class Damaged(Exception):
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether what cannot be read or written is bad itself: torn, overwritten, or with other tables in it."""
     # The lower byte is the primary code, the rest its details. An error of Python's own has none: text that is no text.
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in CIRCUMSTANCES
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in ENVIRONMENT_ERRORS
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -136,7 +136,7 @@ def write(connection: sqlite3.Connection, stored: Mapping[NetAddress, int], want
     return len(wanted) - len(stored) + len(gone)
 
 
-def set_aside(path: Path) -> Path:
+def move_damaged_file(path: Path) -> Path:
     """Rename a damaged file, its log too, so that a new one can take its place and nobody's data are deleted.
 
     Returns:

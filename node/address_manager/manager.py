@@ -46,9 +46,9 @@ class AddressManager:
         self._failures: dict[NetAddress, int] = {}
         # The same by the number of failures, each in the order of arrival, so that eviction needs no search: a peer may
         # send 2500 addresses at once to a book that is full.
-        self._classes = tuple(OrderedDict[NetAddress, None]() for _ in range(MAX_FAILURES + 1))
+        self._by_failures = tuple(OrderedDict[NetAddress, None]() for _ in range(MAX_FAILURES + 1))
         self._store: AddressStore | None = None
-        self._handing_over: asyncio.Handle | None = None
+        self._scheduled_save: asyncio.Handle | None = None
 
     @classmethod
     async def open(
@@ -65,8 +65,8 @@ class AddressManager:
             StoreError: the file can neither be read nor made; the message names it.
         """
         book = cls(rng=rng, logger=logger)
-        listener = StoreEvents(book._stored, book._not_stored, book._set_aside)
-        book._store, known = await AddressStore.open(path, listener)
+        events = StoreEvents(book._on_stored, book._on_failed, book._on_damaged)
+        book._store, known = await AddressStore.open(path, events)
         for address, failures in known.items():
             book._insert(address, failures)
         if known:
@@ -98,7 +98,7 @@ class AddressManager:
                 self._insert(address, FIRST_FAILURES)
                 added += 1
         if added:
-            self._changed()
+            self._schedule_save()
         return added
 
     def mark_success(self, address: NetAddress) -> None:
@@ -115,7 +115,7 @@ class AddressManager:
             self._move(address, failures + 1)
         else:
             self._remove(address)
-            self._changed()
+            self._schedule_save()
 
     def remove_ip(self, ip: IpAddress) -> int:
         """Forget all addresses of an IP, whatever their ports, and answer how many there were."""
@@ -124,7 +124,7 @@ class AddressManager:
         for address in gone:
             self._remove(address)
         if gone:
-            self._changed()
+            self._schedule_save()
         return len(gone)
 
     def pick_order(self, exclude: Collection[NetAddress] = ()) -> list[NetAddress]:
@@ -140,13 +140,13 @@ class AddressManager:
     async def flush(self) -> None:
         """Return when all that is known is durable. Without a file, at once."""
         if self._store is not None:
-            self._hand_over()
+            self._save()
             await self._store.flush()
 
     async def aclose(self) -> None:
         """Write what is not written yet, and close the file. Nothing is stored afterwards."""
         if self._store is not None:
-            self._hand_over()
+            self._save()
             store, self._store = self._store, None
             await store.aclose()
 
@@ -160,38 +160,38 @@ class AddressManager:
 
     def _insert(self, address: NetAddress, failures: int) -> None:
         if len(self._failures) >= MAX_ADDRESSES:
-            worst = next(group for group in reversed(self._classes) if group)
+            worst = next(group for group in reversed(self._by_failures) if group)
             evicted, _ = worst.popitem(last=False)
             del self._failures[evicted]
         self._failures[address] = failures
-        self._classes[failures][address] = None
+        self._by_failures[failures][address] = None
 
     def _remove(self, address: NetAddress) -> None:
-        del self._classes[self._failures.pop(address)][address]
+        del self._by_failures[self._failures.pop(address)][address]
 
     def _move(self, address: NetAddress, failures: int) -> None:
-        del self._classes[self._failures[address]][address]
+        del self._by_failures[self._failures[address]][address]
         self._failures[address] = failures
-        self._classes[failures][address] = None
-        self._changed()
+        self._by_failures[failures][address] = None
+        self._schedule_save()
 
-    def _changed(self) -> None:
+    def _schedule_save(self) -> None:
         # Once for all changes of this iteration of the loop.
-        if self._store is not None and self._handing_over is None:
-            self._handing_over = asyncio.get_running_loop().call_soon(self._hand_over)
+        if self._store is not None and self._scheduled_save is None:
+            self._scheduled_save = asyncio.get_running_loop().call_soon(self._save)
 
-    def _hand_over(self) -> None:
-        if self._handing_over is not None and self._store is not None:
-            self._handing_over.cancel()
-            self._handing_over = None
+    def _save(self) -> None:
+        if self._scheduled_save is not None and self._store is not None:
+            self._scheduled_save.cancel()
+            self._scheduled_save = None
             self._store.submit(self._failures.copy())
 
-    def _stored(self, added: int, total: int) -> None:
+    def _on_stored(self, added: int, total: int) -> None:
         if added:
             write_event(self._logger, "info", "addresses.stored", count=added, total=total)
 
-    def _not_stored(self, problem: str) -> None:
+    def _on_failed(self, problem: str) -> None:
         write_event(self._logger, "warning", "addresses.not_stored", error=problem)
 
-    def _set_aside(self, path: Path, aside: Path, problem: str) -> None:
+    def _on_damaged(self, path: Path, aside: Path, problem: str) -> None:
         write_event(self._logger, "warning", "addresses.set_aside", path=str(path), moved_to=str(aside), error=problem)

@@ -37,35 +37,35 @@ class StoreEvents:
     Attributes:
         stored: called with how many addresses are new in the file, and how many it holds; they are durable.
         failed: called with what went wrong; the same will be tried again.
-        set_aside: called with the path of a damaged file, its new path, and what was wrong with it.
+        damaged: called with the path of a damaged file, its new path, and what was wrong with it.
     """
 
     stored: Callable[[int, int], None]
     failed: Callable[[str], None]
-    set_aside: Callable[[Path, Path, str], None]
+    damaged: Callable[[Path, Path, str], None]
 
 
 class AddressStore:
     """The writer, as the event loop sees it. Made by `open`, on the loop that it then belongs to."""
 
-    def __init__(self, path: Path, listener: StoreEvents) -> None:
+    def __init__(self, path: Path, events: StoreEvents) -> None:
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[dict[NetAddress, int] | StoreError] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._durable = 0
-        self._submitted = 0
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
-        self._listener = listener
+        self._stored_number = 0
+        self._submitted_number = 0
+        self._flush_waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._events = events
         self._writer = _Writer(path, self)
 
     @classmethod
-    async def open(cls, path: Path, listener: StoreEvents) -> tuple[AddressStore, dict[NetAddress, int]]:
+    async def open(cls, path: Path, events: StoreEvents) -> tuple[AddressStore, dict[NetAddress, int]]:
         """Open or make the file, and read it.
 
         Raises:
             StoreError: it cannot be opened. A damaged file is set aside instead, and the book is empty.
         """
-        store = cls(path, listener)
+        store = cls(path, events)
         store._writer.start()
         try:
             book = await asyncio.shield(store._opened)
@@ -79,14 +79,14 @@ class AddressStore:
 
     def submit(self, book: Mapping[NetAddress, int]) -> None:
         """Have the file hold this picture of the book, soon. Nobody may change it any more."""
-        self._submitted += 1
-        self._writer.submit(self._submitted, book)
+        self._submitted_number += 1
+        self._writer.submit(self._submitted_number, book)
 
     async def flush(self) -> None:
         """Return when what was submitted is durable, or when the thread has ended."""
-        if self._durable < self._submitted and not self._ended.done():
+        if self._stored_number < self._submitted_number and not self._ended.done():
             done: asyncio.Future[None] = self._loop.create_future()
-            self._waiting.append((self._submitted, done))
+            self._flush_waiters.append((self._submitted_number, done))
             await done
 
     async def aclose(self) -> None:
@@ -102,23 +102,23 @@ class AddressStore:
             self._opened.set_result(book)
 
     def on_stored(self, number: int, added: int, total: int) -> None:
-        self._durable = number
+        self._stored_number = number
         # Before whoever flushes goes on, so that the log is in order.
-        self._listener.stored(added, total)
+        self._events.stored(added, total)
         self._wake(number)
 
     def on_failed(self, problem: str) -> None:
-        self._listener.failed(problem)
+        self._events.failed(problem)
 
-    def on_set_aside(self, path: Path, aside: Path, problem: str) -> None:
-        self._listener.set_aside(path, aside, problem)
+    def on_damaged(self, path: Path, aside: Path, problem: str) -> None:
+        self._events.damaged(path, aside, problem)
 
     def on_ended(self) -> None:
         self.on_opened(StoreError("the thread that writes the address book died"))
         self._ended.set_result(None)
-        self._wake(self._submitted)
+        self._wake(self._submitted_number)
 
-    def tell(self, callback: Callable[[Unpack[Ts]], None], *arguments: *Ts) -> None:
+    def call_on_loop(self, callback: Callable[[Unpack[Ts]], None], *arguments: *Ts) -> None:
         """Call on the loop, from the thread."""
         try:
             self._loop.call_soon_threadsafe(callback, *arguments)
@@ -126,10 +126,10 @@ class AddressStore:
             pass  # the loop is closed: nobody is there to be told
 
     def _wake(self, number: int) -> None:
-        for wanted, done in self._waiting:
+        for wanted, done in self._flush_waiters:
             if wanted <= number and not done.done():
                 done.set_result(None)
-        self._waiting = [entry for entry in self._waiting if not entry[1].done()]
+        self._flush_waiters = [entry for entry in self._flush_waiters if not entry[1].done()]
 
 
 class _Writer(threading.Thread):
@@ -141,43 +141,43 @@ class _Writer(threading.Thread):
         self._path = path
         self._store = store
         # Guards the two below, which both sides use; held for moments only.
-        self._turn = threading.Condition()
-        self._wanted: tuple[int, Mapping[NetAddress, int]] | None = None
+        self._condition = threading.Condition()
+        self._pending: tuple[int, Mapping[NetAddress, int]] | None = None
         self._closing = False
         # The thread's own.
         self._connection: sqlite3.Connection | None = None
         self._stored: Mapping[NetAddress, int] = {}
 
     def submit(self, number: int, book: Mapping[NetAddress, int]) -> None:
-        with self._turn:
-            self._wanted = (number, book)
-            self._turn.notify()
+        with self._condition:
+            self._pending = (number, book)
+            self._condition.notify()
 
     def close(self) -> None:
-        with self._turn:
+        with self._condition:
             self._closing = True
-            self._turn.notify()
+            self._condition.notify()
 
     def run(self) -> None:
-        tell, store = self._store.tell, self._store
+        call, store = self._store.call_on_loop, self._store
         try:
             self._open()
         except (OSError, sqlite3.Error, database.Damaged) as error:
-            tell(store.on_opened, StoreError(f"cannot open the address book {self._path}: {error}"))
+            call(store.on_opened, StoreError(f"cannot open the address book {self._path}: {error}"))
         else:
             # A copy: the loop's book changes, and this one says what is in the file.
-            tell(store.on_opened, dict(self._stored))
-            self._serve()
+            call(store.on_opened, dict(self._stored))
+            self._write_submitted()
         finally:
-            self._disconnect()
-            tell(store.on_ended)
+            self._close_connection()
+            call(store.on_ended)
 
     def _open(self) -> sqlite3.Connection:
         """Connect, and learn what is in the file; put a new one in the place of a damaged one."""
         try:
             return self._load()
         except database.Damaged as error:
-            self._set_aside(str(error))
+            self._move_damaged_file(str(error))
             return self._load()
 
     def _load(self) -> sqlite3.Connection:
@@ -185,33 +185,33 @@ class _Writer(threading.Thread):
         try:
             self._stored = database.read(self._connection)
         except BaseException:
-            self._disconnect()
+            self._close_connection()
             raise
         return self._connection
 
-    def _set_aside(self, problem: str) -> None:
-        aside = database.set_aside(self._path)
-        self._store.tell(self._store.on_set_aside, self._path, aside, problem)
+    def _move_damaged_file(self, problem: str) -> None:
+        aside = database.move_damaged_file(self._path)
+        self._store.call_on_loop(self._store.on_damaged, self._path, aside, problem)
 
-    def _disconnect(self) -> None:
+    def _close_connection(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _serve(self) -> None:
-        while (job := self._next()) is not None:
+    def _write_submitted(self) -> None:
+        while (job := self._next_job()) is not None:
             number, book = job
             try:
                 added = self._write(book)
             except (OSError, sqlite3.Error, database.Damaged) as error:
                 # The next try begins with what the file says then, whatever became of it.
-                self._disconnect()
-                self._store.tell(self._store.on_failed, f"{self._path}: {error}")
-                if not self._pause(job):
+                self._close_connection()
+                self._store.call_on_loop(self._store.on_failed, f"{self._path}: {error}")
+                if not self._wait_to_retry(job):
                     return
             else:
                 self._stored = book
-                self._store.tell(self._store.on_stored, number, added, len(book))
+                self._store.call_on_loop(self._store.on_stored, number, added, len(book))
 
     def _write(self, book: Mapping[NetAddress, int]) -> int:
         connection = self._connection or self._open()
@@ -220,23 +220,23 @@ class _Writer(threading.Thread):
         except sqlite3.Error as error:
             if not database.is_damage(error):
                 raise
-            self._disconnect()
-            self._set_aside(str(error))
+            self._close_connection()
+            self._move_damaged_file(str(error))
             return database.write(self._open(), self._stored, book)
 
-    def _next(self) -> tuple[int, Mapping[NetAddress, int]] | None:
-        with self._turn:
-            while self._wanted is None and not self._closing:
-                self._turn.wait()
-            job, self._wanted = self._wanted, None
+    def _next_job(self) -> tuple[int, Mapping[NetAddress, int]] | None:
+        with self._condition:
+            while self._pending is None and not self._closing:
+                self._condition.wait()
+            job, self._pending = self._pending, None
             return job
 
-    def _pause(self, job: tuple[int, Mapping[NetAddress, int]]) -> bool:
+    def _wait_to_retry(self, job: tuple[int, Mapping[NetAddress, int]]) -> bool:
         """Keep the picture for another try unless there is a newer one, and wait; answer whether to try at all."""
-        with self._turn:
-            if self._wanted is None:
+        with self._condition:
+            if self._pending is None:
                 if self._closing:
                     return False
-                self._wanted = job
-                self._turn.wait(RETRY_INTERVAL)
+                self._pending = job
+                self._condition.wait(RETRY_INTERVAL)
             return True

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from ziggurat.node.address import IpAddress, NetAddress, canonical_ip
 
-__all__ = ["BASE", "MAX_FAILURES", "Candidate", "bucket_of", "pick_order", "weights"]
+__all__ = ["FAILURE_FACTOR", "MAX_FAILURES", "Candidate", "bucket_of", "pick_order", "weights"]
 
 Candidate: TypeAlias = tuple[NetAddress, int]
 """An address, and its failures in a row, 0 to 3. Lists of them, since hashing 4096 addresses takes a while."""
@@ -18,7 +18,7 @@ Candidate: TypeAlias = tuple[NetAddress, int]
 MAX_FAILURES = 3
 """An address that fails once more is forgotten."""
 
-BASE = 64
+FAILURE_FACTOR = 64
 """One failure less makes an address so many times as likely."""
 
 
@@ -41,7 +41,7 @@ def weights(candidates: Sequence[Candidate]) -> list[float]:
     buckets = [bucket_of(address.ip) for address, _ in candidates]
     crowd = Counter(buckets)
     return [
-        BASE ** (MAX_FAILURES + 1 - failures) / crowd[bucket]
+        FAILURE_FACTOR ** (MAX_FAILURES + 1 - failures) / crowd[bucket]
         for (_, failures), bucket in zip(candidates, buckets, strict=True)
     ]
 

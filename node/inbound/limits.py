@@ -64,24 +64,24 @@ class ConnectionCounter:
         """Handshakes under way."""
         return self._pending.total()
 
-    def enter(self, host: str) -> str | None:
-        """Take up a connection; or say why not. One that was taken up has to `leave`."""
+    def add_connection(self, host: str) -> str | None:
+        """Take up a connection; or say why not. One that was taken up has to `remove_connection`."""
         limits = self._limits
         if self._is_full():
             return FULL
         if self.open >= limits.peers + limits.pending:
             return "too many inbound connections"
-        if limits.per_address is not None and self._open[host] >= limits.per_address and not _shared(host):
+        if limits.per_address is not None and self._open[host] >= limits.per_address and not _is_shared(host):
             return "too many connections from one address"
         self._open[host] += 1
         return None
 
-    def leave(self, host: str) -> None:
+    def remove_connection(self, host: str) -> None:
         """A connection is closed."""
-        _count_down(self._open, host)
+        _decrement(self._open, host)
 
-    def begin(self, host: str) -> bool:
-        """Take up a handshake, or not. One that was taken up has to `end`."""
+    def add_handshake(self, host: str) -> bool:
+        """Take up a handshake, or not. One that was taken up has to `remove_handshake`."""
         limits = self._limits
         per_address = limits.pending if host == PROXIED else limits.pending_per_address
         if self.pending >= limits.pending or self._pending[host] >= per_address:
@@ -89,16 +89,16 @@ class ConnectionCounter:
         self._pending[host] += 1
         return True
 
-    def end(self, host: str) -> None:
+    def remove_handshake(self, host: str) -> None:
         """A handshake is over, well or not."""
-        _count_down(self._pending, host)
+        _decrement(self._pending, host)
 
 
-def _shared(host: str) -> bool:
+def _is_shared(host: str) -> bool:
     return host == PROXIED or ip_address(host).is_loopback
 
 
-def _count_down(counter: Counter[str], host: str) -> None:
+def _decrement(counter: Counter[str], host: str) -> None:
     counter[host] -= 1
     if counter[host] <= 0:
         del counter[host]

@@ -1,7 +1,7 @@
 """The server for peers that dial us: one stream a connection, and no connection that nobody watches.
 
 From accepted to request: `REQUEST_TIMEOUT`. From request to Ready: the handshake's limits. After the stream's end:
-`HANG_UP_TIMEOUT`. In between lies the life of a peer, which the router ends.
+`CLOSE_TIMEOUT`. In between lies the life of a peer, which the router ends.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ MAX_REQUESTS = 8
 """Requests on one connection, where one is right. Each costs a task, and who goes on asking may go on for ever
 (CVE-2023-44487, rapid reset)."""
 
-HANG_UP_TIMEOUT = 1.0
+CLOSE_TIMEOUT = 1.0
 """Seconds that a peer has to close its connection after its stream has ended. To close at once could reset it, and our
 Reject, which is on its way, would be lost."""
 
-DRAIN = 2.5
+DRAIN_TIMEOUT = 2.5
 """Seconds for all connections together when the listener closes."""
 
 Serve = Callable[[InboundStream], None]
@@ -60,27 +60,27 @@ class PeerServer:
 
     Args:
         listener: where they come from.
-        admission: how many.
+        counter: how many.
         serve: what is done with each.
         proxied: whether they come through an onion service, so that their address is not theirs.
         max_message_size: bytes of the largest message that is received, inflated.
         compression: ``"gzip"`` compresses what is sent to those who take it, as kaspad does; we have no need to.
-        hang_up: seconds that a peer has to close its connection after its stream has ended.
+        close_timeout: seconds that a peer has to close its connection after its stream has ended.
     """
 
     def __init__(
         self,
         listener: Listener,
-        admission: ConnectionCounter,
+        counter: ConnectionCounter,
         serve: Serve,
         *,
         proxied: bool,
         max_message_size: int,
         compression: Literal["gzip"] | None = None,
-        hang_up: float = HANG_UP_TIMEOUT,
+        close_timeout: float = CLOSE_TIMEOUT,
     ) -> None:
-        self.admission = admission
-        self.hang_up = hang_up
+        self.counter = counter
+        self.close_timeout = close_timeout
         self.proxied = proxied
         self.serve = serve
         self.refusals = RefusalLog()
@@ -102,9 +102,9 @@ class PeerServer:
         """Accept no more, and close every connection. The peers should have been told before: see `Router.close`."""
         await self._listener.aclose()
         try:
-            with anyio.move_on_after(DRAIN):
+            with anyio.move_on_after(DRAIN_TIMEOUT):
                 for connection in tuple(self.connections):
-                    await connection.drained()
+                    await connection.drain()
         finally:
             for connection in tuple(self.connections):
                 connection.abort()
@@ -128,7 +128,7 @@ class InboundProtocol(ServerProtocol):
         self.codec = MessageCodec()
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
-        self._stream: asyncio.Task[object] | None = None
+        self._stream_task: asyncio.Task[object] | None = None
         stream = Handler(self.message_stream, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)
         super().__init__(grpc.handlers_for({MESSAGE_STREAM: stream}, self.codec), *grpc.settings)
 
@@ -141,7 +141,7 @@ class InboundProtocol(ServerProtocol):
             reason: str | None = f"it has no address ({name!r})"
         else:
             self.host = PROXIED if self.server.proxied else str(self.address.ip)
-            reason = self.server.admission.enter(self.host)
+            reason = self.server.counter.add_connection(self.host)
         if reason is not None:
             self._refused = True
             self.server.refusals.write(getattr(self, "address", None), reason)
@@ -149,7 +149,7 @@ class InboundProtocol(ServerProtocol):
             return
         self.server.connections.add(self)
         super().connection_made(transport)
-        self._close_in(REQUEST_TIMEOUT, f"it did not ask for {MESSAGE_STREAM} within {REQUEST_TIMEOUT:g} s")
+        self._close_after(REQUEST_TIMEOUT, f"it did not ask for {MESSAGE_STREAM} within {REQUEST_TIMEOUT:g} s")
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -163,9 +163,9 @@ class InboundProtocol(ServerProtocol):
             return
         if self._timer is not None:
             self._timer.cancel()
-        self.server.admission.leave(self.host)
+        self.server.counter.remove_connection(self.host)
         self.server.connections.discard(self)
-        if self._stream is None and self.failure is not None:
+        if self._stream_task is None and self.failure is not None:
             reason = self.failure if self.settings_received else "it does not speak HTTP/2"
             self.server.refusals.write(self.address, reason, kind="http2")
         super().connection_lost(exc)
@@ -181,46 +181,46 @@ class InboundProtocol(ServerProtocol):
         if not self._refused:
             super().resume_writing()
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Wait until the stream has ended and its end is out, then close."""
-        if self._stream is not None:
-            await asyncio.wait([self._stream])
+        if self._stream_task is not None:
+            await asyncio.wait([self._stream_task])
         await self.aclose()
 
     async def message_stream(self, stream: Stream[KaspadMessage, KaspadMessage]) -> None:
         """Serve the one stream of this connection."""
-        if self._stream is not None:
+        if self._stream_task is not None:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, "one stream a connection")
-        self._stream = asyncio.current_task()
-        assert self._stream is not None
-        self._stream.add_done_callback(lambda _: self._close_in(self.server.hang_up, None))
+        self._stream_task = asyncio.current_task()
+        assert self._stream_task is not None
+        self._stream_task.add_done_callback(lambda _: self._close_after(self.server.close_timeout, None))
         if self._timer is not None:
             self._timer.cancel()
-        admission = self.server.admission
-        if not admission.begin(self.host):
+        counter = self.server.counter
+        if not counter.add_handshake(self.host):
             self.server.refusals.write(self.address, TOO_MANY_PENDING)
             raise GRPCError(Status.RESOURCE_EXHAUSTED, TOO_MANY_PENDING)
-        inbound = InboundStream(stream, self.codec, self.address, partial(admission.end, self.host))
+        inbound = InboundStream(stream, self.codec, self.address, partial(counter.remove_handshake, self.host))
         try:
             await inbound.open()
             self.server.serve(inbound)
-            await inbound.finished()
+            await inbound.wait_closed()
         except StreamLost:
             await stream.cancel()
         finally:
             inbound.handshake_over()
 
-    def _close_in(self, seconds: float, complaint: str | None) -> None:
+    def _close_after(self, seconds: float, reason: str | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if not self.connection.closing:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._give_up, complaint)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._time_out, reason)
 
-    def _give_up(self, complaint: str | None) -> None:
-        if complaint is None:
+    def _time_out(self, reason: str | None) -> None:
+        if reason is None:
             self.close()
         else:
-            self.server.refusals.write(self.address, complaint)
+            self.server.refusals.write(self.address, reason)
             self.abort()
 
 

@@ -18,7 +18,7 @@ __all__ = ["InboundStream"]
 
 
 class InboundStream:
-    """A `MessageStream`. The server's handler opens it, and waits in `finished` until the node is done with it.
+    """A `MessageStream`. The server's handler opens it, and waits in `wait_closed` until the node is done with it.
 
     Args:
         stream: grpclib's.
@@ -60,7 +60,7 @@ class InboundStream:
             release, self._release = self._release, None
             release()
 
-    async def finished(self) -> None:
+    async def wait_closed(self) -> None:
         """Wait for `aclose`. grpclib cancels the wait when the peer resets the stream or the connection is lost."""
         try:
             await self._done.wait()

@@ -5,9 +5,15 @@ Nothing here dials: the connection handler does. Imported by it, the P2P service
 
 from __future__ import annotations
 
-from ziggurat.node.outbound.connection_manager import ConnectionManager, Targets
+from ziggurat.node.outbound.connection_manager import ConnectionManager, ConnectionManagerConfig
 from ziggurat.node.outbound.failure import is_proxy_failure
-from ziggurat.node.outbound.proxy_lookup import ask_proxy
+from ziggurat.node.outbound.proxy_lookup import resolve_through_proxy
 from ziggurat.node.outbound.stream import OutboundStream
 
-__all__ = ["ConnectionManager", "OutboundStream", "Targets", "ask_proxy", "is_proxy_failure"]
+__all__ = [
+    "ConnectionManager",
+    "ConnectionManagerConfig",
+    "OutboundStream",
+    "is_proxy_failure",
+    "resolve_through_proxy",
+]

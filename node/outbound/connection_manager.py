@@ -23,9 +23,9 @@ from ziggurat.node.peer import PeerInfo
 from ziggurat.services import ConnectError
 from ziggurat.services.errors import one_line
 
-__all__ = ["AddressSource", "ConnectionManager", "ConnectionStatus", "Peers", "Targets"]
+__all__ = ["AddressBook", "ConnectionManager", "ConnectionManagerConfig", "ConnectionStatus", "Peers"]
 
-TICK = 30.0
+TICK_INTERVAL = 30.0
 """Seconds, as kaspad."""
 
 Outcome: TypeAlias = Literal["connected", "failed", "proxy"]
@@ -38,7 +38,7 @@ class Peers(Protocol):
     def peers(self) -> list[PeerInfo]: ...
 
 
-class AddressSource(Protocol):
+class AddressBook(Protocol):
     """What the manager needs of an address manager."""
 
     def add(self, addresses: Iterable[NetAddress], /) -> int: ...
@@ -48,7 +48,7 @@ class AddressSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Targets:
+class ConnectionManagerConfig:
     """How many peers there should be, and where first addresses come from.
 
     Attributes:
@@ -82,7 +82,7 @@ class ConnectionManager:
     """Dials, redials and lets go.
 
     Args:
-        targets: what to reach.
+        config: what to reach.
         peers: the adaptor.
         addresses: the address manager.
         resolve: looks a seeder up, the proxy's way when there is one.
@@ -91,108 +91,108 @@ class ConnectionManager:
 
     def __init__(
         self,
-        targets: Targets,
+        config: ConnectionManagerConfig,
         peers: Peers,
-        addresses: AddressSource,
+        addresses: AddressBook,
         resolve: Callable[[str], Awaitable[list[str]]],
         rng: random.Random | None = None,
     ) -> None:
-        self._targets = targets
+        self._config = config
         self._peers = peers
         self._addresses = addresses
         self._resolve = resolve
         self._rng = random.SystemRandom() if rng is None else rng
         self._requests: dict[PeerAddress, PeerRequest] = {}
-        self._wanted = anyio.Event()
+        self._wake = anyio.Event()
 
     def add_request(self, address: PeerAddress, *, permanent: bool) -> None:
         """Ask for a connection, to be made at once; a permanent one is made again whenever it is lost."""
         known = self._requests.get(address)
         self._requests[address] = PeerRequest(address, permanent or (known is not None and known.permanent))
-        self._wanted.set()
+        self._wake.set()
 
     def status(self) -> ConnectionStatus:
         """How things stand now."""
         peers = self._peers.peers()
         outbound = sum(peer.direction == "outbound" for peer in peers)
-        targets = self._targets
-        return ConnectionStatus(outbound, targets.outbound, len(peers) - outbound, targets.inbound, len(self._requests))
+        config = self._config
+        return ConnectionStatus(outbound, config.outbound, len(peers) - outbound, config.inbound, len(self._requests))
 
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            self._wanted = anyio.Event()  # before the tick: who is added during it is not forgotten
-            until = anyio.current_time() + TICK
-            await self._serve_requests()
-            await self._fill(until)
-            with anyio.move_on_after(self._pause()):
-                await self._wanted.wait()
+            self._wake = anyio.Event()  # before the tick: who is added during it is not forgotten
+            until = anyio.current_time() + TICK_INTERVAL
+            await self._dial_requests()
+            await self._fill_outbound(until)
+            with anyio.move_on_after(self._until_next_tick()):
+                await self._wake.wait()
 
     # -- requests
 
-    async def _serve_requests(self) -> None:
+    async def _dial_requests(self) -> None:
         connected = self._outbound()
         now = anyio.current_time()
         async with anyio.create_task_group() as tasks:
             for request in list(self._requests.values()):
                 if request.address in connected:
-                    self._answered(request)
+                    self._connected(request)
                 elif request.due <= now:
-                    tasks.start_soon(self._serve, request)
+                    tasks.start_soon(self._dial_request, request)
 
-    async def _serve(self, request: PeerRequest) -> None:
+    async def _dial_request(self, request: PeerRequest) -> None:
         if await self._dial(request.address) == "connected":
-            self._answered(request)
+            self._connected(request)
             return
         request.failed(anyio.current_time())
         if not request.permanent:
-            self._forget(request)
+            self._remove(request)
 
-    def _answered(self, request: PeerRequest) -> None:
+    def _connected(self, request: PeerRequest) -> None:
         request.succeeded()
         if not request.permanent:
-            self._forget(request)
+            self._remove(request)
 
-    def _forget(self, request: PeerRequest) -> None:
+    def _remove(self, request: PeerRequest) -> None:
         if self._requests.get(request.address) is request:  # else it was asked for again meanwhile
             del self._requests[request.address]
 
-    def _pause(self) -> float:
+    def _until_next_tick(self) -> float:
         now = anyio.current_time()
         connected = self._outbound()
         waiting = [r.due - now for r in self._requests.values() if r.address not in connected and r.due > now]
-        return min([TICK, *waiting])
+        return min([TICK_INTERVAL, *waiting])
 
     # -- outbound
 
-    async def _fill(self, until: float) -> None:
+    async def _fill_outbound(self, until: float) -> None:
         if self._missing() <= 0:
             return
-        write_event(None, "debug", "outbound.missing", count=self._missing(), target=self._targets.outbound)
-        if not await self._try_known(until) or self._missing() <= 0 or not self._targets.seeders:
+        write_event(None, "debug", "outbound.missing", count=self._missing(), target=self._config.outbound)
+        if not await self._dial_from_book(until) or self._missing() <= 0 or not self._config.seeders:
             return
         found = await ask_seeders(
             self._resolve,
-            self._targets.seeders,
-            self._targets.port,
+            self._config.seeders,
+            self._config.port,
             missing=self._missing(),
-            target=self._targets.outbound,
+            target=self._config.outbound,
             rng=self._rng,
         )
         self._addresses.add(found.addresses)
         if found.addresses:
-            await self._try_known(until)
+            await self._dial_from_book(until)
         connected = self._outbound()
-        by_name = [address for address in found.by_name if address not in connected]
-        await self._dial_all(by_name[: max(0, self._missing())])
+        names = [address for address in found.names if address not in connected]
+        await self._dial_all(names[: max(0, self._missing())])
 
-    async def _try_known(self, until: float) -> bool:
+    async def _dial_from_book(self, until: float) -> bool:
         """Dial what is in the book, as many at a time as are missing. ``False``: there is more to try, later."""
         excluded = {a for a in (*self._outbound(), *self._requests) if isinstance(a, NetAddress)}
         # Peers may tell of port 0, which nothing can dial.
         order = (address for address in self._addresses.pick_order(excluded) if address.port)
         while (missing := self._missing()) > 0:
-            if anyio.current_time() >= until or self._wanted.is_set():
+            if anyio.current_time() >= until or self._wake.is_set():
                 return False  # the requests are due again: a book of thousands must not keep them waiting
             batch = list(islice(order, missing))
             if not batch:
@@ -217,7 +217,7 @@ class ConnectionManager:
         try:
             await self._peers.connect_peer(address)
         except ConnectError as error:
-            proxied = self._targets.proxied
+            proxied = self._config.proxied
             if error.phase == "handshake":
                 _log_refusal(address, error)  # any other failure was logged by the stack
             if isinstance(address, NetAddress) and counts_against_target(error, proxied=proxied):
@@ -235,7 +235,7 @@ class ConnectionManager:
         return {peer.address for peer in self._peers.peers() if peer.direction == "outbound"}
 
     def _missing(self) -> int:
-        return self._targets.outbound - len(self._outbound())
+        return self._config.outbound - len(self._outbound())
 
 
 def _log_refusal(address: PeerAddress, error: ConnectError) -> None:

@@ -10,17 +10,17 @@ from ziggurat.services import ConnectError, LimitExceeded, ProxyError
 
 __all__ = ["counts_against_target", "is_proxy_failure"]
 
-ABOUT_THE_TARGET = frozenset({*range(0x03, 0x07), *range(0xF0, 0xF8)})
+TARGET_REPLY_CODES = frozenset({*range(0x03, 0x07), *range(0xF0, 0xF8)})
 """Replies by which a proxy says that it tried, and the target was not to be had: RFC 1928 section 6, and Tor's own for
 onion services (socks-extensions)."""
 
-BEFORE_THE_REQUEST = frozenset({"dns", "tcp", "unix", "proxy.greeting", "proxy.auth"})
+PROXY_PHASES = frozenset({"dns", "tcp", "unix", "proxy.greeting", "proxy.auth"})
 """Phases of a dial through a proxy in which the target has not been named yet."""
 
-NO_NETWORK = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE})
+NO_NETWORK_ERRNOS = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE})
 """This machine has no way out, or no socket left: all targets look the same from here."""
 
-NEUTRAL = frozenset({Kind.DUPLICATE, Kind.BUSY})
+NEUTRAL_KINDS = frozenset({Kind.DUPLICATE, Kind.BUSY})
 """We are connected already; or a neighbour behind our proxy has taken the peer's last place for newcomers."""
 
 
@@ -34,14 +34,14 @@ def is_proxy_failure(error: ConnectError, *, proxied: bool) -> bool:
     if not proxied:
         return False
     if isinstance(error, ProxyError):
-        return error.reply_code not in ABOUT_THE_TARGET
-    return error.phase in BEFORE_THE_REQUEST
+        return error.reply_code not in TARGET_REPLY_CODES
+    return error.phase in PROXY_PHASES
 
 
 def counts_against_target(error: ConnectError, *, proxied: bool) -> bool:
     """Whether a failed dial counts against the target, which was asked and is neither connected nor busy."""
     if isinstance(error, HandshakeError):
-        return error.kind not in NEUTRAL
+        return error.kind not in NEUTRAL_KINDS
     return not (isinstance(error, LimitExceeded) or is_proxy_failure(error, proxied=proxied) or _has_no_network(error))
 
 
@@ -50,7 +50,7 @@ def _has_no_network(error: BaseException) -> bool:
     for _ in range(8):  # causes may be a ring
         if seen is None:
             return False
-        if isinstance(seen, OSError) and seen.errno in NO_NETWORK:
+        if isinstance(seen, OSError) and seen.errno in NO_NETWORK_ERRNOS:
             return True
         if isinstance(seen, BaseExceptionGroup):
             return any(map(_has_no_network, cast("BaseExceptionGroup[BaseException]", seen).exceptions))

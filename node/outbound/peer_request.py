@@ -8,7 +8,7 @@ from ziggurat.node.address import PeerAddress
 
 __all__ = ["PeerRequest"]
 
-RETRY = 30.0
+RETRY_DELAY = 30.0
 """Seconds after the first failure; it doubles with each one."""
 
 MAX_DOUBLINGS = 4
@@ -33,7 +33,7 @@ class PeerRequest:
 
     def failed(self, now: float) -> None:
         """Wait for 30, 60, 120, 240 and then always 480 seconds."""
-        self.due = now + RETRY * 2 ** min(self.failures, MAX_DOUBLINGS)
+        self.due = now + RETRY_DELAY * 2 ** min(self.failures, MAX_DOUBLINGS)
         self.failures += 1
 
     def succeeded(self) -> None:

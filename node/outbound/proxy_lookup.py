@@ -14,15 +14,15 @@ from ziggurat.layers.socks5.auth import credentials_source
 from ziggurat.layers.socks5.handshake import Handshake, State, connect_request
 from ziggurat.services import Connector, Uri, phase
 
-__all__ = ["ask_proxy"]
+__all__ = ["resolve_through_proxy"]
 
-COMMAND = 1
+COMMAND_OFFSET = 1
 """Where the command stands in a request (RFC 1928 section 4)."""
 
 RESOLVE = 0xF0
 
 
-async def ask_proxy(proxy: Socks5Layer, connector: Connector, target: Uri) -> str:
+async def resolve_through_proxy(proxy: Socks5Layer, connector: Connector, target: Uri) -> str:
     """Return what the proxy says is the address of ``target``'s host. To be called within a dial.
 
     Args:
@@ -35,20 +35,20 @@ async def ask_proxy(proxy: Socks5Layer, connector: Connector, target: Uri) -> st
         ConnectError: the proxy was not reached.
     """
     request = bytearray(connect_request(target))
-    request[COMMAND] = RESOLVE
+    request[COMMAND_OFFSET] = RESOLVE
     request[-2:] = b"\0\0"  # the port
     handshake = Handshake(bytes(request), credentials_source(proxy.auth)(target))
     stream = await connector(proxy.proxy)
     try:
         with phase("proxy.resolve", via=proxy.proxy.authority):
-            await _talk(stream, handshake)
+            await _exchange(stream, handshake)
     finally:
         with CancelScope(shield=True):
             await aclose_forcefully(stream)
     return "" if handshake.bound is None else handshake.bound[0]
 
 
-async def _talk(stream: ByteStream, handshake: Handshake) -> None:
+async def _exchange(stream: ByteStream, handshake: Handshake) -> None:
     try:
         while handshake.state is not State.OPEN:
             if message := handshake.outgoing():

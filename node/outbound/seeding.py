@@ -13,7 +13,7 @@ from ziggurat.layers.events import write_event
 from ziggurat.node.address import NamedAddress, NetAddress
 from ziggurat.services import ConnectError, ProxyAuthError, ProxyError
 
-__all__ = ["Seeded", "ask_seeders"]
+__all__ = ["SeedResult", "ask_seeders"]
 
 ADDRESSES_PER_MISSING_PEER = 2
 """Addresses for each peer that is missing: about half of them answer."""
@@ -24,17 +24,17 @@ NOT_SUPPORTED = 0x07
 
 
 @dataclass(slots=True)
-class Seeded:
+class SeedResult:
     """What came of it.
 
     Attributes:
         addresses: of nodes.
-        by_name: seeders that the proxy looks up for nobody. A dial to such a name ends at one of the nodes that the
+        names: seeders that the proxy looks up for nobody. A dial to such a name ends at one of the nodes that the
             seeder knows, since whatever resolves it in the end gets their addresses.
     """
 
     addresses: list[NetAddress] = field(default_factory=list[NetAddress])
-    by_name: list[NamedAddress] = field(default_factory=list[NamedAddress])
+    names: list[NamedAddress] = field(default_factory=list[NamedAddress])
 
 
 async def ask_seeders(
@@ -45,7 +45,7 @@ async def ask_seeders(
     missing: int,
     target: int,
     rng: random.Random,
-) -> Seeded:
+) -> SeedResult:
     """Ask all seeders at once when more than half of the peers are missing, else one by one until it is enough.
 
     Args:
@@ -56,14 +56,14 @@ async def ask_seeders(
         target: peers that there should be.
         rng: where the order comes from.
     """
-    found = Seeded()
+    found = SeedResult()
 
     async def ask(seeder: str) -> None:
         try:
             texts = await resolve(seeder)
         except ConnectError as error:
             if isinstance(error, ProxyError) and not isinstance(error, ProxyAuthError):
-                found.by_name.append(NamedAddress(seeder, port))
+                found.names.append(NamedAddress(seeder, port))
             if isinstance(error, ProxyError) and error.reply_code == NOT_SUPPORTED:
                 write_event(None, "debug", "seeder.by_name", seeder=seeder, via=error.via)
             else:

@@ -26,7 +26,7 @@ __all__ = ["KaspaPeer"]
 
 LOOPBACK = NetAddress.parse("127.0.0.1:0")
 
-HANG_UP_TIMEOUT = 3600.0
+CLOSE_TIMEOUT = 3600.0
 """Seconds: kaspad ends the stream, and leaves the connection to whoever made it."""
 
 MAX_MESSAGE_SIZE = 256 * 1024 * 1024
@@ -99,11 +99,11 @@ class KaspaPeer:
         server = PeerServer(
             listener or TcpListener(LOOPBACK),
             ConnectionCounter(limits, lambda: False),
-            self._accepted,
+            self._serve,
             proxied=False,
             max_message_size=MAX_MESSAGE_SIZE,
             compression="gzip",  # for clients that say they take it
-            hang_up=HANG_UP_TIMEOUT,
+            close_timeout=CLOSE_TIMEOUT,
         )
         try:
             yield await server.start()
@@ -119,7 +119,7 @@ class KaspaPeer:
         stream = await ConnectionHandler(leaf=leaf, compression="gzip").connect(address)
         async with closing_with_reject(stream):
             await stream.open()
-            return self._begin(stream, address, inbound=False)
+            return self._start_session(stream, address, inbound=False)
 
     async def announce(self, block: Block) -> None:
         """Serve a block from now on, and announce it to all peers that are through the handshake."""
@@ -143,10 +143,10 @@ class KaspaPeer:
         if address not in self.addresses and not (address.ip.is_loopback or address.ip.is_unspecified):
             self.addresses.append(address)
 
-    def _accepted(self, stream: InboundStream) -> None:
-        self._begin(stream, stream.address, inbound=True, handshake_over=stream.handshake_over)
+    def _serve(self, stream: InboundStream) -> None:
+        self._start_session(stream, stream.address, inbound=True, handshake_over=stream.handshake_over)
 
-    def _begin(
+    def _start_session(
         self,
         stream: MessageStream,
         address: PeerAddress,

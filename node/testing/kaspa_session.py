@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = ["KaspaSession"]
 
-VERSION_LIMIT, READY_LIMIT, ANSWER_LIMIT = 4.0, 8.0, 120.0
+VERSION_TIMEOUT, READY_TIMEOUT, REPLY_TIMEOUT = 4.0, 8.0, 120.0
 """Seconds; kaspad's own, in both roles."""
 
-QUEUE, INV_QUEUE = 256, 4096
+QUEUE_SIZE, INVENTORY_QUEUE_SIZE = 256, 4096
 MAX_ADDRESSES_RECEIVED, MAX_ADDRESSES_SENT = 2500, 1000
 INVENTORIES = ("invRelayBlock", "invTransactions")
-SERVED = (
+IGNORED = (
     *("requestTransactions", "requestIBDBlocks", "requestNextPruningPointUtxoSetChunk"),
     *("requestPruningPointAndItsAnticone", "requestNextHeaders", "requestPruningPointUTXOSet", "requestHeaders"),
     *("requestBlockLocator", "requestPruningPointProof", "requestIBDChainBlockLocator", "requestAntipast"),
@@ -114,9 +114,9 @@ class KaspaSession:
         """Shake hands, then talk, to the end."""
         try:
             async with anyio.create_task_group() as tasks:
-                inboxes = {name: self._route(name) for name in ("version", "verack", "ready")}
+                inboxes = {name: self._subscribe(name) for name in ("version", "verack", "ready")}
                 tasks.start_soon(self._read)
-                tasks.start_soon(self._guarded, self._live, inboxes)
+                tasks.start_soon(self._reject_on_error, self._talk, inboxes)
                 await self._ending.wait()
                 tasks.cancel_scope.cancel()
         finally:
@@ -135,7 +135,7 @@ class KaspaSession:
 
     # -- routes
 
-    def _route(self, name: str, size: float = QUEUE) -> MemoryObjectReceiveStream[KaspadMessage]:
+    def _subscribe(self, name: str, size: float = QUEUE_SIZE) -> MemoryObjectReceiveStream[KaspadMessage]:
         sender, receiver = anyio.create_memory_object_stream[KaspadMessage](size)
         self._senders[name] = sender
         self._inboxes.append(receiver)
@@ -167,9 +167,9 @@ class KaspaSession:
         except StreamLost as error:
             self.close(f"network error: {error}")
 
-    async def _guarded(self, talk: Callable[[*Args], Awaitable[None]], *args: *Args) -> None:
+    async def _reject_on_error(self, work: Callable[[*Args], Awaitable[None]], *args: *Args) -> None:
         try:
-            await talk(*args)
+            await work(*args)
         except (Rejected, ConversionError) as error:
             if self.reason is not None:
                 return  # one Reject is enough
@@ -182,7 +182,7 @@ class KaspaSession:
         except StreamLost as error:
             self.close(f"network error: {error}")
 
-    async def _await(self, inbox: MemoryObjectReceiveStream[KaspadMessage], seconds: float) -> KaspadMessage:
+    async def _receive(self, inbox: MemoryObjectReceiveStream[KaspadMessage], seconds: float) -> KaspadMessage:
         try:
             with anyio.fail_after(seconds):
                 return await inbox.receive()
@@ -191,19 +191,19 @@ class KaspaSession:
 
     # -- life
 
-    async def _live(self, inboxes: dict[str, MemoryObjectReceiveStream[KaspadMessage]]) -> None:
+    async def _talk(self, inboxes: dict[str, MemoryObjectReceiveStream[KaspadMessage]]) -> None:
         if self.inbound and self._host in self._peer.banned:
             raise Rejected("peer is banned")  # before a word of its own
         await self.send(KaspadMessage(version=self._peer.version()))
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._guarded, self._introduce, inboxes["version"])
-            tasks.start_soon(self._guarded, self._acknowledged, inboxes["verack"])
+            tasks.start_soon(self._reject_on_error, self._receive_version, inboxes["version"])
+            tasks.start_soon(self._reject_on_error, self._receive_verack, inboxes["verack"])
         if self._ending.is_set():
             return
-        self._judge()
-        flows = self._register()
+        self._check_version()
+        flows = self._register_flows()
         await self.send(KaspadMessage(ready=p2p.ReadyMessage()))
-        await self._await(inboxes["ready"], READY_LIMIT)
+        await self._receive(inboxes["ready"], READY_TIMEOUT)
         for inbox in inboxes.values():
             inbox.close()  # a second one is a route error
         assert self.version is not None
@@ -217,22 +217,22 @@ class KaspaSession:
             await self.announce(next(reversed(self._peer.blocks)))  # later ones come through `KaspaPeer.announce`
         async with anyio.create_task_group() as tasks:
             for flow in flows:
-                tasks.start_soon(self._guarded, flow)
+                tasks.start_soon(self._reject_on_error, flow)
 
     def _learn(self, entry: p2p.NetAddress) -> None:
         self._peer.learn(NetAddress(ip_address(entry.ip), entry.port))
 
-    async def _introduce(self, inbox: MemoryObjectReceiveStream[KaspadMessage]) -> None:
-        self.version = (await self._await(inbox, VERSION_LIMIT)).version
+    async def _receive_version(self, inbox: MemoryObjectReceiveStream[KaspadMessage]) -> None:
+        self.version = (await self._receive(inbox, VERSION_TIMEOUT)).version
         await self.send(KaspadMessage(verack=p2p.VerackMessage()))
 
-    async def _acknowledged(self, inbox: MemoryObjectReceiveStream[KaspadMessage]) -> None:
-        await self._await(inbox, VERSION_LIMIT)
+    async def _receive_verack(self, inbox: MemoryObjectReceiveStream[KaspadMessage]) -> None:
+        await self._receive(inbox, VERSION_TIMEOUT)
 
-    def _judge(self) -> None:
+    def _check_version(self) -> None:
         theirs, ours = self.version, self._peer
         if theirs is None:
-            raise Rejected(f"timeout expired after {VERSION_LIMIT:g}s")
+            raise Rejected(f"timeout expired after {VERSION_TIMEOUT:g}s")
         if len(theirs.id) != 16:
             raise Rejected(f"invalid length: expected 16 bytes, found {len(theirs.id)}")
         if (theirs.id, self._host) in ours.known:
@@ -246,13 +246,13 @@ class KaspaSession:
         if theirs.protocolVersion < 10:
             raise Rejected(f"P2P protocol version mismatch - local: 11, remote: {theirs.protocolVersion}")
 
-    def _register(self) -> list[Callable[[], Awaitable[None]]]:
-        pings, asked, told = (self._route(name) for name in ("ping", "requestAddresses", "addresses"))
-        pongs, wanted = self._route("pong"), self._route("requestRelayBlocks")
+    def _register_flows(self) -> list[Callable[[], Awaitable[None]]]:
+        pings, asked, told = (self._subscribe(name) for name in ("ping", "requestAddresses", "addresses"))
+        pongs, wanted = self._subscribe("pong"), self._subscribe("requestRelayBlocks")
         for name in INVENTORIES:
-            self._route(name, INV_QUEUE)
-        for name in SERVED:
-            self._route(name, math.inf)
+            self._subscribe(name, INVENTORY_QUEUE_SIZE)
+        for name in IGNORED:
+            self._subscribe(name, math.inf)
 
         async def answer_pings() -> None:
             async for message in pings:
@@ -265,7 +265,7 @@ class KaspaSession:
 
         async def ask_addresses() -> None:
             await self.send(KaspadMessage(requestAddresses=p2p.RequestAddressesMessage()))
-            answer = (await self._await(told, ANSWER_LIMIT)).addresses
+            answer = (await self._receive(told, REPLY_TIMEOUT)).addresses
             told.close()  # a second answer is a route error
             if len(answer.addressList) > MAX_ADDRESSES_RECEIVED:
                 raise Rejected(f"address count {len(answer.addressList)} exceeded {MAX_ADDRESSES_RECEIVED}")
@@ -281,7 +281,7 @@ class KaspaSession:
                 await anyio.sleep(self._peer.ping_interval)
                 nonce = secrets.randbits(64)
                 await self.send(KaspadMessage(ping=p2p.PingMessage(nonce=nonce)))
-                if (await self._await(pongs, ANSWER_LIMIT)).pong.nonce != nonce:
+                if (await self._receive(pongs, REPLY_TIMEOUT)).pong.nonce != nonce:
                     raise Rejected("nonce mismatch between ping and pong")
                 self.pongs += 1
 

@@ -66,7 +66,7 @@ class MemoryHost:
         """
         with dial(uri) as current:
             self.network.dials.append(uri)
-            address = await self._look_up(uri)
+            address = await self._resolve(uri)
             with phase("tcp"):
                 if self._dead:
                     raise ConnectError("network is unreachable")
@@ -75,7 +75,7 @@ class MemoryHost:
                     raise ConnectRefused(f"connection refused ({address})", hint="nobody listens there")
                 near, far = stream_pair(self.network.buffer_size)
                 listener.accept(far, NetAddress(ip_address(self.ip), next(self._ports)))
-                self.keep(near, address)
+                self.track(near, address)
                 return current.established(near)
 
     def listener(self, port: int) -> MemoryListener:
@@ -91,13 +91,13 @@ class MemoryHost:
             stream.reset()
         self._streams.clear()
 
-    def keep(self, stream: MemoryStream, remote: NetAddress) -> None:
+    def track(self, stream: MemoryStream, remote: NetAddress) -> None:
         """Take note of one end of a connection, and of who is at the other."""
         stream.attributes[SocketAttribute.remote_address] = lambda: (str(remote.ip), remote.port)
         self._streams = {kept for kept in self._streams if not kept.closed}
         self._streams.add(stream)
 
-    async def _look_up(self, uri: Uri) -> NetAddress:
+    async def _resolve(self, uri: Uri) -> NetAddress:
         if uri.is_literal:
             return NetAddress(ip_address(uri.host), uri.port)
         with phase("dns"):
@@ -130,5 +130,5 @@ class MemoryListener:
         """Take a connection from ``remote``."""
         if self._factory is None:
             raise BrokenResourceError
-        self._host.keep(stream, remote)
+        self._host.track(stream, remote)
         StreamTransport(stream, self._factory())

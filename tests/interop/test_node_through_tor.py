@@ -48,7 +48,7 @@ async def test_seeders_are_asked_through_tor(tor: TorNetwork) -> None:
     found = await ask_seeders(handler.resolve, seeds, 16111, missing=8, target=8, rng=random.Random(1))
 
     assert [str(address) for address in found.addresses] == ["127.0.0.1:16111"] * 2
-    assert [str(address) for address in found.by_name] == ["nobody.test:16111"]
+    assert [str(address) for address in found.names] == ["nobody.test:16111"]
 
 
 @pytest.mark.parametrize("target", ["onion", "name", "address"])

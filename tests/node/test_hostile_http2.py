@@ -33,7 +33,7 @@ from hyperframe.frame import (
 
 from tests.node.hostile import BAD, FLOOD_BOUND, MIB, NODE, READY, VERACK, World, peak, version, world
 from tests.node.nodes import PORT, at
-from ziggurat.node.inbound.server import HANG_UP_TIMEOUT, REQUEST_TIMEOUT
+from ziggurat.node.inbound.server import CLOSE_TIMEOUT, REQUEST_TIMEOUT
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.stream import MESSAGE_STREAM
 from ziggurat.services import Uri
@@ -246,12 +246,12 @@ async def test_an_attack_is_cut_off_and_told(case: Case) -> None:
     async with world() as here:
         with peak() as memory:
             assert await attacked(here, case.attack) <= case.within
-        await anyio.sleep(HANG_UP_TIMEOUT + 1)
+        await anyio.sleep(CLOSE_TIMEOUT + 1)
         assert here.told("peer.refused") + here.told("peer.disconnected") == here.told(case.event)
         [reason] = here.told(case.event)
         assert re.search(case.reason, reason), reason
         assert memory.grown < FLOOD_BOUND
-        assert here.adaptor._server.admission.open == 1
+        assert here.adaptor._server.counter.open == 1
         await here.undisturbed()
 
 

@@ -426,7 +426,7 @@ async def test_a_thousand_dialers_at_once_get_the_places_there_are_and_no_more(h
                 nonlocal most
                 for message in (version(id=number.to_bytes(16, "big")), VERACK, READY):
                     await stream.send(message)
-                most = max(most, here.adaptor._server.admission.open)
+                most = max(most, here.adaptor._server.counter.open)
                 while await stream.receive() is not None:
                     pass
 
@@ -451,5 +451,5 @@ async def test_a_thousand_dialers_at_once_get_the_places_there_are_and_no_more(h
         tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await anyio.sleep(5)
-            assert here.adaptor._server.admission.open == 1
+            assert here.adaptor._server.counter.open == 1
             await here.undisturbed()

@@ -67,7 +67,7 @@ class Pair:
         assert self.here._routers == self.there._routers == set()
         assert self.here._joining == self.there._joining == set()
         assert self.there._server is not None
-        assert (self.there._server.admission.open, self.there._server.admission.pending) == (0, 0)
+        assert (self.there._server.counter.open, self.there._server.counter.pending) == (0, 0)
         assert not self.proxies
         self.streams.clear()
 

@@ -148,7 +148,7 @@ def test_a_damaged_file_is_set_aside_whole_and_nothing_is_overwritten(path: Path
     for number in (1, 2):
         path.write_bytes(b"file %d" % number)
         path.with_name("addresses.db-wal").write_bytes(b"log %d" % number)
-        assert database.set_aside(path) == path.with_name(f"addresses.db.damaged-{number}")
+        assert database.move_damaged_file(path) == path.with_name(f"addresses.db.damaged-{number}")
 
     assert {entry.name: entry.read_bytes() for entry in path.parent.iterdir()} == {
         "addresses.db.damaged-1": b"file 1",

@@ -113,7 +113,7 @@ async def test_a_thousand_dialers_at_once_get_in_as_far_as_there_is_room_and_non
             finally:
                 for one in opened:
                     one.close()
-            while a._server is not None and a._server.admission.open > 1:  # noqa: ASYNC110
+            while a._server is not None and a._server.counter.open > 1:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             c = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"))
             async with c:

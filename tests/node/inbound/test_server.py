@@ -149,10 +149,10 @@ async def test_a_thousand_at_once_disturb_nobody(caplog: pytest.LogCaptureFixtur
             for number in range(1000):
                 stream = await network.host(f"10.1.{number // 250}.{number % 250 + 1}")(URI)
                 stack.push_async_callback(stream.aclose)
-                most = max(most, a._server.admission.open)
+                most = max(most, a._server.counter.open)
             assert most <= 128 + 32
             await anyio.sleep(60)
-            assert a._server.admission.open == 1
+            assert a._server.counter.open == 1
         assert len(a.peers()) == len(b.peers()) == 1
         assert b.peers()[0].id == a.identity.id
     refused = [line for line in caplog.messages if "peer.refused" in line]
@@ -320,4 +320,4 @@ async def test_a_lost_connection_is_a_lost_peer() -> None:
         await anyio.sleep(2)
         assert a.peers() == []
         assert a._server is not None
-        assert a._server.admission.open == 0
+        assert a._server.counter.open == 0

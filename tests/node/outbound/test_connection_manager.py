@@ -15,7 +15,7 @@ import structlog
 from ziggurat.node.address import NamedAddress, NetAddress, PeerAddress, parse_peer_address
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.outbound.connection_manager import TICK, ConnectionManager, Targets
+from ziggurat.node.outbound.connection_manager import TICK_INTERVAL, ConnectionManager, ConnectionManagerConfig
 from ziggurat.node.peer.info import Direction, PeerInfo, PeerKey
 from ziggurat.services import ConnectError, ConnectRefused, ProxyAuthError, ProxyRefused
 
@@ -102,8 +102,8 @@ def dns() -> Dns:
 @pytest.fixture
 def running(network: Network, book: AddressManager, dns: Dns) -> Any:
     @asynccontextmanager
-    async def run(**targets: Any) -> AsyncIterator[ConnectionManager]:
-        manager = ConnectionManager(Targets(**targets), network, book, dns, random.Random(7))
+    async def run(**config: Any) -> AsyncIterator[ConnectionManager]:
+        manager = ConnectionManager(ConnectionManagerConfig(**config), network, book, dns, random.Random(7))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(manager.run)
             yield manager
@@ -165,7 +165,7 @@ async def test_a_duplicate_and_a_proxys_failure_count_against_nobody(
     network.error = lambda address: error
     book.add([at(0)])
     async with running(outbound=1, proxied=True):
-        await anyio.sleep(5 * TICK)
+        await anyio.sleep(5 * TICK_INTERVAL)
 
     assert book.failures(at(0)) == 1
 
@@ -176,9 +176,9 @@ async def test_a_dead_proxy_is_not_tried_with_each_address_in_turn(
     network.error = lambda address: ProxyAuthError("wrong password")
     book.add([at(n) for n in range(100)])
     async with running(outbound=4, proxied=True):
-        await anyio.sleep(TICK - 1)
+        await anyio.sleep(TICK_INTERVAL - 1)
         assert len(network.dials) == 4
-        await anyio.sleep(TICK)
+        await anyio.sleep(TICK_INTERVAL)
         assert len(network.dials) == 8
 
 
@@ -188,7 +188,7 @@ async def test_a_lost_peer_is_replaced_with_the_next_tick(network: Network, book
         await anyio.sleep(1)
         network.drop(network.peers()[0].address)
         assert manager.status().outbound == 7
-        await anyio.sleep(TICK)
+        await anyio.sleep(TICK_INTERVAL)
 
         assert manager.status().outbound == 8
 
@@ -232,7 +232,7 @@ async def test_a_lost_permanent_peer_is_dialled_with_the_next_tick(network: Netw
         await anyio.sleep(100)
         assert len(network.dials) == 1
         network.drop(at(0))
-        await anyio.sleep(TICK)
+        await anyio.sleep(TICK_INTERVAL)
 
         assert len(network.dials) == 2
         assert manager.status().outbound == 1
@@ -324,7 +324,7 @@ async def test_seeders_are_left_alone_when_the_book_does(
 ) -> None:
     book.add([at(n) for n in range(8)])
     async with running(outbound=8, seeders=("seed.example",)):
-        await anyio.sleep(10 * TICK)
+        await anyio.sleep(10 * TICK_INTERVAL)
 
     assert dns.asked == []
 
@@ -391,7 +391,7 @@ async def test_without_targets_nobody_is_dialled(
     book.add([at(0)])
     async with running(outbound=0, seeders=("seed.example",)) as manager:
         manager.add_request(parse_peer_address("192.0.2.99:1"), permanent=True)
-        await anyio.sleep(10 * TICK)
+        await anyio.sleep(10 * TICK_INTERVAL)
 
     assert [str(address) for _, address in network.dials] == ["192.0.2.99:1"]
     assert dns.asked == []

@@ -4,7 +4,7 @@ import random
 
 import anyio
 
-from ziggurat.node.outbound.seeding import Seeded, ask_seeders
+from ziggurat.node.outbound.seeding import SeedResult, ask_seeders
 from ziggurat.services import ConnectRefused, ProxyAuthError, ProxyRefused, ResolveError
 
 SEEDERS = ("one.example", "two.example", "three.example", "four.example")
@@ -26,7 +26,7 @@ class Dns:
         return [f"192.0.2.{SEEDERS.index(name) * 10 + n}" for n in range(2)] + ["2001:db8::1"]
 
 
-async def ask(dns: Dns, *, missing: int, target: int = 8) -> Seeded:
+async def ask(dns: Dns, *, missing: int, target: int = 8) -> SeedResult:
     return await ask_seeders(dns, SEEDERS, 16111, missing=missing, target=target, rng=random.Random(1))
 
 
@@ -64,19 +64,19 @@ async def test_a_seeder_that_fails_is_passed_over() -> None:
     found = await ask(dns, missing=1)
 
     assert {address.port for address in found.addresses} == {16111}
-    assert found.by_name == []
+    assert found.names == []
 
 
 async def test_a_seeder_that_the_proxy_does_not_look_up_can_be_dialled_by_name() -> None:
     found = await ask(Dns(*SEEDERS, error=ProxyRefused("no such command", reply_code=7)), missing=8)
 
-    assert {str(address) for address in found.by_name} == {f"{name}:16111" for name in SEEDERS}
+    assert {str(address) for address in found.names} == {f"{name}:16111" for name in SEEDERS}
     assert found.addresses == []
 
 
 async def test_with_a_proxy_that_is_not_there_no_seeder_is_dialled_by_name() -> None:
-    assert (await ask(Dns(*SEEDERS, error=ConnectRefused("nobody listens")), missing=8)) == Seeded()
+    assert (await ask(Dns(*SEEDERS, error=ConnectRefused("nobody listens")), missing=8)) == SeedResult()
 
 
 async def test_a_proxy_that_does_not_let_us_in_is_asked_for_no_name() -> None:
-    assert (await ask(Dns(*SEEDERS, error=ProxyAuthError("wrong password")), missing=8)) == Seeded()
+    assert (await ask(Dns(*SEEDERS, error=ProxyAuthError("wrong password")), missing=8)) == SeedResult()

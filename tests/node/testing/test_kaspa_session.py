@@ -29,7 +29,7 @@ async def session(*said: KaspadMessage, peer: KaspaPeer | None = None) -> AsyncI
     line = Line()
     line.feed(*said)
     async with (peer or KaspaPeer()).run() as running:
-        yield running._begin(line, NetAddress.parse("10.0.0.1:5"), inbound=True), line
+        yield running._start_session(line, NetAddress.parse("10.0.0.1:5"), inbound=True), line
 
 
 async def test_its_order_is_kaspads() -> None:
