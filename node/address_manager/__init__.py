@@ -1,6 +1,6 @@
-"""The address book: which nodes we have heard of, how often they failed, and which to try next.
+"""The address book: known nodes, how often they failed, and which to dial next.
 
-Kept in SQLite by a thread of its own. Imported by the P2P service, the settings and the listener's side.
+A writer thread keeps it in SQLite. Imported by the P2P service, the settings and `ziggurat.node.inbound`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The address book as a file of SQLite. Everything here blocks, and belongs to the writer's thread."""
+"""The address book as an SQLite file. All calls block, and run in the writer thread."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ziggurat.node.address import NetAddress
 __all__ = ["Damaged", "connect", "is_damage", "move_damaged_file", "read", "write"]
 
 VERSION = 1
-"""``user_version`` of the file."""
+"""Schema version, kept in the file's ``user_version``."""
 
 BUSY_TIMEOUT = 2.0
-"""Seconds, less than a node has to stop. Somebody may look into the file with the sqlite3 command."""
+"""Seconds to wait for a lock, such as that of the sqlite3 command. Shorter than the time that a node has to stop."""
 
 SCHEMA = f"""
 BEGIN;
@@ -42,27 +42,27 @@ ENVIRONMENT_ERRORS = {
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_READONLY,
 }
-"""The disk, its rights, or the moment are bad, and the file may be good."""
+"""Errors of the disk, of permissions, or of the moment: the file itself may be intact."""
 
 
 class Damaged(Exception):
-    """The file is there and is no address book that we can read."""
+    """The file exists, but is not an address book that this version can read."""
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether what cannot be read or written is bad itself: torn, overwritten, or with other tables in it."""
-    # The lower byte is the primary code, the rest its details. An error of Python's own has none: text that is no text.
+    """Return whether the error means a damaged file: torn, overwritten, or with other tables."""
+    # The low byte is the primary code. Errors raised by Python itself have no code: text that is not UTF-8.
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in ENVIRONMENT_ERRORS
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file, or make it.
+    """Open the file, or create it.
 
     Raises:
-        Damaged: it is no address book, or of a version that we do not know.
-        sqlite3.Error: it cannot be opened.
+        Damaged: the file is not an address book, or has an unknown version.
+        sqlite3.Error: the file cannot be opened.
     """
-    # Whom a node knows is nobody else's business.
+    # The peers of a node are private: only the owner may read the file.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
@@ -79,7 +79,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    # In this mode a commit is one append to the log and one fsync, and with FULL it has the fsync before it returns.
+    # With WAL a commit is one append and one fsync; with FULL the fsync is done before the commit returns.
     connection.execute("PRAGMA journal_mode = WAL").fetchone()
     connection.execute("PRAGMA synchronous = FULL")
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -90,14 +90,14 @@ def _prepare(connection: sqlite3.Connection) -> None:
     if version == 0 and tables == 0:
         connection.executescript(SCHEMA)
     elif version != VERSION:
-        raise Damaged(f"it is of version {version}, and this program knows version {VERSION}")
+        raise Damaged(f"version {version}, but this program reads version {VERSION} only")
 
 
 def read(connection: sqlite3.Connection) -> dict[NetAddress, int]:
-    """Read all: the failures of each address.
+    """Return the failures of each address in the file.
 
     Raises:
-        Damaged: a row is not what `write` writes.
+        Damaged: a row is not one that `write` writes.
         sqlite3.Error: the disk failed.
     """
     try:
@@ -112,13 +112,13 @@ def read(connection: sqlite3.Connection) -> dict[NetAddress, int]:
 
 
 def write(connection: sqlite3.Connection, stored: Mapping[NetAddress, int], wanted: Mapping[NetAddress, int]) -> int:
-    """Make the file, which holds ``stored``, hold ``wanted``, in one transaction. When this returns, it is durable.
+    """Turn the file's contents from ``stored`` into ``wanted``, in one transaction, durable on return.
 
     Returns:
-        How many addresses are new in the file.
+        The number of addresses new in the file.
 
     Raises:
-        sqlite3.Error: nothing of it was written.
+        sqlite3.Error: the write failed; the file is unchanged.
     """
     gone = [(str(address.ip), address.port) for address in stored if address not in wanted]
     changed = [
@@ -128,7 +128,7 @@ def write(connection: sqlite3.Connection, stored: Mapping[NetAddress, int], want
     ]
     if not gone and not changed:
         return 0
-    # Entered as a context, a connection commits, or rolls back when it leaves by an error.
+    # The connection's context manager commits, or rolls back on an exception.
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany("DELETE FROM addresses WHERE ip = ? AND port = ?", gone)
@@ -137,18 +137,18 @@ def write(connection: sqlite3.Connection, stored: Mapping[NetAddress, int], want
 
 
 def move_damaged_file(path: Path) -> Path:
-    """Rename a damaged file, its log too, so that a new one can take its place and nobody's data are deleted.
+    """Rename a damaged file and its logs, which makes room for a new file without deleting data.
 
     Returns:
-        The new path: ``addresses.db.damaged-1`` or the first number that is free.
+        The new path: ``addresses.db.damaged-1``, or the first free number.
 
     Raises:
-        OSError: it cannot be renamed.
+        OSError: the file cannot be renamed.
     """
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1
-    # The logs first: were they left beside a new file, SQLite would take them for the new one's.
+    # The logs first: left beside a new file, they would be applied to it by SQLite.
     for suffix in ("-wal", "-shm", "-journal"):
         log = path.with_name(path.name + suffix)
         if log.exists():

@@ -1,6 +1,6 @@
-"""The address book: what was heard of, how often it failed, and what to try next.
+"""The address book: known addresses, how often they failed, and which to dial next.
 
-All of it is in memory, and every method but the last three returns at once; a file follows behind, see `AddressStore`.
+All of it is in memory, and only opening, flushing and closing wait for the file, which `AddressStore` keeps up to date.
 """
 
 from __future__ import annotations
@@ -21,31 +21,30 @@ from ziggurat.node.wire import MAX_ADDRESSES_SENT
 __all__ = ["MAX_ADDRESSES", "AddressManager"]
 
 MAX_ADDRESSES = 4096
-"""In the book. Beyond it, those go first that failed most."""
+"""Capacity of the book. When it is full, an address with the most failures is evicted."""
 
 FIRST_FAILURES = 1
-"""Of an address that was only heard of: it counts less than one that answered, and more than one that did not."""
+"""Failures of a new address: it ranks below one that was reached, and above one that was not."""
 
 
 class AddressManager:
-    """The address book. Belongs to one event loop, once it was opened.
+    """The address book. Once opened, it belongs to one event loop.
 
-    Events: ``addresses.loaded`` (``count``), ``addresses.stored`` (``count`` that are new in the file, ``total`` in it)
-    once they are durable, so that they survive whatever happens next; ``addresses.not_stored`` (``error``) when the
-    file cannot be written, which is tried again; ``addresses.set_aside`` (``path``, ``moved_to``, ``error``) when it
-    was damaged.
+    Events: ``addresses.loaded`` (``count``); ``addresses.stored`` (``count`` new in the file, ``total`` in it), once
+    they are durable, even against ``kill -9``; ``addresses.not_stored`` (``error``) when a write failed, which is
+    retried; ``addresses.set_aside`` (``path``, ``moved_to``, ``error``) when the file was damaged and has been renamed.
 
     Args:
-        rng: where chance comes from; ``None`` takes the system's.
-        logger: as in `write_event`.
+        rng: the source of randomness; ``None`` takes the system's.
+        logger: the logger for the events, as in `write_event`.
     """
 
     def __init__(self, *, rng: random.Random | None = None, logger: EventLogger | None = None) -> None:
         self._rng = random.SystemRandom() if rng is None else rng
         self._logger = logger
         self._failures: dict[NetAddress, int] = {}
-        # The same by the number of failures, each in the order of arrival, so that eviction needs no search: a peer may
-        # send 2500 addresses at once to a book that is full.
+        # The same addresses by number of failures, oldest first, so that eviction needs no search: a peer may send 2500
+        # addresses at once to a full book.
         self._by_failures = tuple(OrderedDict[NetAddress, None]() for _ in range(MAX_FAILURES + 1))
         self._store: AddressStore | None = None
         self._scheduled_save: asyncio.Handle | None = None
@@ -54,15 +53,15 @@ class AddressManager:
     async def open(
         cls, path: Path, *, rng: random.Random | None = None, logger: EventLogger | None = None
     ) -> AddressManager:
-        """Open the book that is in a file, or begin one. A damaged file is renamed, and the log says so.
+        """Open the book in a file, or create one. A damaged file is renamed, and the log says so.
 
         Args:
-            path: of the file; its directory is there.
+            path: the file, in an existing directory.
             rng: as above.
             logger: as above.
 
         Raises:
-            StoreError: the file can neither be read nor made; the message names it.
+            StoreError: the file can neither be read nor created; the message names it.
         """
         book = cls(rng=rng, logger=logger)
         events = StoreEvents(book._on_stored, book._on_failed, book._on_damaged)
@@ -83,14 +82,14 @@ class AddressManager:
         return f"<AddressManager with {len(self)} of {MAX_ADDRESSES} addresses>"
 
     def failures(self, address: NetAddress) -> int | None:
-        """How often it failed since it last answered, 0 to 3; ``None`` when it is unknown."""
+        """Return the number of failures since the last success, 0 to 3; ``None`` for an unknown address."""
         return self._failures.get(address)
 
     def add(self, addresses: Iterable[NetAddress]) -> int:
-        """Take up what is new. Loopback and unspecified addresses are skipped, private ones are not.
+        """Add new addresses. Loopback and unspecified addresses are skipped, private ones are not.
 
         Returns:
-            How many were new.
+            The number of new addresses.
         """
         added = 0
         for address in addresses:
@@ -102,12 +101,12 @@ class AddressManager:
         return added
 
     def mark_success(self, address: NetAddress) -> None:
-        """A dial to it went well: forget its failures. Nothing happens when it is unknown."""
+        """Reset the failures after a successful dial. Unknown addresses are ignored."""
         if self._failures.get(address):
             self._move(address, 0)
 
     def mark_failure(self, address: NetAddress) -> None:
-        """A dial to it failed. It is removed when it had 3 failures already. Nothing happens when it is unknown."""
+        """Count a failed dial; the fourth failure removes the address. Unknown addresses are ignored."""
         failures = self._failures.get(address)
         if failures is None:
             return
@@ -118,7 +117,7 @@ class AddressManager:
             self._schedule_save()
 
     def remove_ip(self, ip: IpAddress) -> int:
-        """Forget all addresses of an IP, whatever their ports, and answer how many there were."""
+        """Remove all addresses of an IP, whatever their ports, and return how many there were."""
         ip = canonical_ip(ip)
         gone = [address for address in self._failures if address.ip == ip]
         for address in gone:
@@ -128,23 +127,23 @@ class AddressManager:
         return len(gone)
 
     def pick_order(self, exclude: Collection[NetAddress] = ()) -> list[NetAddress]:
-        """Answer with all addresses but the excluded ones, in the order in which to try them: at random, by weight."""
+        """Return all addresses but the excluded ones, in the order in which to dial them: a weighted random order."""
         candidates = [entry for entry in self._failures.items() if not exclude or entry[0] not in exclude]
         return pick_order(candidates, self._rng)
 
     def sample(self, limit: int = MAX_ADDRESSES_SENT) -> list[NetAddress]:
-        """Answer with what to tell a peer: at most ``limit`` addresses, each as likely as the others."""
+        """Return at most ``limit`` addresses to send to a peer, chosen uniformly at random."""
         known = list(self._failures)
         return self._rng.sample(known, min(limit, len(known)))
 
     async def flush(self) -> None:
-        """Return when all that is known is durable. Without a file, at once."""
+        """Wait until all changes are durable. Return at once without a file."""
         if self._store is not None:
             self._save()
             await self._store.flush()
 
     async def aclose(self) -> None:
-        """Write what is not written yet, and close the file. Nothing is stored afterwards."""
+        """Write the last changes and close the file. Later changes are not stored."""
         if self._store is not None:
             self._save()
             store, self._store = self._store, None
@@ -176,7 +175,7 @@ class AddressManager:
         self._schedule_save()
 
     def _schedule_save(self) -> None:
-        # Once for all changes of this iteration of the loop.
+        # One save for all changes in this iteration of the event loop.
         if self._store is not None and self._scheduled_save is None:
             self._scheduled_save = asyncio.get_running_loop().call_soon(self._save)
 

@@ -1,4 +1,4 @@
-"""Which addresses can be reached from the whole internet, and so may be advertised."""
+"""The check whether an address is reachable from the whole internet, and so may be advertised."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ NOT_ROUTABLE = tuple(
     map(
         ip_network,
         (
-            "0.0.0.0/8",  # this network, RFC 1122; holds the unspecified address
+            "0.0.0.0/8",  # this network, RFC 1122; includes the unspecified address
             "10.0.0.0/8",  # private, RFC 1918
-            "100.64.0.0/10",  # shared by a provider's customers, RFC 6598
+            "100.64.0.0/10",  # carrier-grade NAT, RFC 6598
             "127.0.0.0/8",  # loopback
             "169.254.0.0/16",  # link-local, RFC 3927
             "172.16.0.0/12",  # private, RFC 1918
@@ -30,7 +30,7 @@ NOT_ROUTABLE = tuple(
             "64:ff9b::/96",  # IPv4-embedded, RFC 6052
             "2001::/32",  # Teredo, RFC 4380
             "2001:10::/28",  # ORCHID, RFC 4843
-            "2001:470::/32",  # tunnels of one broker
+            "2001:470::/32",  # Hurricane Electric tunnels
             "2001:db8::/32",  # documentation, RFC 3849
             "2002::/16",  # 6to4, RFC 3964
             "fc00::/7",  # unique local, RFC 4193
@@ -38,10 +38,10 @@ NOT_ROUTABLE = tuple(
         ),
     )
 )
-"""kaspad's table, and not the one of ``ipaddress.is_global``: the two disagree about what a peer may advertise."""
+"""kaspad's table. ``ipaddress.is_global`` disagrees with it about what a peer may advertise."""
 
 
 def is_publicly_routable(ip: IpAddress) -> bool:
-    """Whether a node may advertise the address. v4-mapped ones are judged as IPv4."""
+    """Return whether a node may advertise the address. v4-mapped addresses count as IPv4."""
     ip = canonical_ip(ip)
     return not any(ip in network for network in NOT_ROUTABLE)

@@ -1,8 +1,8 @@
-"""One thread that writes the address book, so that the event loop never waits for a disk.
+"""A thread that writes the address book, so that the event loop never waits for the disk.
 
-It is handed whole pictures of the book, never changes: what is in the file is what the last picture that it wrote says,
-a newer picture replaces one that it has not come to yet, and a write that failed is made good by the next one. So
-nothing piles up behind a slow disk, and a file that goes bad while the node runs can be written anew.
+The thread gets snapshots of the whole book, never changes. A newer snapshot replaces one not written yet, and the next
+write makes up for one that failed. So nothing piles up behind a slow disk, and a file that is damaged while the node
+runs can be written anew.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ __all__ = ["AddressStore", "StoreError", "StoreEvents"]
 Ts = TypeVarTuple("Ts")
 
 RETRY_INTERVAL = 30.0
-"""Seconds until a write that failed is tried again, if nothing else is to be written before. Disks stay full long."""
+"""Seconds until a failed write is retried, unless a newer snapshot comes first. A full disk tends to stay full."""
 
 
 class StoreError(OSError):
-    """The address book can neither be opened nor made. ``str`` names the file and what is wrong with it."""
+    """The address book can neither be opened nor created. ``str`` names the file and the problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreEvents:
-    """Who is told, on the event loop, what the thread did.
+    """Callbacks for what the thread did, called on the event loop.
 
     Attributes:
-        stored: called with how many addresses are new in the file, and how many it holds; they are durable.
-        failed: called with what went wrong; the same will be tried again.
-        damaged: called with the path of a damaged file, its new path, and what was wrong with it.
+        stored: called with the number of addresses new in the file and the number in it, once they are durable.
+        failed: called with the error of a write that will be retried.
+        damaged: called with the path of a damaged file, the path that it was moved to, and the error.
     """
 
     stored: Callable[[int, int], None]
@@ -46,7 +46,7 @@ class StoreEvents:
 
 
 class AddressStore:
-    """The writer, as the event loop sees it. Made by `open`, on the loop that it then belongs to."""
+    """The event loop's side of the writer thread. Made by `open`, on the loop that it then belongs to."""
 
     def __init__(self, path: Path, events: StoreEvents) -> None:
         self._loop = asyncio.get_running_loop()
@@ -60,10 +60,10 @@ class AddressStore:
 
     @classmethod
     async def open(cls, path: Path, events: StoreEvents) -> tuple[AddressStore, dict[NetAddress, int]]:
-        """Open or make the file, and read it.
+        """Open or create the file, and read it. A damaged file is renamed, and the book is then empty.
 
         Raises:
-            StoreError: it cannot be opened. A damaged file is set aside instead, and the book is empty.
+            StoreError: the file cannot be opened or created.
         """
         store = cls(path, events)
         store._writer.start()
@@ -78,24 +78,24 @@ class AddressStore:
         return store, book
 
     def submit(self, book: Mapping[NetAddress, int]) -> None:
-        """Have the file hold this picture of the book, soon. Nobody may change it any more."""
+        """Write a snapshot of the book soon. The caller must not change it any more."""
         self._submitted_number += 1
         self._writer.submit(self._submitted_number, book)
 
     async def flush(self) -> None:
-        """Return when what was submitted is durable, or when the thread has ended."""
+        """Wait until all submitted snapshots are durable, or the thread has ended."""
         if self._stored_number < self._submitted_number and not self._ended.done():
             done: asyncio.Future[None] = self._loop.create_future()
             self._flush_waiters.append((self._submitted_number, done))
             await done
 
     async def aclose(self) -> None:
-        """Write what was submitted, close the file, end the thread. Cancelling only stops the waiting."""
+        """Write the last snapshot, close the file, and end the thread. Cancellation stops only the wait for it."""
         self._writer.close()
         await asyncio.shield(self._ended)
         self._writer.join()
 
-    # What the thread tells, on the loop.
+    # Called by the thread, on the loop.
 
     def on_opened(self, book: dict[NetAddress, int] | StoreError) -> None:
         if not self._opened.done():
@@ -103,7 +103,7 @@ class AddressStore:
 
     def on_stored(self, number: int, added: int, total: int) -> None:
         self._stored_number = number
-        # Before whoever flushes goes on, so that the log is in order.
+        # Before the waiters in flush() resume, so that the log is in order.
         self._events.stored(added, total)
         self._wake(number)
 
@@ -114,16 +114,16 @@ class AddressStore:
         self._events.damaged(path, aside, problem)
 
     def on_ended(self) -> None:
-        self.on_opened(StoreError("the thread that writes the address book died"))
+        self.on_opened(StoreError("the writer thread of the address book died"))
         self._ended.set_result(None)
         self._wake(self._submitted_number)
 
     def call_on_loop(self, callback: Callable[[Unpack[Ts]], None], *arguments: *Ts) -> None:
-        """Call on the loop, from the thread."""
+        """Call a function on the loop, from the thread."""
         try:
             self._loop.call_soon_threadsafe(callback, *arguments)
         except RuntimeError:
-            pass  # the loop is closed: nobody is there to be told
+            pass  # the loop is closed
 
     def _wake(self, number: int) -> None:
         for wanted, done in self._flush_waiters:
@@ -133,18 +133,18 @@ class AddressStore:
 
 
 class _Writer(threading.Thread):
-    """The thread. Only `submit`, `close` and what `threading.Thread` has are for others."""
+    """The writer thread. Other threads call only `submit`, `close` and the methods of `threading.Thread`."""
 
     def __init__(self, path: Path, store: AddressStore) -> None:
-        # A daemon: an interpreter that dies without aclose() must not hang on it. What was reported is on the disk.
+        # A daemon, so that an interpreter that exits without aclose() does not hang. What was reported is on disk.
         super().__init__(name="address-store", daemon=True)
         self._path = path
         self._store = store
-        # Guards the two below, which both sides use; held for moments only.
+        # Guards the two attributes below, which both threads use; held only briefly.
         self._condition = threading.Condition()
         self._pending: tuple[int, Mapping[NetAddress, int]] | None = None
         self._closing = False
-        # The thread's own.
+        # Used by this thread only.
         self._connection: sqlite3.Connection | None = None
         self._stored: Mapping[NetAddress, int] = {}
 
@@ -165,7 +165,7 @@ class _Writer(threading.Thread):
         except (OSError, sqlite3.Error, database.Damaged) as error:
             call(store.on_opened, StoreError(f"cannot open the address book {self._path}: {error}"))
         else:
-            # A copy: the loop's book changes, and this one says what is in the file.
+            # A copy: the loop changes its book, while `_stored` mirrors the file.
             call(store.on_opened, dict(self._stored))
             self._write_submitted()
         finally:
@@ -173,7 +173,7 @@ class _Writer(threading.Thread):
             call(store.on_ended)
 
     def _open(self) -> sqlite3.Connection:
-        """Connect, and learn what is in the file; put a new one in the place of a damaged one."""
+        """Connect and read the file; replace a damaged one by a new one."""
         try:
             return self._load()
         except database.Damaged as error:
@@ -204,7 +204,7 @@ class _Writer(threading.Thread):
             try:
                 added = self._write(book)
             except (OSError, sqlite3.Error, database.Damaged) as error:
-                # The next try begins with what the file says then, whatever became of it.
+                # The next attempt reads the file again, since its state is unknown.
                 self._close_connection()
                 self._store.call_on_loop(self._store.on_failed, f"{self._path}: {error}")
                 if not self._wait_to_retry(job):
@@ -232,7 +232,7 @@ class _Writer(threading.Thread):
             return job
 
     def _wait_to_retry(self, job: tuple[int, Mapping[NetAddress, int]]) -> bool:
-        """Keep the picture for another try unless there is a newer one, and wait; answer whether to try at all."""
+        """Keep the snapshot for a retry unless there is a newer one, and wait. Return whether to retry."""
         with self._condition:
             if self._pending is None:
                 if self._closing:

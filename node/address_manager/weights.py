@@ -1,4 +1,4 @@
-"""In which order to try what is known: at random, the proven first, and no neighbourhood too often."""
+"""The order in which to dial known addresses: random, weighted by failures and by the size of their subnet."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ziggurat.node.address import IpAddress, NetAddress, canonical_ip
 __all__ = ["FAILURE_FACTOR", "MAX_FAILURES", "Candidate", "bucket_of", "pick_order", "weights"]
 
 Candidate: TypeAlias = tuple[NetAddress, int]
-"""An address, and its failures in a row, 0 to 3. Lists of them, since hashing 4096 addresses takes a while."""
+"""An address and its failures in a row, 0 to 3. Kept in lists, since hashing 4096 addresses is slow."""
 
 MAX_FAILURES = 3
-"""An address that fails once more is forgotten."""
+"""One more failure removes an address."""
 
 FAILURE_FACTOR = 64
-"""One failure less makes an address so many times as likely."""
+"""Each failure divides the weight of an address by this."""
 
 
 def bucket_of(ip: IpAddress) -> bytes:
-    """Answer with what neighbours have in common: 2 bytes of an IPv4 address, 8 of an IPv6 one.
+    """Return the subnet prefix that neighbours share: 2 bytes of an IPv4 address, 8 of an IPv6 one.
 
     v4-mapped and v4-compatible addresses (RFC 4291 2.5.5) count as IPv4.
     """
@@ -34,27 +34,27 @@ def bucket_of(ip: IpAddress) -> bytes:
 
 
 def weights(candidates: Sequence[Candidate]) -> list[float]:
-    """Answer with how likely each is to be next: ``64^(4 - failures) / n``, for ``n`` candidates in its bucket.
+    """Return each candidate's weight: ``64^(4 - failures) / n``, with ``n`` candidates in its bucket.
 
-    So a bucket as a whole weighs what one address does, however many an attacker has in it.
+    So a whole bucket weighs as much as a single address, however many addresses an attacker has in it.
     """
     buckets = [bucket_of(address.ip) for address, _ in candidates]
-    crowd = Counter(buckets)
+    sizes = Counter(buckets)
     return [
-        FAILURE_FACTOR ** (MAX_FAILURES + 1 - failures) / crowd[bucket]
+        FAILURE_FACTOR ** (MAX_FAILURES + 1 - failures) / sizes[bucket]
         for (_, failures), bucket in zip(candidates, buckets, strict=True)
     ]
 
 
 def pick_order(candidates: Sequence[Candidate], rng: random.Random) -> list[NetAddress]:
-    """Draw all candidates, one after another, each by its weight among those that are left.
+    """Return all candidates in the order of a weighted draw without replacement.
 
-    A race gives the same order as drawing does, in one pass: everyone arrives after an exponential time, at a rate that
-    is his weight; whoever is first among any group is first with the probability of his share of the group's weight.
+    The draw takes one pass: each candidate gets an exponentially distributed arrival time whose rate is its weight. In
+    any group, the probability of arriving first is the candidate's share of the group's weight.
 
     Args:
-        candidates: each address once.
-        rng: where chance comes from.
+        candidates: the candidates, each address once.
+        rng: the source of randomness.
     """
     arrivals = [rng.expovariate(weight) for weight in weights(candidates)]
     return [candidates[index][0] for index in sorted(range(len(candidates)), key=arrivals.__getitem__)]

@@ -1,4 +1,4 @@
-"""Peers that dial us: the listener, the server, their streams, and the limits on how many there may be.
+"""Inbound peers: the listener, the server, their streams, and the limits on their number.
 
 Imported by the adaptor, the P2P service and the embedded peer.
 """

@@ -1,4 +1,4 @@
-"""The machine's own addresses, for a node that listens on all of them and has been told nothing else."""
+"""The machine's own addresses, for a node with a wildcard listener and no ``--externalip``."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ Interfaces = Callable[[], Iterable[IpAddress]]
 
 
 def interface_addresses() -> list[IpAddress]:
-    """Every address of every network interface, in the system's order; none where the system does not tell."""
-    import ifaddr  # here: behind a proxy nothing of the kind is even loaded
+    """Return every address of every network interface, in the system's order; an empty list where it reveals none."""
+    import ifaddr  # imported late: a node behind a proxy never loads it
 
     try:
-        cards = list(ifaddr.get_adapters())
-    except OSError:  # a sandbox without netlink, say: a node that cannot be found still runs
+        adapters = list(ifaddr.get_adapters())
+    except OSError:  # such as a sandbox without netlink: the node runs without advertising an address
         return []
-    texts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for card in cards for ip in card.ips]
+    texts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for adapter in adapters for ip in adapter.ips]
     return [ip_address(text.partition("%")[0]) for text in texts]
 
 
 def own_address(listen: NetAddress, interfaces: Interfaces) -> NetAddress | None:
-    """Return where the whole internet can reach who listens there on all interfaces, as kaspad finds it out.
+    """Return the first routable address of this machine, for a wildcard listener, as kaspad does.
 
-    The first address that is routable and of the listener's IP version, with the listener's port; ``None`` when the
-    machine has none, or the listener is on one address alone.
+    The address has the listener's IP version and port. ``None`` when the machine has no such address, or when the
+    listener is bound to a single address.
     """
     if not listen.ip.is_unspecified or not listen.port:
         return None

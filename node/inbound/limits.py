@@ -1,4 +1,4 @@
-"""How many may come in: counted from the moment when a connection is accepted, for all and for each address."""
+"""Limits on inbound connections and handshakes, in total and per address, counted from the accept."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ __all__ = ["ConnectionCounter", "InboundLimits"]
 
 @dataclass(frozen=True, slots=True)
 class InboundLimits:
-    """Bounds on inbound connections.
+    """Limits on inbound connections and handshakes.
 
     Attributes:
-        peers: that have come through the handshake. kaspad's own default.
-        pending: connections that have not, in all; as kaspad.
-        pending_per_address: the same from one IP, as kaspad. Two, since kaspad dials a slow peer twice.
-        per_address: connections from one IP, pending or not; ``None`` for no limit. Loopback has none: there many
-            peers share one, as behind an onion service.
+        peers: the number of inbound peers, their handshake done. The default is kaspad's.
+        pending: the number of handshakes under way. The default is kaspad's.
+        pending_per_address: the number of handshakes under way with one IP. The default is kaspad's: it dials a slow
+            peer twice.
+        per_address: the number of connections from one IP, whatever their state; ``None`` for no limit. Loopback is
+            exempt, since all peers of an onion service share it.
 
     Raises:
         ValueError: a number is not positive.
@@ -40,12 +41,12 @@ class InboundLimits:
 
 
 class ConnectionCounter:
-    """Says yes or no to connections and handshakes, and counts them.
+    """Admits and counts inbound connections and handshakes.
 
     Args:
-        limits: the bounds.
-        is_full: whether there is no room for another inbound peer, which the hub decides. A connection that comes then
-            is not even read.
+        limits: the limits to enforce.
+        is_full: returns whether all places for inbound peers are taken, which the hub knows. New connections are then
+            closed unread.
     """
 
     def __init__(self, limits: InboundLimits, is_full: Callable[[], bool]) -> None:
@@ -56,16 +57,16 @@ class ConnectionCounter:
 
     @property
     def open(self) -> int:
-        """Connections that were accepted and are not closed."""
+        """The number of admitted connections that are still open."""
         return self._open.total()
 
     @property
     def pending(self) -> int:
-        """Handshakes under way."""
+        """The number of handshakes under way."""
         return self._pending.total()
 
     def add_connection(self, host: str) -> str | None:
-        """Take up a connection; or say why not. One that was taken up has to `remove_connection`."""
+        """Count a new connection, for `remove_connection` to uncount; return the reason if it is refused instead."""
         limits = self._limits
         if self._is_full():
             return FULL
@@ -77,11 +78,11 @@ class ConnectionCounter:
         return None
 
     def remove_connection(self, host: str) -> None:
-        """A connection is closed."""
+        """Uncount a connection that has closed."""
         _decrement(self._open, host)
 
     def add_handshake(self, host: str) -> bool:
-        """Take up a handshake, or not. One that was taken up has to `remove_handshake`."""
+        """Count a new handshake, for `remove_handshake` to uncount; return ``False`` if it is refused instead."""
         limits = self._limits
         per_address = limits.pending if host == PROXIED else limits.pending_per_address
         if self.pending >= limits.pending or self._pending[host] >= per_address:
@@ -90,7 +91,7 @@ class ConnectionCounter:
         return True
 
     def remove_handshake(self, host: str) -> None:
-        """A handshake is over, well or not."""
+        """Uncount a handshake that has ended, whatever its outcome."""
         _decrement(self._pending, host)
 
 

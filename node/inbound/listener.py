@@ -1,4 +1,4 @@
-"""Where inbound connections come from: a TCP port, or whatever a test or a fleet puts in its place."""
+"""The source of inbound connections: a TCP port, or a substitute such as a port in memory."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from ziggurat.node.address import NetAddress
 __all__ = ["Listener", "TcpListener"]
 
 BACKLOG = 1024
-"""Connections that the system completes before we have looked at them. A restarted node is dialled by all who knew it;
-the system may cut it (net.core.somaxconn, 4096 on current Linux)."""
+"""Connections that the kernel may complete before they are accepted. All peers redial a restarted node at once. The
+kernel may cap the number (net.core.somaxconn, 4096 on current Linux)."""
 
 
 class Listener(Protocol):
     """Accepts connections."""
 
     async def start(self, factory: Callable[[], asyncio.Protocol], /) -> NetAddress:
-        """Give each connection a protocol of its own, from now on. Returns where it listens.
+        """Start accepting connections, each with a new protocol from ``factory``, and return the address listened on.
 
         Raises:
-            OSError: it cannot listen there.
+            OSError: the address cannot be listened on.
         """
         ...
 
     async def aclose(self) -> None:
-        """Accept no more. Connections that were accepted stay open."""
+        """Stop accepting connections. Accepted ones stay open."""
         ...
 
 
 class TcpListener:
-    """Listens on a TCP address; port 0 takes a free one."""
+    """A listener on a TCP address; port 0 takes a free port."""
 
     def __init__(self, address: NetAddress, backlog: int = BACKLOG) -> None:
         self._address = address
@@ -48,7 +48,7 @@ class TcpListener:
 
     async def aclose(self) -> None:
         if self._server is not None:
-            self._server.close()  # not wait_closed(): since Python 3.12 that waits for the connections, too
+            self._server.close()  # no wait_closed(): since Python 3.12 it also waits for the connections
 
     def __repr__(self) -> str:
         return f"TcpListener({self._address})"

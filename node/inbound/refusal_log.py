@@ -1,4 +1,4 @@
-"""A log of refused connections that a storm cannot flood."""
+"""A rate-limited log of refused connections."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from ziggurat.layers.events import write_event
 __all__ = ["RefusalLog"]
 
 LOG_INTERVAL = 1.0
-"""Seconds between two log lines about refusals of one kind: a storm of a thousand is one line and a number."""
+"""Seconds between log lines about refusals of one kind."""
 
 
 class RefusalLog:
-    """Writes ``peer.refused``: the first of a kind at once, then at most one line a second with how many more."""
+    """A writer of ``peer.refused``: the first of a kind at once, then at most one line a second with a count."""
 
     def __init__(self) -> None:
-        # By kind, while a second has not passed: how many there were, and the last of them.
+        # Refusals since the last line, by kind: their number, and the last one.
         self._suppressed: dict[str, tuple[int, object, str]] = {}
 
     def write(self, address: object, reason: str, *, kind: str | None = None) -> None:
-        """Tell of a refusal; ``kind`` groups those whose reasons differ."""
+        """Log a refusal; ``kind`` groups refusals whose reasons differ. By default the reason is the kind."""
         group = reason if kind is None else kind
         if group in self._suppressed:
             self._suppressed[group] = (self._suppressed[group][0] + 1, address, reason)
@@ -30,7 +30,7 @@ class RefusalLog:
 
     def _suppress(self, group: str) -> None:
         self._suppressed[group] = (0, None, "")
-        # A callback, not a task: refusals happen in callbacks of the event loop.
+        # A callback rather than a task: refusals happen in callbacks of the event loop.
         asyncio.get_running_loop().call_later(LOG_INTERVAL, self._resume, group)
 
     def _resume(self, group: str) -> None:

@@ -1,7 +1,7 @@
-"""The server for peers that dial us: one stream a connection, and no connection that nobody watches.
+"""The server for inbound peers: one stream per connection, and a time limit in each of its states.
 
-From accepted to request: `REQUEST_TIMEOUT`. From request to Ready: the handshake's limits. After the stream's end:
-`CLOSE_TIMEOUT`. In between lies the life of a peer, which the router ends.
+`REQUEST_TIMEOUT` runs from the accept to the request, the handshake's limits from the request to Ready, `CLOSE_TIMEOUT`
+from the end of the stream. In between, the router decides when the connection ends.
 """
 
 from __future__ import annotations
@@ -35,37 +35,36 @@ from ziggurat.services.channel.server import CompressionMixin
 __all__ = ["PeerServer", "Serve"]
 
 REQUEST_TIMEOUT = 10.0
-"""Seconds from a connection to its request for the stream: two round trips, also through Tor."""
+"""Seconds from the accept to the request for the stream: enough for two round trips through Tor."""
 
 MAX_REQUESTS = 8
-"""Requests on one connection, where one is right. Each costs a task, and who goes on asking may go on for ever
-(CVE-2023-44487, rapid reset)."""
+"""Requests on one connection; a peer needs one. Each costs a task (CVE-2023-44487, rapid reset)."""
 
 CLOSE_TIMEOUT = 1.0
-"""Seconds that a peer has to close its connection after its stream has ended. To close at once could reset it, and our
-Reject, which is on its way, would be lost."""
+"""Seconds for the peer to close the connection after its stream has ended. Closing it right away could reset it and
+lose our Reject, which is still on its way."""
 
 DRAIN_TIMEOUT = 2.5
-"""Seconds for all connections together when the listener closes."""
+"""Seconds for all connections to end when the server closes."""
 
 Serve = Callable[[InboundStream], None]
-"""Takes an open stream, and does not wait; calls its `InboundStream.handshake_over` when that is so.
+"""Takes over an open stream without blocking, and calls `InboundStream.handshake_over` after the handshake.
 
-It must not do its work in the task of grpclib's handler: that is cancelled when the peer resets the stream, and a peer
-that rejects us does so right behind its Reject."""
+The work must not run in the task of grpclib's handler: that task is cancelled when the peer resets the stream, as kaspad
+does right after its Reject."""
 
 
 class PeerServer:
-    """Accepts peers.
+    """The server for inbound peers.
 
     Args:
-        listener: where they come from.
-        counter: how many.
-        serve: what is done with each.
-        proxied: whether they come through an onion service, so that their address is not theirs.
-        max_message_size: bytes of the largest message that is received, inflated.
-        compression: ``"gzip"`` compresses what is sent to those who take it, as kaspad does; we have no need to.
-        close_timeout: seconds that a peer has to close its connection after its stream has ended.
+        listener: the source of connections.
+        counter: the limits on connections and handshakes.
+        serve: the callback that takes over each stream.
+        proxied: whether peers come through an onion service, so that their addresses are not their own.
+        max_message_size: the largest message accepted, in bytes after decompression.
+        compression: ``"gzip"`` compresses messages to peers that accept it, as kaspad does; ``None`` compresses none.
+        close_timeout: seconds for the peer to close the connection after its stream has ended.
     """
 
     def __init__(
@@ -90,16 +89,16 @@ class PeerServer:
         self._compression: Literal["gzip"] | None = compression
 
     async def start(self) -> NetAddress:
-        """Listen. Returns where.
+        """Start listening, and return the address listened on.
 
         Raises:
-            OSError: it cannot.
+            OSError: the address cannot be listened on.
         """
         server = _GrpcServer(self, max_message_size=self._max_message_size, compression=self._compression)
         return await self._listener.start(server.new_connection)
 
     async def aclose(self) -> None:
-        """Accept no more, and close every connection. The peers should have been told before: see `Router.close`."""
+        """Stop accepting, and close every connection. The routers should have been closed first: see `Router.close`."""
         await self._listener.aclose()
         try:
             with anyio.move_on_after(DRAIN_TIMEOUT):
@@ -116,8 +115,8 @@ class InboundProtocol(ServerProtocol):
     """One inbound connection.
 
     Args:
-        server: counts it.
-        grpc: gives it grpclib's settings.
+        server: the server that it belongs to.
+        grpc: grpclib's server, for its settings.
     """
 
     address: NetAddress
@@ -133,12 +132,12 @@ class InboundProtocol(ServerProtocol):
         super().__init__(grpc.handlers_for({MESSAGE_STREAM: stream}, self.codec), *grpc.settings)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Look who it is, and whether there is room."""
+        """Abort the connection if there is no room for it; else wait `REQUEST_TIMEOUT` for the request."""
         name = transport.get_extra_info("peername")
         try:
             self.address = NetAddress(ip_address(str(name[0]).partition("%")[0]), int(name[1]))
         except (TypeError, ValueError, IndexError):
-            reason: str | None = f"it has no address ({name!r})"
+            reason: str | None = f"the connection has no peer address ({name!r})"
         else:
             self.host = PROXIED if self.server.proxied else str(self.address.ip)
             reason = self.server.counter.add_connection(self.host)
@@ -149,14 +148,14 @@ class InboundProtocol(ServerProtocol):
             return
         self.server.connections.add(self)
         super().connection_made(transport)
-        self._close_after(REQUEST_TIMEOUT, f"it did not ask for {MESSAGE_STREAM} within {REQUEST_TIMEOUT:g} s")
+        self._close_after(REQUEST_TIMEOUT, f"no request for {MESSAGE_STREAM} within {REQUEST_TIMEOUT:g} s")
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
         super().data_received(data)
         if self.connection.streams_started > MAX_REQUESTS:
-            self.fail("the peer sends request after request")
+            self.fail(f"the peer sent more than {MAX_REQUESTS} requests on one connection")
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._refused:
@@ -166,7 +165,7 @@ class InboundProtocol(ServerProtocol):
         self.server.counter.remove_connection(self.host)
         self.server.connections.discard(self)
         if self._stream_task is None and self.failure is not None:
-            reason = self.failure if self.settings_received else "it does not speak HTTP/2"
+            reason = self.failure if self.settings_received else "the peer does not speak HTTP/2"
             self.server.refusals.write(self.address, reason, kind="http2")
         super().connection_lost(exc)
 
@@ -182,15 +181,15 @@ class InboundProtocol(ServerProtocol):
             super().resume_writing()
 
     async def drain(self) -> None:
-        """Wait until the stream has ended and its end is out, then close."""
+        """Wait for the stream to end, then close the connection once all is sent."""
         if self._stream_task is not None:
             await asyncio.wait([self._stream_task])
         await self.aclose()
 
     async def message_stream(self, stream: Stream[KaspadMessage, KaspadMessage]) -> None:
-        """Serve the one stream of this connection."""
+        """Serve the only stream of this connection."""
         if self._stream_task is not None:
-            raise GRPCError(Status.RESOURCE_EXHAUSTED, "one stream a connection")
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, "only one stream per connection")
         self._stream_task = asyncio.current_task()
         assert self._stream_task is not None
         self._stream_task.add_done_callback(lambda _: self._close_after(self.server.close_timeout, None))
@@ -225,7 +224,7 @@ class InboundProtocol(ServerProtocol):
 
 
 class _GrpcServer(CompressionMixin, Server):
-    """grpclib's server, never started: it holds the settings, and a listener makes the connections."""
+    """grpclib's server, never started: it holds the settings, and a `Listener` accepts the connections."""
 
     def __init__(
         self, server: PeerServer, *, max_message_size: int | None, compression: Literal["gzip"] | None

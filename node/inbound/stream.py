@@ -1,4 +1,4 @@
-"""The stream of messages on a connection that a peer made."""
+"""The message stream of an inbound connection."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["InboundStream"]
 
 
 class InboundStream:
-    """A `MessageStream`. The server's handler opens it, and waits in `wait_closed` until the node is done with it.
+    """A `MessageStream`. The server's handler opens it, then waits in `wait_closed` until the node closes it.
 
     Args:
-        stream: grpclib's.
-        codec: of the connection.
-        address: where the peer comes from.
-        release: gives back the permit of a handshake under way; called once.
+        stream: grpclib's stream.
+        codec: the connection's codec.
+        address: the address that the peer connects from.
+        release: called once, when the handshake is over; frees its place.
 
     Attributes:
-        address: see above.
+        address: as above.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class InboundStream:
         self._done = anyio.Event()
 
     async def open(self) -> None:
-        """Send the response headers. This comes first: kaspad sends nothing before it has them.
+        """Send the response headers. Must come first: kaspad sends nothing before it has them.
 
         Raises:
-            StreamLost: the peer has left.
+            StreamLost: the stream or the connection has ended.
         """
         try:
             await self._stream.send_initial_metadata()
@@ -55,7 +55,7 @@ class InboundStream:
             raise stream_lost(error) from error
 
     def handshake_over(self) -> None:
-        """Let the next peer shake hands. Further calls have no effect."""
+        """Free this handshake's place for the next one. Further calls have no effect."""
         if self._release is not None:
             release, self._release = self._release, None
             release()
@@ -65,8 +65,8 @@ class InboundStream:
         try:
             await self._done.wait()
         except CancelledError:
-            # What the peer sent before it left can still be read, in the router's own task. But nothing can be sent:
-            # without this, grpclib tries to send trailers and logs that it could not.
+            # The router's own task can still read what the peer sent before. Nothing can be sent any more: without
+            # this, grpclib would try to send trailers, and log its failure.
             await self._stream.cancel()
             raise
 
@@ -86,7 +86,7 @@ class InboundStream:
         self._codec.wanted = wanted
 
     def finish(self) -> None:
-        """Let the handler end the stream with its trailers."""
+        """Let the handler end the stream by sending trailers."""
         self._done.set()
 
     async def aclose(self) -> None:

@@ -1,6 +1,7 @@
-"""Peers that we dial: the connection manager, seeding, outbound streams, the classification of failures.
+"""Outbound peers: the connection manager, DNS seeding, message streams, the classification of failed dials.
 
-Nothing here dials: the connection handler does. Imported by it, the P2P service and the command line.
+Nothing here opens a connection: the connection handler does, and imports this, as do the P2P service and the command
+line.
 """
 
 from __future__ import annotations

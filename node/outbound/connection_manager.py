@@ -1,7 +1,7 @@
-"""Keep the wanted number of outbound peers: those that the user names, and others of our own choice.
+"""Keep the configured number of outbound peers: those that the user requests, and others from the address book.
 
-A tick comes every 30 seconds, at the start, when a peer is requested, and when a permanent peer is due for a retry. It
-serves requests first, as kaspad does.
+It works in ticks: one at the start, every 30 seconds, when a peer is requested, and when a requested peer is due for a
+retry. Each dials requested peers first, as kaspad does.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from ziggurat.services.errors import one_line
 __all__ = ["AddressBook", "ConnectionManager", "ConnectionManagerConfig", "ConnectionStatus", "Peers"]
 
 TICK_INTERVAL = 30.0
-"""Seconds, as kaspad."""
+"""Seconds between ticks, as in kaspad."""
 
 Outcome: TypeAlias = Literal["connected", "failed", "proxy"]
 
 
 class Peers(Protocol):
-    """What the manager needs of an adaptor."""
+    """The part of an adaptor that the manager uses."""
 
     async def connect_peer(self, address: PeerAddress, /) -> PeerInfo: ...
     def peers(self) -> list[PeerInfo]: ...
 
 
 class AddressBook(Protocol):
-    """What the manager needs of an address manager."""
+    """The part of an address manager that the manager uses."""
 
     def add(self, addresses: Iterable[NetAddress], /) -> int: ...
     def mark_success(self, address: NetAddress, /) -> None: ...
@@ -49,15 +49,15 @@ class AddressBook(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionManagerConfig:
-    """How many peers there should be, and where first addresses come from.
+    """Settings of a `ConnectionManager`.
 
     Attributes:
-        outbound: peers of our own choice. Those that the user names count as well.
-        inbound: at most.
-        seeders: names to look up when the address book does not do.
-        port: of the nodes that seeders name.
-        proxied: whether dials go through a proxy: its failures are not the peers', and a seeder that it does not look
-            up is dialled by name.
+        outbound: the number of outbound peers to keep, requested ones included.
+        inbound: the limit of inbound peers, for `ConnectionManager.status`.
+        seeders: DNS seeders, looked up when the address book yields too few peers.
+        port: the port of the nodes that seeders return.
+        proxied: whether dials go through a proxy. Its failures do not count against peers, and a seeder that it cannot
+            look up is dialled by name.
     """
 
     outbound: int = 8
@@ -69,7 +69,7 @@ class ConnectionManagerConfig:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionStatus:
-    """How things stand: numbers of peers, and of peers that the user wants."""
+    """The numbers of peers and of pending requests, beside the configured ones."""
 
     outbound: int
     outbound_target: int
@@ -79,14 +79,14 @@ class ConnectionStatus:
 
 
 class ConnectionManager:
-    """Dials, redials and lets go.
+    """The component that dials peers and redials lost ones.
 
     Args:
-        config: what to reach.
+        config: the numbers to keep, and the seeders.
         peers: the adaptor.
         addresses: the address manager.
-        resolve: looks a seeder up, the proxy's way when there is one.
-        rng: where chance comes from; ``None`` takes the system's.
+        resolve: looks a seeder up, through the proxy when there is one.
+        rng: the source of randomness; ``None`` takes the system's.
     """
 
     def __init__(
@@ -106,22 +106,22 @@ class ConnectionManager:
         self._wake = anyio.Event()
 
     def add_request(self, address: PeerAddress, *, permanent: bool) -> None:
-        """Ask for a connection, to be made at once; a permanent one is made again whenever it is lost."""
+        """Request a connection, to be dialled right away; a permanent one is redialled whenever it fails or is lost."""
         known = self._requests.get(address)
         self._requests[address] = PeerRequest(address, permanent or (known is not None and known.permanent))
         self._wake.set()
 
     def status(self) -> ConnectionStatus:
-        """How things stand now."""
+        """Return the current numbers."""
         peers = self._peers.peers()
         outbound = sum(peer.direction == "outbound" for peer in peers)
         config = self._config
         return ConnectionStatus(outbound, config.outbound, len(peers) - outbound, config.inbound, len(self._requests))
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Run until cancelled."""
         while True:
-            self._wake = anyio.Event()  # before the tick: who is added during it is not forgotten
+            self._wake = anyio.Event()  # before the tick, so that a request made during it starts another
             until = anyio.current_time() + TICK_INTERVAL
             await self._dial_requests()
             await self._fill_outbound(until)
@@ -154,7 +154,7 @@ class ConnectionManager:
             self._remove(request)
 
     def _remove(self, request: PeerRequest) -> None:
-        if self._requests.get(request.address) is request:  # else it was asked for again meanwhile
+        if self._requests.get(request.address) is request:  # else it has been requested again meanwhile
             del self._requests[request.address]
 
     def _until_next_tick(self) -> float:
@@ -187,19 +187,19 @@ class ConnectionManager:
         await self._dial_all(names[: max(0, self._missing())])
 
     async def _dial_from_book(self, until: float) -> bool:
-        """Dial what is in the book, as many at a time as are missing. ``False``: there is more to try, later."""
+        """Dial addresses from the book, as many at once as peers are missing. Return ``False`` if cut short."""
         excluded = {a for a in (*self._outbound(), *self._requests) if isinstance(a, NetAddress)}
-        # Peers may tell of port 0, which nothing can dial.
+        # Peers may gossip port 0, which cannot be dialled.
         order = (address for address in self._addresses.pick_order(excluded) if address.port)
         while (missing := self._missing()) > 0:
             if anyio.current_time() >= until or self._wake.is_set():
-                return False  # the requests are due again: a book of thousands must not keep them waiting
+                return False  # requests come first: a book of thousands must not delay them
             batch = list(islice(order, missing))
             if not batch:
                 return True
             outcomes = await self._dial_all(batch)
             if all(outcome == "proxy" for outcome in outcomes):
-                return False  # it would be the same for all the others
+                return False  # the proxy would fail for the other addresses too
         return True
 
     async def _dial_all(self, addresses: Iterable[PeerAddress]) -> list[Outcome]:
@@ -219,12 +219,12 @@ class ConnectionManager:
         except ConnectError as error:
             proxied = self._config.proxied
             if error.phase == "handshake":
-                _log_refusal(address, error)  # any other failure was logged by the stack
+                _log_refusal(address, error)  # the stack has logged any other failure
             if isinstance(address, NetAddress) and counts_against_target(error, proxied=proxied):
                 self._addresses.mark_failure(address)
             return "proxy" if is_proxy_failure(error, proxied=proxied) else "failed"
         except Exception as error:
-            # A bug, ours or a library's. What a peer sends must not be able to end a node that has other peers.
+            # A bug, ours or a library's. One peer's data must not bring down a node that has other peers.
             write_event(None, "warning", "dial.crashed", target=str(address), error=one_line(repr(error)))
             return "failed"
         if isinstance(address, NetAddress):

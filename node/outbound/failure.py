@@ -1,4 +1,4 @@
-"""Classify a failed dial: did the proxy fail, the target, or this machine?"""
+"""Classify failed dials: the fault of the proxy, of the target, or of this machine."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from ziggurat.services import ConnectError, LimitExceeded, ProxyError
 __all__ = ["counts_against_target", "is_proxy_failure"]
 
 TARGET_REPLY_CODES = frozenset({*range(0x03, 0x07), *range(0xF0, 0xF8)})
-"""Replies by which a proxy says that it tried, and the target was not to be had: RFC 1928 section 6, and Tor's own for
-onion services (socks-extensions)."""
+"""SOCKS5 replies that say that the proxy tried and the target failed: RFC 1928 section 6, and Tor's replies for onion
+services (socks-extensions)."""
 
 PROXY_PHASES = frozenset({"dns", "tcp", "unix", "proxy.greeting", "proxy.auth"})
-"""Phases of a dial through a proxy in which the target has not been named yet."""
+"""Phases of a proxied dial that come before the proxy learns the target."""
 
 NO_NETWORK_ERRNOS = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE})
-"""This machine has no way out, or no socket left: all targets look the same from here."""
+"""This machine has no network or no free socket, so any dial would fail."""
 
 NEUTRAL_KINDS = frozenset({Kind.DUPLICATE, Kind.BUSY})
-"""We are connected already; or a neighbour behind our proxy has taken the peer's last place for newcomers."""
+"""We are already connected, or the peer has too many handshakes under way, perhaps others' through the same proxy."""
 
 
 def is_proxy_failure(error: ConnectError, *, proxied: bool) -> bool:
-    """Whether the proxy failed: it was not reached, or did not do its work. A reply about the target is no failure.
+    """Return whether the proxy failed: it was unreachable, or refused for a reason other than the target.
 
     Args:
-        error: of a dial.
+        error: the dial's error.
         proxied: whether the dial went through a proxy.
     """
     if not proxied:
@@ -39,7 +39,7 @@ def is_proxy_failure(error: ConnectError, *, proxied: bool) -> bool:
 
 
 def counts_against_target(error: ConnectError, *, proxied: bool) -> bool:
-    """Whether a failed dial counts against the target, which was asked and is neither connected nor busy."""
+    """Return whether a failed dial counts against the target: it was tried, and is neither connected nor busy."""
     if isinstance(error, HandshakeError):
         return error.kind not in NEUTRAL_KINDS
     return not (isinstance(error, LimitExceeded) or is_proxy_failure(error, proxied=proxied) or _has_no_network(error))
@@ -47,7 +47,7 @@ def counts_against_target(error: ConnectError, *, proxied: bool) -> bool:
 
 def _has_no_network(error: BaseException) -> bool:
     seen: BaseException | None = error
-    for _ in range(8):  # causes may be a ring
+    for _ in range(8):  # causes may form a cycle
         if seen is None:
             return False
         if isinstance(seen, OSError) and seen.errno in NO_NETWORK_ERRNOS:

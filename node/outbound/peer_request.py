@@ -1,4 +1,4 @@
-"""Whom the user wants to be connected to, and when to try again."""
+"""A connection that the user requested, and when to dial it next."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from ziggurat.node.address import PeerAddress
 __all__ = ["PeerRequest"]
 
 RETRY_DELAY = 30.0
-"""Seconds after the first failure; it doubles with each one."""
+"""Seconds to wait after the first failure; doubled after each further one."""
 
 MAX_DOUBLINGS = 4
-"""So 480 s at most: kaspad's."""
+"""So at most 480 s, as in kaspad."""
 
 
 @dataclass(slots=True)
 class PeerRequest:
-    """A wish to be connected to a peer.
+    """A requested connection to a peer.
 
     Attributes:
-        address: of the peer.
-        permanent: whether to try for ever. Else it is over with the first answer, good or bad.
-        failures: in a row.
-        due: when to dial next, in seconds of the event loop's clock.
+        address: the peer's address.
+        permanent: whether to keep dialling. Otherwise the request ends with the first dial, whatever its outcome.
+        failures: the number of failures in a row.
+        due: the time of the next dial, in seconds of the event loop's clock.
     """
 
     address: PeerAddress
@@ -32,11 +32,11 @@ class PeerRequest:
     due: float = 0.0
 
     def failed(self, now: float) -> None:
-        """Wait for 30, 60, 120, 240 and then always 480 seconds."""
+        """Schedule the next dial, after 30, 60, 120, 240 and then always 480 seconds."""
         self.due = now + RETRY_DELAY * 2 ** min(self.failures, MAX_DOUBLINGS)
         self.failures += 1
 
     def succeeded(self) -> None:
-        """Begin anew: when the peer is lost, it is dialled with the next tick."""
+        """Reset the backoff, so that a lost peer is redialled at the next tick."""
         self.failures = 0
         self.due = 0.0

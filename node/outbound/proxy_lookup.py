@@ -1,7 +1,7 @@
-"""Ask a SOCKS5 proxy for a name's address: Tor's RESOLVE, which is a CONNECT with another command and no tunnel.
+"""Look a name up through a SOCKS5 proxy: Tor's RESOLVE, a CONNECT request with another command and no tunnel.
 
-Tor answers with one address in the place of the bound one (tor-spec, socks-extensions). Other proxies say 07, "command
-not supported", or hang up.
+Tor returns one address, in the place of the bound address (tor-spec, socks-extensions). Other proxies reply 07,
+"command not supported", or close the connection.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from ziggurat.services import Connector, Uri, phase
 __all__ = ["resolve_through_proxy"]
 
 COMMAND_OFFSET = 1
-"""Where the command stands in a request (RFC 1928 section 4)."""
+"""Position of the command byte in a request (RFC 1928 section 4)."""
 
 RESOLVE = 0xF0
 
 
 async def resolve_through_proxy(proxy: Socks5Layer, connector: Connector, target: Uri) -> str:
-    """Return what the proxy says is the address of ``target``'s host. To be called within a dial.
+    """Return the address of ``target``'s host according to the proxy. Must be called within a dial.
 
     Args:
-        proxy: whom to ask, and with which credentials.
-        connector: how the proxy is reached.
-        target: only its host is looked at.
+        proxy: the proxy and its credentials.
+        connector: the connector that reaches the proxy.
+        target: the target; only its host is used.
 
     Raises:
-        ProxyError: as for a tunnel; reply 07 means that the proxy looks nothing up, 04 that it found nothing.
+        ProxyError: as for a tunnel; reply 07 means that the proxy cannot look names up, 04 that it found no address.
         ConnectError: the proxy was not reached.
     """
     request = bytearray(connect_request(target))

@@ -1,4 +1,4 @@
-"""Ask DNS seeders for first addresses, as many as are needed and no more."""
+"""Query DNS seeders for addresses, as many seeders as needed."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from ziggurat.services import ConnectError, ProxyAuthError, ProxyError
 __all__ = ["SeedResult", "ask_seeders"]
 
 ADDRESSES_PER_MISSING_PEER = 2
-"""Addresses for each peer that is missing: about half of them answer."""
-
+"""Addresses to collect for each missing peer: about half of the nodes are reachable."""
 
 NOT_SUPPORTED = 0x07
-"""The reply of a proxy that has no command for look-ups, as most but Tor's (RFC 1928 section 6)."""
+"""The reply of a proxy without a look-up command, which few but Tor have (RFC 1928 section 6)."""
 
 
 @dataclass(slots=True)
 class SeedResult:
-    """What came of it.
+    """What the seeders returned.
 
     Attributes:
-        addresses: of nodes.
-        names: seeders that the proxy looks up for nobody. A dial to such a name ends at one of the nodes that the
-            seeder knows, since whatever resolves it in the end gets their addresses.
+        addresses: the addresses of nodes.
+        names: seeders that the proxy could not look up, to be dialled by name. Such a dial reaches one of the seeder's
+            nodes, since the name resolves to their addresses.
     """
 
     addresses: list[NetAddress] = field(default_factory=list[NetAddress])
@@ -46,15 +45,15 @@ async def ask_seeders(
     target: int,
     rng: random.Random,
 ) -> SeedResult:
-    """Ask all seeders at once when more than half of the peers are missing, else one by one until it is enough.
+    """Query all seeders at once when more than half of the peers are missing, else one by one until there are enough.
 
     Args:
-        resolve: looks a name up; whatever it raises of a dial's errors is logged, and the next seeder is as good.
-        seeders: their names.
-        port: of the network's nodes; DNS tells none.
-        missing: peers.
-        target: peers that there should be.
-        rng: where the order comes from.
+        resolve: looks a name up. Its `ConnectError` is logged, and the seeder skipped.
+        seeders: the names of the seeders.
+        port: the port of the network's nodes, since DNS returns none.
+        missing: the number of missing peers.
+        target: the number of peers to keep.
+        rng: the source of randomness for the order.
     """
     found = SeedResult()
 

@@ -1,4 +1,4 @@
-"""The stream of messages on a connection that we made."""
+"""The message stream of an outbound connection."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 __all__ = ["OutboundStream"]
 
 HEADERS_TIMEOUT = 10.0
-"""Seconds to the response headers, as in kaspad's client. The stream itself never has a deadline."""
+"""Seconds to wait for the response headers, as in kaspad's client. The stream itself has no deadline."""
 
 HALF_CLOSE_TIMEOUT = 0.5
-"""Seconds for the peer to end its side after we have ended ours. A GOAWAY right behind our last message makes some
-servers drop the message."""
+"""Seconds for the peer to end its side of the stream after we have ended ours. Some servers drop the last message when
+a GOAWAY follows right behind it."""
 
 
 class OutboundStream:
-    """A `MessageStream`; made by `ConnectionHandler.connect`. It owns the channel."""
+    """A `MessageStream`, made by `ConnectionHandler.connect`. It owns its channel."""
 
     def __init__(self, channel: Channel, codec: MessageCodec) -> None:
-        self._codec = codec  # the channel's
+        self._codec = codec  # the channel's codec
         self._channel = channel
-        # Without a deadline: the stream lasts as long as the peers stay connected.
+        # No deadline: the stream lasts as long as the peers are connected.
         self._call = channel.request(MESSAGE_STREAM, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)
 
     async def open(self) -> None:
         """Request the stream, and wait for the peer's response headers.
 
         Raises:
-            HandshakeError: the peer refused, hung up, or did not answer within `HEADERS_TIMEOUT`.
+            HandshakeError: the peer refused, hung up, or sent no headers within `HEADERS_TIMEOUT`.
         """
-        # Not as a block: the call lasts as long as the peer, and the end of a block waits for it, or resets it.
+        # No `async with`: the call outlives this method, and leaving the block would wait for it or reset it.
         await self._call.__aenter__()
         try:
             with anyio.move_on_after(HEADERS_TIMEOUT):
@@ -76,14 +76,14 @@ class OutboundStream:
                 while await self._call.recv_message() is not None:
                     pass
         except Exception:
-            pass  # it was never opened, or has ended already
+            pass  # the stream was never opened, or has already ended
         await self._channel.aclose()
 
 
 def _not_opened(error: Exception) -> HandshakeError:
     lost = stream_lost(error)
     if lost.reason is LossReason.BUSY:
-        return HandshakeError(Kind.BUSY, str(lost), by_peer=True, hint="try again in a while")
+        return HandshakeError(Kind.BUSY, str(lost), by_peer=True, hint="try again later")
     if isinstance(error, GRPCError) and error.status is Status.UNIMPLEMENTED:
-        return HandshakeError(Kind.REJECTED, "it knows no Kaspa P2P stream", by_peer=True, hint="is this a P2P port?")
+        return HandshakeError(Kind.REJECTED, "it has no Kaspa P2P service", by_peer=True, hint="is this its P2P port?")
     return HandshakeError(Kind.CLOSED, str(lost), by_peer=True)

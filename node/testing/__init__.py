@@ -1,6 +1,6 @@
-"""The far ends for demonstrations and tests: a peer that behaves like kaspad, and a network in memory.
+"""Counterparts for demos and tests: a peer that behaves like kaspad, and a network in memory.
 
-Public: programs test their own flows with it. Imported by the command line's demo, and by no other room.
+Public, for testing flows. Within the project only the command line's demo imports it.
 """
 
 from ziggurat.node.testing.blocks import sample_block

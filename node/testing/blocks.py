@@ -1,4 +1,4 @@
-"""A block to announce, made up."""
+"""A made-up block to announce."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ KAS = 100_000_000
 def sample_block(blue_score: int = 1000, *parents: bytes) -> Block:
     """Make up a well-formed block with a coinbase and one payment; the same arguments give the same block.
 
-    No kaspad would accept it: its proof of work, its signature and its commitments are made up, too.
+    No kaspad accepts it: its proof of work, signature and commitments are made up too.
 
     Args:
         blue_score: the blue score and the DAA score of the block.
-        *parents: the hashes of its direct parents, 32 bytes each; zeros when there are none.
+        *parents: the hashes of its direct parents, 32 bytes each; without any, one parent of zeros.
     """
     payment = Transaction(
         version=0,

@@ -1,7 +1,7 @@
-"""A peer that behaves like kaspad 2.1.0, so far as its connections go: for demonstrations and for tests.
+"""A peer whose connections behave like kaspad 2.1.0's, for demos and tests.
 
-It was written from observation, apart from the node: its handshake is kaspad's tasks and timers, not our state table.
-It is as strict: what nobody waits for, and what does not fit into its queues, closes the connection without a word.
+It was written from observation and shares no logic with the node: its handshake uses kaspad's tasks and timers, not our
+state table. It is as strict as kaspad: an unexpected message or a full queue closes the connection without a Reject.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ __all__ = ["KaspaPeer"]
 LOOPBACK = NetAddress.parse("127.0.0.1:0")
 
 CLOSE_TIMEOUT = 3600.0
-"""Seconds: kaspad ends the stream, and leaves the connection to whoever made it."""
+"""Seconds: kaspad ends only the stream, and leaves closing the connection to the dialer."""
 
 MAX_MESSAGE_SIZE = 256 * 1024 * 1024
-"""Bytes, as kaspad has it."""
+"""Bytes, as in kaspad."""
 
 
 class KaspaPeer:
-    """One kaspad. ``async with peer.run():``, and in there `listen`, `dial`, or both.
+    """An embedded kaspad. Enter ``async with peer.run():``, and within it `listen`, `dial`, or both.
 
     Args:
-        network: as in its Version.
-        user_agent: as in its Version.
-        protocol_version: as in its Version.
-        id: 16 bytes; ``None`` makes them up.
-        addresses: what it tells who asks, besides what it has been told.
-        ping_interval: seconds.
-        refused_user_agent: a regular expression: whoever calls itself so is refused, as by ``--ua-rule``.
+        network: the network in its Version.
+        user_agent: the user agent in its Version.
+        protocol_version: the protocol version in its Version.
+        id: the id in its Version, 16 bytes; ``None`` takes a random one.
+        addresses: the addresses that it knows at the start, and sends to peers on request.
+        ping_interval: seconds between pings.
+        refused_user_agent: a regular expression for user agents to refuse, as with ``--ua-rule``.
 
     Attributes:
-        addresses: what it knows.
-        sessions: of all connections so far, also those that have ended.
-        known: peers that are through the handshake.
-        banned: IP addresses that are refused when they dial, as after a ban by RPC.
+        addresses: the addresses that it knows.
+        sessions: the sessions of all connections so far, ended ones included.
+        known: the sessions whose handshake is done, by id and host.
+        banned: the IP addresses that it refuses inbound connections from, as after a ban by RPC.
         blocks: the blocks that it serves, by hash. The last one is announced to each new peer.
     """
 
@@ -79,14 +79,14 @@ class KaspaPeer:
 
     @asynccontextmanager
     async def run(self) -> AsyncGenerator[KaspaPeer, None]:
-        """Run it for the length of an ``async with`` block; leaving closes its connections."""
+        """Run the peer for the length of an ``async with`` block; leaving it closes all connections."""
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             try:
                 yield self
             finally:
                 for session in self.sessions:
-                    session.close("it stops")
+                    session.close("the peer is stopping")
                 with anyio.move_on_after(3, shield=True):
                     for session in self.sessions:
                         await session.closed.wait()
@@ -94,7 +94,7 @@ class KaspaPeer:
 
     @asynccontextmanager
     async def listen(self, listener: Listener | None = None) -> AsyncGenerator[NetAddress, None]:
-        """Accept connections for the length of an ``async with`` block; ``None`` takes a free port on loopback."""
+        """Accept connections for the length of an ``async with`` block; by default on a free port on loopback."""
         limits = InboundLimits(per_address=None)
         server = PeerServer(
             listener or TcpListener(LOOPBACK),
@@ -102,7 +102,7 @@ class KaspaPeer:
             self._serve,
             proxied=False,
             max_message_size=MAX_MESSAGE_SIZE,
-            compression="gzip",  # for clients that say they take it
+            compression="gzip",  # for clients that accept it
             close_timeout=CLOSE_TIMEOUT,
         )
         try:
@@ -110,26 +110,26 @@ class KaspaPeer:
         finally:
             for session in self.sessions:
                 if session.inbound:
-                    session.close("it stops listening")
+                    session.close("the peer stopped listening")
             await server.aclose()
 
     async def dial(self, address: PeerAddress, leaf: Connector | None = None) -> KaspaSession:
-        """Dial a node, as for an ``--addpeer``. Returns when the stream is open; the handshake follows."""
-        # It compresses everything, and sends nothing before the response headers.
+        """Dial a node, as for ``--addpeer``. Returns when the stream is open; the handshake follows."""
+        # Like kaspad, compress everything and send nothing before the response headers.
         stream = await ConnectionHandler(leaf=leaf, compression="gzip").connect(address)
         async with closing_with_reject(stream):
             await stream.open()
             return self._start_session(stream, address, inbound=False)
 
     async def announce(self, block: Block) -> None:
-        """Serve a block from now on, and announce it to all peers that are through the handshake."""
+        """Serve a block from now on, and announce it to all peers whose handshake is done."""
         self.blocks[block.header.hash] = block
         for session in list(self.known.values()):
             with suppress(StreamLost):
                 await session.announce(block.header.hash)
 
     def version(self) -> VersionMessage:
-        """What it says of itself."""
+        """Return the Version that it sends."""
         return VersionMessage(
             protocolVersion=self.protocol_version,
             timestamp=time.time_ns() // 1_000_000,
@@ -139,7 +139,7 @@ class KaspaPeer:
         )
 
     def learn(self, address: NetAddress) -> None:
-        """Take up an address that a peer has told, unless it is loopback or none at all."""
+        """Add an address from a peer, unless it is loopback or unspecified."""
         if address not in self.addresses and not (address.ip.is_loopback or address.ip.is_unspecified):
             self.addresses.append(address)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["KaspaSession"]
 
 VERSION_TIMEOUT, READY_TIMEOUT, REPLY_TIMEOUT = 4.0, 8.0, 120.0
-"""Seconds; kaspad's own, in both roles."""
+"""Seconds, as in kaspad in both roles."""
 
 QUEUE_SIZE, INVENTORY_QUEUE_SIZE = 256, 4096
 MAX_ADDRESSES_RECEIVED, MAX_ADDRESSES_SENT = 2500, 1000
@@ -44,29 +44,29 @@ IGNORED = (
     *("requestNextPruningPointAndItsAnticoneBlocks", "requestBlockBodies", "requestPruningPointSmtState"),
     *("requestNextPruningPointSmtChunk", "transaction", "transactionNotFound"),
 )
-"""Types that it takes after the handshake and that this stand-in does nothing about."""
+"""Message types that kaspad accepts after the handshake and that this peer ignores."""
 
 
 Args = TypeVarTuple("Args")
 
 
 class Rejected(Exception):
-    """It sends a Reject with this text, and closes."""
+    """An error that sends a Reject with this text and closes the connection."""
 
 
 class KaspaSession:
     """One connection.
 
     Attributes:
-        inbound: whether the other side has dialled.
-        received: names of the payloads that have come, in order.
-        version: what the node says of itself; ``None`` before.
+        inbound: whether the node dialled.
+        received: the names of the payloads received, in order.
+        version: the node's Version; ``None`` until it is received.
         ready: set when the handshake is done.
-        closed: set when the connection is.
-        reason: why it was closed, in kaspad's words where it has some.
-        rejected: the text of the node's Reject; ``None`` when there was none.
-        told: addresses that the node told it.
-        pongs: how many of its pings were answered.
+        closed: set when the connection is closed.
+        reason: why the connection was closed, in kaspad's words where it has any.
+        rejected: the text of the node's Reject; ``None`` without one.
+        told: the addresses received from the node; ``None`` until then.
+        pongs: the number of pings that the node has answered.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class KaspaSession:
         self._inboxes: list[MemoryObjectReceiveStream[KaspadMessage]] = []
 
     async def send(self, message: KaspadMessage) -> None:
-        """Send whatever a test wants it to."""
+        """Send any message."""
         async with self._lock:
             await self._stream.send(message)
 
@@ -106,12 +106,12 @@ class KaspaSession:
         await self.send(KaspadMessage(invRelayBlock=inv_relay_block_to_wire(hash)))
 
     def close(self, reason: str) -> None:
-        """Close, without a word."""
+        """Close the connection without a Reject."""
         self.reason = self.reason or reason
         self._ending.set()
 
     async def run(self) -> None:
-        """Shake hands, then talk, to the end."""
+        """Run the handshake, then the flows, until the connection closes."""
         try:
             async with anyio.create_task_group() as tasks:
                 inboxes = {name: self._subscribe(name) for name in ("version", "verack", "ready")}
@@ -172,7 +172,7 @@ class KaspaSession:
             await work(*args)
         except (Rejected, ConversionError) as error:
             if self.reason is not None:
-                return  # one Reject is enough
+                return  # a Reject has been sent
             self.reason = str(error)
             try:
                 await self.send(KaspadMessage(reject=p2p.RejectMessage(reason=str(error))))
@@ -189,11 +189,11 @@ class KaspaSession:
         except TimeoutError:
             raise Rejected(f"timeout expired after {seconds:g}s") from None
 
-    # -- life
+    # -- handshake and flows
 
     async def _talk(self, inboxes: dict[str, MemoryObjectReceiveStream[KaspadMessage]]) -> None:
         if self.inbound and self._host in self._peer.banned:
-            raise Rejected("peer is banned")  # before a word of its own
+            raise Rejected("peer is banned")  # before its own Version
         await self.send(KaspadMessage(version=self._peer.version()))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._reject_on_error, self._receive_version, inboxes["version"])
@@ -205,7 +205,7 @@ class KaspaSession:
         await self.send(KaspadMessage(ready=p2p.ReadyMessage()))
         await self._receive(inboxes["ready"], READY_TIMEOUT)
         for inbox in inboxes.values():
-            inbox.close()  # a second one is a route error
+            inbox.close()  # another handshake message is a route error
         assert self.version is not None
         self._peer.known[self.version.id, self._host] = self
         if self.version.HasField("address"):
@@ -214,7 +214,7 @@ class KaspaSession:
             self._handshake_over()
         self.ready.set()
         if self._peer.blocks:
-            await self.announce(next(reversed(self._peer.blocks)))  # later ones come through `KaspaPeer.announce`
+            await self.announce(next(reversed(self._peer.blocks)))  # `KaspaPeer.announce` sends later ones
         async with anyio.create_task_group() as tasks:
             for flow in flows:
                 tasks.start_soon(self._reject_on_error, flow)
@@ -266,7 +266,7 @@ class KaspaSession:
         async def ask_addresses() -> None:
             await self.send(KaspadMessage(requestAddresses=p2p.RequestAddressesMessage()))
             answer = (await self._receive(told, REPLY_TIMEOUT)).addresses
-            told.close()  # a second answer is a route error
+            told.close()  # another reply is a route error
             if len(answer.addressList) > MAX_ADDRESSES_RECEIVED:
                 raise Rejected(f"address count {len(answer.addressList)} exceeded {MAX_ADDRESSES_RECEIVED}")
             for entry in answer.addressList:

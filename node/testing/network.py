@@ -1,7 +1,7 @@
-"""A network in memory: hosts with addresses of their own, on which a whole fleet of nodes runs in one process.
+"""A network in memory: hosts with their own addresses, for running a whole fleet of nodes in one process.
 
-A connection is made as soon as it is asked for, and carries bytes as `MemoryStream` does. Nothing of the machine's own
-network is touched, so it works in virtual time.
+A dial connects at once, and the connection is a pair of `MemoryStream`. The machine's own network is not used, so it
+works in virtual time.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ Factory = Callable[[], asyncio.Protocol]
 
 
 class MemoryNetwork:
-    """All hosts.
+    """A network of hosts.
 
     Args:
-        buffer_size: bytes that each direction of a connection holds while nobody reads them.
+        buffer_size: bytes that each direction of a connection buffers.
 
     Attributes:
-        names: IP address by name: what a resolver, or a proxy, would find.
-        dials: every target that was dialled, in order.
+        buffer_size: as above.
+        names: the IP address of each name, as a resolver or a proxy would return it.
+        dials: all targets dialled so far, in order.
+        listening: the listeners by address.
     """
 
     def __init__(self, buffer_size: int = 256 * 1024) -> None:
@@ -44,12 +46,12 @@ class MemoryNetwork:
         self.listening: dict[NetAddress, MemoryListener] = {}
 
     def host(self, ip: str) -> MemoryHost:
-        """A host with this address."""
+        """Return a new host with this IP address."""
         return MemoryHost(self, ip)
 
 
 class MemoryHost:
-    """One host: a connector for what it dials, and listeners for what dials it. `die` cuts all its connections."""
+    """One host: a connector for its dials, and `listener` for its ports. `die` cuts all its connections."""
 
     def __init__(self, network: MemoryNetwork, ip: str) -> None:
         self.network = network
@@ -62,7 +64,7 @@ class MemoryHost:
         """Dial, as a leaf does.
 
         Raises:
-            ResolveError, ConnectRefused: there is no such name; nobody listens there.
+            ResolveError, ConnectRefused: the name is unknown; nothing listens at the address.
         """
         with dial(uri) as current:
             self.network.dials.append(uri)
@@ -72,18 +74,18 @@ class MemoryHost:
                     raise ConnectError("network is unreachable")
                 listener = self.network.listening.get(address)
                 if listener is None:
-                    raise ConnectRefused(f"connection refused ({address})", hint="nobody listens there")
+                    raise ConnectRefused(f"connection refused ({address})", hint="nothing listens there")
                 near, far = stream_pair(self.network.buffer_size)
                 listener.accept(far, NetAddress(ip_address(self.ip), next(self._ports)))
                 self.track(near, address)
                 return current.established(near)
 
     def listener(self, port: int) -> MemoryListener:
-        """A port of this host, to give to an `Adaptor`."""
+        """Return a listener on a port of this host, for an `Adaptor`."""
         return MemoryListener(self, NetAddress(ip_address(self.ip), port))
 
     def die(self) -> None:
-        """Cut every connection and refuse new ones, as a host does that loses its power and comes back without us."""
+        """Cut every connection and refuse new ones, as a host that lost power and rebooted without the node."""
         self._dead = True
         for address in [address for address in self.network.listening if str(address.ip) == self.ip]:
             del self.network.listening[address]
@@ -92,7 +94,7 @@ class MemoryHost:
         self._streams.clear()
 
     def track(self, stream: MemoryStream, remote: NetAddress) -> None:
-        """Take note of one end of a connection, and of who is at the other."""
+        """Record this host's end of a connection, and set the address of the other end on it."""
         stream.attributes[SocketAttribute.remote_address] = lambda: (str(remote.ip), remote.port)
         self._streams = {kept for kept in self._streams if not kept.closed}
         self._streams.add(stream)
@@ -102,12 +104,12 @@ class MemoryHost:
             return NetAddress(ip_address(uri.host), uri.port)
         with phase("dns"):
             if uri.host not in self.network.names:
-                raise ResolveError(f"{uri.host}: nobody knows this name")
+                raise ResolveError(f"{uri.host}: unknown name")
             return NetAddress(ip_address(self.network.names[uri.host]), uri.port)
 
 
 class MemoryListener:
-    """A port of a `MemoryHost`."""
+    """A listener on a port of a `MemoryHost`."""
 
     def __init__(self, host: MemoryHost, address: NetAddress) -> None:
         self._host = host
@@ -127,7 +129,7 @@ class MemoryListener:
             del self._host.network.listening[self._address]
 
     def accept(self, stream: MemoryStream, remote: NetAddress) -> None:
-        """Take a connection from ``remote``."""
+        """Accept a connection from ``remote``."""
         if self._factory is None:
             raise BrokenResourceError
         self._host.track(stream, remote)

@@ -1,6 +1,6 @@
-"""A node as its settings make it, a good peer that stays connected, and a bad one, on a network in memory.
+"""A node built from settings, a good peer that stays connected, and a hostile one, on a network in memory.
 
-The bad one dials the node, or is dialled by it: the same attack runs both ways.
+The hostile peer dials the node, or is dialled by it: the same attack runs in both directions.
 """
 
 from __future__ import annotations
@@ -46,36 +46,36 @@ VERACK, READY = KaspadMessage(verack=p2p.VerackMessage()), KaspadMessage(ready=p
 MIB = 1024 * 1024
 
 PEER_BOUND = 2 * MAX_MESSAGE_SIZE + MAX_HELD + SEND_QUEUE_BYTES
-"""Bytes that one peer can make a node hold: a message as it came and inflated, what waits for flows, what waits to be
-sent. 112 MiB by default, and that only for a peer that sends messages of the largest size."""
+"""Bytes that one peer can make a node hold: a message, compressed and inflated, messages held for flows, and the send
+queue. 112 MiB by default, reached only by messages of the largest size."""
 
 FLOOD_BOUND = 24 * MIB
-"""Bytes that a flood of small messages may cost, the attacker's own queues in the same process included."""
+"""Bytes that a flood of small messages may cost, including the attacker's own queues in the same process."""
 
 HELD_BOUND = 48 * MIB
-"""Bytes of the events that one listener lets lie."""
+"""Bytes of the events that one idle subscriber leaves unread."""
 
 STORM_BOUND = 96 * MIB
-"""Bytes of a thousand dialers at once, their own ends in the same process included."""
+"""Bytes of a thousand concurrent dialers, including their own ends in the same process."""
 
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class Peak:
-    """How far the resident set has grown: bytes. Protobuf's memory is in it, which Python's own counters miss."""
+    """Growth of the resident set, in bytes. It includes protobuf's memory, which Python's own counters miss."""
 
     grown = 0
 
 
 @contextmanager
 def peak() -> Iterator[Peak]:
-    """Measure until the end of the block; always 0 where there is no /proc."""
+    """Measure the block's peak memory; always 0 where there is no /proc."""
     measured = Peak()
     if not CLEAR_REFS.exists():
         yield measured
         return
     gc.collect()
-    CLEAR_REFS.write_text("5")  # the high-water mark starts anew
+    CLEAR_REFS.write_text("5")  # resets the high-water mark
     before = _kilobytes("VmRSS")
     yield measured
     measured.grown = 1024 * (_kilobytes("VmHWM") - before)
@@ -89,7 +89,7 @@ def _kilobytes(name: str) -> int:
 
 @contextmanager
 def lost() -> Iterator[None]:
-    """What grpclib says of a stream that is over, in our own word."""
+    """Turn grpclib's error for an ended stream into `StreamLost`."""
     try:
         yield
     except StreamTerminatedError as error:
@@ -97,7 +97,7 @@ def lost() -> Iterator[None]:
 
 
 def version(*, network: str = NETWORK, id: bytes | None = None, protocol_version: int = 11) -> KaspadMessage:
-    """A Version that says whatever is wanted, right or wrong."""
+    """Make a Version message with the given fields, valid or not."""
     message = Handshake(NodeIdentity(NETWORK).version(), OUTBOUND_LIMITS).begin(0.0)[0]
     message.version.network = network
     message.version.protocolVersion = protocol_version
@@ -107,7 +107,7 @@ def version(*, network: str = NETWORK, id: bytes | None = None, protocol_version
 
 
 class Bad:
-    """The far end of one connection, in the hands of a test."""
+    """The hostile peer's end of one connection."""
 
     def __init__(self, stream: OutboundStream | InboundStream, node_id: bytes, good_id: bytes) -> None:
         self.stream = stream
@@ -122,18 +122,18 @@ class Bad:
             await self.stream.send(message)
 
     async def shake(self) -> None:
-        """Behave until the handshake is done."""
+        """Complete a proper handshake."""
         await self.say(version(), VERACK, READY)
         await anyio.sleep(1)
 
     async def raw(self, data: bytes, *, end: bool = False) -> None:
-        """Send bytes that need not be a message."""
-        self.http2.gzip = False  # what was announced stays announced
+        """Send raw bytes on the stream."""
+        self.http2.gzip = False  # the header that announced gzip has already been sent
         with lost():
             await self.http2.send_data(data, end_stream=end)
 
     async def ping_frames(self, count: int) -> None:
-        """Send HTTP/2's own PINGs, as fast as the node takes them."""
+        """Send HTTP/2 PING frames, as fast as the node takes them."""
         with lost():
             for _ in range(count):
                 self.http2._h2_connection.ping(b"01234567")
@@ -141,14 +141,14 @@ class Bad:
             await self.http2.ready()
 
     def stop_reading(self) -> None:
-        """Take nothing more from the socket."""
+        """Stop reading from the socket."""
         self.http2._transport.pause_reading()
 
     def start_reading(self) -> None:
         self.http2._transport.resume_reading()
 
     async def listen(self) -> None:
-        """Read to the end, whatever end that is."""
+        """Read until the stream ends or is lost."""
         try:
             while (message := await self.stream.receive()) is not None:
                 name = message.WhichOneof("payload") or ""
@@ -161,16 +161,16 @@ Attack = Callable[[Bad], Awaitable[None]]
 
 
 class World:
-    """The node, the good peer and what the node has logged.
+    """The node, the good peer and the node's log.
 
     Attributes:
         service: the node.
-        events: its log.
-        bad: the far end that attacks, once it is connected.
+        events: the node's log events.
+        bad: the hostile peer, once it is connected.
     """
 
     def __init__(self, events: list[dict[str, Any]], tasks: TaskGroup) -> None:
-        self.network = MemoryNetwork(32 * 1024)  # small, so that who reads nothing is soon noticed
+        self.network = MemoryNetwork(32 * 1024)  # small, so that a peer that does not read is soon noticed
         self.events = events
         self.bad: Bad | None = None
         self.kaspad = KaspaPeer(ping_interval=10.0)
@@ -188,12 +188,12 @@ class World:
         return self.service.adaptor
 
     async def attack(self, direction: Direction, attack: Attack, *, reads: bool = True) -> None:
-        """Connect the bad peer, and return when its connection is over, or its attack when it stays.
+        """Connect the hostile peer, and return when its attack is done or its connection has ended.
 
         Args:
-            direction: as the node sees it.
-            attack: what it does; the connection stays open behind it until the node, or the test's end, closes it.
-            reads: whether it takes what the node sends.
+            direction: the direction as the node sees it.
+            attack: the attack. Afterwards the connection stays open until the node or the end of the test closes it.
+            reads: whether the peer reads what the node sends.
         """
         done = anyio.Event()
 
@@ -254,31 +254,31 @@ class World:
         connected = any(str(router.address.ip) == BAD for router in self.adaptor._routers)
         return connected or bool(self.adaptor._joining)
 
-    async def gone(self) -> float:
-        """Wait until the node has let go of the bad one; how many seconds that took."""
+    async def wait_dropped(self) -> float:
+        """Wait until the node has dropped the hostile peer, and return how many seconds that took."""
         started = anyio.current_time()
         with anyio.fail_after(600):
             while self._holds_bad:  # noqa: ASYNC110
                 await anyio.sleep(0.1)  # virtual time
         took = anyio.current_time() - started
-        await anyio.sleep(3)  # the last words of a dial, and then the log, take up to two
+        await anyio.sleep(3)  # closing a dialled stream, and then logging it, take up to two
         return took
 
-    def told(self, event: str) -> list[str]:
-        """The reasons with which the node has logged this event of the bad peer."""
+    def logged_reasons(self, event: str) -> list[str]:
+        """Return the logged reasons of this event for the hostile peer."""
         return [
             str(line["reason"]) for line in self.events if line["event"] == event and str(line["peer"]).startswith(BAD)
         ]
 
-    async def stays(self) -> None:
-        """Check that the node has not let go of the bad one, which has done nothing that is forbidden."""
+    async def check_still_connected(self) -> None:
+        """Check that the node keeps the hostile peer, which has broken no rule."""
         await anyio.sleep(5)
-        assert self.bad_is_connected, self.told("peer.disconnected")
+        assert self.bad_is_connected, self.logged_reasons("peer.disconnected")
 
-    async def undisturbed(self) -> None:
-        """Check that the good peer is connected, that pings pass both ways, and that another one can come."""
+    async def check_undisturbed(self) -> None:
+        """Check that the good peer is connected, that pings pass both ways, and that a new peer can connect."""
         answered = self.good.pongs
-        await anyio.sleep(125)  # the node's own ping is due each two minutes
+        await anyio.sleep(125)  # the node pings every two minutes
         assert not self.good.closed.is_set(), self.good.reason
         assert self.good.pongs >= answered + 12
         [mine] = [peer for peer in self.adaptor.peers() if str(peer.address.ip) == GOOD]
@@ -293,7 +293,7 @@ class World:
 
 @asynccontextmanager
 async def world() -> AsyncIterator[World]:
-    """Run it for the length of the block."""
+    """Run the node and the good peer for the length of the block."""
     with structlog.testing.capture_logs() as events:
         async with anyio.create_task_group() as tasks:
             running = World(events, tasks)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""What a node and a kaspad do with each other, case by case: one suite for the embedded peer and for a real kaspad.
+"""How a node and a kaspad interact: one suite of cases for the embedded peer and for a real kaspad.
 
-The node is whole: what its settings make of it, from the P2P service down to the sockets. A case is an async function
-of a `World`, which says what a kaspad is, and what the two are connected by.
+The node is complete, built from its settings, from the P2P service down to the sockets. A case is an async function of
+a `World`, which provides the kaspad and the network between the two.
 """
 
 from __future__ import annotations
@@ -35,43 +35,43 @@ from ziggurat.services import Connector
 __all__ = ["CASES", "SLOW", "Kaspad", "Node", "World"]
 
 PATIENCE = 60.0
-"""Seconds for what takes a few, and for a redial, which takes thirty."""
+"""Default time limit of a wait, in seconds; a redial takes thirty."""
 
 LOOK = 1 / 16
-"""Seconds between two looks at a state of things; a sum of them is exact."""
+"""Seconds between polls; a power of two, so that sums are exact."""
 
 PING_INTERVAL = 120.0
-"""Seconds between two pings, theirs and ours."""
+"""Seconds between pings, theirs and ours."""
 
 
 class Kaspad(ABC):
-    """One kaspad, running.
+    """A running kaspad.
 
     Attributes:
-        address: where it listens.
+        address: the address that it listens on.
     """
 
     address: NetAddress
 
     @abstractmethod
     async def kill(self) -> None:
-        """End it as ``kill -9`` does."""
+        """Kill it, as ``kill -9`` does."""
 
     @abstractmethod
     async def revive(self) -> None:
-        """Start it again, at the same address."""
+        """Restart it, at the same address."""
 
     @abstractmethod
     async def ban(self, ip: str) -> None:
-        """Refuse this IP from now on. It needs ``rpc``."""
+        """Have it refuse this IP from now on. Needs ``rpc``."""
 
     @abstractmethod
     def complaints(self) -> list[str]:
-        """What it thinks went wrong: the warnings and errors of its log."""
+        """Return the warnings and errors of its log."""
 
 
 class Node:
-    """A node that runs."""
+    """A running node."""
 
     def __init__(self, service: P2pService, book: AddressManager) -> None:
         self.service = service
@@ -86,12 +86,12 @@ class Node:
 
 
 class World(ABC):
-    """What a case plays in.
+    """The environment of a case.
 
     Attributes:
         proxied: whether the node dials through a SOCKS5 proxy.
-        events: what all nodes have logged, the oldest first.
-        late: seconds that a node has to hear everything late, for kaspad's four to be over.
+        events: the log events of all nodes, oldest first.
+        late: a delay of received bytes, in seconds, that makes kaspad's limit of four seconds run out.
     """
 
     late = 4.5
@@ -116,31 +116,31 @@ class World(ABC):
         """Run a kaspad.
 
         Args:
-            addpeer: whom it dials, again and again.
-            refused_user_agent: a regular expression of ``--ua-rule``.
-            routable: whether its address may be in address books, which leave loopback out.
-            rpc: whether it takes orders.
+            addpeer: the address that it keeps dialling.
+            refused_user_agent: a regular expression for ``--ua-rule``.
+            routable: whether its address is one that address books accept, which skip loopback.
+            rpc: whether it accepts RPC.
         """
 
     @abstractmethod
     def origin(self) -> str:
-        """The IP from which a node's dials arrive."""
+        """Return the IP from which a node's dials arrive."""
 
     @abstractmethod
     def address(self) -> NetAddress:
-        """Where a node can listen."""
+        """Return an address that a node can listen on."""
 
     @abstractmethod
     def leaf(self) -> Connector:
-        """What opens a node's connections."""
+        """Return the connector that opens a node's connections."""
 
     @abstractmethod
     def listener(self, address: NetAddress) -> Listener | None:
-        """What accepts a node's connections; ``None`` for what its settings make."""
+        """Return the listener for a node's connections; ``None`` for the one that its settings make."""
 
     @abstractmethod
     def dialled(self) -> set[str]:
-        """Hosts that were dialled past the proxy."""
+        """Return the hosts that were dialled directly, past the proxy."""
 
     @asynccontextmanager
     async def node(
@@ -156,12 +156,12 @@ class World(ABC):
         """Run a node.
 
         Args:
-            network: its own.
-            delay: seconds by which it hears everything late.
-            flows: a user's.
-            known: what is in its address book.
-            identity: what it says of itself and should not.
-            **settings: as its command line has them.
+            network: its network.
+            delay: the delay of all received bytes, in seconds.
+            flows: extra flows, as a user would add them.
+            known: the addresses in its address book.
+            identity: fields of its Version to fake.
+            **settings: its settings, named as on the command line.
         """
         wanted = {"outpeers": 0, "listen": None, "maxinpeers": 128 if "listen" in settings else 0, **settings}
         chosen = Settings(appdir=Path("/unused"), network=network, proxy=self.proxy, nodnsseed=True, **wanted)
@@ -186,14 +186,14 @@ class World(ABC):
             tasks.cancel_scope.cancel()
 
     async def until(self, what: Callable[[], object], *, seconds: float = PATIENCE) -> None:
-        """Wait for a state of things; fail with the log when it does not come."""
+        """Wait until ``what`` returns true; fail with the log after ``seconds``."""
         end = anyio.current_time() + seconds
         while not what():
             assert anyio.current_time() < end, "\n".join(map(str, self.events))
             await anyio.sleep(LOOK)
 
     async def logged(self, event: str, **fields: object) -> dict[str, Any]:
-        """Return the first event of a name that has these fields, when it comes."""
+        """Wait for the first event of this name with these fields, and return it."""
         found: list[dict[str, Any]] = []
 
         def look() -> bool:
@@ -203,8 +203,8 @@ class World(ABC):
         await self.until(look)
         return found[0]
 
-    async def told(self, event: str, *reasons: str) -> dict[str, Any]:
-        """Return the first event whose ``reason`` has one of these texts in it, when it comes."""
+    async def logged_reason(self, event: str, *reasons: str) -> dict[str, Any]:
+        """Wait for the first event of this name whose ``reason`` contains one of these texts, and return it."""
 
         def found() -> list[dict[str, Any]]:
             named = [line for line in self.events if line["event"] == event]
@@ -218,7 +218,7 @@ Case: TypeAlias = Callable[[World], Awaitable[None]]
 
 CASES: dict[str, Case] = {}
 SLOW: dict[str, Case] = {}
-"""Cases that wait for kaspad's two minutes."""
+"""Cases that wait for kaspad's timers of two minutes."""
 
 
 def case(function: Case) -> Case:
@@ -255,7 +255,7 @@ async def kaspad_dials(world: World) -> None:
         connected = await world.logged("peer.connected", direction="inbound")
         assert str(connected["user_agent"]).startswith("/kaspad:")
         assert (connected["via"] is not None) is world.proxied
-        await anyio.sleep(3)  # kaspad dials a slow peer twice at once: whatever it does, one stays
+        await anyio.sleep(3)  # kaspad dials a slow peer twice at once: one connection must stay
         assert len(node.peers) == 1
         assert kaspad.complaints() == []
     assert not world.dialled()
@@ -269,7 +269,7 @@ async def each_dials_the_other(world: World) -> None:
         world.node(listen=address, addpeer=(kaspad.address,)) as node,
     ):
         await world.until(lambda: node.peers)
-        # Who dials at the same time may lose both connections; then the next tick, or kaspad's next, brings one back.
+        # Simultaneous dials may lose both connections; the next tick, ours or kaspad's, restores one.
         await anyio.sleep(5)
         await world.until(lambda: node.peers, seconds=2 * PATIENCE)
         before = {peer.id for peer in node.peers}
@@ -278,11 +278,11 @@ async def each_dials_the_other(world: World) -> None:
         assert kaspad.complaints() == []
 
 
-# --- what they talk of
+# --- addresses and pings
 
 
 @case
-async def addresses_go_from_one_node_to_kaspad_and_on_to_the_next(world: World) -> None:
+async def addresses_go_from_one_node_to_kaspad_and_on_to_another_node(world: World) -> None:
     private, other = NetAddress.parse("10.1.2.3:16611"), NetAddress.parse("[fd00::7]:1")
     async with world.kaspad() as kaspad:
         async with world.node(addpeer=(kaspad.address,), known=[private, other]) as first:
@@ -312,7 +312,7 @@ async def pings_pass_both_ways_for_two_rounds(world: World) -> None:
 
 
 @case
-async def a_kaspad_that_was_killed_is_dialled_again_when_it_is_back(world: World) -> None:
+async def a_killed_kaspad_is_redialled_when_it_is_back(world: World) -> None:
     async with world.kaspad() as kaspad, world.node(addpeer=(kaspad.address,)) as node:
         await world.until(lambda: node.peers)
         await kaspad.kill()
@@ -349,7 +349,7 @@ async def several_kaspads_are_found_by_gossip_and_the_outbound_target_is_reached
 
 
 @case
-async def each_refusal_reaches_the_user_with_its_reason(world: World) -> None:
+async def each_refusal_is_logged_with_its_reason(world: World) -> None:
     async with world.kaspad() as kaspad:
         async with world.node(addpeer=(kaspad.address,)) as node:
             await world.until(lambda: node.peers)
@@ -361,44 +361,44 @@ async def each_refusal_reaches_the_user_with_its_reason(world: World) -> None:
             ):
                 async with world.node(identity=identity) as other:
                     other.service.manager.add_request(kaspad.address, permanent=False)
-                    refused = await world.told("peer.refused", reason)
+                    refused = await world.logged_reason("peer.refused", reason)
                     assert refused["peer"] == str(kaspad.address)
                     assert other.peers == []
             assert len(node.peers) == 1
         async with world.node(network=SIMNET, connect=(kaspad.address,)):
-            await world.told("peer.refused", "Network mismatch - local: kaspa-simnet, remote: kaspa-devnet")
+            await world.logged_reason("peer.refused", "Network mismatch - local: kaspa-simnet, remote: kaspa-devnet")
 
 
 @case
-async def a_refused_user_agent_is_told_to_the_user(world: World) -> None:
+async def a_refused_user_agent_is_logged(world: World) -> None:
     async with (
         world.kaspad(refused_user_agent="ziggurat") as kaspad,
         world.node(connect=(kaspad.address,)) as node,
     ):
-        refused = await world.told("peer.refused", "peer user agent rejected: /ziggurat:")
+        refused = await world.logged_reason("peer.refused", "peer user agent rejected: /ziggurat:")
         assert node.peers == []
         assert refused["direction"] == "outbound"
 
 
 @case
-async def a_ban_is_told_to_the_user(world: World) -> None:
+async def a_ban_is_logged(world: World) -> None:
     async with world.kaspad(rpc=True) as kaspad:
         await kaspad.ban(world.origin())
         async with world.node(connect=(kaspad.address,)) as node:
-            refused = await world.told("peer.refused", "the peer rejected us: peer is banned")
+            refused = await world.logged_reason("peer.refused", "the peer rejected us: peer is banned")
             assert refused["peer"] == str(kaspad.address)
             assert node.peers == []
 
 
 @case
-async def a_line_that_is_too_slow_for_kaspad_is_told_to_the_user(world: World) -> None:
+async def a_connection_too_slow_for_kaspad_is_logged(world: World) -> None:
     async with world.kaspad() as kaspad, world.node(connect=(kaspad.address,), delay=world.late):
-        # Whose four seconds end first, kaspad's for our Version or ours for its Verack, is a matter of the line.
-        await world.told("peer.refused", "timeout expired after 4s", "the peer sent no Verack within 4 s")
+        # Either limit of four seconds may run out first: kaspad's for our Version, or ours for its Verack.
+        await world.logged_reason("peer.refused", "timeout expired after 4s", "the peer sent no Verack within 4 s")
 
 
 class Answering:
-    """A flow that answers kaspad's question for addresses with whatever it is given."""
+    """A flow that replies to kaspad's request for addresses with the given messages."""
 
     def __init__(self, router: Router, *answers: KaspadMessage) -> None:
         self._router = router
@@ -421,20 +421,20 @@ def nowhere() -> KaspadMessage:
 
 
 @case
-async def what_it_breaks_off_for_reaches_the_user_with_its_reason(world: World) -> None:
+async def each_disconnect_by_kaspad_is_logged_with_its_reason(world: World) -> None:
     async with world.kaspad() as kaspad:
         for answer, reason in (
             (addresses(*[bytes([10, 0, number >> 8, number & 255]) for number in range(2501)]), "2501 exceeded 2500"),
             (addresses(b"12345"), "IP has illegal length 5"),
-            (nowhere(), "ended the connection"),  # without a word, as after all routing errors
+            (nowhere(), "ended the connection"),  # without a Reject, as after all routing errors
         ):
             flows = [lambda router, answer=answer: Answering(router, answer)]
             async with world.node(connect=(kaspad.address,), flows=flows):
-                await world.told("peer.disconnected", reason)
+                await world.logged_reason("peer.disconnected", reason)
 
 
 class WrongPong:
-    """A flow that answers pings with another number."""
+    """A flow that replies to pings with a wrong nonce."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
@@ -447,18 +447,18 @@ class WrongPong:
 
 
 @slow_case
-async def a_wrong_pong_and_none_at_all_reach_the_user_with_their_reasons(world: World) -> None:
+async def a_wrong_pong_and_a_missing_reply_are_logged_with_their_reasons(world: World) -> None:
     async with world.kaspad() as kaspad:
         async with world.node(connect=(kaspad.address,), flows=[WrongPong]):
             await anyio.sleep(PING_INTERVAL)
-            await world.told("peer.disconnected", "nonce mismatch between ping and pong")
+            await world.logged_reason("peer.disconnected", "nonce mismatch between ping and pong")
         async with world.node(connect=(kaspad.address,), flows=[lambda router: Silent(router)]):
             await anyio.sleep(PING_INTERVAL)
-            await world.told("peer.disconnected", "timeout expired after 120s")
+            await world.logged_reason("peer.disconnected", "timeout expired after 120s")
 
 
 class Silent:
-    """A flow that never answers when it is asked for addresses."""
+    """A flow that never replies to a request for addresses."""
 
     def __init__(self, router: Router) -> None:
         self._route = router.subscribe("requestAddresses")

@@ -1,7 +1,6 @@
-"""A fleet: thirty whole nodes in one process, each on a host of its own, in virtual time.
+"""A fleet: thirty complete nodes in one process, each on its own host in memory, in virtual time.
 
-All that they are told is the name of one seed. They are as their settings make them, from the settings to the sockets,
-which are streams in memory; each has a private address and says so (`--externalip`).
+Each is built from settings, knows only the name of one seeder, and advertises its private address (`--externalip`).
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ MINUTE = 60.0
 
 
 class Member:
-    """One node of the fleet; ``start`` it, ``die`` and ``start`` it again.
+    """One node of the fleet, which can ``die`` and ``start`` again.
 
     Args:
-        fleet: all nodes.
-        number: of this one; 0 is the seed.
+        fleet: the fleet that it belongs to.
+        number: its number; 0 is the seed.
     """
 
     def __init__(self, fleet: Fleet, number: int) -> None:
@@ -55,7 +54,7 @@ class Member:
         self._stop = anyio.Event()
 
     async def start(self, tasks: TaskGroup) -> None:
-        """Begin a life: a process with an address book that is empty and a number of its own."""
+        """Start the node as a new process, with an empty address book and new random numbers."""
         self.lives += 1
         self._host = self.fleet.network.host(self.ip)
         self._stop = anyio.Event()
@@ -86,7 +85,7 @@ class Member:
             tasks.cancel_scope.cancel()
 
     def die(self) -> None:
-        """As in a power cut: nobody is told, every connection breaks, and the host answers no more."""
+        """Stop as in a power cut: every connection breaks without a close, and the host is unreachable."""
         self.alive = False
         self._host.die()
         self._stop.set()
@@ -97,7 +96,7 @@ class Member:
 
     @property
     def outbound(self) -> set[str]:
-        """The IPs of those whom it has dialled."""
+        """The IPs of its outbound peers."""
         return self._peers("outbound")
 
     @property
@@ -110,10 +109,10 @@ class Member:
 
 
 class Fleet:
-    """Thirty nodes and, when they use one, their proxy.
+    """Thirty nodes and, if they use one, their proxy.
 
     Attributes:
-        network: what they are connected by.
+        network: the network that connects them.
         members: the nodes; the first is the seed.
     """
 
@@ -130,13 +129,13 @@ class Fleet:
         self._tasks: TaskGroup
 
     def handler(self, host: MemoryHost) -> ConnectionHandler:
-        """How one host reaches the others."""
+        """Return the connection handler of a host."""
         if self.proxy is None:
             return ConnectionHandler(leaf=host, resolver=self._resolve)
         return ConnectionHandler(proxy_layer(self.proxy.uri), leaf=self._leaf(), resolver=self._forbidden)
 
     def _leaf(self) -> Connector:
-        """A way to the proxy and to nobody else."""
+        """Return a connector that reaches the proxy only, and records other dials."""
 
         async def reach(uri: Uri) -> ByteStream:
             with dial(uri) as current:
@@ -150,7 +149,7 @@ class Fleet:
         return reach
 
     async def _leave(self, uri: Uri) -> ByteStream:
-        """As Tor: the far end sees one exit of many."""
+        """Dial from one of many exits, as Tor does."""
         return await self._rng.choice(self._exits)(uri)
 
     async def _resolve(self, name: str) -> list[str]:
@@ -163,7 +162,7 @@ class Fleet:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[TaskGroup]:
-        """Run whoever is started, until the end of the block."""
+        """Run the started members until the end of the block."""
         async with AsyncExitStack() as stack:
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             async with anyio.create_task_group() as tasks:
@@ -180,7 +179,7 @@ class Fleet:
         return [member for member in self.members if member.alive]
 
     async def until(self, what: Callable[[], bool], *, minutes: float) -> float:
-        """Wait for a state of the fleet, and answer after how many seconds it was there."""
+        """Wait until ``what`` returns true, and return how many seconds that took."""
         started = anyio.current_time()
         while not what():
             assert anyio.current_time() - started < minutes * MINUTE, self.picture()
@@ -188,9 +187,9 @@ class Fleet:
         return anyio.current_time() - started
 
     def supplied(self) -> bool:
-        """Whether each has its outbound peers, all of them alive, or is connected to everybody there is.
+        """Return whether each node has all its outbound peers, alive, or is connected to every other node.
 
-        The latter is the seed, which all have dialled: a second connection to a peer is refused, whoever dials.
+        The latter applies to the seed, which all others have dialled: a second connection to a peer is refused.
         """
         alive = {member.ip for member in self.living} | {SEED}
         ids = {member.id for member in self.living}
@@ -200,7 +199,7 @@ class Fleet:
         )
 
     def connected(self) -> bool:
-        """Whether each can be reached from each over connections between those who live."""
+        """Return whether the connections between living nodes link all of them."""
         by_ip = {member.ip: member for member in self.living}
         first = self.living[0]
         reached, todo = {first.ip}, [first]
@@ -213,9 +212,9 @@ class Fleet:
         return len(reached) == len(by_ip)
 
     def picture(self) -> str:
-        """Who has dialled whom, a line a node."""
+        """Return who has dialled whom, one line per node."""
         lines = [
-            f"{member.ip:>9} knows {len(member.book):2}, dialled {', '.join(sorted(member.outbound)) or 'nobody'}"
+            f"{member.ip:>9} knows {len(member.book):2}, dialled {', '.join(sorted(member.outbound)) or 'none'}"
             if member.alive
             else f"{member.ip:>9} is dead"
             for member in self.members

@@ -1,7 +1,7 @@
-"""Peers that mean harm, whoever dialled: each costs its own connection and a bounded amount of memory.
+"""Hostile peers, inbound and outbound: each costs only its own connection and a bounded amount of memory.
 
-What has to hold after each attack: the good peer is connected and its pings pass, another one can come in, and the log
-says in one line who was let go and why.
+After each attack the good peer is still connected and its pings pass, a new peer can connect, and one log line names
+the dropped peer and the reason.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def prefixed(body: bytes, *, length: int | None = None, flag: int = 0) -> bytes:
 
 
 def bomb(size: int) -> bytes:
-    """A gzip member that inflates to ``size`` zeros; the same deflated MiB again and again."""
+    """Return a gzip member that inflates to ``size`` zeros; it repeats one deflated MiB."""
     packer = zlib.compressobj(9, wbits=31)
     head = packer.compress(bytes(MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
     again = packer.compress(bytes(MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -97,7 +97,7 @@ async def gzip_bomb_at_once(bad: Bad) -> None:
 
 
 async def entries_bomb(bad: Bad) -> None:
-    """Two bytes on the wire for each entry, and some thirty in memory."""
+    """A message whose entries take two bytes each on the wire and some thirty in memory."""
     await bad.shake()
     field = KaspadMessage.DESCRIPTOR.fields_by_name["block"].number
     body = b"\x12\x00" * (15 * MIB)
@@ -114,7 +114,7 @@ def varint(value: int) -> bytes:
 
 async def no_gzip(bad: Bad) -> None:
     await bad.shake()
-    await bad.raw(prefixed(b"this is no gzip", flag=1))
+    await bad.raw(prefixed(b"not gzip", flag=1))
 
 
 async def half_a_message(bad: Bad) -> None:
@@ -188,7 +188,7 @@ async def ping_before_version(bad: Bad) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """What is done, which event tells of it, and with what reason (a regular expression)."""
+    """An attack, the event that logs it, and a regular expression for the logged reason."""
 
     attack: Callable[[Bad], Awaitable[None]]
     event: str
@@ -223,21 +223,23 @@ CASES = [
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.attack.__name__)
-async def test_an_attack_costs_the_attacker_and_nobody_else(case: Case, direction: Direction) -> None:
+async def test_an_attack_costs_the_attacker_its_connection_and_disturbs_no_other_peer(
+    case: Case, direction: Direction
+) -> None:
     async with world() as here:
         with peak() as memory:
             await here.attack(direction, case.attack)
-            assert await here.gone() < 5
+            assert await here.wait_dropped() < 5
         assert not here.bad_is_connected
-        [reason] = here.told(case.event)
+        [reason] = here.logged_reasons(case.event)
         assert re.search(case.reason, reason), reason
         assert len(reason) < 500
         assert memory.grown < case.bound
-        await here.undisturbed()
+        await here.check_undisturbed()
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-async def test_a_flood_of_inventories_is_dropped_where_nobody_keeps_up_with_it(direction: Direction) -> None:
+async def test_a_flood_of_inventories_is_dropped_for_an_idle_subscriber(direction: Direction) -> None:
     async def flood(bad: Bad) -> None:
         await bad.shake()
         message = invs(1000)
@@ -247,13 +249,13 @@ async def test_a_flood_of_inventories_is_dropped_where_nobody_keeps_up_with_it(d
     async with world() as here:
         with here.adaptor.subscribe_events() as asleep, peak() as memory:
             await here.attack(direction, flood)
-            await here.stays()
+            await here.check_still_connected()
             assert asleep.dropped > 0
         assert memory.grown < FLOOD_BOUND + HELD_BOUND
-        await here.undisturbed()
+        await here.check_undisturbed()
 
 
-async def test_the_largest_inventories_are_bounded_too_while_a_listener_sleeps() -> None:
+async def test_the_largest_inventories_are_bounded_for_an_idle_subscriber_too() -> None:
     async def flood(bad: Bad) -> None:
         await bad.shake()
         raw = prefixed(invs(131072).SerializeToString())
@@ -263,14 +265,14 @@ async def test_the_largest_inventories_are_bounded_too_while_a_listener_sleeps()
     async with world() as here:
         with here.adaptor.subscribe_events() as asleep, peak() as memory:
             await here.attack("inbound", flood)
-            await here.stays()
+            await here.check_still_connected()
             assert asleep.dropped > 0
         assert memory.grown < PEER_BOUND + HELD_BOUND
-        await here.undisturbed()
+        await here.check_undisturbed()
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-async def test_a_flood_of_pings_is_answered_as_long_as_the_peer_reads_the_answers(direction: Direction) -> None:
+async def test_a_flood_of_pings_is_answered_while_the_peer_reads_the_pongs(direction: Direction) -> None:
     async def flood(bad: Bad) -> None:
         await bad.shake()
         for nonce in range(5000):
@@ -279,11 +281,11 @@ async def test_a_flood_of_pings_is_answered_as_long_as_the_peer_reads_the_answer
     async with world() as here:
         with peak() as memory:
             await here.attack(direction, flood)
-            await here.stays()
+            await here.check_still_connected()
         assert here.bad is not None
         assert here.bad.heard.count("pong") == 5000
         assert memory.grown < FLOOD_BOUND
-        await here.undisturbed()
+        await here.check_undisturbed()
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -297,14 +299,14 @@ async def test_a_flood_of_pings_from_a_peer_that_never_reads_ends_with_a_full_qu
     async with world() as here:
         with peak() as memory:
             await here.attack(direction, flood, reads=False)
-            assert await here.gone() < 10
-        assert here.told("peer.disconnected") == ["too many messages at once: ping"]
+            assert await here.wait_dropped() < 10
+        assert here.logged_reasons("peer.disconnected") == ["too many messages at once: ping"]
         assert memory.grown < FLOOD_BOUND
-        await here.undisturbed()
+        await here.check_undisturbed()
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-async def test_a_peer_that_never_reads_what_it_asked_for_has_two_minutes(direction: Direction) -> None:
+async def test_a_peer_that_never_reads_the_replies_is_dropped_after_two_minutes(direction: Direction) -> None:
     ids = [p2p.TransactionId(bytes=number.to_bytes(32, "big")) for number in range(20_000)]
     request = KaspadMessage(requestTransactions=p2p.RequestTransactionsMessage(ids=ids))
 
@@ -316,14 +318,14 @@ async def test_a_peer_that_never_reads_what_it_asked_for_has_two_minutes(directi
     async with world() as here:
         with peak() as memory:
             await here.attack(direction, ask, reads=False)
-            assert SEND_TIMEOUT <= await here.gone() < SEND_TIMEOUT + 40
-        assert here.told("peer.disconnected") == [f"the peer has not read for {SEND_TIMEOUT:g} s"]
+            assert SEND_TIMEOUT <= await here.wait_dropped() < SEND_TIMEOUT + 40
+        assert here.logged_reasons("peer.disconnected") == [f"the peer has not read for {SEND_TIMEOUT:g} s"]
         assert memory.grown < FLOOD_BOUND
-        await here.undisturbed()
+        await here.check_undisturbed()
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-async def test_control_frames_whose_answers_nobody_reads_are_bounded(direction: Direction) -> None:
+async def test_control_frames_whose_replies_the_peer_never_reads_are_bounded(direction: Direction) -> None:
     async def flood(bad: Bad) -> None:
         await bad.shake()
         bad.stop_reading()
@@ -333,29 +335,31 @@ async def test_control_frames_whose_answers_nobody_reads_are_bounded(direction: 
     async with world() as here:
         with peak() as memory:
             await here.attack(direction, flood, reads=False)
-            assert await here.gone() < 10
-        [reason] = here.told("peer.disconnected")
+            assert await here.wait_dropped() < 10
+        [reason] = here.logged_reasons("peer.disconnected")
         assert "the peer reads none of the answers that its frames ask for" in reason
         assert memory.grown < FLOOD_BOUND
-        await here.undisturbed()
+        await here.check_undisturbed()
 
 
 @pytest.mark.parametrize(("direction", "seconds"), [("inbound", 10), ("outbound", 30)])
-async def test_a_peer_that_never_speaks_has_as_long_as_a_version_may_take(direction: Direction, seconds: int) -> None:
+async def test_a_silent_peer_is_dropped_when_the_limit_for_its_version_runs_out(
+    direction: Direction, seconds: int
+) -> None:
     async def silence(bad: Bad) -> None:
         await anyio.sleep(1)
 
     async with world() as here:
         await here.attack(direction, silence)
-        assert await here.gone() == pytest.approx(seconds, abs=2)
-        [reason] = here.told("peer.refused")
+        assert await here.wait_dropped() == pytest.approx(seconds, abs=2)
+        [reason] = here.logged_reasons("peer.refused")
         assert reason == f"the peer sent no Version within {seconds} s"
-        await here.undisturbed()
+        await here.check_undisturbed()
 
 
 @pytest.mark.parametrize("said", [b"", prefixed(b"half", length=100)], ids=["nothing", "half a message"])
 @pytest.mark.parametrize("direction", DIRECTIONS)
-async def test_a_peer_that_falls_silent_is_let_go_when_it_answers_no_ping(said: bytes, direction: Direction) -> None:
+async def test_a_peer_that_falls_silent_is_dropped_when_it_answers_no_ping(said: bytes, direction: Direction) -> None:
     async def fall_silent(bad: Bad) -> None:
         await bad.shake()
         if said:
@@ -363,22 +367,22 @@ async def test_a_peer_that_falls_silent_is_let_go_when_it_answers_no_ping(said: 
 
     async with world() as here:
         await here.attack(direction, fall_silent)
-        assert await here.gone() == pytest.approx(PING_INTERVAL + PONG_TIMEOUT, abs=3)
-        assert here.told("peer.disconnected") == ["we rejected the peer: timeout expired after 120s"]
-        await here.undisturbed()
+        assert await here.wait_dropped() == pytest.approx(PING_INTERVAL + PONG_TIMEOUT, abs=3)
+        assert here.logged_reasons("peer.disconnected") == ["we rejected the peer: timeout expired after 120s"]
+        await here.check_undisturbed()
 
 
-async def test_a_port_that_accepts_and_says_nothing_at_all_costs_a_dial() -> None:
+async def test_a_port_that_accepts_and_stays_silent_fails_the_dial() -> None:
     async with world() as here:
         await here.network.host(BAD).listener(PORT).start(asyncio.Protocol)
         here.service.manager.add_request(at(BAD), permanent=False)
         await anyio.sleep(15)
         [failed] = [line for line in here.events if line["event"] == "dial.failed"]
         assert (failed["target"], failed["phase"]) == (f"http://{BAD}:{PORT}", "http2")
-        await here.undisturbed()
+        await here.check_undisturbed()
 
 
-async def test_an_id_twice_from_one_address_is_one_peer() -> None:
+async def test_the_same_id_twice_from_one_address_is_one_peer() -> None:
     id = bytes(range(16))
 
     async def come(bad: Bad) -> None:
@@ -387,32 +391,32 @@ async def test_an_id_twice_from_one_address_is_one_peer() -> None:
 
     async with world() as here:
         await here.attack("inbound", come)
-        await here.stays()
+        await here.check_still_connected()
         await here.attack("inbound", come)
         await anyio.sleep(5)
-        assert here.told("peer.refused") == ["we rejected the peer: DUPLICATE_CONNECTION"]
+        assert here.logged_reasons("peer.refused") == ["we rejected the peer: DUPLICATE_CONNECTION"]
         await here.attack("outbound", come)
         await anyio.sleep(5)
-        assert here.told("peer.refused") == ["we rejected the peer: DUPLICATE_CONNECTION"] * 2
+        assert here.logged_reasons("peer.refused") == ["we rejected the peer: DUPLICATE_CONNECTION"] * 2
         assert len([peer for peer in here.adaptor.peers() if peer.id == id]) == 1
-        assert here.told("peer.disconnected") == []
-        await here.undisturbed()
+        assert here.logged_reasons("peer.disconnected") == []
+        await here.check_undisturbed()
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-async def test_who_takes_the_id_of_another_does_not_take_its_place(direction: Direction) -> None:
+async def test_a_peer_with_another_peers_id_does_not_replace_it(direction: Direction) -> None:
     async def impersonate(bad: Bad) -> None:
         await bad.say(version(id=bad.good_id), VERACK, READY)
         await anyio.sleep(1)
 
     async with world() as here:
         await here.attack(direction, impersonate)
-        await here.stays()
-        await here.undisturbed()
+        await here.check_still_connected()
+        await here.check_undisturbed()
 
 
 @pytest.mark.parametrize("hosts", [1, 1000], ids=["from one address", "each from its own"])
-async def test_a_thousand_dialers_at_once_get_the_places_there_are_and_no_more(hosts: int) -> None:
+async def test_a_thousand_dialers_at_once_get_only_the_free_places(hosts: int) -> None:
     limits = InboundLimits()
     most = 0
 
@@ -440,7 +444,7 @@ async def test_a_thousand_dialers_at_once_get_the_places_there_are_and_no_more(h
                 tasks.start_soon(dial, number)
             await anyio.sleep(30)
         inbound = here.adaptor.hub.count("inbound")
-        # Of those who come at once only so many can be greeted at once: the places for handshakes are what is scarce.
+        # Places for handshakes are the bottleneck when all dial at once.
         assert 1 < inbound <= 1 + (limits.pending_per_address if hosts == 1 else limits.pending)
         per_address = limits.per_address if hosts == 1 else None
         assert most <= (limits.peers + limits.pending if per_address is None else 1 + per_address)
@@ -452,4 +456,4 @@ async def test_a_thousand_dialers_at_once_get_the_places_there_are_and_no_more(h
         with anyio.CancelScope(shield=True):
             await anyio.sleep(5)
             assert here.adaptor._server.counter.open == 1
-            await here.undisturbed()
+            await here.check_undisturbed()

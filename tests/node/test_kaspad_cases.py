@@ -1,4 +1,4 @@
-"""The cases of `kaspad_cases` with the embedded peer, on a network in memory and in virtual time."""
+"""The cases of `kaspad_cases` against the embedded peer, on a network in memory and in virtual time."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ pytestmark = pytest.mark.asyncio_only
 
 PROXY = "10.9.9.9:9050"
 REDIAL = 30.0
-"""Seconds between two of kaspad's looks at its peers."""
+"""Seconds between kaspad's ticks, in which it redials lost peers."""
 
-SILENT = ("route error", "network error", "incoming stream ended", "it stops")
-"""What kaspad keeps to itself: only at the level of debugging."""
+SILENT = ("route error", "network error", "incoming stream ended", "the peer is stopping")
+"""Beginnings of the reasons that kaspad logs at debug level only."""
 
 
 class Embedded(Kaspad):
-    """A `KaspaPeer` on a host of its own."""
+    """A `KaspaPeer` on its own host."""
 
     def __init__(
         self, network: MemoryNetwork, address: NetAddress, addpeer: NetAddress | None, refused: str | None
@@ -82,16 +82,16 @@ class Embedded(Kaspad):
 
 
 class MemoryWorld(World):
-    """Node and kaspads on one network, and a proxy on it when one is wanted."""
+    """The node and the kaspads on one network, with a proxy on it when `proxied`."""
 
-    late = 2.25  # headers and Version are two pieces here, and the second waits for the first
+    late = 2.25  # headers and Version come in two pieces here, and are delayed one after the other
 
     def __init__(self, events: list[Any], tasks: TaskGroup, *, proxied: bool) -> None:
         super().__init__(events, parse_socks5_proxy(PROXY) if proxied else None)
         self.network = MemoryNetwork()
         self._tasks = tasks
         self._kaspads = 0
-        # Behind a proxy who comes in comes through an onion service, and so from loopback.
+        # Inbound peers of a proxied node come through an onion service, and so from loopback.
         self._host = self.network.host("127.0.0.1" if proxied else "10.0.0.1")
         self._server = Socks5Server(connector=self.network.host("10.9.9.9"))
         self._strays: set[str] = set()

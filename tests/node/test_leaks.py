@@ -1,6 +1,6 @@
-"""Whatever happens to a dial, and however often peers come and go: no stream, task, place or object is left.
+"""Cancelled dials and closes, and peers that come and go, leave no stream, task, reservation or object behind.
 
-The dials are cut off after each number of steps of the event loop, from none to as many as they take.
+Each dial and close is cancelled after every possible number of event-loop steps.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Pair:
             return current.established(near)
 
     async def is_clean(self) -> None:
-        """Check that nothing of a connection is left, at either end."""
-        await anyio.sleep(10)  # virtual: longer than any limit of a close
+        """Check that neither end holds anything of a closed connection."""
+        await anyio.sleep(10)  # virtual time, longer than any limit of a close
         assert [stream for stream in self.streams if not stream.closed] == []
         assert self.here.peers() == self.there.peers() == []
         assert self.here._routers == self.there._routers == set()
@@ -85,7 +85,7 @@ def proxied(request: pytest.FixtureRequest) -> bool:
 
 
 async def cut_off(work: Callable[[], Awaitable[object]], steps: int) -> bool:
-    """Cancel ``work`` after so many steps of the loop; whether it was done before."""
+    """Cancel ``work`` after this many steps of the event loop; return whether it had finished before."""
     task = asyncio.ensure_future(work())
     for _ in range(steps):
         if task.done():
@@ -100,7 +100,7 @@ async def cut_off(work: Callable[[], Awaitable[object]], steps: int) -> bool:
     return was_done
 
 
-async def test_a_dial_that_is_cut_off_at_any_step_leaves_nothing(proxied: bool) -> None:
+async def test_a_dial_cancelled_at_any_step_leaves_nothing(proxied: bool) -> None:
     async with pair(proxied) as nodes:
         before = asyncio.all_tasks()
         for steps in itertools.count():
@@ -115,7 +115,7 @@ async def test_a_dial_that_is_cut_off_at_any_step_leaves_nothing(proxied: bool) 
 
 
 @pytest.mark.parametrize("end", ["we", "they", "both"])
-async def test_a_close_that_is_cut_off_at_any_step_leaves_nothing(end: str, proxied: bool) -> None:
+async def test_a_close_cancelled_at_any_step_leaves_nothing(end: str, proxied: bool) -> None:
     async with pair(proxied) as nodes:
         before = asyncio.all_tasks()
         for steps in range(40):
@@ -124,7 +124,7 @@ async def test_a_close_that_is_cut_off_at_any_step_leaves_nothing(end: str, prox
             closing = {"we": [nodes.here], "they": [nodes.there], "both": [nodes.here, nodes.there]}[end]
             for node in closing:
                 await cut_off(lambda node=node: node.terminate_all("enough"), steps)  # type: ignore[misc]
-            await nodes.here.terminate_all("what was cut off before it began")
+            await nodes.here.terminate_all("cancelled before it began")
             await nodes.is_clean()
             assert asyncio.all_tasks() == before, steps
 
@@ -136,7 +136,7 @@ async def test_peers_that_come_and_go_leave_no_objects(proxied: bool) -> None:
             await anyio.sleep(1)
             await nodes.there.terminate_all("next")
             await nodes.is_clean()
-        nodes.server.requests.clear()  # what the fakes remember
+        nodes.server.requests.clear()  # kept by the fakes
         nodes.network.dials.clear()
         gc.collect()
 
@@ -151,7 +151,6 @@ async def test_peers_that_come_and_go_leave_no_objects(proxied: bool) -> None:
         await rounds(5)
         before = objects()
         await rounds(60)
-        grown = {
-            name: count for name, count in (objects() - before).items() if count >= 30
-        }  # one for every other round
+        # A leak of one object in every other round is 30.
+        grown = {name: count for name, count in (objects() - before).items() if count >= 30}
         assert grown == {}

@@ -34,7 +34,7 @@ def held(path: Path) -> dict[NetAddress, int]:
         return database.read(connection)
 
 
-def test_what_was_written_is_read_again(path: Path) -> None:
+def test_what_was_written_is_read_back(path: Path) -> None:
     fill(path, {**BOOK, SIX: 2})
 
     assert held(path) == {**BOOK, SIX: 2}
@@ -46,7 +46,7 @@ def test_a_commit_waits_for_the_disk(path: Path) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_the_file_is_its_owners(path: Path) -> None:
+def test_only_the_owner_may_read_the_file(path: Path) -> None:
     fill(path, BOOK)
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -57,7 +57,7 @@ books = st.dictionaries(st.sampled_from(sorted(BOOK, key=str)[:12]), st.integers
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(books, max_size=5))
-def test_the_file_follows_the_book(history: list[dict[NetAddress, int]]) -> None:
+def test_each_write_makes_the_file_equal_to_the_book(history: list[dict[NetAddress, int]]) -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.executescript(database.SCHEMA)
         stored: dict[NetAddress, int] = {}
@@ -67,7 +67,7 @@ def test_the_file_follows_the_book(history: list[dict[NetAddress, int]]) -> None
             stored = book
 
 
-def test_a_write_that_fails_writes_nothing(path: Path) -> None:
+def test_a_failed_write_changes_nothing(path: Path) -> None:
     with closing(database.connect(path)) as connection:
         database.write(connection, {}, BOOK)
         with pytest.raises(sqlite3.IntegrityError):
@@ -113,7 +113,7 @@ def script(text: str) -> Callable[[Path], None]:
         script("PRAGMA ignore_check_constraints = 1; UPDATE addresses SET failures = 4 WHERE ip = '10.0.0.0'"),
     ],
 )
-def test_damage_is_seen_when_the_file_is_opened_or_read(path: Path, damage: Callable[[Path], None]) -> None:
+def test_damage_is_detected_when_the_file_is_opened_or_read(path: Path, damage: Callable[[Path], None]) -> None:
     fill(path, BOOK)
     damage(path)
 
@@ -127,14 +127,14 @@ def test_an_empty_file_is_a_new_book(path: Path) -> None:
     assert held(path) == {}
 
 
-def test_what_cannot_be_opened_is_not_called_damaged(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_not_damaged(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="missing"):
         database.connect(tmp_path / "missing" / "addresses.db")
     with pytest.raises(IsADirectoryError):
         database.connect(tmp_path)
 
 
-def test_a_locked_file_is_not_called_damaged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_file_is_not_damaged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.0)
     fill(path, BOOK)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -144,7 +144,7 @@ def test_a_locked_file_is_not_called_damaged(path: Path, monkeypatch: pytest.Mon
             held(path)
 
 
-def test_a_damaged_file_is_set_aside_whole_and_nothing_is_overwritten(path: Path) -> None:
+def test_a_damaged_file_is_renamed_with_its_logs_and_overwrites_nothing(path: Path) -> None:
     for number in (1, 2):
         path.write_bytes(b"file %d" % number)
         path.with_name("addresses.db-wal").write_bytes(b"log %d" % number)

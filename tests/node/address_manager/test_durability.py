@@ -1,6 +1,6 @@
-"""``kill -9`` at any moment loses no address that the log has called stored.
+"""``kill -9`` at any moment loses no address that was logged as stored.
 
-A real process fills its book and is really killed, at another moment each time; the next one goes on with the file.
+A real process fills its book and is killed, at a different moment each time; the next one continues with the file.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ async def main(path, start, seed):
     book = await AddressManager.open(Path(path))
     number = start
     while True:
-        # Nobody waits for the file: the thread commits while more comes in.
+        # No flush: the thread commits while more addresses come in.
         count = rng.randrange(1, 4)
         book.add(NetAddress(IPv4Address((10 << 24) + n), 16111) for n in range(number, number + count))
         number += count
@@ -55,37 +55,37 @@ def stored_by(line: str) -> int:
 
 
 def kill_at_random(path: Path, start: int, rng: random.Random) -> int:
-    """Fill the book with addresses numbered from ``start``; answer how many were called stored before the kill."""
+    """Fill the book with addresses numbered from ``start``; return how many were logged as stored before the kill."""
     command = [sys.executable, "-c", FILL, str(path), str(start), str(rng.randrange(1 << 30))]
     stored = 0
-    # Nothing needs to be installed, as in the tests themselves.
+    # As for the tests themselves, the package need not be installed.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         try:
             for _ in range(rng.randrange(1, 15)):
                 stored += stored_by(process.stdout.readline())
-            # Not always right behind an event: somewhere in the work that follows it.
+            # Not always right after an event, but somewhere in the work that follows it.
             moment = time.perf_counter() + rng.random() / 200
             while time.perf_counter() < moment:
                 pass
         finally:
             process.send_signal(signal.SIGKILL)
-        # What it had said and nobody had read yet. A line that is cut off was not said.
+        # The output not read yet, without a last line that was cut off.
         lines = process.stdout.read().splitlines(keepends=True)
         stored += sum(stored_by(line) for line in lines if line.endswith("\n"))
     assert process.returncode == -signal.SIGKILL
     return stored
 
 
-def test_no_address_that_was_called_stored_is_lost_by_a_kill(tmp_path: Path) -> None:
+def test_no_address_logged_as_stored_is_lost_by_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "addresses.db"
     rng = random.Random()
     promised: set[NetAddress] = set()
     for number in range(ROUNDS):
         start = 1000 * (number + 1)
         stored = kill_at_random(path, start, rng)
-        # They are taken up in the order of their numbers, so the first ones are those that were stored.
+        # Addresses are added in the order of their numbers, so the first ones are those stored.
         promised |= {NetAddress.parse(f"10.0.{n // 256}.{n % 256}", 16111) for n in range(start, start + stored)}
         connection = database.connect(path)
         try:

@@ -26,7 +26,7 @@ def many(count: int, start: int = 0) -> list[NetAddress]:
 
 
 class Log:
-    """A logger that keeps what it is told."""
+    """A logger that records events."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str, dict[str, Any]]] = []
@@ -59,18 +59,18 @@ def test_loopback_and_unspecified_addresses_are_skipped(book: AddressManager, ip
 
 
 @pytest.mark.parametrize("ip", ["10.0.0.1", "192.168.0.1", "fd00::1", "192.0.2.1", "224.0.0.1", "fe80::1"])
-def test_private_and_all_other_addresses_are_taken(book: AddressManager, ip: str) -> None:
+def test_private_and_all_other_addresses_are_added(book: AddressManager, ip: str) -> None:
     assert book.add([NetAddress(ip_address(ip), 0)]) == 1
 
 
-def test_a_v4_mapped_address_is_known_as_ipv4(book: AddressManager) -> None:
+def test_a_v4_mapped_address_is_the_same_as_the_ipv4_address(book: AddressManager) -> None:
     book.add([at("10.0.0.1")])
 
     assert book.add([NetAddress(IPv6Address("::ffff:10.0.0.1"), 16111)]) == 0
     assert len(book) == 1
 
 
-def test_an_address_that_is_known_is_left_as_it_is(book: AddressManager) -> None:
+def test_adding_a_known_address_changes_nothing(book: AddressManager) -> None:
     book.add([at("10.0.0.1")])
     book.mark_failure(at("10.0.0.1"))
 
@@ -78,7 +78,7 @@ def test_an_address_that_is_known_is_left_as_it_is(book: AddressManager) -> None
     assert book.failures(at("10.0.0.1")) == 2
 
 
-def test_failures_add_up_until_the_address_is_forgotten(book: AddressManager) -> None:
+def test_failures_add_up_until_the_address_is_removed(book: AddressManager) -> None:
     book.add([at("10.0.0.1")])
     seen: list[int | None] = []
     for _ in range(4):
@@ -88,7 +88,7 @@ def test_failures_add_up_until_the_address_is_forgotten(book: AddressManager) ->
     assert seen == [2, 3, None, None]
 
 
-def test_a_success_forgets_the_failures(book: AddressManager) -> None:
+def test_a_success_resets_the_failures(book: AddressManager) -> None:
     book.add([at("10.0.0.1")])
     book.mark_failure(at("10.0.0.1"))
     book.mark_success(at("10.0.0.1"))
@@ -96,14 +96,14 @@ def test_a_success_forgets_the_failures(book: AddressManager) -> None:
     assert book.failures(at("10.0.0.1")) == 0
 
 
-def test_nothing_is_learned_about_an_unknown_address(book: AddressManager) -> None:
+def test_outcomes_of_unknown_addresses_are_ignored(book: AddressManager) -> None:
     book.mark_success(at("10.0.0.1"))
     book.mark_failure(at("10.0.0.1"))
 
     assert at("10.0.0.1") not in book
 
 
-def test_a_full_book_gives_up_those_that_failed_most(book: AddressManager) -> None:
+def test_a_full_book_evicts_the_addresses_with_the_most_failures(book: AddressManager) -> None:
     book.add(many(MAX_ADDRESSES))
     proven, bad, worse = many(3)
     book.mark_success(proven)
@@ -122,7 +122,7 @@ def test_a_full_book_gives_up_those_that_failed_most(book: AddressManager) -> No
     assert all(address in book for address in fresh)
 
 
-def test_a_flood_does_not_push_out_what_is_proven(book: AddressManager) -> None:
+def test_a_flood_of_addresses_does_not_evict_reached_ones(book: AddressManager) -> None:
     proven = many(100)
     book.add(proven)
     for address in proven:
@@ -133,7 +133,7 @@ def test_a_flood_does_not_push_out_what_is_proven(book: AddressManager) -> None:
     assert all(address in book for address in proven)
 
 
-def test_all_addresses_of_an_ip_can_be_forgotten(book: AddressManager) -> None:
+def test_all_addresses_of_an_ip_can_be_removed(book: AddressManager) -> None:
     book.add([at("10.0.0.1:1"), at("10.0.0.1:2"), at("10.0.0.2:1")])
 
     assert book.remove_ip(IPv6Address("::ffff:10.0.0.1")) == 2
@@ -141,15 +141,15 @@ def test_all_addresses_of_an_ip_can_be_forgotten(book: AddressManager) -> None:
     assert book.pick_order() == [at("10.0.0.2:1")]
 
 
-def test_those_who_are_connected_are_not_picked(book: AddressManager) -> None:
+def test_excluded_addresses_are_not_picked(book: AddressManager) -> None:
     book.add(many(20))
     connected = set(many(5))
 
     assert set(book.pick_order(exclude=connected)) == set(many(20)) - connected
 
 
-def test_the_proven_are_picked_first(book: AddressManager) -> None:
-    # Each in a bucket of its own.
+def test_reached_addresses_are_picked_first(book: AddressManager) -> None:
+    # Each in its own bucket.
     addresses = [at(f"10.{n}.0.1") for n in range(40)]
     book.add(addresses)
     for address in addresses[:3]:
@@ -160,7 +160,7 @@ def test_the_proven_are_picked_first(book: AddressManager) -> None:
     assert set(book.pick_order()[:3]) == set(addresses[:3])
 
 
-def test_a_peer_is_told_of_at_most_1000(book: AddressManager) -> None:
+def test_a_sample_has_at_most_1000_addresses(book: AddressManager) -> None:
     book.add(many(1500))
     sample = book.sample()
 
@@ -168,13 +168,13 @@ def test_a_peer_is_told_of_at_most_1000(book: AddressManager) -> None:
     assert len(book.sample(10)) == 10
 
 
-def test_a_small_book_is_told_whole(book: AddressManager) -> None:
+def test_a_sample_of_a_small_book_is_all_of_it(book: AddressManager) -> None:
     book.add(many(5))
 
     assert sorted(map(str, book.sample())) == sorted(map(str, many(5)))
 
 
-def test_what_is_told_does_not_depend_on_failures(book: AddressManager) -> None:
+def test_a_sample_does_not_depend_on_failures(book: AddressManager) -> None:
     book.add(many(10))
     proven, bad = many(2)
     book.mark_success(proven)
@@ -184,14 +184,14 @@ def test_what_is_told_does_not_depend_on_failures(book: AddressManager) -> None:
     assert all(1050 < count < 1350 for count in seen.values()), seen
 
 
-def test_the_state_is_shown(book: AddressManager) -> None:
+def test_the_repr_shows_the_number_of_addresses(book: AddressManager) -> None:
     book.add(many(3))
 
     assert repr(book) == "<AddressManager with 3 of 4096 addresses>"
 
 
 class Book(RuleBasedStateMachine):
-    """Against a model: a plain dict and the rules in words."""
+    """The book against a model: a plain dict."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -233,7 +233,7 @@ TestBook = Book.TestCase
 TestBook.settings = settings(deadline=None, max_examples=50)
 
 
-async def test_without_a_file_nothing_is_stored_and_nothing_is_said() -> None:
+async def test_without_a_file_nothing_is_stored_or_logged() -> None:
     log = Log()
     async with AddressManager(logger=log) as book:
         book.add(many(3))
@@ -245,7 +245,7 @@ async def test_without_a_file_nothing_is_stored_and_nothing_is_said() -> None:
 @pytest.mark.real_io
 @pytest.mark.asyncio_only
 class TestWithAFile:
-    async def test_all_is_found_again_failures_too(self, tmp_path: Path) -> None:
+    async def test_a_reopened_book_has_the_same_addresses_and_failures(self, tmp_path: Path) -> None:
         async with await AddressManager.open(tmp_path / "addresses.db") as book:
             book.add([*many(4), NetAddress(IPv6Address("2001:db8::1"), 7)])
             book.mark_success(many(1)[0])
@@ -257,7 +257,7 @@ class TestWithAFile:
             assert NetAddress(IPv6Address("2001:db8::1"), 7) in book
         assert log.events == [("info", "addresses.loaded", {"count": 4})]
 
-    async def test_the_log_tells_how_many_new_ones_are_durable(self, tmp_path: Path) -> None:
+    async def test_the_number_of_stored_addresses_is_logged(self, tmp_path: Path) -> None:
         log = Log()
         async with await AddressManager.open(tmp_path / "addresses.db", logger=log) as book:
             book.add(many(3))
@@ -268,13 +268,13 @@ class TestWithAFile:
             book.add(many(6))
             await book.flush()
 
-        # One event for what came at once, and none for a failure.
+        # One event for addresses added together, and none for a failure count.
         assert log.events == [
             ("info", "addresses.stored", {"count": 5, "total": 5}),
             ("info", "addresses.stored", {"count": 1, "total": 6}),
         ]
 
-    async def test_a_damaged_file_is_named_in_the_log_and_the_node_goes_on(self, tmp_path: Path) -> None:
+    async def test_a_damaged_file_is_logged_and_replaced(self, tmp_path: Path) -> None:
         path = tmp_path / "addresses.db"
         path.write_bytes(b"?" * 5000)
         log = Log()
@@ -289,7 +289,7 @@ class TestWithAFile:
         )
         assert second == ("info", "addresses.stored", {"count": 1, "total": 1})
 
-    async def test_a_write_that_fails_is_in_the_log(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_failed_write_is_logged(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.0)
         path = tmp_path / "addresses.db"
         log = Log()
@@ -300,7 +300,7 @@ class TestWithAFile:
 
         assert log.events == [("warning", "addresses.not_stored", {"error": f"{path}: database is locked"})]
 
-    async def test_nothing_is_stored_after_closing_and_nothing_breaks(self, tmp_path: Path) -> None:
+    async def test_after_closing_nothing_is_stored_and_calls_still_work(self, tmp_path: Path) -> None:
         log = Log()
         book = await AddressManager.open(tmp_path / "addresses.db", logger=log)
         await book.aclose()
@@ -310,7 +310,7 @@ class TestWithAFile:
 
         assert log.events == []
 
-    async def test_a_file_with_too_much_in_it_is_cut_to_the_limit(self, tmp_path: Path) -> None:
+    async def test_a_file_with_too_many_addresses_is_cut_to_the_limit(self, tmp_path: Path) -> None:
         path = tmp_path / "addresses.db"
         with closing(database.connect(path)) as connection:
             database.write(connection, {}, dict.fromkeys(many(MAX_ADDRESSES + 10), 1))

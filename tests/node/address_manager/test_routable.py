@@ -34,7 +34,7 @@ from ziggurat.node.address_manager.routable import is_publicly_routable
         ("fe80::", "fe80::ffff:ffff:ffff:ffff", "fe7f::", "fe80:0:0:1::"),
     ],
 )
-def test_a_network_is_left_out_from_its_first_to_its_last_address(
+def test_a_network_is_excluded_from_its_first_to_its_last_address(
     first: str, last: str, before: str | None, after: str | None
 ) -> None:
     assert not is_publicly_routable(ip_address(first))
@@ -43,7 +43,7 @@ def test_a_network_is_left_out_from_its_first_to_its_last_address(
 
 
 @pytest.mark.parametrize(("mapped", "routable"), [("::ffff:8.8.8.8", True), ("::ffff:192.168.1.1", False)])
-def test_a_v4_mapped_address_is_judged_as_ipv4(mapped: str, routable: bool) -> None:
+def test_a_v4_mapped_address_counts_as_ipv4(mapped: str, routable: bool) -> None:
     assert is_publicly_routable(ip_address(mapped)) is routable
 
 

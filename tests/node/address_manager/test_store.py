@@ -20,14 +20,14 @@ A, B, C = (NetAddress.parse(f"10.{n}.0.1:16111") for n in range(3))
 
 
 class Log:
-    """What the store told, one after another."""
+    """The events of the store, in order."""
 
     def __init__(self) -> None:
         self.entries: asyncio.Queue[tuple[object, ...]] = asyncio.Queue()
-        self.listener = StoreEvents(
+        self.callbacks = StoreEvents(
             lambda added, total: self.entries.put_nowait(("stored", added, total)),
             lambda problem: self.entries.put_nowait(("failed", problem)),
-            lambda path, aside, problem: self.entries.put_nowait(("set aside", path.name, aside.name, problem)),
+            lambda path, aside, problem: self.entries.put_nowait(("damaged", path.name, aside.name, problem)),
         )
 
     async def next(self) -> tuple[object, ...]:
@@ -45,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def opened(path: Path, log: Log) -> AsyncIterator[tuple[AddressStore, dict[NetAddress, int]]]:
-    writer, book = await AddressStore.open(path, log.listener)
+    writer, book = await AddressStore.open(path, log.callbacks)
     try:
         yield writer, book
     finally:
@@ -65,7 +65,7 @@ def writers() -> list[Any]:
     return [thread for thread in threading.enumerate() if thread.name == "address-store"]
 
 
-async def test_a_book_is_found_again(path: Path) -> None:
+async def test_a_reopened_store_has_the_same_book(path: Path) -> None:
     async with opened(path, Log()) as (writer, book):
         assert book == {}
         writer.submit({A: 1, B: 3})
@@ -73,7 +73,7 @@ async def test_a_book_is_found_again(path: Path) -> None:
         assert book == {A: 1, B: 3}
 
 
-async def test_what_is_told_to_be_stored_is_in_the_file(path: Path) -> None:
+async def test_what_is_reported_as_stored_is_in_the_file(path: Path) -> None:
     log = Log()
     async with opened(path, log) as (writer, _):
         for book in ({A: 1}, {A: 2, B: 1}, {B: 1, C: 1}):
@@ -82,7 +82,7 @@ async def test_what_is_told_to_be_stored_is_in_the_file(path: Path) -> None:
             assert held(path) == book
 
 
-async def test_flush_returns_when_all_is_in_the_file(path: Path) -> None:
+async def test_flush_waits_until_all_is_in_the_file(path: Path) -> None:
     async with opened(path, Log()) as (writer, _):
         for failures in range(4):
             writer.submit({A: failures})
@@ -91,8 +91,8 @@ async def test_flush_returns_when_all_is_in_the_file(path: Path) -> None:
         await writer.flush()
 
 
-async def test_closing_writes_what_was_submitted_and_ends_the_thread(path: Path) -> None:
-    writer, _ = await AddressStore.open(path, Log().listener)
+async def test_closing_writes_the_last_snapshot_and_ends_the_thread(path: Path) -> None:
+    writer, _ = await AddressStore.open(path, Log().callbacks)
     writer.submit({A: 1})
     await writer.aclose()
 
@@ -102,8 +102,8 @@ async def test_closing_writes_what_was_submitted_and_ends_the_thread(path: Path)
     await writer.aclose()
 
 
-async def test_the_loop_goes_on_while_the_disk_does_not(path: Path) -> None:
-    """Another program holds the file; only the last of all pictures is written when it lets go."""
+async def test_a_locked_file_blocks_neither_the_loop_nor_later_snapshots(path: Path) -> None:
+    """Another program locks the file; of the snapshots submitted meanwhile only the last is written."""
     log = Log()
     async with opened(path, log) as (writer, _):
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -120,7 +120,7 @@ async def test_the_loop_goes_on_while_the_disk_does_not(path: Path) -> None:
         await writer.flush()
 
         assert held(path) == {A: 3, B: 3}
-    # The picture that the thread had taken when the file was held, if any, and the last; none between.
+    # The snapshot that the thread was writing when the file was locked, if any, and the last; none in between.
     assert log.rest() in (
         [("stored", 1, 1), ("stored", 1, 2)],  # the first
         [("stored", 2, 2), ("stored", 0, 2)],  # one of the next two
@@ -128,7 +128,9 @@ async def test_the_loop_goes_on_while_the_disk_does_not(path: Path) -> None:
     )
 
 
-async def test_a_write_that_fails_is_told_and_made_good(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_write_is_reported_and_made_up_for_by_the_next(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.0)
     log = Log()
     async with opened(path, log) as (writer, _):
@@ -142,7 +144,7 @@ async def test_a_write_that_fails_is_told_and_made_good(path: Path, monkeypatch:
         assert held(path) == {A: 1, B: 1}
 
 
-async def test_a_write_that_fails_is_tried_again_by_itself(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_write_is_retried(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.0)
     monkeypatch.setattr(store, "RETRY_INTERVAL", 0.001)
     log = Log()
@@ -172,25 +174,25 @@ async def test_closing_does_not_wait_for_a_file_that_cannot_be_written(
         assert (await log.next())[0] == "failed"
     other.close()
 
-    # Whoever waited is let go, and the log has said that it failed: once more at the last try, unless that was it.
+    # The waiting flush returns. The failure is reported again, unless the first report came from the last attempt.
     await flushed
     assert [entry[0] for entry in log.rest()] in ([], ["failed"])
     assert held(path) == {}
 
 
-async def test_a_damaged_file_is_set_aside_and_the_book_is_empty(path: Path) -> None:
+async def test_a_damaged_file_is_renamed_and_the_book_is_empty(path: Path) -> None:
     overwrite(path)
     log = Log()
     async with opened(path, log) as (writer, book):
         assert book == {}
-        assert log.rest() == [("set aside", "addresses.db", "addresses.db.damaged-1", "file is not a database")]
+        assert log.rest() == [("damaged", "addresses.db", "addresses.db.damaged-1", "file is not a database")]
         writer.submit({A: 1})
 
     assert held(path) == {A: 1}
     assert path.with_name("addresses.db.damaged-1").read_bytes() == b"x" * 5000
 
 
-async def test_a_file_that_goes_bad_while_it_is_open_is_written_anew(path: Path) -> None:
+async def test_a_file_damaged_while_open_is_written_anew(path: Path) -> None:
     log = Log()
     async with opened(path, log) as (writer, _):
         writer.submit({A: 1, B: 1})
@@ -203,20 +205,20 @@ async def test_a_file_that_goes_bad_while_it_is_open_is_written_anew(path: Path)
         assert held(path) == {A: 1, B: 1, C: 1}
     assert log.rest() == [
         ("stored", 2, 2),
-        ("set aside", "addresses.db", "addresses.db.damaged-1", "no such table: addresses"),
+        ("damaged", "addresses.db", "addresses.db.damaged-1", "no such table: addresses"),
         ("stored", 3, 3),
     ]
 
 
-async def test_what_cannot_be_opened_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot open the address book .*missing.addresses\.db: "):
-        await AddressStore.open(tmp_path / "missing" / "addresses.db", Log().listener)
+        await AddressStore.open(tmp_path / "missing" / "addresses.db", Log().callbacks)
 
     assert not writers()
 
 
-async def test_a_cancelled_opening_leaves_no_thread(path: Path) -> None:
-    opening = asyncio.create_task(AddressStore.open(path, Log().listener))
+async def test_a_cancelled_open_leaves_no_thread(path: Path) -> None:
+    opening = asyncio.create_task(AddressStore.open(path, Log().callbacks))
     await asyncio.sleep(0)
     (thread,) = writers()
     opening.cancel()
@@ -227,12 +229,12 @@ async def test_a_cancelled_opening_leaves_no_thread(path: Path) -> None:
     assert not thread.is_alive()
 
 
-async def test_the_thread_ends_without_a_word_when_the_loop_is_gone(path: Path) -> None:
-    """A program that dies without closing: no traceback, and nothing that hangs."""
+async def test_the_thread_ends_silently_when_the_loop_is_closed(path: Path) -> None:
+    """A program that ends without closing the store: no traceback, no hang."""
 
     def die() -> None:
         loop = asyncio.new_event_loop()
-        writer, _ = loop.run_until_complete(AddressStore.open(path, Log().listener))
+        writer, _ = loop.run_until_complete(AddressStore.open(path, Log().callbacks))
         writer.submit({A: 1})
         loop.close()
         (thread,) = writers()

@@ -33,7 +33,7 @@ def order_of(book: dict[NetAddress, int], rng: random.Random) -> list[NetAddress
     return pick_order(list(book.items()), rng)
 
 
-def test_one_failure_less_counts_64_times() -> None:
+def test_each_failure_divides_the_weight_by_64() -> None:
     assert weight_of({A: 0, B: 1, C: 3}) == {A: 64.0**4, B: 64.0**3, C: 64.0}
 
 
@@ -43,13 +43,13 @@ def test_a_bucket_shares_its_weight() -> None:
     assert weight_of({A: 1, **crowd}) == {A: 64.0**3, **dict.fromkeys(crowd, 64.0**3 / 4)}
 
 
-def test_two_ports_of_a_host_are_neighbours() -> None:
+def test_two_ports_of_a_host_share_a_bucket() -> None:
     assert weight_of({at("10.0.0.1:1"): 3, at("10.0.0.1:2"): 3}) == {at("10.0.0.1:1"): 32.0, at("10.0.0.1:2"): 32.0}
 
 
 @settings(deadline=None)
 @given(books, st.integers())
-def test_everyone_is_drawn_once(book: dict[NetAddress, int], seed: int) -> None:
+def test_every_address_is_drawn_once(book: dict[NetAddress, int], seed: int) -> None:
     drawn = order_of(book, random.Random(seed))
 
     assert sorted(map(str, drawn)) == sorted(map(str, book))
@@ -57,12 +57,12 @@ def test_everyone_is_drawn_once(book: dict[NetAddress, int], seed: int) -> None:
 
 @settings(deadline=None)
 @given(books, st.integers())
-def test_the_same_chance_gives_the_same_order(book: dict[NetAddress, int], seed: int) -> None:
+def test_the_same_seed_gives_the_same_order(book: dict[NetAddress, int], seed: int) -> None:
     assert order_of(book, random.Random(seed)) == order_of(book, random.Random(seed))
 
 
-def test_the_order_is_that_of_drawing_by_weight_without_putting_back() -> None:
-    # Weights of 64, 64 and 32 + 32: all 24 orders, each against the product of its shares.
+def test_the_order_is_a_weighted_draw_without_replacement() -> None:
+    # Weights of 64, 64 and 32 + 32: the frequency of each of the 24 orders is the product of its shares.
     book = {A: 3, B: 3, at("10.2.0.1"): 3, at("10.2.0.2"): 3}
     weight = weight_of(book)
     rng = random.Random(7)
@@ -78,19 +78,19 @@ def test_the_order_is_that_of_drawing_by_weight_without_putting_back() -> None:
         assert count / rounds == pytest.approx(expected, abs=0.01)
 
 
-def test_a_proven_address_is_nearly_always_before_one_that_failed() -> None:
+def test_an_address_without_failures_nearly_always_precedes_one_with_a_failure() -> None:
     rng = random.Random(1)
     first = Counter(order_of({A: 0, B: 1}, rng)[0] for _ in range(6500))
 
-    # 1 of 65, give or take.
+    # About 1 in 65.
     assert 50 < first[B] < 160
 
 
-def test_nobody_is_drawn_from_nothing() -> None:
+def test_an_empty_book_gives_an_empty_order() -> None:
     assert order_of({}, random.Random(0)) == []
 
 
-# --- neighbours ---------------------------------------------------------------------------------------------------
+# --- buckets ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -110,5 +110,5 @@ def test_neighbours_share_a_bucket(one: str, other: str, neighbours: bool) -> No
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2**32 + 2**48, 2**128 - 1))
-def test_an_ipv4_bucket_is_never_an_ipv6_one(v4: int, v6: int) -> None:
+def test_ipv4_and_ipv6_addresses_never_share_a_bucket(v4: int, v6: int) -> None:
     assert bucket_of(IPv4Address(v4)) != bucket_of(IPv6Address(v6))

@@ -23,23 +23,23 @@ MACHINE = ["127.0.0.1", "::1", "10.0.0.5", "fe80::1", "fd00::5", "203.0.113.9", 
         ("127.0.0.1:16111", None),
     ],
 )
-def test_the_first_routable_address_of_the_listeners_kind(listen: str, found: str | None) -> None:
+def test_the_own_address_is_the_first_routable_one_of_the_listeners_ip_version(listen: str, found: str | None) -> None:
     own = own_address(NetAddress.parse(listen), lambda: map(ip_address, MACHINE))
     assert own == (None if found is None else NetAddress.parse(found))
 
 
-def test_a_machine_behind_a_router_has_none() -> None:
+def test_a_machine_with_private_addresses_only_has_no_own_address() -> None:
     assert own_address(NetAddress.parse("0.0.0.0:16111"), lambda: [ip_address("192.168.1.7")]) is None
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="any machine has a loopback interface, Linux names it so")
-def test_the_machines_own_addresses() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="checked against Linux's loopback interface")
+def test_the_machines_addresses_include_loopback_and_no_duplicates() -> None:
     found = interface_addresses()
     assert ip_address("127.0.0.1") in found
     assert len(set(found)) == len(found)
 
 
-def test_a_system_that_does_not_tell_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_hides_its_interfaces_has_no_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise PermissionError
 

@@ -14,12 +14,12 @@ def counter(full: bool = False, **limits: int | None) -> ConnectionCounter:
     return ConnectionCounter(InboundLimits(**limits), lambda: full)  # type: ignore[arg-type]
 
 
-def test_kaspads_own_numbers() -> None:
+def test_the_defaults_are_kaspads() -> None:
     limits = InboundLimits()
     assert (limits.peers, limits.pending, limits.pending_per_address) == (128, 32, 2)
 
 
-def test_connections_are_bounded_in_all() -> None:
+def test_connections_are_limited_in_total() -> None:
     one = counter(peers=3, pending=2, per_address=None)
     assert [one.add_connection(HOST) for _ in range(6)] == [None] * 5 + ["too many inbound connections"]
     one.remove_connection(HOST)
@@ -27,12 +27,12 @@ def test_connections_are_bounded_in_all() -> None:
     assert one.open == 5
 
 
-def test_a_node_that_is_full_takes_nobody() -> None:
+def test_a_full_node_refuses_connections() -> None:
     assert counter(full=True).add_connection(HOST) == "the limit of inbound peers is reached"
     assert counter().add_connection(HOST) is None
 
 
-def test_connections_are_bounded_for_each_address_but_not_where_many_share_one() -> None:
+def test_connections_are_limited_per_address_unless_peers_share_it() -> None:
     one = counter(per_address=2)
     assert [one.add_connection(HOST) for _ in range(3)] == [None, None, "too many connections from one address"]
     assert one.add_connection("10.0.0.2") is None
@@ -40,7 +40,7 @@ def test_connections_are_bounded_for_each_address_but_not_where_many_share_one()
         assert [one.add_connection(shared) for _ in range(3)] == [None] * 3
 
 
-def test_handshakes_are_bounded_for_each_address_and_in_all() -> None:
+def test_handshakes_are_limited_per_address_and_in_total() -> None:
     one = counter(pending=5, pending_per_address=2)
     assert [one.add_handshake(HOST) for _ in range(3)] == [True, True, False]
     assert [one.add_handshake(PROXIED) for _ in range(4)] == [True, True, True, False]
@@ -51,6 +51,6 @@ def test_handshakes_are_bounded_for_each_address_and_in_all() -> None:
 
 
 @pytest.mark.parametrize("name", ["peers", "pending", "pending_per_address", "per_address"])
-def test_a_limit_is_positive(name: str) -> None:
+def test_a_limit_must_be_positive(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be a whole number"):
         InboundLimits(**{name: 0})

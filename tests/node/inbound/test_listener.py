@@ -1,4 +1,4 @@
-"""A TCP port, and our node behind it on real sockets."""
+"""A TCP listener, and nodes behind it on real sockets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Waits(asyncio.Protocol):
         self.seen.append(transport)
 
 
-async def test_each_connection_gets_a_protocol_and_none_after_the_close() -> None:
+async def test_each_connection_gets_a_protocol_until_the_listener_closes() -> None:
     listener, seen = TcpListener(ANY), []
     address = await listener.start(lambda: Waits(seen))
     assert address.port != 0
@@ -37,7 +37,7 @@ async def test_each_connection_gets_a_protocol_and_none_after_the_close() -> Non
         while not seen:
             await anyio.lowlevel.checkpoint()
         await listener.aclose()
-        with pytest.raises(OSError):  # noqa: PT011  (what it is depends on the system)
+        with pytest.raises(OSError):  # noqa: PT011  (its type depends on the system)
             await anyio.connect_tcp("127.0.0.1", address.port)
         seen[0].write(b"still here")
         assert await stream.receive() == b"still here"
@@ -56,7 +56,7 @@ async def test_a_port_in_use_is_an_error() -> None:
         await listener.aclose()
 
 
-async def test_two_nodes_on_loopback() -> None:
+async def test_two_nodes_connect_on_loopback() -> None:
     with anyio.fail_after(20):
         a = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), listener=TcpListener(ANY))
         b = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"))
@@ -69,11 +69,11 @@ async def test_two_nodes_on_loopback() -> None:
             assert [peer.id for peer in a.peers()] == [b.identity.id]
 
 
-def test_it_says_where_it_listens() -> None:
+def test_the_repr_shows_the_address() -> None:
     assert repr(TcpListener(ANY)) == "TcpListener(127.0.0.1:0)"
 
 
-async def test_who_comes_to_a_full_node_is_turned_away_at_the_door() -> None:
+async def test_a_full_node_closes_new_connections_unread() -> None:
     with anyio.fail_after(20):
         limits = InboundLimits(peers=1)
         a = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), listener=TcpListener(ANY), limits=limits)
@@ -90,7 +90,7 @@ async def test_who_comes_to_a_full_node_is_turned_away_at_the_door() -> None:
             assert len(a.peers()) == len(b.peers()) == 1
 
 
-async def test_a_thousand_dialers_at_once_get_in_as_far_as_there_is_room_and_none_waits_for_an_answer() -> None:
+async def test_of_a_thousand_dialers_at_once_as_many_get_in_as_fit_and_the_others_are_closed_at_once() -> None:
     limits = InboundLimits(peers=20, pending=12)
     a = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), listener=TcpListener(ANY), limits=limits)
     b = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"))
@@ -105,7 +105,7 @@ async def test_a_thousand_dialers_at_once_get_in_as_far_as_there_is_room_and_non
                     opened.append(socket.socket())
                     opened[-1].setblocking(False)
                 await asyncio.gather(*(loop.sock_connect(one, ("127.0.0.1", a.listening.port)) for one in opened))
-                # The preface of HTTP/2 for those who are in, an end for the others.
+                # Admitted connections get SETTINGS, the others are closed.
                 answers = await asyncio.gather(*(loop.sock_recv(one, 9) for one in opened), return_exceptions=True)
                 let_in = sum(isinstance(answer, bytes) and len(answer) == 9 for answer in answers)
                 assert let_in == limits.peers + limits.pending - 1

@@ -8,7 +8,7 @@ from ziggurat.node.inbound.refusal_log import RefusalLog
 pytestmark = pytest.mark.asyncio_only
 
 
-async def test_a_storm_is_one_line_and_a_number(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_storm_of_refusals_is_one_line_and_a_count(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     log = RefusalLog()
     for number in range(1000):
@@ -27,7 +27,7 @@ async def test_a_storm_is_one_line_and_a_number(caplog: pytest.LogCaptureFixture
     assert "peer=10.0.0.1:6" in lines[3]
 
 
-async def test_a_storm_that_goes_on_is_a_line_a_second(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_lasting_storm_is_one_line_a_second(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     log = RefusalLog()
     for number in range(100):

@@ -1,4 +1,4 @@
-"""What comes to the door: kaspads, slow ones, silent ones, storms, and things that are no peer at all."""
+"""Inbound connections: slow and silent peers, storms, other protocols, broken streams."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def dialler(network: MemoryNetwork, ip: str) -> ConnectionHandler:
 
 
 async def said(stream: OutboundStream) -> list[str]:
-    """Everything until the end, which has to be a clean one."""
+    """Read to the clean end of the stream; return the payload names, and the reasons of Rejects."""
     names = []
     while (message := await stream.receive()) is not None:
         name = message.WhichOneof("payload")
@@ -60,7 +60,7 @@ def saying(*messages: KaspadMessage) -> Callable[[OutboundStream], Awaitable[lis
     return talk
 
 
-async def test_headers_and_our_version_come_before_the_peer_has_said_anything() -> None:
+async def test_headers_and_our_version_come_before_the_peer_sends_anything() -> None:
     network = MemoryNetwork()
     async with node(network, A):
         started = anyio.current_time()
@@ -72,7 +72,7 @@ async def test_headers_and_our_version_come_before_the_peer_has_said_anything() 
     ("messages", "reason", "seconds"),
     [([hello()], "timeout expired after 4s", 4), ([hello(), VERACK], "timeout expired after 8s", 8)],
 )
-async def test_a_slow_dialler_is_told_which_time_ran_out(
+async def test_a_slow_peer_gets_a_reject_that_names_the_limit(
     messages: list[KaspadMessage], reason: str, seconds: float
 ) -> None:
     network = MemoryNetwork()
@@ -84,7 +84,7 @@ async def test_a_slow_dialler_is_told_which_time_ran_out(
 
 
 async def closed(stream: MemoryStream) -> float:
-    """Read to the end; how long it took."""
+    """Read until the connection is closed; return how many seconds that took."""
     started = anyio.current_time()
     with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):  # noqa: PT012
         while True:
@@ -94,7 +94,7 @@ async def closed(stream: MemoryStream) -> float:
 
 
 @pytest.mark.parametrize("said", [b"", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", b"PRI * HT"])
-async def test_a_connection_that_asks_for_nothing_is_closed(said: bytes) -> None:
+async def test_a_connection_without_a_request_is_closed(said: bytes) -> None:
     network = MemoryNetwork()
     async with node(network, A):
         stream = await network.host("10.0.0.2")(URI)
@@ -102,7 +102,7 @@ async def test_a_connection_that_asks_for_nothing_is_closed(said: bytes) -> None
         assert await closed(stream) == pytest.approx(10, abs=0.5)  # type: ignore[arg-type]
 
 
-async def test_what_is_no_http2_is_closed_at_once() -> None:
+async def test_another_protocol_is_closed_at_once() -> None:
     network = MemoryNetwork()
     async with node(network, A):
         stream = await network.host("10.0.0.2")(URI)
@@ -124,7 +124,7 @@ async def test_stalled_handshakes_do_not_hold_up_others() -> None:
             assert len(a.peers()) == 1
 
 
-async def test_the_third_handshake_of_one_address_is_told_to_come_back() -> None:
+async def test_the_third_handshake_from_one_address_is_refused_as_busy() -> None:
     network = MemoryNetwork()
     async with node(network, A), anyio.create_task_group() as tasks:
         for _ in range(2):
@@ -135,10 +135,10 @@ async def test_the_third_handshake_of_one_address_is_told_to_come_back() -> None
         assert caught.value.kind is Kind.BUSY
         assert "too many pending inbound handshakes" in caught.value.reason
         await anyio.sleep(20)
-        await dialled(dialler(network, "10.0.0.2"), at(A), saying())  # the places are free again
+        await dialled(dialler(network, "10.0.0.2"), at(A), saying())  # the first two have ended
 
 
-async def test_a_thousand_at_once_disturb_nobody(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_thousand_connections_at_once_disturb_no_peer(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     network = MemoryNetwork()
     async with node(network, A) as a, node(network, "10.0.0.2", listens=False) as b:
@@ -159,7 +159,7 @@ async def test_a_thousand_at_once_disturb_nobody(caplog: pytest.LogCaptureFixtur
     assert 1 <= len(refused) < 10
 
 
-async def test_a_connection_has_one_stream() -> None:
+async def test_a_connection_has_only_one_stream() -> None:
     network = MemoryNetwork()
     async with node(network, A), dialler(network, "10.0.0.2").channel(URI) as channel:
         first = channel.request(MESSAGE_STREAM, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)
@@ -167,14 +167,14 @@ async def test_a_connection_has_one_stream() -> None:
         async with first:
             await first.send_request()
             assert await first.recv_message() is not None
-            with pytest.raises(GRPCError, match="one stream a connection") as caught:
+            with pytest.raises(GRPCError, match="only one stream per connection") as caught:
                 await asked(second)
             assert caught.value.status is Status.RESOURCE_EXHAUSTED
             assert (await first.recv_message()) is not None  # the Reject, after ten seconds
             await first.cancel()
 
 
-async def test_another_method_is_not_implemented_and_buys_no_time() -> None:
+async def test_a_call_to_another_method_does_not_extend_the_time_limit() -> None:
     network = MemoryNetwork()
     async with node(network, A), dialler(network, "10.0.0.2").channel(URI) as channel:
         call = channel.request("/protowire.RPC/X", Cardinality.UNARY_UNARY, KaspadMessage, KaspadMessage)
@@ -184,12 +184,12 @@ async def test_another_method_is_not_implemented_and_buys_no_time() -> None:
         assert channel.state.value == "idle"
 
 
-async def test_the_streams_end_is_the_connections_end() -> None:
+async def test_the_connection_ends_after_its_stream() -> None:
     network = MemoryNetwork()
     async with node(network, A), dialler(network, "10.0.0.2").channel(URI) as channel:
         call = channel.request(MESSAGE_STREAM, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)
         async with call:
-            await call.send_message(KaspadMessage(), end=True)  # no payload: closed without a word
+            await call.send_message(KaspadMessage(), end=True)  # no payload: closed without a Reject
             names = [message.WhichOneof("payload") async for message in call]
         assert names == ["version"]
         assert channel.state.value == "ready"
@@ -197,7 +197,7 @@ async def test_the_streams_end_is_the_connections_end() -> None:
         assert channel.state.value == "idle"
 
 
-async def test_every_stream_ends_when_the_listener_closes() -> None:
+async def test_every_stream_ends_when_the_server_closes() -> None:
     network, kaspad = MemoryNetwork(), KaspaPeer()
     endings: list[list[str]] = []
     async with kaspad.run(), anyio.create_task_group() as tasks:
@@ -219,7 +219,7 @@ async def test_every_stream_ends_when_the_listener_closes() -> None:
     assert endings == [["version", "verack"]]
 
 
-async def test_a_reject_is_read_although_the_peer_resets_the_stream_behind_it(
+async def test_a_reject_is_read_although_the_peer_then_resets_the_stream(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
@@ -246,7 +246,7 @@ async def asked(call: Stream[KaspadMessage, KaspadMessage]) -> None:
 
 
 async def broken(stream: OutboundStream) -> bool:
-    """Read to the end; whether it was a bad one."""
+    """Read to the end of the stream; return whether it was lost."""
     try:
         while await stream.receive() is not None:
             pass
@@ -258,7 +258,7 @@ async def broken(stream: OutboundStream) -> bool:
 
 
 async def connected(a: Adaptor, stream: OutboundStream) -> None:
-    """Go through the handshake by hand."""
+    """Complete the handshake by hand."""
     for message in (hello(), VERACK, READY):
         await stream.send(message)
     while not a.peers():  # noqa: ASYNC110
@@ -266,7 +266,7 @@ async def connected(a: Adaptor, stream: OutboundStream) -> None:
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
-async def test_a_message_beyond_the_limit_costs_this_connection(compression: str | None) -> None:
+async def test_a_message_beyond_the_limit_closes_the_connection_only(compression: str | None) -> None:
     network, kaspad = MemoryNetwork(), KaspaPeer()
     async with node(network, A, max_message_size=100_000) as a, kaspad.run():
         big = KaspadMessage(reject=p2p.RejectMessage(reason="x" * 200_000))  # compressed: a bomb
@@ -289,7 +289,7 @@ async def test_a_message_beyond_the_limit_costs_this_connection(compression: str
             await another.connect_peer(at(A))
 
 
-async def test_half_a_message_is_the_end(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_truncated_message_disconnects_the_peer(caplog: pytest.LogCaptureFixture) -> None:
     network = MemoryNetwork()
     async with node(network, A) as a:
 
@@ -306,7 +306,7 @@ async def test_half_a_message_is_the_end(caplog: pytest.LogCaptureFixture) -> No
     assert not any("Server error" in line or "Application error" in line for line in caplog.messages)
 
 
-async def test_a_lost_connection_is_a_lost_peer() -> None:
+async def test_a_lost_connection_removes_the_peer() -> None:
     network = MemoryNetwork()
     async with node(network, A) as a:
         host = network.host("10.0.0.2")

@@ -1,4 +1,4 @@
-"""The stream that a peer opened, with a grpclib stream that a real server made."""
+"""`InboundStream` on grpclib streams of a real server."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def talk(
         await listener.aclose()
 
 
-async def test_messages_go_both_ways_and_both_ends_are_seen() -> None:
+async def test_messages_go_both_ways_and_each_side_sees_the_others_end() -> None:
     async def server(stream: InboundStream) -> None:
         assert await stream.receive() == PING
         await stream.send(PING)
@@ -60,9 +60,9 @@ async def test_messages_go_both_ways_and_both_ends_are_seen() -> None:
     await talk(server, client)
 
 
-async def test_headers_come_before_anything_is_said() -> None:
+async def test_headers_come_before_any_message() -> None:
     async def server(stream: InboundStream) -> None:
-        assert await stream.receive() == PING  # which the client sends when it has the headers
+        assert await stream.receive() == PING  # the client sends it once it has the headers
         await stream.aclose()
 
     async def client(stream: OutboundStream) -> None:
@@ -73,7 +73,7 @@ async def test_headers_come_before_anything_is_said() -> None:
     await talk(server, client)
 
 
-async def test_what_is_wrong_with_a_message_is_said_in_a_line() -> None:
+async def test_the_error_says_what_is_wrong_with_a_message() -> None:
     async def server(stream: InboundStream) -> None:
         with pytest.raises(StreamLost, match="a message is not protobuf"):
             await stream.receive()
@@ -90,7 +90,7 @@ async def test_what_is_wrong_with_a_message_is_said_in_a_line() -> None:
     await talk(server, client)
 
 
-async def test_what_came_before_a_reset_can_be_read_and_nothing_sent() -> None:
+async def test_after_a_reset_earlier_messages_can_be_read_and_nothing_sent() -> None:
     read = anyio.Event()
 
     async def server(stream: InboundStream) -> None:

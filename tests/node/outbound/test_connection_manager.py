@@ -1,4 +1,4 @@
-"""The manager against fakes of its adaptor and its address book, in virtual time."""
+"""The manager with a fake adaptor and a fake DNS, in virtual time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def info(address: PeerAddress, direction: Direction = "outbound") -> PeerInfo:
 
 
 class Network:
-    """A fake adaptor: whom it connects to is a function's word, and each dial is kept with its time."""
+    """A fake adaptor: ``error`` decides the outcome of each dial, and ``dials`` records it with its time."""
 
     def __init__(self) -> None:
         self.connected: dict[PeerKey, PeerInfo] = {}
@@ -112,7 +112,7 @@ def running(network: Network, book: AddressManager, dns: Dns) -> Any:
     return run
 
 
-async def test_outbound_peers_are_dialled_at_once_and_in_parallel(
+async def test_missing_peers_are_dialled_immediately_and_in_parallel(
     network: Network, book: AddressManager, running: Any
 ) -> None:
     network.delay = 1.0
@@ -125,7 +125,9 @@ async def test_outbound_peers_are_dialled_at_once_and_in_parallel(
         assert len(network.dials) == 8
 
 
-async def test_rounds_go_on_until_it_is_enough(network: Network, book: AddressManager, running: Any) -> None:
+async def test_batches_are_dialled_until_the_target_is_reached(
+    network: Network, book: AddressManager, running: Any
+) -> None:
     network.delay = 1.0
     good = {at(n) for n in range(0, 20, 2)}
     network.error = lambda address: None if address in good else ConnectRefused("no")
@@ -139,7 +141,7 @@ async def test_rounds_go_on_until_it_is_enough(network: Network, book: AddressMa
         assert len(dialled) == len(set(dialled)) > 8
 
 
-async def test_a_failure_counts_against_the_address_and_a_success_for_it(
+async def test_failures_and_successes_are_recorded_in_the_book(
     network: Network, book: AddressManager, running: Any
 ) -> None:
     network.error = lambda address: ConnectRefused("no") if address == at(0) else None
@@ -159,7 +161,7 @@ async def test_a_failure_counts_against_the_address_and_a_success_for_it(
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_a_duplicate_and_a_proxys_failure_count_against_nobody(
+async def test_a_duplicate_and_a_proxys_failure_do_not_count_against_the_address(
     network: Network, book: AddressManager, running: Any, error: ConnectError
 ) -> None:
     network.error = lambda address: error
@@ -182,7 +184,7 @@ async def test_a_dead_proxy_is_not_tried_with_each_address_in_turn(
         assert len(network.dials) == 8
 
 
-async def test_a_lost_peer_is_replaced_with_the_next_tick(network: Network, book: AddressManager, running: Any) -> None:
+async def test_a_lost_peer_is_replaced_at_the_next_tick(network: Network, book: AddressManager, running: Any) -> None:
     book.add([at(n) for n in range(9)])
     async with running(outbound=8) as manager:
         await anyio.sleep(1)
@@ -203,7 +205,7 @@ async def test_gossiped_addresses_without_a_port_are_never_dialled(
     assert [address for _, address in network.dials] == [at(1)]
 
 
-async def test_a_permanent_peer_is_tried_for_ever_after_30_60_120_240_and_480_seconds(
+async def test_a_permanent_peer_is_redialled_after_30_60_120_240_and_then_480_seconds(
     network: Network, running: Any
 ) -> None:
     network.error = lambda address: ConnectRefused("no")
@@ -215,7 +217,7 @@ async def test_a_permanent_peer_is_tried_for_ever_after_30_60_120_240_and_480_se
     assert [time - start for time in network.times(at(0))] == [0, 30, 90, 210, 450, 930, 1410, 1890]
 
 
-async def test_the_time_of_a_dial_does_not_cost_a_permanent_peer_a_tick(network: Network, running: Any) -> None:
+async def test_the_retry_delay_counts_from_the_end_of_a_dial(network: Network, running: Any) -> None:
     network.error = lambda address: ConnectRefused("no")
     network.delay = 5.0
     async with running(outbound=0) as manager:
@@ -226,7 +228,7 @@ async def test_the_time_of_a_dial_does_not_cost_a_permanent_peer_a_tick(network:
     assert [time - start for time in network.times(at(0))] == [0, 35, 100]
 
 
-async def test_a_lost_permanent_peer_is_dialled_with_the_next_tick(network: Network, running: Any) -> None:
+async def test_a_lost_permanent_peer_is_dialled_at_the_next_tick(network: Network, running: Any) -> None:
     async with running(outbound=0) as manager:
         manager.add_request(at(0), permanent=True)
         await anyio.sleep(100)
@@ -238,7 +240,7 @@ async def test_a_lost_permanent_peer_is_dialled_with_the_next_tick(network: Netw
         assert manager.status().outbound == 1
 
 
-async def test_a_request_that_is_not_permanent_ends_with_its_first_answer(network: Network, running: Any) -> None:
+async def test_a_one_time_request_ends_with_its_first_dial(network: Network, running: Any) -> None:
     network.error = lambda address: ConnectRefused("no") if address == at(0) else None
     async with running(outbound=0) as manager:
         manager.add_request(at(0), permanent=False)
@@ -251,7 +253,7 @@ async def test_a_request_that_is_not_permanent_ends_with_its_first_answer(networ
     assert len(network.dials) == 2
 
 
-async def test_a_request_starts_a_tick_at_once_even_during_another(network: Network, running: Any) -> None:
+async def test_a_request_during_a_tick_starts_the_next_one_at_once(network: Network, running: Any) -> None:
     network.delay = 2.0
     async with running(outbound=0) as manager:
         manager.add_request(at(0), permanent=True)
@@ -262,7 +264,7 @@ async def test_a_request_starts_a_tick_at_once_even_during_another(network: Netw
         assert len(network.dials) == 2
 
 
-async def test_a_second_request_does_not_make_a_permanent_peer_a_passing_one(network: Network, running: Any) -> None:
+async def test_a_one_time_request_does_not_replace_a_permanent_one(network: Network, running: Any) -> None:
     async with running(outbound=0) as manager:
         manager.add_request(at(0), permanent=True)
         manager.add_request(at(0), permanent=False)
@@ -271,7 +273,7 @@ async def test_a_second_request_does_not_make_a_permanent_peer_a_passing_one(net
         assert manager.status().requests == 1
 
 
-async def test_an_inbound_peer_at_the_same_address_is_no_connection_to_it(network: Network, running: Any) -> None:
+async def test_an_inbound_peer_at_the_same_address_does_not_fulfil_a_request(network: Network, running: Any) -> None:
     peer = info(at(0), "inbound")
     network.connected[peer.key] = peer
     async with running(outbound=0) as manager:
@@ -281,7 +283,7 @@ async def test_an_inbound_peer_at_the_same_address_is_no_connection_to_it(networ
     assert len(network.dials) == 1
 
 
-async def test_requested_peers_are_not_dialled_a_second_time_from_the_book(
+async def test_requested_peers_are_not_dialled_from_the_book_as_well(
     network: Network, book: AddressManager, running: Any
 ) -> None:
     network.error = lambda address: ConnectRefused("no")
@@ -293,9 +295,7 @@ async def test_requested_peers_are_not_dialled_a_second_time_from_the_book(
     assert len(network.dials) == 1
 
 
-async def test_many_dead_addresses_do_not_keep_a_request_waiting(
-    network: Network, book: AddressManager, running: Any
-) -> None:
+async def test_many_dead_addresses_do_not_delay_a_request(network: Network, book: AddressManager, running: Any) -> None:
     network.error = lambda address: ConnectRefused("no") if address != at(999) else None
     network.delay = 1.0
     book.add([at(n) for n in range(500)])
@@ -307,7 +307,7 @@ async def test_many_dead_addresses_do_not_keep_a_request_waiting(
         assert at(999) in {peer.address for peer in network.peers()}
 
 
-async def test_seeders_are_asked_when_the_book_does_not_do_and_their_nodes_dialled_in_the_same_tick(
+async def test_seeders_are_queried_when_the_book_runs_out_and_their_nodes_dialled_in_the_same_tick(
     network: Network, dns: Dns, running: Any
 ) -> None:
     dns.texts = ["192.0.2.7", "192.0.2.8"]
@@ -319,7 +319,7 @@ async def test_seeders_are_asked_when_the_book_does_not_do_and_their_nodes_diall
         assert manager.status().outbound == 2
 
 
-async def test_seeders_are_left_alone_when_the_book_does(
+async def test_seeders_are_not_queried_when_the_book_suffices(
     network: Network, book: AddressManager, dns: Dns, running: Any
 ) -> None:
     book.add([at(n) for n in range(8)])
@@ -329,7 +329,7 @@ async def test_seeders_are_left_alone_when_the_book_does(
     assert dns.asked == []
 
 
-async def test_a_seeder_that_the_proxy_does_not_look_up_is_dialled_by_name(
+async def test_a_seeder_that_the_proxy_cannot_look_up_is_dialled_by_name(
     network: Network, dns: Dns, running: Any
 ) -> None:
     dns.error = ProxyRefused("command not supported", reply_code=7)
@@ -356,7 +356,7 @@ async def test_a_bug_in_one_dial_does_not_end_the_node(network: Network, book: A
         assert len(network.times(at(0))) == 3
 
 
-async def test_a_peer_that_refuses_us_is_in_the_log_with_its_reason(network: Network, running: Any) -> None:
+async def test_a_refused_handshake_is_logged_with_its_reason(network: Network, running: Any) -> None:
     network.error = lambda address: in_handshake(
         HandshakeError(Kind.BANNED, "peer is banned", by_peer=True, hint="wait a day")
     )
@@ -372,7 +372,7 @@ async def test_a_peer_that_refuses_us_is_in_the_log_with_its_reason(network: Net
     assert "peer is banned" in events[0]["reason"]
 
 
-async def test_a_failed_dial_was_logged_by_its_stack(network: Network, running: Any) -> None:
+async def test_a_failed_dial_is_left_to_the_stack_to_log(network: Network, running: Any) -> None:
     refused = ConnectRefused("connection refused")
     refused.phase = "tcp"
     network.error = lambda address: refused
@@ -385,7 +385,7 @@ async def test_a_failed_dial_was_logged_by_its_stack(network: Network, running: 
     assert events == []
 
 
-async def test_without_targets_nobody_is_dialled(
+async def test_with_a_target_of_zero_only_requests_are_dialled(
     network: Network, book: AddressManager, dns: Dns, running: Any
 ) -> None:
     book.add([at(0)])

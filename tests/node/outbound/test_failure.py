@@ -33,43 +33,43 @@ def test_any_other_reply_is_the_proxys_fault(code: int | None) -> None:
 
 
 @pytest.mark.parametrize("error", [ProxyAuthError("no"), ProxyProtocolError("HTTP")])
-def test_a_proxy_that_speaks_otherwise_is_to_blame(error: ConnectError) -> None:
+def test_a_failed_negotiation_with_the_proxy_is_the_proxys_fault(error: ConnectError) -> None:
     assert is_proxy_failure(error, proxied=True)
 
 
 @pytest.mark.parametrize("phase", ["dns", "tcp", "unix", "proxy.greeting", "proxy.auth"])
-def test_what_fails_before_the_request_is_the_proxys_fault(phase: str) -> None:
+def test_a_failure_before_the_request_is_the_proxys_fault(phase: str) -> None:
     assert is_proxy_failure(in_phase(ConnectTimeout(1.0, "reach proxy"), phase), proxied=True)
 
 
 @pytest.mark.parametrize("phase", ["proxy.connect", "http2", "handshake"])
-def test_what_fails_behind_it_is_not(phase: str) -> None:
+def test_a_failure_after_the_request_is_not_the_proxys_fault(phase: str) -> None:
     assert not is_proxy_failure(in_phase(ConnectTimeout(60.0, "tunnel"), phase), proxied=True)
 
 
-def test_without_a_proxy_no_proxy_is_to_blame() -> None:
+def test_without_a_proxy_no_failure_is_the_proxys_fault() -> None:
     assert not is_proxy_failure(in_phase(ConnectRefused("no"), "tcp"), proxied=False)
 
 
 @pytest.mark.parametrize(("kind", "neutral"), [(Kind.DUPLICATE, True), (Kind.BUSY, True), (Kind.SELF, False)])
-def test_a_peer_that_we_have_already_or_that_is_busy_is_as_good_as_before(kind: Kind, neutral: bool) -> None:
+def test_a_duplicate_or_busy_peer_does_not_count_against_the_target(kind: Kind, neutral: bool) -> None:
     error = HandshakeError(kind, "reason", by_peer=True)
 
     assert counts_against_target(error, proxied=False) is not neutral
 
 
-def test_a_limit_of_our_own_says_nothing_of_the_target() -> None:
+def test_our_own_limit_does_not_count_against_the_target() -> None:
     assert not counts_against_target(LimitExceeded("full"), proxied=False)
 
 
-def test_a_machine_without_a_network_says_nothing_of_the_target() -> None:
+def test_a_machine_without_a_network_does_not_count_against_the_target() -> None:
     error = ConnectError("no way")
     error.__cause__ = ExceptionGroup("all", [OSError(errno.ENETUNREACH, "unreachable")])
 
     assert not counts_against_target(error, proxied=False)
 
 
-def test_a_refusal_does() -> None:
+def test_a_refused_connection_counts_against_the_target() -> None:
     error = ConnectRefused("no")
     error.__cause__ = OSError(errno.ECONNREFUSED, "refused")
     error.__cause__.__cause__ = error

@@ -16,7 +16,7 @@ def test_the_wait_doubles_four_times() -> None:
     assert waits == [30, 60, 120, 240, 480, 480, 480]
 
 
-def test_a_success_begins_anew() -> None:
+def test_a_success_resets_the_backoff() -> None:
     request = PeerRequest(ADDRESS, permanent=True)
     request.failed(0.0)
     request.failed(0.0)

@@ -1,4 +1,4 @@
-"""The stream that we opened, against a grpclib server of its own."""
+"""`OutboundStream` against a plain grpclib server."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ async def served(serve: Serving, path: str = MESSAGE_STREAM) -> AsyncIterator[Co
 
 
 async def nothing(stream: OutboundStream) -> None:
-    raise AssertionError("the stream was not to open")
+    raise AssertionError("the stream opened")
 
 
-async def test_a_busy_peer_is_not_a_refusal() -> None:
+async def test_a_busy_peer_is_a_transient_failure() -> None:
     async def busy(stream: Stream[KaspadMessage, KaspadMessage]) -> None:
         raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many pending inbound handshakes")
 
@@ -65,21 +65,21 @@ async def test_a_busy_peer_is_not_a_refusal() -> None:
             await dialled(handler, PEER, nothing)
     assert caught.value.kind is Kind.BUSY
     assert caught.value.transient
-    assert caught.value.hint == "try again in a while"
+    assert caught.value.hint == "try again later"
 
 
-async def test_another_service_is_no_peer() -> None:
+async def test_a_server_without_the_p2p_service_is_rejected_for_good() -> None:
     async def serve(stream: Stream[KaspadMessage, KaspadMessage]) -> None:
         raise GRPCError(Status.UNIMPLEMENTED)
 
     async with served(serve) as handler:
-        with pytest.raises(HandshakeError, match="it knows no Kaspa P2P stream") as caught:
+        with pytest.raises(HandshakeError, match="it has no Kaspa P2P service") as caught:
             await dialled(handler, PEER, nothing)
     assert not caught.value.transient
-    assert caught.value.hint == "is this a P2P port?"
+    assert caught.value.hint == "is this its P2P port?"
 
 
-async def test_a_peer_that_hangs_up_before_its_headers_may_do_better_later() -> None:
+async def test_a_peer_that_hangs_up_before_its_headers_is_a_transient_failure() -> None:
     async def serve(stream: Stream[KaspadMessage, KaspadMessage]) -> None:
         await stream.cancel()
 
@@ -90,7 +90,7 @@ async def test_a_peer_that_hangs_up_before_its_headers_may_do_better_later() -> 
     assert caught.value.transient
 
 
-async def test_messages_until_the_end_and_a_bad_status_is_said() -> None:
+async def test_messages_come_until_the_end_and_a_bad_status_is_an_error() -> None:
     async def serve(stream: Stream[KaspadMessage, KaspadMessage]) -> None:
         await stream.send_message(PING)
         raise GRPCError(Status.INTERNAL, "it broke")
@@ -108,7 +108,7 @@ async def test_messages_until_the_end_and_a_bad_status_is_said() -> None:
         await dialled(handler, PEER, talk)
 
 
-async def test_a_message_beyond_our_own_limit_does_not_make_the_peer_busy() -> None:
+async def test_a_message_beyond_our_own_limit_is_too_large_and_not_busy() -> None:
     async def serve(stream: Stream[KaspadMessage, KaspadMessage]) -> None:
         await stream.send_initial_metadata()
         await stream._stream.send_data(b"\0\0\0\x13\x88" + bytes(5000))
@@ -124,7 +124,7 @@ async def test_a_message_beyond_our_own_limit_does_not_make_the_peer_busy() -> N
         await dialled(handler, PEER, talk)
 
 
-async def test_our_end_reaches_the_peer_and_closing_twice_is_no_error() -> None:
+async def test_closing_ends_our_side_and_may_be_repeated() -> None:
     ended = anyio.Event()
 
     async def serve(stream: Stream[KaspadMessage, KaspadMessage]) -> None:
@@ -143,7 +143,7 @@ async def test_our_end_reaches_the_peer_and_closing_twice_is_no_error() -> None:
         await ended.wait()
 
 
-async def test_garbage_is_named() -> None:
+async def test_a_message_that_is_not_protobuf_is_an_error() -> None:
     async def serve(stream: Stream[KaspadMessage, KaspadMessage]) -> None:
         await stream.send_initial_metadata()
         await stream._stream.send_data(b"\0\0\0\0\1\xff")

@@ -1,4 +1,4 @@
-"""The block that is made up for tests."""
+"""The made-up block."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def test_the_same_arguments_give_the_same_block_and_others_another() -> None:
     assert len({block.header.hash for block in (sample_block(), sample_block(5), sample_block(5, b"p" * 32))}) == 3
 
 
-def test_it_goes_over_the_wire() -> None:
+def test_it_survives_the_conversion_to_the_wire_and_back() -> None:
     block = sample_block(7, b"p" * 32, b"q" * 32)
 
     assert block_from_wire(block_to_wire(block)) == block

@@ -1,4 +1,4 @@
-"""The embedded peer against our node, in both roles, in virtual time; and what it is strict about."""
+"""The embedded peer against our node, in both directions, in virtual time; and its strictness."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PEER = NetAddress.parse("10.0.0.2:16611")
 
 
 class Pair:
-    """A node at 10.0.0.1 and a kaspad at 10.0.0.2; each listens."""
+    """A node at 10.0.0.1 and a kaspad at 10.0.0.2, both listening."""
 
     def __init__(self, node: Adaptor, kaspad: KaspaPeer, network: MemoryNetwork) -> None:
         self.node = node
@@ -52,7 +52,7 @@ async def pair(
         yield Pair(node, kaspad, memory)
 
 
-async def test_we_dial_it_and_stay_for_an_hour() -> None:
+async def test_we_dial_it_and_stay_connected_for_an_hour() -> None:
     async with pair() as both:
         info = await both.node.connect_peer(PEER)
         assert info.user_agent == "/kaspad:2.1.0/kaspad:2.1.0/"
@@ -65,7 +65,7 @@ async def test_we_dial_it_and_stay_for_an_hour() -> None:
         assert session.received.count("ping") == 30
 
 
-async def test_it_dials_us_compressed_and_stays_for_an_hour() -> None:
+async def test_it_dials_us_with_compression_and_stays_connected_for_an_hour() -> None:
     async with pair() as both:
         session = await both.kaspad.dial(NODE, both.network.host("10.0.0.2"))
         await session.ready.wait()
@@ -77,7 +77,7 @@ async def test_it_dials_us_compressed_and_stays_for_an_hour() -> None:
         assert (info.direction, str(info.address.ip)) == ("inbound", "10.0.0.2")  # type: ignore[union-attr]
 
 
-async def test_each_side_ends_politely_when_the_node_stops() -> None:
+async def test_the_stream_ends_cleanly_when_the_node_stops() -> None:
     async with pair() as both:
         await both.node.connect_peer(PEER)
         await both.node.terminate_all("enough")
@@ -94,20 +94,20 @@ async def test_each_side_ends_politely_when_the_node_stops() -> None:
         (KaspaPeer(id=bytes(16)), Kind.SELF, "LOOPBACK_CONNECTION"),
     ],
 )
-async def test_both_sides_learn_why_we_refuse(kaspad: KaspaPeer, kind: Kind, reason: str) -> None:
+async def test_both_sides_see_the_reason_of_a_refusal(kaspad: KaspaPeer, kind: Kind, reason: str) -> None:
     async with pair(kaspad, id=bytes(16)) as both:
         with pytest.raises(HandshakeError) as caught:
             await both.node.connect_peer(PEER)
         assert (caught.value.kind, caught.value.reason) == (kind, reason)
         [session] = kaspad.sessions
         await session.closed.wait()
-        # Each judges as soon as it can: either of the two may be the first to say no.
+        # Either side may be the first to reject.
         assert (session.rejected or session.reason or "").replace("simnet", "X").replace(
             "devnet", "X"
         ) == reason.replace("simnet", "X").replace("devnet", "X")
 
 
-async def test_a_node_that_is_too_old_is_told_so_by_it() -> None:
+async def test_it_rejects_a_node_with_an_old_protocol_version() -> None:
     async with pair(protocol_version=9) as both:
         with pytest.raises(HandshakeError) as caught:
             await both.node.connect_peer(PEER)
@@ -128,7 +128,9 @@ async def test_a_node_that_is_too_old_is_told_so_by_it() -> None:
         ),
     ],
 )
-async def test_it_closes_without_a_word_on_what_nobody_waits_for(message: KaspadMessage, reason: str) -> None:
+async def test_an_unexpected_message_closes_the_connection_without_a_reject(
+    message: KaspadMessage, reason: str
+) -> None:
     async with pair() as both:
         await both.node.connect_peer(PEER)
         await anyio.sleep(1)
@@ -140,7 +142,7 @@ async def test_it_closes_without_a_word_on_what_nobody_waits_for(message: Kaspad
         assert both.node.peers() == []
 
 
-async def test_it_says_which_timer_ran_out() -> None:
+async def test_its_reject_names_the_limit_that_ran_out() -> None:
     async with pair() as both:
         handler = ConnectionHandler(leaf=both.network.host("10.0.0.3"))
 

@@ -1,4 +1,4 @@
-"""One connection of the embedded peer, played against by hand."""
+"""One connection of the embedded peer, with its far end scripted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def session(*said: KaspadMessage, peer: KaspaPeer | None = None) -> AsyncI
         yield running._start_session(line, NetAddress.parse("10.0.0.1:5"), inbound=True), line
 
 
-async def test_its_order_is_kaspads() -> None:
+async def test_it_sends_messages_in_kaspads_order() -> None:
     async with session(VERSION, VERACK, READY) as (one, line):
         await one.ready.wait()
         await anyio.sleep(1)
@@ -42,7 +42,7 @@ async def test_its_order_is_kaspads() -> None:
 @pytest.mark.parametrize(
     ("said", "after"), [([], 4), ([VERSION], 4), ([VERACK], 4), ([VERSION, VERACK], 8), ([VERSION, VERACK, READY], 120)]
 )
-async def test_its_timers_are_kaspads(said: list[KaspadMessage], after: int) -> None:
+async def test_its_time_limits_are_kaspads(said: list[KaspadMessage], after: int) -> None:
     async with session(*said, peer=KaspaPeer(ping_interval=10_000)) as (one, line):
         started = anyio.current_time()
         await one.closed.wait()
@@ -77,7 +77,7 @@ async def test_bad_addresses_are_rejected(addresses: list[p2p.NetAddress], reaso
         assert one.told is None
 
 
-async def test_floods_of_inventories_are_dropped_and_of_pings_not_survived() -> None:
+async def test_a_flood_of_inventories_is_dropped_and_a_flood_of_pings_closes_it() -> None:
     async with session(VERSION, VERACK, READY) as (one, line):
         await one.ready.wait()
         line.feed(ADDRESSES)
@@ -90,7 +90,7 @@ async def test_floods_of_inventories_are_dropped_and_of_pings_not_survived() -> 
         assert one.reason == "route error: the queue of ping is full"
 
 
-async def test_a_reject_closes_it_and_is_remembered() -> None:
+async def test_a_reject_closes_it_and_is_kept() -> None:
     async with session(VERSION, KaspadMessage(reject=p2p.RejectMessage(reason="no"))) as (one, line):
         await one.closed.wait()
         assert one.rejected == "no"
@@ -102,10 +102,10 @@ def request(*hashes: bytes) -> KaspadMessage:
     return KaspadMessage(requestRelayBlocks=wanted, request_id=7)
 
 
-async def test_it_announces_its_blocks_and_sends_those_that_are_asked_for() -> None:
+async def test_it_announces_its_blocks_and_sends_requested_ones() -> None:
     first, second = sample_block(1), sample_block(2)
     peer = KaspaPeer()
-    await peer.announce(first)  # nobody is connected yet
+    await peer.announce(first)  # before any peer is connected
     async with session(VERSION, VERACK, READY, peer=peer) as (one, line):
         await one.ready.wait()
         await peer.announce(second)
@@ -125,7 +125,7 @@ async def test_it_announces_its_blocks_and_sends_those_that_are_asked_for() -> N
         (b"short", "Bytes size mismatch error could not convert slice to array"),
     ],
 )
-async def test_a_request_for_a_block_that_it_does_not_have_is_rejected(hash: bytes, reason: str) -> None:
+async def test_a_request_for_an_unknown_block_is_rejected(hash: bytes, reason: str) -> None:
     async with session(VERSION, VERACK, READY) as (one, line):
         await one.ready.wait()
         line.feed(ADDRESSES, request(hash))
@@ -133,7 +133,7 @@ async def test_a_request_for_a_block_that_it_does_not_have_is_rejected(hash: byt
         assert line.sent[-1].reject.reason == reason
 
 
-async def test_an_announcement_passes_by_a_connection_that_is_lost() -> None:
+async def test_an_announcement_skips_a_lost_connection() -> None:
     peer = KaspaPeer()
     async with session(VERSION, VERACK, READY, peer=peer) as (one, line):
         await one.ready.wait()

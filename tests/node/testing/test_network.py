@@ -1,4 +1,4 @@
-"""Hosts in memory."""
+"""The network in memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)  # type: ignore[attr-defined]
 
 
-async def test_bytes_travel_and_each_end_knows_the_other() -> None:
+async def test_bytes_go_both_ways_and_each_end_knows_the_others_address() -> None:
     network, peers = MemoryNetwork(), []
     listener = network.host("10.0.0.1").listener(5)
     address = await listener.start(lambda: Echo(peers))
@@ -43,17 +43,17 @@ async def test_bytes_travel_and_each_end_knows_the_other() -> None:
     assert network.dials == [TARGET]
 
 
-async def test_names_are_the_networks() -> None:
+async def test_names_are_resolved_by_the_network() -> None:
     network = MemoryNetwork()
     network.names["peer.example"] = "10.0.0.1"
     await network.host("10.0.0.1").listener(5).start(lambda: Echo([]))
     async with await network.host("10.0.0.2")(Uri.parse("http://peer.example:5")):
         pass
-    with pytest.raises(ResolveError, match="nobody knows this name"):
+    with pytest.raises(ResolveError, match="unknown name"):
         await network.host("10.0.0.2")(Uri.parse("http://nobody.example:5"))
 
 
-async def test_nobody_listens_before_the_start_and_after_the_close() -> None:
+async def test_dials_are_refused_before_the_listener_starts_and_after_it_closes() -> None:
     network = MemoryNetwork()
     listener = network.host("10.0.0.1").listener(5)
     with pytest.raises(ConnectRefused):
@@ -66,7 +66,7 @@ async def test_nobody_listens_before_the_start_and_after_the_close() -> None:
         await network.host("10.0.0.2")(TARGET)
 
 
-async def test_a_host_that_dies_takes_its_connections_along() -> None:
+async def test_a_host_that_dies_cuts_its_connections_and_refuses_new_ones() -> None:
     network = MemoryNetwork()
     host, other = network.host("10.0.0.1"), network.host("10.0.0.2")
     await host.listener(5).start(lambda: Echo([]))
