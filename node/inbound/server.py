@@ -50,8 +50,8 @@ DRAIN_TIMEOUT = 2.5
 Serve = Callable[[InboundStream], None]
 """Takes over an open stream without blocking, and calls `InboundStream.handshake_over` after the handshake.
 
-The work must not run in the task of grpclib's handler: that task is cancelled when the peer resets the stream, as kaspad
-does right after its Reject."""
+The work must not run in the task of grpclib's handler: it is cancelled when the peer resets the stream, as kaspad does
+right after its Reject."""
 
 
 class PeerServer:

@@ -106,7 +106,7 @@ def version(*, network: str = NETWORK, id: bytes | None = None, protocol_version
     return message
 
 
-class Bad:
+class HostilePeer:
     """The hostile peer's end of one connection."""
 
     def __init__(self, stream: OutboundStream | InboundStream, node_id: bytes, good_id: bytes) -> None:
@@ -117,16 +117,16 @@ class Bad:
         call = stream._call if isinstance(stream, OutboundStream) else stream._stream
         self.http2: Any = call._stream
 
-    async def say(self, *messages: KaspadMessage) -> None:
+    async def send(self, *messages: KaspadMessage) -> None:
         for message in messages:
             await self.stream.send(message)
 
-    async def shake(self) -> None:
+    async def complete_handshake(self) -> None:
         """Complete a proper handshake."""
-        await self.say(version(), VERACK, READY)
+        await self.send(version(), VERACK, READY)
         await anyio.sleep(1)
 
-    async def raw(self, data: bytes, *, end: bool = False) -> None:
+    async def send_raw(self, data: bytes, *, end: bool = False) -> None:
         """Send raw bytes on the stream."""
         self.http2.gzip = False  # the header that announced gzip has already been sent
         with lost():
@@ -157,7 +157,7 @@ class Bad:
             pass
 
 
-Attack = Callable[[Bad], Awaitable[None]]
+Attack = Callable[[HostilePeer], Awaitable[None]]
 
 
 class World:
@@ -172,7 +172,7 @@ class World:
     def __init__(self, events: list[dict[str, Any]], tasks: TaskGroup) -> None:
         self.network = MemoryNetwork(32 * 1024)  # small, so that a peer that does not read is soon noticed
         self.events = events
-        self.bad: Bad | None = None
+        self.bad: HostilePeer | None = None
         self.kaspad = KaspaPeer(ping_interval=10.0)
         self.book = AddressManager(rng=random.Random(5))
         host = self.network.host(NODE)
@@ -198,7 +198,7 @@ class World:
         done = anyio.Event()
 
         async def serve(stream: OutboundStream | InboundStream) -> None:
-            self.bad = Bad(stream, self.adaptor.identity.id, self.kaspad.id)
+            self.bad = HostilePeer(stream, self.adaptor.identity.id, self.kaspad.id)
             async with anyio.create_task_group() as tasks:
                 if reads:
                     tasks.start_soon(self.bad.listen)
@@ -250,7 +250,7 @@ class World:
         return any(str(peer.address.ip) == BAD for peer in self.adaptor.peers())
 
     @property
-    def _holds_bad(self) -> bool:
+    def _has_bad(self) -> bool:
         connected = any(str(router.address.ip) == BAD for router in self.adaptor._routers)
         return connected or bool(self.adaptor._joining)
 
@@ -258,7 +258,7 @@ class World:
         """Wait until the node has dropped the hostile peer, and return how many seconds that took."""
         started = anyio.current_time()
         with anyio.fail_after(600):
-            while self._holds_bad:  # noqa: ASYNC110
+            while self._has_bad:  # noqa: ASYNC110
                 await anyio.sleep(0.1)  # virtual time
         took = anyio.current_time() - started
         await anyio.sleep(3)  # closing a dialled stream, and then logging it, take up to two

@@ -34,10 +34,10 @@ from ziggurat.services import Connector
 
 __all__ = ["CASES", "SLOW", "Kaspad", "Node", "World"]
 
-PATIENCE = 60.0
+WAIT_TIMEOUT = 60.0
 """Default time limit of a wait, in seconds; a redial takes thirty."""
 
-LOOK = 1 / 16
+POLL_INTERVAL = 1 / 16
 """Seconds between polls; a power of two, so that sums are exact."""
 
 PING_INTERVAL = 120.0
@@ -185,22 +185,22 @@ class World(ABC):
             yield Node(service, book)
             tasks.cancel_scope.cancel()
 
-    async def until(self, what: Callable[[], object], *, seconds: float = PATIENCE) -> None:
+    async def until(self, what: Callable[[], object], *, seconds: float = WAIT_TIMEOUT) -> None:
         """Wait until ``what`` returns true; fail with the log after ``seconds``."""
         end = anyio.current_time() + seconds
         while not what():
             assert anyio.current_time() < end, "\n".join(map(str, self.events))
-            await anyio.sleep(LOOK)
+            await anyio.sleep(POLL_INTERVAL)
 
     async def logged(self, event: str, **fields: object) -> dict[str, Any]:
         """Wait for the first event of this name with these fields, and return it."""
         found: list[dict[str, Any]] = []
 
-        def look() -> bool:
+        def is_logged() -> bool:
             found[:] = [line for line in self.events if line["event"] == event and fields.items() <= line.items()]
             return bool(found)
 
-        await self.until(look)
+        await self.until(is_logged)
         return found[0]
 
     async def logged_reason(self, event: str, *reasons: str) -> dict[str, Any]:
@@ -271,7 +271,7 @@ async def each_dials_the_other(world: World) -> None:
         await world.until(lambda: node.peers)
         # Simultaneous dials may lose both connections; the next tick, ours or kaspad's, restores one.
         await anyio.sleep(5)
-        await world.until(lambda: node.peers, seconds=2 * PATIENCE)
+        await world.until(lambda: node.peers, seconds=2 * WAIT_TIMEOUT)
         before = {peer.id for peer in node.peers}
         await anyio.sleep(5)
         assert {peer.id for peer in node.peers} == before
@@ -320,7 +320,7 @@ async def a_killed_kaspad_is_redialled_when_it_is_back(world: World) -> None:
         assert gone["reason"]
         await world.until(lambda: not node.peers)
         await kaspad.revive()
-        await world.until(lambda: node.peers, seconds=2 * PATIENCE)
+        await world.until(lambda: node.peers, seconds=2 * WAIT_TIMEOUT)
         assert kaspad.complaints() == []
 
 
@@ -334,13 +334,13 @@ async def several_kaspads_are_found_by_gossip_and_the_outbound_target_is_reached
         async with world.node(addpeer=(first.address,), known=[second.address, third.address]) as teacher:
             await world.until(lambda: teacher.peers)
             await anyio.sleep(1)
-        everybody = {str(kaspad.address) for kaspad in (first, second, third)}
+        addresses_of_all = {str(kaspad.address) for kaspad in (first, second, third)}
         async with world.node(addpeer=(first.address,), outpeers=3) as node:
-            await world.until(lambda: node.outbound() == everybody, seconds=2 * PATIENCE)
+            await world.until(lambda: node.outbound() == addresses_of_all, seconds=2 * WAIT_TIMEOUT)
             await second.kill()
-            await world.until(lambda: node.outbound() == everybody - {str(second.address)})
+            await world.until(lambda: node.outbound() == addresses_of_all - {str(second.address)})
             await second.revive()
-            await world.until(lambda: node.outbound() == everybody, seconds=2 * PATIENCE)
+            await world.until(lambda: node.outbound() == addresses_of_all, seconds=2 * WAIT_TIMEOUT)
         assert [kaspad.complaints() for kaspad in (first, second, third)] == [[], [], []]
     assert not world.dialled()
 
@@ -397,7 +397,7 @@ async def a_connection_too_slow_for_kaspad_is_logged(world: World) -> None:
         await world.logged_reason("peer.refused", "timeout expired after 4s", "the peer sent no Verack within 4 s")
 
 
-class Answering:
+class FixedReplies:
     """A flow that replies to kaspad's request for addresses with the given messages."""
 
     def __init__(self, router: Router, *answers: KaspadMessage) -> None:
@@ -416,7 +416,7 @@ def addresses(*ips: bytes) -> KaspadMessage:
     return KaspadMessage(addresses=p2p.AddressesMessage(addressList=entries))
 
 
-def nowhere() -> KaspadMessage:
+def unexpected_message() -> KaspadMessage:
     return KaspadMessage(verack=p2p.VerackMessage())
 
 
@@ -426,9 +426,9 @@ async def each_disconnect_by_kaspad_is_logged_with_its_reason(world: World) -> N
         for answer, reason in (
             (addresses(*[bytes([10, 0, number >> 8, number & 255]) for number in range(2501)]), "2501 exceeded 2500"),
             (addresses(b"12345"), "IP has illegal length 5"),
-            (nowhere(), "ended the connection"),  # without a Reject, as after all routing errors
+            (unexpected_message(), "ended the connection"),  # without a Reject, as after all routing errors
         ):
-            flows = [lambda router, answer=answer: Answering(router, answer)]
+            flows = [lambda router, answer=answer: FixedReplies(router, answer)]
             async with world.node(connect=(kaspad.address,), flows=flows):
                 await world.logged_reason("peer.disconnected", reason)
 
@@ -452,12 +452,12 @@ async def a_wrong_pong_and_a_missing_reply_are_logged_with_their_reasons(world: 
         async with world.node(connect=(kaspad.address,), flows=[WrongPong]):
             await anyio.sleep(PING_INTERVAL)
             await world.logged_reason("peer.disconnected", "nonce mismatch between ping and pong")
-        async with world.node(connect=(kaspad.address,), flows=[lambda router: Silent(router)]):
+        async with world.node(connect=(kaspad.address,), flows=[lambda router: NeverReplies(router)]):
             await anyio.sleep(PING_INTERVAL)
             await world.logged_reason("peer.disconnected", "timeout expired after 120s")
 
 
-class Silent:
+class NeverReplies:
     """A flow that never replies to a request for addresses."""
 
     def __init__(self, router: Router) -> None:

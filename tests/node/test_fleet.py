@@ -74,9 +74,9 @@ class Member:
             listener=self._host.listener(PORT),
             rng=rng,
         )
-        await tasks.start(self._live)
+        await tasks.start(self._run)
 
-    async def _live(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    async def _run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         async with self.service, anyio.create_task_group() as tasks:
             self.alive = True
             task_status.started()
@@ -119,20 +119,20 @@ class Fleet:
     def __init__(self, *, proxied: bool) -> None:
         self.network = MemoryNetwork()
         self.proxy = parse_socks5_proxy("10.9.9.9:9050") if proxied else None
-        self.asked: list[str] = []
+        self.lookups: list[str] = []
         self.direct: list[str] = []
         self.members = [Member(self, number) for number in range(SIZE)]
         self.network.names[SEED] = self.members[0].ip
         self._exits = [self.network.host(f"10.200.0.{number}") for number in range(1, 200)]
         self._rng = random.Random(1)
-        self._server = Socks5Server(connector=self._leave)
+        self._server = Socks5Server(connector=self._dial_from_exit)
         self._tasks: TaskGroup
 
     def handler(self, host: MemoryHost) -> ConnectionHandler:
         """Return the connection handler of a host."""
         if self.proxy is None:
             return ConnectionHandler(leaf=host, resolver=self._resolve)
-        return ConnectionHandler(proxy_layer(self.proxy.uri), leaf=self._leaf(), resolver=self._forbidden)
+        return ConnectionHandler(proxy_layer(self.proxy.uri), leaf=self._leaf(), resolver=self._record_lookup)
 
     def _leaf(self) -> Connector:
         """Return a connector that reaches the proxy only, and records other dials."""
@@ -148,15 +148,15 @@ class Fleet:
 
         return reach
 
-    async def _leave(self, uri: Uri) -> ByteStream:
+    async def _dial_from_exit(self, uri: Uri) -> ByteStream:
         """Dial from one of many exits, as Tor does."""
         return await self._rng.choice(self._exits)(uri)
 
     async def _resolve(self, name: str) -> list[str]:
-        self.asked.append(name)
+        self.lookups.append(name)
         return [self.network.names[name]]
 
-    async def _forbidden(self, name: str) -> list[str]:
+    async def _record_lookup(self, name: str) -> list[str]:
         self.direct.append(name)
         return []
 
@@ -182,7 +182,7 @@ class Fleet:
         """Wait until ``what`` returns true, and return how many seconds that took."""
         started = anyio.current_time()
         while not what():
-            assert anyio.current_time() - started < minutes * MINUTE, self.picture()
+            assert anyio.current_time() - started < minutes * MINUTE, self.describe()
             await anyio.sleep(1)
         return anyio.current_time() - started
 
@@ -211,7 +211,7 @@ class Fleet:
                 todo.append(by_ip[ip])
         return len(reached) == len(by_ip)
 
-    def picture(self) -> str:
+    def describe(self) -> str:
         """Return who has dialled whom, one line per node."""
         lines = [
             f"{member.ip:>9} knows {len(member.book):2}, dialled {', '.join(sorted(member.outbound)) or 'none'}"
@@ -230,24 +230,24 @@ async def test_thirty_nodes_find_each_other_from_one_seed_and_recover_when_a_thi
             await member.start(tasks)
 
         await fleet.until(fleet.supplied, minutes=10)
-        assert fleet.connected(), fleet.picture()
-        assert all(len(member.book) >= SIZE // 2 for member in fleet.members), fleet.picture()
+        assert fleet.connected(), fleet.describe()
+        assert all(len(member.book) >= SIZE // 2 for member in fleet.members), fleet.describe()
 
         dead = random.Random(20).sample(fleet.members[1:], SIZE // 3)
         for member in dead:
             member.die()
         await anyio.sleep(1)
-        assert not any({member.ip for member in dead} & member.peers for member in fleet.living), fleet.picture()
+        assert not any({member.ip for member in dead} & member.peers for member in fleet.living), fleet.describe()
 
         await fleet.until(fleet.supplied, minutes=10)
-        assert fleet.connected(), fleet.picture()
+        assert fleet.connected(), fleet.describe()
 
         for member in dead:
             await member.start(tasks)
         await fleet.until(fleet.supplied, minutes=10)
-        assert fleet.connected(), fleet.picture()
+        assert fleet.connected(), fleet.describe()
 
     if proxied:
         assert fleet.direct == []
     else:
-        assert set(fleet.asked) == {SEED}
+        assert set(fleet.lookups) == {SEED}

@@ -52,17 +52,17 @@ class Dialer:
         self.received = 0
         self.credit = 0
 
-    async def raw(self, data: bytes) -> None:
+    async def send_raw(self, data: bytes) -> None:
         await self.stream.send(data)
 
     async def frames(self, *frames: Frame) -> None:
-        await self.raw(b"".join(frame.serialize() for frame in frames))
+        await self.send_raw(b"".join(frame.serialize() for frame in frames))
 
     async def preface(self) -> None:
         """Send the preface and the initial SETTINGS."""
         engine = H2Connection(H2Configuration(client_side=True))
         engine.initiate_connection()
-        await self.raw(engine.data_to_send())
+        await self.send_raw(engine.data_to_send())
 
     def request(self, number: int, path: str = MESSAGE_STREAM, *more: tuple[str, str]) -> HeadersFrame:
         headers = [
@@ -78,7 +78,7 @@ class Dialer:
         frame.flags.add("END_HEADERS")
         return frame
 
-    async def say(self, *messages: KaspadMessage) -> None:
+    async def send(self, *messages: KaspadMessage) -> None:
         for message in messages:
             body = message.SerializeToString()
             await self.frames(DataFrame(1, b"\0" + len(body).to_bytes(4, "big") + body))
@@ -87,7 +87,7 @@ class Dialer:
         """Complete a proper handshake on stream 1."""
         await self.preface()
         await self.frames(self.request(1))
-        await self.say(version(), VERACK, READY)
+        await self.send(version(), VERACK, READY)
         await anyio.sleep(1)
 
     async def listen(self) -> None:
@@ -103,15 +103,15 @@ Attack = Callable[[Dialer], Awaitable[None]]
 
 
 async def tls(dialer: Dialer) -> None:
-    await dialer.raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(512))
+    await dialer.send_raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(512))
 
 
 async def http_1(dialer: Dialer) -> None:
-    await dialer.raw(b"GET / HTTP/1.1\r\nHost: node\r\n\r\n")
+    await dialer.send_raw(b"GET / HTTP/1.1\r\nHost: node\r\n\r\n")
 
 
 async def bitcoin(dialer: Dialer) -> None:
-    await dialer.raw(b"\xf9\xbe\xb4\xd9version\0\0\0\0\0\x64\0\0\0" + bytes(104))
+    await dialer.send_raw(b"\xf9\xbe\xb4\xd9version\0\0\0\0\0\x64\0\0\0" + bytes(104))
 
 
 async def nothing(dialer: Dialer) -> None:
@@ -124,7 +124,7 @@ async def only_the_preface(dialer: Dialer) -> None:
 
 async def one_byte_a_second(dialer: Dialer) -> None:
     for byte in PREFACE:
-        await dialer.raw(bytes([byte]))
+        await dialer.send_raw(bytes([byte]))
         await anyio.sleep(1)
 
 
@@ -142,7 +142,7 @@ async def another_path(dialer: Dialer) -> None:
 
 async def a_frame_of_16_mib(dialer: Dialer) -> None:
     await dialer.preface()
-    await dialer.raw(b"\xff\xff\xff\x00\x00\x00\x00\x00\x01" + bytes(16384))
+    await dialer.send_raw(b"\xff\xff\xff\x00\x00\x00\x00\x00\x01" + bytes(16384))
 
 
 async def headers_without_end(dialer: Dialer) -> None:
@@ -151,7 +151,7 @@ async def headers_without_end(dialer: Dialer) -> None:
     await dialer.frames(HeadersFrame(1, dialer.encoder.encode([(":method", "POST")])))
     more = ContinuationFrame(1, b"\0\x01a\x7f\x80\x3e" + bytes(8000)).serialize()
     for _ in range(20_000):
-        await dialer.raw(more)
+        await dialer.send_raw(more)
 
 
 async def header_bomb(dialer: Dialer) -> None:
@@ -267,7 +267,7 @@ async def a_message_in_frames_of_two_bytes(dialer: Dialer) -> None:
     head, size = DataFrame(1, b"xx").serialize()[:-2], 400_000
     await dialer.frames(DataFrame(1, b"\0" + size.to_bytes(4, "big")))
     for _ in range(size // 2000 - 1):  # all but the end
-        await dialer.raw((head + b"xx") * 1000)
+        await dialer.send_raw((head + b"xx") * 1000)
 
 
 async def settings_floods(dialer: Dialer) -> None:
@@ -391,8 +391,8 @@ async def test_a_hostile_server_that_we_dial_is_cut_off_as_well(made: Callable[[
         with peak() as memory:
             here.service.manager.add_request(at(BAD), permanent=False)
             await anyio.sleep(20)
-        [told] = [line for line in here.events if line["event"] in ("dial.failed", "peer.refused")]
-        assert word in str(told.get("error", told.get("reason")))
+        [event] = [line for line in here.events if line["event"] in ("dial.failed", "peer.refused")]
+        assert word in str(event.get("error", event.get("reason")))
         assert server.closed
         assert memory.grown < ALLOWED_BOUND
         await here.check_undisturbed()

@@ -25,8 +25,8 @@ from tests.node.hostile import (
     READY,
     STORM_BOUND,
     VERACK,
-    Bad,
     Direction,
+    HostilePeer,
     peak,
     version,
     world,
@@ -73,35 +73,35 @@ def bomb(size: int) -> bytes:
     return head + again * (size // MIB - 1)
 
 
-async def oversized_prefix(bad: Bad) -> None:
-    await bad.shake()
-    await bad.raw(prefixed(bytes(MIB), length=0xFFFFFFFF))
+async def oversized_prefix(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
+    await bad.send_raw(prefixed(bytes(MIB), length=0xFFFFFFFF))
 
 
-async def just_too_large(bad: Bad) -> None:
-    await bad.shake()
-    await bad.raw(prefixed(bytes(MIB), length=MAX_MESSAGE_SIZE + 1))
+async def just_too_large(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
+    await bad.send_raw(prefixed(bytes(MIB), length=MAX_MESSAGE_SIZE + 1))
 
 
-async def oversized_prefix_at_once(bad: Bad) -> None:
-    await bad.raw(prefixed(bytes(MIB), length=0xFFFFFFFF))
+async def oversized_prefix_at_once(bad: HostilePeer) -> None:
+    await bad.send_raw(prefixed(bytes(MIB), length=0xFFFFFFFF))
 
 
-async def gzip_bomb(bad: Bad) -> None:
-    await bad.shake()
-    await bad.raw(prefixed(bomb(1024 * MIB), flag=1))
+async def gzip_bomb(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
+    await bad.send_raw(prefixed(bomb(1024 * MIB), flag=1))
 
 
-async def gzip_bomb_at_once(bad: Bad) -> None:
-    await bad.raw(prefixed(bomb(1024 * MIB), flag=1))
+async def gzip_bomb_at_once(bad: HostilePeer) -> None:
+    await bad.send_raw(prefixed(bomb(1024 * MIB), flag=1))
 
 
-async def entries_bomb(bad: Bad) -> None:
+async def entries_bomb(bad: HostilePeer) -> None:
     """A message whose entries take two bytes each on the wire and some thirty in memory."""
-    await bad.shake()
+    await bad.complete_handshake()
     field = KaspadMessage.DESCRIPTOR.fields_by_name["block"].number
     body = b"\x12\x00" * (15 * MIB)
-    await bad.raw(prefixed(varint(field << 3 | 2) + varint(len(body)) + body))
+    await bad.send_raw(prefixed(varint(field << 3 | 2) + varint(len(body)) + body))
 
 
 def varint(value: int) -> bytes:
@@ -112,85 +112,85 @@ def varint(value: int) -> bytes:
     return out + bytes([value])
 
 
-async def no_gzip(bad: Bad) -> None:
-    await bad.shake()
-    await bad.raw(prefixed(b"not gzip", flag=1))
+async def no_gzip(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
+    await bad.send_raw(prefixed(b"not gzip", flag=1))
 
 
-async def half_a_message(bad: Bad) -> None:
-    await bad.shake()
-    await bad.raw(prefixed(b"half", length=100), end=True)
+async def half_a_message(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
+    await bad.send_raw(prefixed(b"half", length=100), end=True)
 
 
-async def no_payload(bad: Bad) -> None:
-    await bad.shake()
-    await bad.say(KaspadMessage())
+async def no_payload(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
+    await bad.send(KaspadMessage())
 
 
-async def unknown_payload(bad: Bad) -> None:
-    await bad.shake()
-    await bad.raw(prefixed(varint(9999 << 3 | 2) + b"\0"))
+async def unknown_payload(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
+    await bad.send_raw(prefixed(varint(9999 << 3 | 2) + b"\0"))
 
 
-async def no_protobuf(bad: Bad) -> None:
-    await bad.shake()
-    await bad.raw(prefixed(b"\xff" * 40))
+async def no_protobuf(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
+    await bad.send_raw(prefixed(b"\xff" * 40))
 
 
-async def second_version(bad: Bad) -> None:
-    await bad.shake()
-    await bad.say(version())
+async def second_version(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
+    await bad.send(version())
 
 
-async def malformed_inv(bad: Bad) -> None:
-    await bad.shake()
+async def malformed_inv(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
     short = p2p.InvTransactionsMessage(ids=[p2p.TransactionId(bytes=b"short")])
-    await bad.say(KaspadMessage(invTransactions=short))
+    await bad.send(KaspadMessage(invTransactions=short))
 
 
-async def too_many_addresses(bad: Bad) -> None:
-    await bad.shake()
-    await bad.say(addresses(2501))
+async def too_many_addresses(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
+    await bad.send(addresses(2501))
 
 
-async def addresses_again_and_again(bad: Bad) -> None:
-    await bad.shake()
+async def addresses_again_and_again(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
     message = addresses(2500)
     for _ in range(40):
-        await bad.say(message)
+        await bad.send(message)
 
 
-async def unasked_pongs(bad: Bad) -> None:
-    await bad.shake()
+async def unasked_pongs(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
     for nonce in range(300):
-        await bad.say(KaspadMessage(pong=p2p.PongMessage(nonce=nonce)))
+        await bad.send(KaspadMessage(pong=p2p.PongMessage(nonce=nonce)))
 
 
-async def wrong_network(bad: Bad) -> None:
-    await bad.say(version(network="kaspa-mainnet"), VERACK)
+async def wrong_network(bad: HostilePeer) -> None:
+    await bad.send(version(network="kaspa-mainnet"), VERACK)
 
 
-async def wrong_version(bad: Bad) -> None:
-    await bad.say(version(protocol_version=9), VERACK)
+async def wrong_version(bad: HostilePeer) -> None:
+    await bad.send(version(protocol_version=9), VERACK)
 
 
-async def our_own_id(bad: Bad) -> None:
-    await bad.say(version(id=bad.node_id), VERACK)
+async def our_own_id(bad: HostilePeer) -> None:
+    await bad.send(version(id=bad.node_id), VERACK)
 
 
-async def malformed_id(bad: Bad) -> None:
-    await bad.say(version(id=b"short"), VERACK)
+async def malformed_id(bad: HostilePeer) -> None:
+    await bad.send(version(id=b"short"), VERACK)
 
 
-async def ping_before_version(bad: Bad) -> None:
-    await bad.say(ping(1))
+async def ping_before_version(bad: HostilePeer) -> None:
+    await bad.send(ping(1))
 
 
 @dataclass(frozen=True)
 class Case:
     """An attack, the event that logs it, and a regular expression for the logged reason."""
 
-    attack: Callable[[Bad], Awaitable[None]]
+    attack: Callable[[HostilePeer], Awaitable[None]]
     event: str
     reason: str
     bound: int = FLOOD_BOUND
@@ -240,11 +240,11 @@ async def test_an_attack_costs_the_attacker_its_connection_and_disturbs_no_other
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 async def test_a_flood_of_inventories_is_dropped_for_an_idle_subscriber(direction: Direction) -> None:
-    async def flood(bad: Bad) -> None:
-        await bad.shake()
+    async def flood(bad: HostilePeer) -> None:
+        await bad.complete_handshake()
         message = invs(1000)
         for _ in range(300):
-            await bad.say(message)
+            await bad.send(message)
 
     async with world() as here:
         with here.adaptor.subscribe_events() as asleep, peak() as memory:
@@ -256,11 +256,11 @@ async def test_a_flood_of_inventories_is_dropped_for_an_idle_subscriber(directio
 
 
 async def test_the_largest_inventories_are_bounded_for_an_idle_subscriber_too() -> None:
-    async def flood(bad: Bad) -> None:
-        await bad.shake()
+    async def flood(bad: HostilePeer) -> None:
+        await bad.complete_handshake()
         raw = prefixed(invs(131072).SerializeToString())
         for _ in range(6):
-            await bad.raw(raw)
+            await bad.send_raw(raw)
 
     async with world() as here:
         with here.adaptor.subscribe_events() as asleep, peak() as memory:
@@ -273,10 +273,10 @@ async def test_the_largest_inventories_are_bounded_for_an_idle_subscriber_too() 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 async def test_a_flood_of_pings_is_answered_while_the_peer_reads_the_pongs(direction: Direction) -> None:
-    async def flood(bad: Bad) -> None:
-        await bad.shake()
+    async def flood(bad: HostilePeer) -> None:
+        await bad.complete_handshake()
         for nonce in range(5000):
-            await bad.say(ping(nonce))
+            await bad.send(ping(nonce))
 
     async with world() as here:
         with peak() as memory:
@@ -290,11 +290,11 @@ async def test_a_flood_of_pings_is_answered_while_the_peer_reads_the_pongs(direc
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 async def test_a_flood_of_pings_from_a_peer_that_never_reads_ends_with_a_full_queue(direction: Direction) -> None:
-    async def flood(bad: Bad) -> None:
-        await bad.shake()
+    async def flood(bad: HostilePeer) -> None:
+        await bad.complete_handshake()
         bad.stop_reading()
         for nonce in range(20_000):
-            await bad.say(ping(nonce))
+            await bad.send(ping(nonce))
 
     async with world() as here:
         with peak() as memory:
@@ -310,10 +310,10 @@ async def test_a_peer_that_never_reads_the_replies_is_dropped_after_two_minutes(
     ids = [p2p.TransactionId(bytes=number.to_bytes(32, "big")) for number in range(20_000)]
     request = KaspadMessage(requestTransactions=p2p.RequestTransactionsMessage(ids=ids))
 
-    async def ask(bad: Bad) -> None:
-        await bad.shake()
+    async def ask(bad: HostilePeer) -> None:
+        await bad.complete_handshake()
         bad.stop_reading()
-        await bad.say(request)
+        await bad.send(request)
 
     async with world() as here:
         with peak() as memory:
@@ -326,8 +326,8 @@ async def test_a_peer_that_never_reads_the_replies_is_dropped_after_two_minutes(
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 async def test_control_frames_whose_replies_the_peer_never_reads_are_bounded(direction: Direction) -> None:
-    async def flood(bad: Bad) -> None:
-        await bad.shake()
+    async def flood(bad: HostilePeer) -> None:
+        await bad.complete_handshake()
         bad.stop_reading()
         for _ in range(100):
             await bad.ping_frames(1000)
@@ -346,7 +346,7 @@ async def test_control_frames_whose_replies_the_peer_never_reads_are_bounded(dir
 async def test_a_silent_peer_is_dropped_when_the_limit_for_its_version_runs_out(
     direction: Direction, seconds: int
 ) -> None:
-    async def silence(bad: Bad) -> None:
+    async def silence(bad: HostilePeer) -> None:
         await anyio.sleep(1)
 
     async with world() as here:
@@ -360,10 +360,10 @@ async def test_a_silent_peer_is_dropped_when_the_limit_for_its_version_runs_out(
 @pytest.mark.parametrize("said", [b"", prefixed(b"half", length=100)], ids=["nothing", "half a message"])
 @pytest.mark.parametrize("direction", DIRECTIONS)
 async def test_a_peer_that_falls_silent_is_dropped_when_it_answers_no_ping(said: bytes, direction: Direction) -> None:
-    async def fall_silent(bad: Bad) -> None:
-        await bad.shake()
+    async def fall_silent(bad: HostilePeer) -> None:
+        await bad.complete_handshake()
         if said:
-            await bad.raw(said)
+            await bad.send_raw(said)
 
     async with world() as here:
         await here.attack(direction, fall_silent)
@@ -385,8 +385,8 @@ async def test_a_port_that_accepts_and_stays_silent_fails_the_dial() -> None:
 async def test_the_same_id_twice_from_one_address_is_one_peer() -> None:
     id = bytes(range(16))
 
-    async def come(bad: Bad) -> None:
-        await bad.say(version(id=id), VERACK, READY)
+    async def come(bad: HostilePeer) -> None:
+        await bad.send(version(id=id), VERACK, READY)
         await anyio.sleep(1)
 
     async with world() as here:
@@ -405,8 +405,8 @@ async def test_the_same_id_twice_from_one_address_is_one_peer() -> None:
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 async def test_a_peer_with_another_peers_id_does_not_replace_it(direction: Direction) -> None:
-    async def impersonate(bad: Bad) -> None:
-        await bad.say(version(id=bad.good_id), VERACK, READY)
+    async def impersonate(bad: HostilePeer) -> None:
+        await bad.send(version(id=bad.good_id), VERACK, READY)
         await anyio.sleep(1)
 
     async with world() as here:
@@ -426,7 +426,7 @@ async def test_a_thousand_dialers_at_once_get_only_the_free_places(hosts: int) -
         async def dial(number: int) -> None:
             nonlocal most
 
-            async def shake(stream: OutboundStream) -> None:
+            async def complete_handshake(stream: OutboundStream) -> None:
                 nonlocal most
                 for message in (version(id=number.to_bytes(16, "big")), VERACK, READY):
                     await stream.send(message)
@@ -435,7 +435,7 @@ async def test_a_thousand_dialers_at_once_get_only_the_free_places(hosts: int) -
                     pass
 
             try:
-                await dialled(ConnectionHandler(leaf=leaves[number % hosts]), at(NODE), shake)
+                await dialled(ConnectionHandler(leaf=leaves[number % hosts]), at(NODE), complete_handshake)
             except (ConnectError, StreamLost):
                 pass
 
@@ -449,9 +449,9 @@ async def test_a_thousand_dialers_at_once_get_only_the_free_places(hosts: int) -
         per_address = limits.per_address if hosts == 1 else None
         assert most <= (limits.peers + limits.pending if per_address is None else 1 + per_address)
         assert memory.grown < STORM_BOUND
-        told = [line for line in here.events if line["event"] == "peer.refused"]
-        assert 1 <= len(told) < 40
-        assert sum(1 + (line["more"] or 0) for line in told) >= 1000 - inbound - limits.pending
+        refusals = [line for line in here.events if line["event"] == "peer.refused"]
+        assert 1 <= len(refusals) < 40
+        assert sum(1 + (line["more"] or 0) for line in refusals) >= 1000 - inbound - limits.pending
         tasks.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await anyio.sleep(5)

@@ -30,7 +30,7 @@ SILENT = ("route error", "network error", "incoming stream ended", "the peer is 
 """Beginnings of the reasons that kaspad logs at debug level only."""
 
 
-class Embedded(Kaspad):
+class EmbeddedKaspad(Kaspad):
     """A `KaspaPeer` on its own host."""
 
     def __init__(
@@ -45,9 +45,9 @@ class Embedded(Kaspad):
         self._known: list[NetAddress] = []
 
     async def run(self, tasks: TaskGroup) -> None:
-        await tasks.start(self._live)
+        await tasks.start(self._run)
 
-    async def _live(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    async def _run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         host = self._host = self._network.host(str(self.address.ip))
         self.peer = KaspaPeer(refused_user_agent=self._refused, addresses=self._known)
         with anyio.CancelScope() as self._life:
@@ -94,7 +94,7 @@ class MemoryWorld(World):
         # Inbound peers of a proxied node come through an onion service, and so from loopback.
         self._host = self.network.host("127.0.0.1" if proxied else "10.0.0.1")
         self._server = Socks5Server(connector=self.network.host("10.9.9.9"))
-        self._strays: set[str] = set()
+        self._dialled_directly: set[str] = set()
 
     @asynccontextmanager
     async def kaspad(
@@ -106,7 +106,7 @@ class MemoryWorld(World):
         rpc: bool = False,
     ) -> AsyncIterator[Kaspad]:
         self._kaspads += 1
-        kaspad = Embedded(self.network, at(f"10.0.1.{self._kaspads}"), addpeer, refused_user_agent)
+        kaspad = EmbeddedKaspad(self.network, at(f"10.0.1.{self._kaspads}"), addpeer, refused_user_agent)
         async with anyio.create_task_group() as kaspad.tasks:
             await kaspad.run(kaspad.tasks)
             yield kaspad
@@ -125,7 +125,7 @@ class MemoryWorld(World):
         async def reach(uri: Uri) -> ByteStream:
             with dial(uri) as current:
                 if f"{uri.host}:{uri.port}" != PROXY:
-                    self._strays.add(uri.host)
+                    self._dialled_directly.add(uri.host)
                     raise ConnectRefused(f"{uri} is not the proxy")
                 near, far = stream_pair()
                 self._tasks.start_soon(self._server.handle, far)
@@ -137,7 +137,7 @@ class MemoryWorld(World):
         return self._host.listener(address.port)
 
     def dialled(self) -> set[str]:
-        return self._strays
+        return self._dialled_directly
 
 
 @pytest.mark.parametrize("proxied", [False, True], ids=["directly", "through a proxy"])

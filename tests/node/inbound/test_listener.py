@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
 ANY = NetAddress.parse("127.0.0.1:0")
 
 
-class Waits(asyncio.Protocol):
+class RecordTransport(asyncio.Protocol):
     def __init__(self, seen: list[asyncio.BaseTransport]) -> None:
         self.seen = seen
 
@@ -31,7 +31,7 @@ class Waits(asyncio.Protocol):
 
 async def test_each_connection_gets_a_protocol_until_the_listener_closes() -> None:
     listener, seen = TcpListener(ANY), []
-    address = await listener.start(lambda: Waits(seen))
+    address = await listener.start(lambda: RecordTransport(seen))
     assert address.port != 0
     async with await anyio.connect_tcp("127.0.0.1", address.port) as stream:
         while not seen:

@@ -41,7 +41,7 @@ def dialler(network: MemoryNetwork, ip: str) -> ConnectionHandler:
     return ConnectionHandler(leaf=network.host(ip))
 
 
-async def said(stream: OutboundStream) -> list[str]:
+async def read_all(stream: OutboundStream) -> list[str]:
     """Read to the clean end of the stream; return the payload names, and the reasons of Rejects."""
     names = []
     while (message := await stream.receive()) is not None:
@@ -51,11 +51,11 @@ async def said(stream: OutboundStream) -> list[str]:
     return names
 
 
-def saying(*messages: KaspadMessage) -> Callable[[OutboundStream], Awaitable[list[str]]]:
+def sending(*messages: KaspadMessage) -> Callable[[OutboundStream], Awaitable[list[str]]]:
     async def talk(stream: OutboundStream) -> list[str]:
         for message in messages:
             await stream.send(message)
-        return await said(stream)
+        return await read_all(stream)
 
     return talk
 
@@ -64,7 +64,7 @@ async def test_headers_and_our_version_come_before_the_peer_sends_anything() -> 
     network = MemoryNetwork()
     async with node(network, A):
         started = anyio.current_time()
-        assert await dialled(dialler(network, "10.0.0.2"), at(A), saying()) == ["version", "timeout expired after 10s"]
+        assert await dialled(dialler(network, "10.0.0.2"), at(A), sending()) == ["version", "timeout expired after 10s"]
         assert anyio.current_time() - started == pytest.approx(10, abs=2)
 
 
@@ -78,12 +78,12 @@ async def test_a_slow_peer_gets_a_reject_that_names_the_limit(
     network = MemoryNetwork()
     async with node(network, A):
         started = anyio.current_time()
-        answer = await dialled(dialler(network, "10.0.0.2"), at(A), saying(*messages))
+        answer = await dialled(dialler(network, "10.0.0.2"), at(A), sending(*messages))
         assert answer[-1] == reason
         assert anyio.current_time() - started == pytest.approx(seconds, abs=2)
 
 
-async def closed(stream: MemoryStream) -> float:
+async def seconds_until_closed(stream: MemoryStream) -> float:
     """Read until the connection is closed; return how many seconds that took."""
     started = anyio.current_time()
     with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):  # noqa: PT012
@@ -99,7 +99,7 @@ async def test_a_connection_without_a_request_is_closed(said: bytes) -> None:
     async with node(network, A):
         stream = await network.host("10.0.0.2")(URI)
         await stream.send(said or b"P")
-        assert await closed(stream) == pytest.approx(10, abs=0.5)  # type: ignore[arg-type]
+        assert await seconds_until_closed(stream) == pytest.approx(10, abs=0.5)  # type: ignore[arg-type]
 
 
 async def test_another_protocol_is_closed_at_once() -> None:
@@ -107,14 +107,14 @@ async def test_another_protocol_is_closed_at_once() -> None:
     async with node(network, A):
         stream = await network.host("10.0.0.2")(URI)
         await stream.send(b"GET / HTTP/1.1\r\nHost: node\r\n\r\n")
-        assert await closed(stream) < 3  # type: ignore[arg-type]
+        assert await seconds_until_closed(stream) < 3  # type: ignore[arg-type]
 
 
 async def test_stalled_handshakes_do_not_hold_up_others() -> None:
     network = MemoryNetwork()
     async with node(network, A) as a, anyio.create_task_group() as tasks:
         for number in range(20):
-            tasks.start_soon(dialled, dialler(network, f"10.0.1.{number}"), at(A), saying())
+            tasks.start_soon(dialled, dialler(network, f"10.0.1.{number}"), at(A), sending())
         await anyio.sleep(1)
         async with node(network, "10.0.0.2", listens=False) as b:
             started = anyio.current_time()
@@ -128,14 +128,14 @@ async def test_the_third_handshake_from_one_address_is_refused_as_busy() -> None
     network = MemoryNetwork()
     async with node(network, A), anyio.create_task_group() as tasks:
         for _ in range(2):
-            tasks.start_soon(dialled, dialler(network, "10.0.0.2"), at(A), saying())
+            tasks.start_soon(dialled, dialler(network, "10.0.0.2"), at(A), sending())
         await anyio.sleep(1)
         with pytest.raises(HandshakeError) as caught:
-            await dialled(dialler(network, "10.0.0.2"), at(A), saying())
+            await dialled(dialler(network, "10.0.0.2"), at(A), sending())
         assert caught.value.kind is Kind.BUSY
         assert "too many pending inbound handshakes" in caught.value.reason
         await anyio.sleep(20)
-        await dialled(dialler(network, "10.0.0.2"), at(A), saying())  # the first two have ended
+        await dialled(dialler(network, "10.0.0.2"), at(A), sending())  # the first two have ended
 
 
 async def test_a_thousand_connections_at_once_disturb_no_peer(caplog: pytest.LogCaptureFixture) -> None:
@@ -168,7 +168,7 @@ async def test_a_connection_has_only_one_stream() -> None:
             await first.send_request()
             assert await first.recv_message() is not None
             with pytest.raises(GRPCError, match="only one stream per connection") as caught:
-                await asked(second)
+                await make_call(second)
             assert caught.value.status is Status.RESOURCE_EXHAUSTED
             assert (await first.recv_message()) is not None  # the Reject, after ten seconds
             await first.cancel()
@@ -179,7 +179,7 @@ async def test_a_call_to_another_method_does_not_extend_the_time_limit() -> None
     async with node(network, A), dialler(network, "10.0.0.2").channel(URI) as channel:
         call = channel.request("/protowire.RPC/X", Cardinality.UNARY_UNARY, KaspadMessage, KaspadMessage)
         with pytest.raises(GRPCError):
-            await asked(call)
+            await make_call(call)
         await anyio.sleep(11)
         assert channel.state.value == "idle"
 
@@ -206,14 +206,14 @@ async def test_every_stream_ends_when_the_server_closes() -> None:
             await session.ready.wait()
 
             async def shake() -> None:
-                endings.append(await dialled(dialler(network, "10.0.0.3"), at(A), saying(hello())))
+                endings.append(await dialled(dialler(network, "10.0.0.3"), at(A), sending(hello())))
 
             tasks.start_soon(shake)
             silent = await network.host("10.0.0.4")(URI)
             await anyio.sleep(1)
             started = anyio.current_time()
         assert anyio.current_time() - started < 5
-        await closed(silent)  # type: ignore[arg-type]
+        await seconds_until_closed(silent)  # type: ignore[arg-type]
         await session.closed.wait()
         assert session.reason == "incoming stream ended"  # not a network error
     assert endings == [["version", "verack"]]
@@ -239,13 +239,13 @@ async def test_a_reject_is_read_although_the_peer_then_resets_the_stream(
     assert not any("Server error" in line or "Application error" in line for line in caplog.messages)
 
 
-async def asked(call: Stream[KaspadMessage, KaspadMessage]) -> None:
+async def make_call(call: Stream[KaspadMessage, KaspadMessage]) -> None:
     async with call:
         await call.send_message(KaspadMessage(), end=True)
         await call.recv_message()
 
 
-async def broken(stream: OutboundStream) -> bool:
+async def ends_lost(stream: OutboundStream) -> bool:
     """Read to the end of the stream; return whether it was lost."""
     try:
         while await stream.receive() is not None:
@@ -257,7 +257,7 @@ async def broken(stream: OutboundStream) -> bool:
     return False
 
 
-async def connected(a: Adaptor, stream: OutboundStream) -> None:
+async def complete_handshake(a: Adaptor, stream: OutboundStream) -> None:
     """Complete the handshake by hand."""
     for message in (hello(), VERACK, READY):
         await stream.send(message)
@@ -278,9 +278,9 @@ async def test_a_message_beyond_the_limit_closes_the_connection_only(compression
         else:
 
             async def shout(stream: OutboundStream) -> None:
-                await connected(a, stream)
+                await complete_handshake(a, stream)
                 await stream.send(big)
-                await broken(stream)
+                await ends_lost(stream)
 
             await dialled(dialler(network, "10.0.0.2"), at(A), shout)
         await anyio.sleep(3)
@@ -294,9 +294,9 @@ async def test_a_truncated_message_disconnects_the_peer(caplog: pytest.LogCaptur
     async with node(network, A) as a:
 
         async def stop_in_the_middle(stream: OutboundStream) -> None:
-            await connected(a, stream)
+            await complete_handshake(a, stream)
             await stream._call._stream.send_data(b"\0\0\0\0\x64half", end_stream=True)
-            await broken(stream)
+            await ends_lost(stream)
 
         with a.subscribe_events() as events:
             await dialled(dialler(network, "10.0.0.2"), at(A), stop_in_the_middle)
@@ -312,9 +312,9 @@ async def test_a_lost_connection_removes_the_peer() -> None:
         host = network.host("10.0.0.2")
 
         async def vanish(stream: OutboundStream) -> None:
-            await connected(a, stream)
+            await complete_handshake(a, stream)
             host.die()
-            assert await broken(stream)
+            assert await ends_lost(stream)
 
         await dialled(ConnectionHandler(leaf=host), at(A), vanish)
         await anyio.sleep(2)
