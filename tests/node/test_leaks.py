@@ -59,7 +59,7 @@ class Pair:
             task.add_done_callback(self.proxies.discard)
             return current.established(near)
 
-    async def is_clean(self) -> None:
+    async def check_clean(self) -> None:
         """Check that neither end holds anything of a closed connection."""
         await anyio.sleep(10)  # virtual time, longer than any limit of a close
         assert [stream for stream in self.streams if not stream.closed] == []
@@ -107,7 +107,7 @@ async def test_a_dial_cancelled_at_any_step_leaves_nothing(proxied: bool) -> Non
             finished = await cut_off(lambda: nodes.here.connect_peer(at(B)), steps)
             await anyio.sleep(1)
             await nodes.here.terminate_all("the next one")
-            await nodes.is_clean()
+            await nodes.check_clean()
             assert asyncio.all_tasks() == before, steps
             if finished:
                 break
@@ -125,7 +125,7 @@ async def test_a_close_cancelled_at_any_step_leaves_nothing(end: str, proxied: b
             for node in closing:
                 await cut_off(lambda node=node: node.terminate_all("enough"), steps)  # type: ignore[misc]
             await nodes.here.terminate_all("cancelled before it began")
-            await nodes.is_clean()
+            await nodes.check_clean()
             assert asyncio.all_tasks() == before, steps
 
 
@@ -135,7 +135,7 @@ async def test_peers_that_come_and_go_leave_no_objects(proxied: bool) -> None:
             await nodes.here.connect_peer(at(B))
             await anyio.sleep(1)
             await nodes.there.terminate_all("next")
-            await nodes.is_clean()
+            await nodes.check_clean()
         nodes.server.requests.clear()  # kept by the fakes
         nodes.network.dials.clear()
         gc.collect()

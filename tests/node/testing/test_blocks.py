@@ -6,7 +6,7 @@ from ziggurat.node.testing import sample_block
 from ziggurat.node.wire.convert.block import block_from_wire, block_to_wire
 
 
-def test_the_same_arguments_give_the_same_block_and_others_another() -> None:
+def test_equal_arguments_give_equal_blocks_and_different_ones_different_blocks() -> None:
     assert sample_block() == sample_block()
     assert len({block.header.hash for block in (sample_block(), sample_block(5), sample_block(5, b"p" * 32))}) == 3
 
