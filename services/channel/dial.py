@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from anyio.abc import ByteStream
 
-from ziggurat.services.channel.adoption import adopt
 from ziggurat.services.channel.protocol import ClientProtocol
+from ziggurat.services.channel.start_http2 import start_http2
 from ziggurat.services.dial import Dial, dial, phase
 from ziggurat.services.errors import ConnectError, ConnectTimeout
 from ziggurat.services.ledger import Ledger
@@ -70,7 +70,7 @@ class EndpointDial:
             require_tls(target, ledger, earlier)  # before our first byte
             with Limit(self._endpoint.http2_timeout, "http2_timeout") as limit, phase("http2", limit=limit):
                 ledger.sent_to_target = True
-                return await adopt(stream, self._endpoint.connection_options, on_change=self._on_change)
+                return await start_http2(stream, self._endpoint.connection_options, on_change=self._on_change)
 
     def cut_off(self, seconds: float, *, last: bool) -> ConnectTimeout:
         """Describe the dial so far, for a call whose deadline ends its wait.

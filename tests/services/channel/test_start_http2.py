@@ -21,9 +21,9 @@ from ziggurat.services import (
     Uri,
     WrappedStream,
 )
-from ziggurat.services.channel.adoption import adopt
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.protocol import ClientProtocol
+from ziggurat.services.channel.start_http2 import start_http2
 from ziggurat.services.channel.transport import StreamTransport
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
@@ -64,7 +64,7 @@ async def scripted(talk: Talk) -> AsyncIterator[Uri]:
 
 async def give(stream: ByteStream, changes: list[str] | None = None) -> ClientProtocol:
     told = [] if changes is None else changes
-    return await adopt(stream, ConnectionOptions(), on_change=lambda: told.append("changed"))
+    return await start_http2(stream, ConnectionOptions(), on_change=lambda: told.append("changed"))
 
 
 async def test_our_own_stream_is_handed_over_and_tells_of_its_end_once() -> None:

@@ -20,10 +20,12 @@ from ziggurat.services.errors import ConnectError, Http2Error
 from ziggurat.services.stream import ObservedStream
 from ziggurat.services.transport_stream import TransportStream
 
-__all__ = ["adopt"]
+__all__ = ["start_http2"]
 
 
-async def adopt(stream: ByteStream, options: ConnectionOptions, *, on_change: Callable[[], None]) -> ClientProtocol:
+async def start_http2(
+    stream: ByteStream, options: ConnectionOptions, *, on_change: Callable[[], None]
+) -> ClientProtocol:
     """Give ``stream`` to a new protocol, and wait until the peer's SETTINGS have come.
 
     Args:
