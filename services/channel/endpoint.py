@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
-from types import TracebackType
 from typing import Literal
 
-from anyio import CancelScope
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 
 from ziggurat.services.channel.backoff import Backoff
 from ziggurat.services.channel.channel import Channel
+from ziggurat.services.channel.connecting import Connecting
 from ziggurat.services.channel.description import describe
 from ziggurat.services.channel.options import MIB, ConnectionOptions, default_user_agent
 from ziggurat.services.ledger import Ledger
@@ -20,7 +19,7 @@ from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 from ziggurat.services.validation import check_bool, check_count, check_seconds
 
-__all__ = ["Connecting", "Endpoint"]
+__all__ = ["Endpoint"]
 
 SCHEMES = ("http", "https", "unix")
 
@@ -184,41 +183,6 @@ class Endpoint:
             http2_keepalive_while_idle=self.http2_keepalive_while_idle,
             user_agent=ours if self.user_agent is None else f"{self.user_agent} {ours}",
         )
-
-
-class Connecting:
-    """A channel to be: ``channel = await it``, or ``async with it as channel``. Each use makes a new one."""
-
-    __slots__ = ("_channel", "_connector", "_endpoint")
-
-    def __init__(self, endpoint: Endpoint, connector: Connector) -> None:
-        self._endpoint = endpoint
-        self._connector = connector
-        self._channel: Channel | None = None
-
-    def __await__(self) -> Generator[None, None, Channel]:
-        return self._connect().__await__()
-
-    async def __aenter__(self) -> Channel:
-        self._channel = await self._connect()
-        return self._channel
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            await channel.aclose()
-
-    async def _connect(self) -> Channel:
-        channel = Channel(self._endpoint, self._connector)
-        try:
-            await channel._reconnect.dial_here()  # pyright: ignore[reportPrivateUsage]
-        except BaseException:
-            with CancelScope(shield=True):  # bounded: nothing was sent yet that a close would wait for
-                await channel.aclose()
-            raise
-        return channel
 
 
 def _uri(name: str, value: str | Uri, schemes: tuple[str, ...]) -> Uri:

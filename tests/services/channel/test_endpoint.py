@@ -278,20 +278,6 @@ async def test_stock_h2_makes_stock_h2(far_end: Any, say: Any) -> None:
 
 
 @pytest.mark.asyncio_only
-async def test_connect_can_be_awaited_and_entered(far_end: Any, say: Any) -> None:
-    connecting = Endpoint("http://far.example").connect(far_end)
-    assert far_end.dials == 0
-    channel = await connecting
-    assert isinstance(channel, Channel)
-    assert await say(channel) == b"hello"
-    await channel.aclose()
-    async with Endpoint("http://far.example").connect(far_end) as channel:
-        assert await say(channel) == b"hello"
-    assert far_end.open == 0
-    assert far_end.dials == 2
-
-
-@pytest.mark.asyncio_only
 async def test_connect_lazy_is_a_plain_method(far_end: Any) -> None:
     channel = Endpoint("http://far.example").connect_lazy(far_end)
     assert isinstance(channel, Channel)
