@@ -141,9 +141,37 @@ async def test_a_failed_dial_is_freed_without_the_garbage_collector() -> None:
         with failing() as caught, dial(TARGET) as current:
             await layer([])
             raise ConnectRefused("no")
-        ledger = weakref.ref(caught[0])
+        error = weakref.ref(caught[0])
         caught.clear()
         del current
-        assert ledger() is None
+        assert error() is None
+    finally:
+        gc.enable()
+
+
+async def test_the_cause_of_a_failure_does_not_keep_the_frames_of_the_dial_alive() -> None:
+    class Local:
+        pass
+
+    seen: list[weakref.ref[Local]] = []
+
+    async def leaf() -> None:
+        local = Local()
+        seen.append(weakref.ref(local))
+        with dial(TARGET) as below:  # refers to the ledger
+            assert not below.owner
+            try:
+                raise OSError("the system's error")
+            except OSError as error:
+                raise ConnectRefused("no") from error
+
+    gc.disable()
+    try:
+        with failing() as caught, dial(TARGET) as current:
+            await leaf()
+        assert current.ledger.error is not None
+        caught.clear()
+        del current
+        assert seen[0]() is None
     finally:
         gc.enable()

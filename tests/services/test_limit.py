@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import re
 import weakref
 
@@ -66,10 +67,16 @@ async def test_what_is_left_never_goes_below_nothing() -> None:
         await checkpoint()
 
 
-@pytest.mark.parametrize("seconds", [0, -1.0, float("nan")])
-async def test_a_limit_that_is_not_positive_is_refused(seconds: float) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"'mine' must be positive or None, not {seconds!r}")):
+@pytest.mark.parametrize("seconds", [0, -1.0, math.nan, math.inf])
+async def test_a_limit_that_is_not_positive_and_finite_is_refused(seconds: float) -> None:
+    text = f"the limit 'mine' must be a positive number of seconds or None, not {seconds!r}"
+    with pytest.raises(ValueError, match=re.escape(text)):
         Limit(seconds, "mine")
+
+
+async def test_a_limit_that_is_no_number_is_refused() -> None:
+    with pytest.raises(TypeError, match="the limit 'mine' must be a positive number of seconds or None, not '2'"):
+        Limit("2", "mine")  # type: ignore[arg-type]
 
 
 async def test_a_result_that_is_there_beats_the_timer() -> None:
