@@ -1,4 +1,4 @@
-"""What `Endpoint.connect` returns."""
+"""The result of `Endpoint.connect`, which can be awaited or entered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Connecting"]
 
 
 class Connecting:
-    """A channel to be: ``channel = await it``, or ``async with it as channel``. Each use makes a new one."""
+    """A channel about to be connected: ``await`` it or use ``async with``. Each use creates a new channel."""
 
     __slots__ = ("_channel", "_connector", "_endpoint")
 
@@ -46,7 +46,7 @@ class Connecting:
         try:
             await channel._reconnect.dial_here()  # pyright: ignore[reportPrivateUsage]
         except BaseException:
-            with CancelScope(shield=True):  # bounded: nothing was sent yet that a close would wait for
+            with CancelScope(shield=True):  # cannot hang: there is nothing to flush yet
                 await channel.aclose()
             raise
         return channel
