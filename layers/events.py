@@ -1,8 +1,8 @@
-"""Where layers write what happens.
+"""Logging of the layers' events.
 
-Events go to structlog when the program has configured it. When it has not, structlog would print them into the
-program's stdout, so they go to the standard library's logger ``ziggurat`` instead, which by default shows warnings on
-stderr and nothing else. Writing an event never fails a dial.
+Events go to structlog if the program has configured it. Otherwise structlog would print them to stdout, so they go to
+the standard library's logger ``ziggurat``, which by default shows only warnings, on stderr. Writing an event never
+fails a dial.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["EventLogger", "Level", "write_event"]
 Level: TypeAlias = Literal["debug", "info", "warning"]
 
 NAME = "ziggurat"
-"""Of the logger, in structlog and in the standard library."""
+"""The logger's name, in structlog and in the standard library."""
 
 
 class EventLogger(Protocol):
-    """What an event is written to. Every structlog logger is one; one of the standard library's is not."""
+    """A logger for events. Every structlog logger is one; the standard library's loggers are not."""
 
     def debug(self, event: str, /, **fields: object) -> object: ...
     def info(self, event: str, /, **fields: object) -> object: ...
@@ -31,12 +31,13 @@ class EventLogger(Protocol):
 
 
 def write_event(logger: EventLogger | None, level: Level, event: str, /, **fields: object) -> None:
-    """Write an event. A logger that fails is reported to the standard library's, and is no error of the caller.
+    """Write an event. An exception in the logger is reported to the standard library's logger and not raised.
 
     Args:
-        logger: ``None`` takes structlog's, or the standard library's while structlog is not configured.
-        level: how loud.
-        event: dotted, e.g. ``dial.failed``.
+        logger: where to write; ``None`` for structlog, or the standard library's logger while structlog is not
+            configured.
+        level: the severity.
+        event: a dotted name, e.g. ``dial.failed``.
         **fields: plain values.
     """
     try:
@@ -44,11 +45,11 @@ def write_event(logger: EventLogger | None, level: Level, event: str, /, **field
             if not structlog.is_configured():
                 _write_plain(level, event, fields)
                 return
-            # Asked for each time: a program may configure structlog after it has built its stacks.
+            # Looked up each time: a program may configure structlog after it has built its stacks.
             logger = cast(EventLogger, structlog.get_logger(NAME))
         getattr(logger, level)(event, **fields)
     except Exception as error:
-        # Without the error's text, which may quote what the event was to hide.
+        # Without the error's text, which may reveal a masked target.
         logging.getLogger(NAME).warning("the event %s was lost: the logger raised %s", event, type(error).__name__)
 
 

@@ -7,16 +7,16 @@
     dial.connected  info     dial, target, via, elapsed
     dial.failed     warning  dial, target, via, phase, elapsed, error
 
-``dial`` is the ledger's id, the same in all layers of a dial. ``via`` names the proxies on the way, in order, joined by
-`` > ``; in a failure, the proxy that it failed at; ``None`` for a direct dial. ``elapsed`` is in seconds since the dial
-began.
+``dial`` is the ledger's id, the same in all layers of a dial. ``via`` lists the proxies on the way, in order, joined by
+`` > ``; after a failure at a proxy, that proxy; ``None`` for a direct dial. ``elapsed`` is in seconds since the start
+of the dial.
 
-A dial is connected when its opener says so: below an `Endpoint` when the peer's HTTP/2 SETTINGS have come, otherwise
-when the dial ends. What goes wrong above this layer until then is logged here, too.
+Below an `Endpoint` a dial is connected when the peer's HTTP/2 SETTINGS have arrived, otherwise when the dial ends.
+Failures above this layer until then are logged here, too.
 
-A dial that is cut off by a limit above this layer, or by the deadline of a call, is a ``dial.failed`` with that
-limit's error. One that is cancelled for another reason has ``error="cancelled"``, at level info: the caller no longer
-wanted it.
+A dial that is cut off by a limit above this layer, or by the deadline of a call, is logged as ``dial.failed`` with the
+error of that limit. One that is cancelled for another reason has ``error="cancelled"``, at level info: the caller no
+longer wanted it.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class LoggingLayer:
     """Wraps a connector in `Logging`.
 
     Args:
-        logger: a structlog logger; ``None`` takes ``structlog.get_logger("ziggurat")``, or the standard library's
-            logger of that name while structlog is not configured.
-        mask_target: ``True`` writes ``***`` for the target, a function what it makes of it. The error is then its
-            type, and what it holds of numbers and limits: messages quote names, addresses and certificates.
+        logger: a structlog logger; ``None`` for ``structlog.get_logger("ziggurat")``, or the standard library's logger
+            of that name while structlog is not configured.
+        mask_target: ``True`` to write ``***`` for the target, or a function that returns the text to write. The error
+            is then reduced to its type, limit and reply code, since messages quote names, addresses and certificates.
 
     Raises:
         TypeError: ``mask_target`` is neither.
@@ -69,13 +69,13 @@ class LoggingLayer:
 
 @dataclass(frozen=True, slots=True)
 class Logging:
-    """Passes dials through and writes their events. A logger that fails does not fail the dial."""
+    """Passes dials through and logs their events. An exception in the logger does not fail the dial."""
 
     config: LoggingLayer
     inner: Connector
 
     async def __call__(self, uri: Uri, /) -> ByteStream:
-        """Dial through ``inner``; whatever it raises passes as it is."""
+        """Dial through ``inner``; its exceptions pass through unchanged."""
         logger = self.config.logger
         with dial(uri) as current:
             ledger = current.ledger
@@ -86,7 +86,7 @@ class Logging:
                 self._failed(uri, ledger, error)
                 raise
             async with closing_on_error(stream):
-                if current.owner:  # there is nothing above that could still fail
+                if current.owner:  # nothing above can still fail
                     self._connected(uri, ledger)
                 else:
                     current.on_outcome(partial(self._ended, uri, ledger))
@@ -136,7 +136,7 @@ class Logging:
         try:
             return one_line(str(mask(uri)))
         except Exception:
-            return MASK  # it must neither fail the dial nor show what it should hide
+            return MASK  # must neither fail the dial nor reveal the target
 
     def _masked(self, uri: Uri, ledger: Ledger, error: BaseException) -> str:
         kind = type(error).__name__
@@ -171,13 +171,13 @@ def _where(ledger: Ledger, error: BaseException) -> tuple[str | None, str | None
 
 
 def _story(error: BaseException) -> str:
-    # Not str(error): where, through what and when have keys of their own.
+    # Not str(error): phase, via and elapsed have their own keys.
     text = error.message if isinstance(error, ConnectError) else str(error)
     hint = error.hint if isinstance(error, ConnectError) else None
     return one_line(f"{type(error).__name__}: {text}{f'; {hint}' if hint else ''}".removesuffix(": "))
 
 
 def _tells(text: str, *hidden: Uri) -> bool:
-    # Bare, as TLS names it: without a zone and without the root's dot.
+    # Bare, as in a tls phase: without a zone id or a trailing dot.
     names = (uri.path or uri.host.partition("%")[0].removesuffix(".") for uri in hidden)
     return any(name.lower() in text.lower() for name in names)

@@ -1,21 +1,20 @@
-"""One try at a connection within a dial; `Dial` is its public face."""
+"""One attempt to connect within a dial; `Dial.attempt` is the public interface."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from contextvars import ContextVar
 
 from anyio import get_cancelled_exc_class
 
-from ziggurat.services.errors import ConnectError
+from ziggurat.services.errors import ConnectError, copy_error
 from ziggurat.services.ledger import Ledger
 
 __all__ = ["Attempt", "current_attempt", "current_ledger", "fill_in"]
 
 
 class Attempt:
-    """One try at a connection within a dial, and the callbacks that want to know how it ends."""
+    """One attempt to connect within a dial, and the callbacks for its outcome."""
 
     __slots__ = ("callbacks", "ledger")
 
@@ -45,9 +44,10 @@ def fill_in(error: BaseException | None, ledger: Ledger) -> None:
 
 
 def _record(error: BaseException, ledger: Ledger) -> ConnectError:
-    # A copy, since the error itself has the ledger: together they would wait for the garbage collector.
+    # A copy, since the error refers to the ledger, and so do the frames in its cause's traceback: a cycle.
     if isinstance(error, ConnectError):
-        kept = copy.copy(error)
+        kept = copy_error(error)
+        kept.__cause__ = None
     else:
         cancelled = isinstance(error, get_cancelled_exc_class())
         kept = ConnectError("the dial was cancelled" if cancelled else f"{type(error).__name__}: {error}")
@@ -60,6 +60,6 @@ def _record(error: BaseException, ledger: Ledger) -> ConnectError:
 
 
 def current_ledger() -> Ledger | None:
-    """Return the record of the dial under way in this context; ``None`` outside of one."""
+    """Return the record of the dial under way in this context; ``None`` if there is none."""
     current = current_attempt.get()
     return None if current is None or not current.ledger.running else current.ledger

@@ -1,4 +1,4 @@
-"""A dial: one walk down a stack, recorded in a ledger that all its layers share.
+"""A dial: one pass down a stack, recorded in a ledger that all its layers share.
 
 Every layer and leaf runs its whole call inside `dial`, and each step of it inside `phase`::
 
@@ -10,12 +10,11 @@ Every layer and leaf runs its whole call inside `dial`, and each step of it insi
                     await stream.send(b"hello")
                 return current.established(stream)
 
-`dial` joins the dial under way in this context or opens one; the opener owns it. The ledger travels in the error, and
-on success as the stream's typed attribute `DialAttribute.ledger`.
+`dial` joins the dial under way in this context or opens one; the opener owns it. The ledger travels in the error or,
+on success, as the stream's typed attribute `DialAttribute.ledger`.
 
-A layer sees only what is below it. To learn how the dial as a whole ended, HTTP/2 included, it registers a callback
-with `Dial.on_outcome`; an endpoint reports the outcome at the end of its `Dial.attempt`, and the owner of the dial
-reports whatever is left.
+A layer sees only what is below it. To learn how the whole dial ended, HTTP/2 included, it registers a callback with
+`Dial.on_outcome`. The callback runs at the end of the endpoint's `Dial.attempt`, or of the dial if there is none.
 """
 
 from __future__ import annotations
@@ -39,21 +38,21 @@ __all__ = ["Dial", "dial", "phase"]
 
 
 class Dial:
-    """A call's part in a dial; made by `dial`, used as a context manager."""
+    """A call's part in a dial, as a context manager; created by `dial`."""
 
     __slots__ = ("_attempt", "_target", "_token", "ledger", "owner")
 
     ledger: Ledger
-    """The record; shared by every layer of the dial."""
+    """The record, shared by all layers of the dial."""
     owner: bool
-    """Whether this call opened the dial, and so hands it to the caller."""
+    """Whether this call opened the dial, so that it attaches the ledger to the result."""
 
     def __init__(self, target: Uri) -> None:
         self._target = target
 
     def __enter__(self) -> Dial:
         current = current_attempt.get()
-        # A task that a layer left behind still sees its dial, long ended: its own dials are new ones.
+        # A task that outlives its dial still sees it in its context, but must open a new one.
         self.owner = current is None or current.callbacks is None or not current.ledger.running
         if current is None or self.owner:
             current = Attempt(Ledger(self._target))
@@ -72,25 +71,25 @@ class Dial:
             self._attempt.end(error)
 
     def attempt(self) -> _AttemptScope:
-        """Mark one attempt to connect, for the length of a ``with`` block. Its end is the outcome of the layers inside.
+        """Mark one attempt to connect as a ``with`` block; its end is the outcome for the layers inside.
 
-        `Endpoint` puts its dial into one, up to the peer's SETTINGS, so that an outcome is known before the caller of a
-        longer dial is done, and so that several attempts in one dial each have their own.
+        `Endpoint` wraps each of its dials, up to the peer's SETTINGS, in an attempt. The outcome is thus known before a
+        longer dial of the caller ends, and each of several attempts in one dial has its own.
         """
         return _AttemptScope(self.ledger)
 
     def on_outcome(self, callback: Callable[[BaseException | None], object]) -> None:
-        """Call ``callback(error)`` once, when the attempt under way has ended; ``None`` stands for success.
+        """Call ``callback(error)`` once, when the attempt under way has ended; ``None`` means success.
 
-        That is the end of the innermost `attempt` around the call, or of the dial. It must not raise.
+        The attempt is the innermost `attempt` around this call, or the whole dial. The callback must not raise.
         """
         if self._attempt.callbacks is not None:
             self._attempt.callbacks.append(callback)
 
     def established(self, stream: ByteStream) -> ByteStream:
-        """Hand on an open stream: the dial's owner puts the ledger on it, every other layer returns it as it is.
+        """Return an open stream to the caller. The dial's owner attaches the ledger; other layers return it unchanged.
 
-        Our own streams carry the ledger themselves; a foreign stream is wrapped.
+        Our own streams have an attribute for the ledger; a foreign stream is wrapped.
         """
         if not self.owner:
             return stream
@@ -118,7 +117,7 @@ class _AttemptScope:
 
 
 def dial(target: Uri) -> Dial:
-    """Join the dial that is under way in this context, or open one to ``target``."""
+    """Join the dial under way in this context, or open one to ``target``."""
     return Dial(target)
 
 
@@ -161,16 +160,16 @@ class _PhaseScope:
 
 
 def phase(name: str, *, via: str | None = None, limit: float | Limit | None = None) -> _PhaseScope:
-    """Enter one step of the current dial in its ledger, for the length of a ``with`` block.
+    """Record a ``with`` block as one step of the current dial.
 
     Args:
-        name: dotted, e.g. ``proxy.connect``; a user's layer adds its own.
+        name: a dotted name, e.g. ``proxy.connect``; a user's layer may choose its own.
         via: the proxy or address that the step deals with; ``None`` for the target itself.
-        limit: seconds for this step alone, enforced; or a `Limit` that was entered around several steps, of which
-            each records what was left; ``None`` for no limit.
+        limit: the limit of this step in seconds, which is enforced; or a `Limit` already entered around several steps,
+            each of which records the time left; ``None`` for no limit.
 
     Raises:
-        ConnectTimeout: its own limit ran out.
-        RuntimeError: there is no dial under way.
+        ConnectTimeout: the limit of this step ran out.
+        RuntimeError: no dial is under way.
     """
     return _PhaseScope(name, via, limit)

@@ -1,4 +1,4 @@
-"""The record of a dial: which phase took how long, through what, and where it ended."""
+"""The record of a dial: its phases, with the time, the proxy and the outcome of each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import secrets
 
 from ziggurat.services.clock import running_clock
-from ziggurat.services.errors import ConnectError
+from ziggurat.services.errors import ConnectError, copy_error
 from ziggurat.services.phase import Phase
 from ziggurat.services.uri import Uri
 
@@ -17,11 +17,11 @@ class Ledger:
     """The phases of one dial, in the order in which they began.
 
     Attributes:
-        target: where the dial goes; a proxy on the way is in the phases' ``via``.
-        phases: what happened so far. Grows while the dial runs.
-        sent_to_target: whether a byte has gone to the target itself, through an open tunnel or directly.
-        error: why the last attempt failed or was given up: a copy of the error, whose own ``ledger`` is ``None``, since
-            this is it. ``None`` while an attempt runs and after a success.
+        target: the target of the dial. Proxies on the way are in the ``via`` of the phases.
+        phases: the phases so far; the list grows while the dial runs.
+        sent_to_target: whether a byte was sent to the target itself, directly or through an open tunnel.
+        error: a copy of the last attempt's error, whose own ``ledger`` is ``None``, since this is it. ``None`` while an
+            attempt runs and after a success.
     """
 
     __slots__ = ("_clock", "_ended", "_id", "_start", "error", "phases", "sent_to_target", "target")
@@ -38,14 +38,14 @@ class Ledger:
 
     @property
     def id(self) -> str:
-        """Eight hex digits that tell this dial from others in a log."""
+        """Eight hex digits that identify this dial in a log."""
         if self._id is None:
             self._id = secrets.token_hex(4)
         return self._id
 
     @property
     def elapsed(self) -> float:
-        """Seconds from the start of the dial to its end, or to now while it runs."""
+        """Seconds from the start of the dial to its end, or until now while it runs."""
         return (self._clock() if self._ended is None else self._ended) - self._start
 
     @property
@@ -54,18 +54,18 @@ class Ledger:
         return self._ended is None
 
     def note(self, name: str, text: str, *, via: str | None = None) -> None:
-        """Enter something that took no time, as a phase of its own with outcome ``ok``."""
+        """Add a phase that took no time, with outcome ``ok`` and ``text`` as its note."""
         entry = Phase(name, via, None, self._now())
         entry.elapsed, entry.outcome, entry.note = 0.0, "ok", text
         self.phases.append(entry)
 
     def give_up(self, error: ConnectError) -> None:
-        """Note why the dial is about to be cancelled, so that its layers can say so."""
-        self.error = copy.copy(error)
-        self.error.ledger = None
+        """Record why the dial is about to be cancelled, so that its layers can report it."""
+        self.error = copy_error(error)
+        self.error.ledger = self.error.__cause__ = None  # either may refer to this ledger
 
     def snapshot(self) -> Ledger:
-        """Return a copy that runs no further. Phases under way have taken the time up to now."""
+        """Return a copy that does not change any more. Phases under way have their time until now."""
         taken = copy.copy(self)
         taken.phases = [copy.copy(entry) for entry in self.phases]
         for entry in taken.phases:
@@ -74,13 +74,13 @@ class Ledger:
         return taken
 
     def __getstate__(self) -> tuple[None, dict[str, object]]:
-        # The clock is the event loop's: a copy is a record of what happened up to now, and runs no further.
+        # The clock belongs to the event loop. A copy is the record until now and does not run on.
         state: dict[str, object] = {name: getattr(self, name) for name in self.__slots__ if name != "_clock"}
         state["_ended"] = self._clock() if self._ended is None else self._ended
         return None, state
 
     def __str__(self) -> str:
-        """The waterfall in one line: ``tcp 0.01 s, proxy.connect 1.20 s``."""
+        """The phases in one line: ``tcp 0.01 s, proxy.connect 1.20 s``."""
         return ", ".join(f"{p.name} {0.0 if p.elapsed is None else p.elapsed:.2f} s" for p in self.phases)
 
     def __repr__(self) -> str:
@@ -93,8 +93,8 @@ class Ledger:
         self._ended = self._clock()
 
     def _interrupted(self, deadline: float) -> Phase | None:
-        # Phases nest and may race: of those that this deadline cut off, the last to begin is where the time went.
-        # The microsecond is for rounding: the sum may miss the deadline at which the phase ended by the last bit.
+        # Phases nest and may race. Of those that this deadline cut off, the last to begin is where the time went.
+        # The microsecond is for rounding: the sum may miss the deadline by the last bit.
         for entry in reversed(self.phases):
             if entry.outcome == "cancelled" and self._start + entry.start + (entry.elapsed or 0.0) >= deadline - 1e-6:
                 return entry

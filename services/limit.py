@@ -1,4 +1,4 @@
-"""A time limit over one or several phases of a dial."""
+"""A time limit on one or several phases of a dial."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ from ziggurat.services.attempt import current_ledger
 from ziggurat.services.clock import running_clock
 from ziggurat.services.errors import ConnectTimeout
 from ziggurat.services.phase import Phase
+from ziggurat.services.validation import check_seconds
 
 __all__ = ["Limit", "expired_limit"]
 
 
 class Limit:
-    """A time limit as a context manager, over one phase or several.
+    """A context manager that limits the time of one or several phases.
 
-    A result that is there when the limit runs out beats it; an inner `ConnectTimeout` keeps its name.
+    A result that is ready when the limit runs out is still returned. An inner `ConnectTimeout` keeps its name.
 
     Args:
-        seconds: positive; ``None`` for no limit.
-        name: whose limit it is, for the error.
+        seconds: a positive number of seconds; ``None`` for no limit.
+        name: the name of the limit, for the error.
 
     Raises:
-        ValueError: ``seconds`` is not positive.
-        ConnectTimeout: the time ran out; it names the phase that was running.
+        ValueError: ``seconds`` is not positive and finite.
+        TypeError: ``seconds`` is not a number.
+        ConnectTimeout: the limit ran out; the error names the phase that was running.
     """
 
     __slots__ = ("_clock", "_scope", "_token", "name", "seconds")
 
     def __init__(self, seconds: float | None, name: str) -> None:
-        if seconds is not None and not seconds > 0:
-            raise ValueError(f"the limit {name!r} must be positive or None, not {seconds!r}")
+        check_seconds(f"the limit {name!r}", seconds)
         self.seconds = seconds
         self.name = name
         self._scope: CancelScope | None = None
 
     @property
     def left(self) -> float | None:
-        """Seconds until it runs out, at least 0; ``None`` without a limit or before it was entered."""
+        """Seconds until the limit runs out, at least 0; ``None`` without a limit and before it is entered."""
         return None if self._scope is None else max(0.0, self._scope.deadline - self._clock())
 
     def __enter__(self) -> Limit:
@@ -58,7 +59,7 @@ class Limit:
             return
         _entered.reset(self._token)
         self._scope.__exit__(kind, error, trace)
-        # An inner Limit's own cancellation is not ours: only what our scope caught is our time running out.
+        # Our limit ran out only if our own scope caught the cancellation; an inner Limit's is not ours.
         if self._scope.cancelled_caught:
             timeout, entry = self._timeout()
             if entry is not None:
@@ -66,10 +67,10 @@ class Limit:
             try:
                 raise timeout from None
             finally:
-                del timeout  # this frame is in its traceback: together they would wait for the next collection
+                del timeout  # this frame is in its traceback: the two would form a cycle
 
     def _timeout(self) -> tuple[ConnectTimeout, Phase | None]:
-        """The error of this limit, and the phase that it cut off."""
+        """Return the error of this limit, and the phase that it cut off."""
         assert self._scope is not None
         assert self.seconds is not None
         timeout, ledger = ConnectTimeout(self.seconds, self.name), current_ledger()
@@ -85,7 +86,7 @@ _entered: ContextVar[tuple[Limit, ...]] = ContextVar("ziggurat_limits", default=
 def expired_limit() -> ConnectTimeout | None:
     """Return the error of the outermost `Limit` around this call that has run out; ``None`` if none has.
 
-    A layer that is being cancelled learns from it whether a limit above is the reason, before that limit raises.
+    It tells a layer that is being cancelled whether a limit above is the reason, before that limit raises.
     """
     for limit in _entered.get():
         if limit.left == 0.0:

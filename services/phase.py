@@ -13,15 +13,15 @@ class Phase:
     """One named step of a dial.
 
     Attributes:
-        name: dotted and open: ``tcp``, ``proxy.connect``, or a user's own.
-        via: the proxy or address that it deals with; ``None`` for the target itself.
-        limit: seconds that its limit had left when it began; ``None`` without a limit.
-        start: seconds from the start of the dial.
-        elapsed: seconds that it took; ``None`` while it runs.
-        sent: bytes sent, where the layer counted them.
-        received: bytes received, likewise.
+        name: a dotted name: ``tcp``, ``proxy.connect``, or a user's own.
+        via: the proxy or address that the phase deals with; ``None`` for the target itself.
+        limit: seconds left of its limit when the phase began; ``None`` without a limit.
+        start: seconds from the start of the dial to the start of the phase.
+        elapsed: duration in seconds; ``None`` while the phase runs.
+        sent: bytes sent, if the layer counts them.
+        received: bytes received, if the layer counts them.
         outcome: ``running``, ``ok``, ``failed``, ``timeout`` or ``cancelled``.
-        note: what a reader should know, e.g. that nothing was isolated; ``None`` when there is nothing.
+        note: a remark for the reader, e.g. that nothing was isolated; ``None`` without one.
     """
 
     __slots__ = ("elapsed", "limit", "name", "note", "outcome", "received", "sent", "start", "via")

@@ -1,7 +1,7 @@
-"""Two backends, and virtual time on both: no test waits for a clock.
+"""Async tests run on asyncio and trio, both in virtual time: no test waits for a clock.
 
-Marks: ``real_io`` runs an async test on real event loops (sockets on loopback); ``asyncio_only`` leaves trio out, for
-the channel and the node, which stand on grpclib.
+Marks: ``real_io`` runs an async test on real event loops (sockets on loopback); ``asyncio_only`` skips trio, for the
+channel and the node, which depend on grpclib.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import structlog
 from hypothesis import settings
 from trio.testing import MockClock
 
-# No test judges by the clock, hypothesis included: the machine may be shared.
+# No test depends on the clock, not even hypothesis: the machine may be busy.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real_io: real sockets, so real time")
-    config.addinivalue_line("markers", "asyncio_only: stands on grpclib")
+    config.addinivalue_line("markers", "asyncio_only: depends on grpclib")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -47,7 +47,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def _unconfigured_structlog() -> Iterator[None]:
-    """Each test sees structlog as a program that never configured it does."""
+    """Reset structlog's configuration before and after each test."""
     structlog.reset_defaults()
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     yield

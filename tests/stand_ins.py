@@ -1,8 +1,8 @@
-"""What the documentation's examples find behind the names that they use: gRPC servers and proxies, all on loopback.
+"""Stand-ins for the servers and proxies in the documentation's examples, all on loopback.
 
-The examples run as they are printed, each page's in a process of its own. There `CHILD` gives Python's socket module a
-small world of its own: a few names, a few addresses, and the ports of the stand-ins behind them. Nothing else can be
-looked up or reached, so that no example ever touches a network.
+The examples run as printed, each in its own process. There `CHILD` patches Python's socket module: it knows a few names
+and addresses, and maps them to the ports of the stand-ins. Nothing else can be looked up or reached, so no example ever
+touches a network.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from ziggurat.layers.testing.socks5_server import relay
 from ziggurat.services import Uri
 
 NAMES = {"proxy.corp": "192.0.2.10", "api.example": "192.0.2.80"}
-"""Of the range set aside for documentation (RFC 5737)."""
+"""Addresses reserved for documentation (RFC 5737)."""
 
 ONION = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion"
-"""The onion service that the stand-in for Tor knows."""
+"""The only onion service of the stand-in for Tor."""
 
 GIVEN = """
 from google.protobuf.wrappers_pb2 import StringValue
@@ -45,7 +45,7 @@ class GreeterStub:
 
 request = StringValue(value="ziggurat")
 """
-"""What README.md takes for granted: a generated stub of the reader's own, and a request."""
+"""What README.md assumes: the reader's generated stub, and a request."""
 
 CHILD = """
 import asyncio, errno, json, socket, sys
@@ -76,7 +76,7 @@ socket.getaddrinfo, socket.socket.connect = getaddrinfo, connect_to_stand_in
 names = {"__name__": "__main__"}
 exec(world["given"], names)
 for source in world["blocks"]:
-    # What a page's tracebacks show is then the page itself.
+    # Line numbers and file name as on the page, for tracebacks.
     before = set(names)
     exec(compile(chr(10) * (source["line"] - 1) + source["text"], world["page"], "exec"), names)
     if "main" in set(names) - before and ".run(" not in source["text"]:
@@ -87,7 +87,7 @@ for source in world["blocks"]:
 
 
 class Greeter:
-    """What README.md's stub calls."""
+    """The service for README.md's stub."""
 
     async def say_hello(self, stream: Stream[StringValue, StringValue]) -> None:
         request = await stream.recv_message()
@@ -100,7 +100,7 @@ class Greeter:
 
 @asynccontextmanager
 async def grpc_server(context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """A gRPC server on loopback; gives its port."""
+    """Run a gRPC server on loopback; yields its port."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     server = Server([Health(), Greeter()])
@@ -113,7 +113,7 @@ async def grpc_server(context: ssl.SSLContext | None = None) -> AsyncIterator[in
 
 
 class OneEnd(FaultStream):
-    """TLS has no half-close: the end of one direction is the end."""
+    """A stream without half-close, as TLS has none: the end of one direction closes it."""
 
     async def send_eof(self) -> None:
         await self.aclose()
@@ -121,7 +121,7 @@ class OneEnd(FaultStream):
 
 @asynccontextmanager
 async def tls_proxy(proxy: Socks5Server, context: ssl.SSLContext) -> AsyncIterator[int]:
-    """The same proxy behind TLS; gives its port."""
+    """Run the same proxy behind TLS; yields its port."""
 
     async def handle(client: ByteStream) -> None:
         await proxy.handle(OneEnd(client))
@@ -135,13 +135,13 @@ async def tls_proxy(proxy: Socks5Server, context: ssl.SSLContext) -> AsyncIterat
 
 
 class Tor:
-    """Takes any credentials, knows one onion service, and has Tor's words for all others."""
+    """Accepts any credentials, knows one onion service, and sends Tor's error codes for all others."""
 
     def __init__(self, ports: dict[str, int]) -> None:
         self._ports = ports
 
     async def handle(self, client: ByteStream) -> None:
-        """Serve one client until it has gone."""
+        """Serve one client until it hangs up."""
         try:
             await self._serve(client)
         except EndOfStream:
@@ -164,9 +164,9 @@ class Tor:
 
 @asynccontextmanager
 async def stand_ins(trust: Path) -> AsyncIterator[dict[str, int]]:
-    """Start everything; gives the ports by address. ``trust`` is where the authority's certificate goes.
+    """Start everything; yields the ports by address.
 
-    Beside it lies ``client.pem``, a certificate with its key.
+    The authority's certificate is written to ``trust``, a client certificate with its key to ``client.pem`` beside it.
     """
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(trust))
@@ -184,7 +184,7 @@ async def stand_ins(trust: Path) -> AsyncIterator[dict[str, int]]:
         targets = {"api.example:80": plain, "api.example:443": secured, f"{ONION}:80": plain}
 
         async def reach(uri: Uri) -> ByteStream:
-            """What the corporate proxy does with a target: it knows one host, and forbids the others."""
+            """Connect to a target as the corporate proxy does: it knows one host and forbids all others."""
             if uri.authority not in targets:
                 raise PermissionError(13, "forbidden")
             return await anyio.connect_tcp("127.0.0.1", targets[uri.authority])

@@ -1,4 +1,4 @@
-"""The rules of the tree, read from the source: who imports whom, how long things are, what has a test."""
+"""The rules of the tree, checked in the source: imports, lengths, mirrored tests, exports."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ WAYS_OUT = {
     *("create_connection", "open_connection", "sock_connect", "connect_ex", "connect_tcp", "open_tcp_stream"),
 }
 FAR_ENDS = {("node/cli/demo.py", "connect_tcp")}
-"""What plays somebody else: the demo's embedded proxy opens the connection that it was asked for."""
+"""Exceptions: the demo's embedded proxy opens the connections that it is asked for."""
 
 NOT_ABOUT_A_MODULE = {
     "tests/layers/test_contract.py": "check_layer over all layers",
-    "tests/layers/testing/test_kit.py": "the folder as users get it",
+    "tests/layers/testing/test_kit.py": "the folder as users see it",
     "tests/node/address_manager/test_durability.py": "the whole address book, and a process that is killed",
     "tests/node/cli/test_imports.py": "the whole folder, on a system without POSIX",
-    "tests/node/test_documentation.py": "the pages that tell the node's limits, kept true",
+    "tests/node/test_documentation.py": "the pages that state the node's limits",
     "tests/node/test_fleet.py": "thirty whole nodes that find each other",
     "tests/node/test_hostile_http2.py": "a whole node, and dialers that abuse HTTP/2",
-    "tests/node/test_hostile_peers.py": "a whole node, and peers that mean harm",
+    "tests/node/test_hostile_peers.py": "a whole node, and malicious peers",
     "tests/node/test_leaks.py": "whole nodes, cut off at every step",
-    "tests/node/test_kaspad_cases.py": "the cases that a real kaspad plays, too",
-    "tests/node/wire/test_p2p_proto.py": "p2p.proto and what was generated of it",
-    "tests/services/test_imports.py": "what importing the packages loads",
+    "tests/node/test_kaspad_cases.py": "the cases shared with a real kaspad",
+    "tests/node/wire/test_p2p_proto.py": "p2p.proto and the code generated from it",
+    "tests/services/test_imports.py": "what an import of the packages loads",
     "tests/services/channel/test_grpclib_contract.py": "the private names of grpclib that we rely on",
 }
-"""Test files below a mirrored folder that have no module, and what they are about."""
+"""Test files in a mirrored folder without a module, and what they test."""
 
 
 def is_generated(path: Path) -> bool:
@@ -55,7 +55,7 @@ def is_generated(path: Path) -> bool:
 
 
 def modules(*packages: str) -> list[Path]:
-    """Our own modules, without what a generator wrote."""
+    """Return our own modules, without generated ones."""
     return [
         path.relative_to(ROOT)
         for package in packages or PACKAGES
@@ -70,7 +70,7 @@ def tree(path: Path) -> ast.Module:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The dotted name of everything that a module imports, wherever the statement stands."""
+    """Yield the dotted name of everything that a module imports, anywhere in its code."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -80,7 +80,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def used_names(path: Path) -> set[str]:
-    """Every name and attribute that a module's code mentions, and what it imports."""
+    """Return all names and attributes in a module's code, and the names that it imports."""
     names = {name.rpartition(".")[2] for name in imports(path)}
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Name):
@@ -90,7 +90,7 @@ def used_names(path: Path) -> set[str]:
     return names
 
 
-def no_complaint(complaints: list[str]) -> None:
+def assert_none(complaints: list[str]) -> None:
     assert not complaints, "\n" + "\n".join(complaints)
 
 
@@ -98,7 +98,7 @@ def no_complaint(complaints: list[str]) -> None:
 
 
 def test_imports_only_point_from_node_to_layers_to_services() -> None:
-    no_complaint(
+    assert_none(
         [
             f"{path} imports {name}"
             for path in modules()
@@ -110,13 +110,13 @@ def test_imports_only_point_from_node_to_layers_to_services() -> None:
 
 
 def test_nothing_is_imported_by_its_bare_folder_name() -> None:
-    no_complaint(
+    assert_none(
         [f"{p} imports {n}" for p in modules() for n in imports(p) if n.partition(".")[0] in {*PACKAGES, "tests"}]
     )
 
 
 def test_only_the_channel_imports_grpclibs_client() -> None:
-    no_complaint(
+    assert_none(
         [
             f"{path} imports {name}"
             for path in modules()
@@ -127,7 +127,7 @@ def test_only_the_channel_imports_grpclibs_client() -> None:
     )
 
 
-def test_in_the_node_only_the_connection_handler_can_reach_out() -> None:
+def test_in_the_node_only_the_connection_handler_makes_connections() -> None:
     complaints = []
     for path in modules("node"):
         if path == Path("node/connection_handler.py"):
@@ -142,12 +142,12 @@ def test_in_the_node_only_the_connection_handler_can_reach_out() -> None:
             for name in imports(path)
             if re.match(r"ziggurat\.services\.(tcp|unix|socket|channel\.endpoint)\b", name)
         ]
-    no_complaint(complaints)
+    assert_none(complaints)
 
 
-def test_the_library_needs_no_test_runner() -> None:
+def test_the_library_imports_no_test_runner() -> None:
     runners = {"pytest", "hypothesis", "unittest", "_pytest"}
-    no_complaint([f"{p} imports {n}" for p in modules() for n in imports(p) if n.partition(".")[0] in runners])
+    assert_none([f"{p} imports {n}" for p in modules() for n in imports(p) if n.partition(".")[0] in runners])
 
 
 def test_only_the_command_line_configures_structlog() -> None:
@@ -160,7 +160,7 @@ def test_only_the_command_line_configures_structlog() -> None:
                     complaints.append(f"{path}:{node.lineno}: structlog.{name}")
                 case ast.ImportFrom(module="structlog", names=names) if {n.name for n in names} & calls:
                     complaints.append(f"{path}:{node.lineno}: from structlog import ..")
-    no_complaint(
+    assert_none(
         [
             complaint
             for complaint in complaints
@@ -180,7 +180,7 @@ MAX_ARROWS = 80
 
 
 def rooms() -> list[str]:
-    """What the top of ``node/`` shows: folders and modules."""
+    """Return the folders and modules at the top of ``node/``."""
     return sorted(
         path.stem
         for path in (ROOT / "node").iterdir()
@@ -193,10 +193,10 @@ def room_of(path: Path) -> str:
 
 
 def imports_between_rooms() -> Iterator[tuple[Path, str, str]]:
-    """Each import of a module in another room: the importing module, the other room, and the dotted rest."""
+    """Yield each import from another room: the importing module, the other room, and the dotted rest."""
     for path in modules("node"):
         if path.stem.startswith("__") and len(path.parts) == 2:
-            continue  # the face, and the command
+            continue  # the package itself, and ``python -m``
         for name in imports(path):
             if name.startswith("ziggurat.node."):
                 room, _, rest = name.removeprefix("ziggurat.node.").partition(".")
@@ -204,7 +204,7 @@ def imports_between_rooms() -> Iterator[tuple[Path, str, str]]:
                     yield path, room, rest
 
 
-def test_the_top_of_the_node_is_one_screen() -> None:
+def test_the_top_of_the_node_has_few_entries() -> None:
     assert len(rooms()) <= MAX_ROOMS, rooms()
 
 
@@ -218,18 +218,18 @@ def test_the_rooms_of_the_node_have_few_arrows_and_no_cycle() -> None:
         left -= free
 
 
-def test_a_room_is_entered_by_its_door() -> None:
+def test_rooms_import_only_what_other_rooms_export() -> None:
     complaints = []
     for path, room, rest in imports_between_rooms():
         if (ROOT / "node" / room).is_dir():
             exported = importlib.import_module(f"ziggurat.node.{room}").__all__
             if rest not in exported:
                 complaints.append(f"{path} imports {rest} from node/{room}, which does not export it")
-    no_complaint(complaints)
+    assert_none(complaints)
 
 
 @pytest.mark.parametrize("room", [room for room in rooms() if (ROOT / "node" / room).is_dir()])
-def test_a_folder_says_what_lives_there(room: str) -> None:
+def test_each_folder_of_the_node_has_a_docstring_that_describes_it(room: str) -> None:
     text = ast.get_docstring(tree(Path("node", room, "__init__.py"))) or ""
 
     assert len(text.splitlines()) >= 3, f"node/{room}/__init__.py: what lives there, and what may import it"
@@ -241,7 +241,7 @@ def test_a_folder_says_what_lives_there(room: str) -> None:
 def test_no_module_is_too_long() -> None:
     lengths = {path: len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in modules()}
 
-    no_complaint([f"{path}: {length} lines" for path, length in lengths.items() if length > MAX_MODULE])
+    assert_none([f"{path}: {length} lines" for path, length in lengths.items() if length > MAX_MODULE])
 
 
 def test_no_function_is_too_long() -> None:
@@ -252,7 +252,7 @@ def test_no_function_is_too_long() -> None:
                 length = node.end_lineno - node.lineno + 1
                 if length > MAX_FUNCTION:
                     complaints.append(f"{path}:{node.lineno}: {node.name} has {length} lines")
-    no_complaint(complaints)
+    assert_none(complaints)
 
 
 def mirror(path: Path) -> Path:
@@ -262,11 +262,11 @@ def mirror(path: Path) -> Path:
 def test_every_module_has_its_test_file() -> None:
     tested = (path for path in modules() if not path.stem.startswith("__"))
 
-    no_complaint([f"{path} has no {mirror(path)}" for path in tested if not (ROOT / mirror(path)).is_file()])
+    assert_none([f"{path} has no {mirror(path)}" for path in tested if not (ROOT / mirror(path)).is_file()])
 
 
 def test_every_test_file_has_its_module() -> None:
-    """``test_channel_on_sockets.py`` is a second file about ``channel.py``."""
+    """A module may have several: ``test_channel_on_sockets.py`` also tests ``channel.py``."""
     mirrored = {mirror(path).with_suffix("").as_posix() for path in modules()}
     complaints = []
     for package in PACKAGES:
@@ -275,21 +275,21 @@ def test_every_test_file_has_its_module() -> None:
             starts = {name[: match.start()] for match in re.finditer("_|$", name)}
             if not starts & mirrored and f"{name}.py" not in NOT_ABOUT_A_MODULE:
                 complaints.append(f"{name}.py tests no module")
-    no_complaint(complaints)
+    assert_none(complaints)
 
 
-def test_the_top_level_holds_what_was_agreed_and_nothing_else() -> None:
+def test_the_top_level_has_no_other_entries() -> None:
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
-        pytest.skip("not a checkout: what belongs to the project cannot be told from what was built")
+        pytest.skip("not a git checkout, so build products cannot be told apart")
     tracked = subprocess.run([git, "-C", ROOT, "ls-files"], check=True, capture_output=True, text=True).stdout
     top = {line.partition("/")[0] for line in tracked.splitlines()}
 
-    no_complaint(sorted(name for name in top if not name.startswith(".") and name not in TOP_LEVEL))
+    assert_none(sorted(name for name in top if not name.startswith(".") and name not in TOP_LEVEL))
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_each_package_says_that_it_is_typed(package: str) -> None:
+def test_each_package_has_a_py_typed_file(package: str) -> None:
     assert (ROOT / package / "py.typed").is_file()
 
 
@@ -302,23 +302,23 @@ def exported(face: str) -> list[tuple[str, object]]:
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_all_is_sorted_without_a_double_and_importable(face: str) -> None:
+def test_all_is_sorted_unique_and_importable(face: str) -> None:
     names = list(importlib.import_module(face).__all__)
 
     assert names == sorted(set(names))
     assert len(exported(face)) == len(names)
 
 
-def test_every_modules_own_all_is_true() -> None:
+def test_every_name_in_a_modules_all_exists() -> None:
     complaints = []
     for path in modules("services", "layers"):
         module = importlib.import_module(".".join(("ziggurat", *path.with_suffix("").parts)).removesuffix(".__init__"))
         complaints += [f"{path}: {name}" for name in getattr(module, "__all__", ()) if not hasattr(module, name)]
-    no_complaint(complaints)
+    assert_none(complaints)
 
 
 def is_ours(thing: object) -> bool:
-    """Written by us, and not by a generator."""
+    """Return whether this is our code, and not generated."""
     if not isinstance(thing, type | FunctionType):
         return False
     return thing.__module__.startswith("ziggurat.") and "_pb2" not in thing.__module__
@@ -329,10 +329,10 @@ def test_everything_public_has_a_docstring(face: str) -> None:
     complaints = []
     for name, thing in exported(face):
         text = vars(thing).get("__doc__") if isinstance(thing, type) else thing.__doc__
-        # A dataclass without one gets its signature.
+        # The default docstring of a dataclass is its signature.
         if is_ours(thing) and (not text or text.startswith(f"{name.rpartition('.')[2]}(")):
             complaints.append(name)
-    no_complaint(complaints)
+    assert_none(complaints)
 
 
 def public_functions(name: str, thing: object) -> Iterator[tuple[str, Callable[..., object]]]:
@@ -351,7 +351,7 @@ def public_functions(name: str, thing: object) -> Iterator[tuple[str, Callable[.
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_no_public_signature_says_any(face: str) -> None:
+def test_no_public_signature_uses_any(face: str) -> None:
     complaints = []
     for name, thing in exported(face):
         if not is_ours(thing):
@@ -363,4 +363,4 @@ def test_no_public_signature_says_any(face: str) -> None:
             complaints += [
                 f"{where}: {key}: {value}" for key, value in annotations.items() if re.search(r"\bAny\b", str(value))
             ]
-    no_complaint(complaints)
+    assert_none(complaints)

@@ -1,4 +1,4 @@
-"""What is built is what is in the tree: sdist, the wheel from it, and the wheel from the checkout."""
+"""The sdist, the wheel built from it and the wheel built from the checkout contain the tree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BUILD = "import sys, hatchling.build as b; print(getattr(b, 'build_' + sys.argv[
 
 
 def build(kind: str, source: Path, target: Path) -> Path:
-    """Call the build backend as a frontend does: in its own process, from the root of the source."""
+    """Call the build backend as a frontend does: in its own process, in the root of the source."""
     result = subprocess.run(
         [sys.executable, "-c", BUILD, kind, str(target)], cwd=source, check=True, capture_output=True, text=True
     )
@@ -27,7 +27,7 @@ def build(kind: str, source: Path, target: Path) -> Path:
 
 
 def clean_copy(target: Path) -> Path:
-    """The checkout as a fresh clone has it, without what was built or cached in it."""
+    """Copy the checkout as a fresh clone would have it, without build products and caches."""
     git = shutil.which("git")
     if git is not None and (ROOT / ".git").exists():
         listed = subprocess.run(
@@ -73,7 +73,7 @@ def wheel_from_sdist(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def package_files(tree: Path) -> set[str]:
-    """What has to be in a wheel, by the names that are imported."""
+    """Return the files that a wheel must contain, by their installed paths."""
     return {
         f"ziggurat/{path.relative_to(tree).as_posix()}"
         for package in PACKAGES
@@ -103,7 +103,7 @@ def test_the_wheel_built_from_the_sdist_is_the_same(wheel: Path, wheel_from_sdis
     assert set(content(wheel_from_sdist)) == set(content(wheel))
 
 
-def test_nothing_lands_in_site_packages_but_ziggurat(wheel: Path) -> None:
+def test_the_wheel_installs_nothing_but_ziggurat(wheel: Path) -> None:
     top = {name.partition("/")[0] for name in content(wheel)}
 
     assert {name for name in top if not name.endswith(".dist-info")} == {"ziggurat"}
@@ -115,7 +115,7 @@ def test_each_package_is_marked_as_typed(package: str, wheel: Path) -> None:
     assert f"ziggurat/{package}/py.typed" in content(wheel)
 
 
-def test_the_sdist_has_the_tests_the_docs_and_the_papers(tree: Path, sdist: Path) -> None:
+def test_the_sdist_has_the_tests_the_metadata_and_the_license(tree: Path, sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {member.name.partition("/")[2] for member in archive if member.isfile()}
 
@@ -126,7 +126,7 @@ def test_the_sdist_has_the_tests_the_docs_and_the_papers(tree: Path, sdist: Path
     assert not [name for name in names if name.startswith((".dev", "ziggurat/"))]
 
 
-def test_the_command_is_there(wheel: Path) -> None:
+def test_the_wheel_has_the_command(wheel: Path) -> None:
     (entry_points,) = (data for name, data in content(wheel).items() if name.endswith("/entry_points.txt"))
     parser = configparser.ConfigParser()
     parser.read_string(entry_points.decode())
@@ -134,7 +134,7 @@ def test_the_command_is_there(wheel: Path) -> None:
     assert dict(parser["console_scripts"]) == {"ziggurat": "ziggurat.node.cli:main"}
 
 
-def test_the_wheel_works_where_there_is_no_checkout(wheel: Path, tmp_path: Path) -> None:
+def test_the_wheel_works_without_a_checkout(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
@@ -150,7 +150,7 @@ for bare in ("layers", "services", "node"):
         continue
     raise AssertionError(f"a bare {bare} can be imported")
 """
-    # Ahead of an editable install of the checkout, which stands in site-packages.
+    # Takes precedence over an editable install in site-packages.
     environment = {**os.environ, "PYTHONPATH": str(site)}
     command = [sys.executable, "-c", script, str(site)]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

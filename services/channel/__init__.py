@@ -3,7 +3,8 @@
 from ziggurat.services.channel.backoff import Backoff
 from ziggurat.services.channel.channel import Channel
 from ziggurat.services.channel.compression import MessageSizeError
-from ziggurat.services.channel.endpoint import Connecting, Endpoint
+from ziggurat.services.channel.connecting import Connecting
+from ziggurat.services.channel.endpoint import Endpoint
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.protocol import ClientProtocol
 from ziggurat.services.channel.server import CompressionMixin

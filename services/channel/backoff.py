@@ -1,4 +1,4 @@
-"""How long to leave a target alone after a failed dial."""
+"""The delay between failed dials of the same target."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["Backoff"]
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential backoff with jitter; the defaults are gRPC's (its document "connection-backoff").
+    """Exponential backoff with jitter; the defaults are those of gRPC's "connection-backoff" document.
 
     Args:
-        initial: seconds after the first failure.
-        factor: how much longer after each further one; 1.0 keeps it constant.
-        jitter: the share by which each wait is moved at random, up or down, so that many clients do not return at the
-            same moment; 0.0 for none, below 1.0.
-        maximum: seconds that it does not grow beyond, before jitter.
-        rng: answers with a number from 0.0 to 1.0; a test passes its own.
+        initial: delay after the first failure, in seconds.
+        factor: growth of the delay with each further failure; 1.0 keeps it constant.
+        jitter: random share added to or taken from each delay, so that many clients do not redial at the same moment;
+            from 0.0 (none) to below 1.0.
+        maximum: upper bound of the delay before jitter, in seconds.
+        rng: function that returns a number from 0.0 to 1.0; for tests.
 
     Raises:
         ValueError: a number is out of range; the message names it.
-        TypeError: it is no number.
+        TypeError: an argument has the wrong type.
     """
 
     initial: float = 1.0
@@ -53,9 +53,9 @@ class Backoff:
             raise TypeError(f"rng must be a function without arguments, not {self.rng!r}")
 
     def delay(self, failures: int) -> float:
-        """Seconds to wait after so many failed dials in a row, from 1 on."""
+        """Return the delay in seconds after ``failures`` failed dials in a row (at least 1)."""
         try:
             grown = self.initial * self.factor ** (failures - 1)
-        except OverflowError:  # a target that has been dead for a very long time
+        except OverflowError:  # after thousands of failures
             grown = self.maximum
         return min(grown, self.maximum) * (1 + self.jitter * (2 * self.rng() - 1))

@@ -1,4 +1,4 @@
-"""A caller's view of one call: grpclib's client stream, for peers that are done before we are."""
+"""A client call: grpclib's client stream, for servers that may end a call before the client does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from grpclib.client import Stream as GrpclibCall
+from grpclib.const import Cardinality
 
 from ziggurat.services.channel.stream import CallRefused
 
@@ -19,14 +20,16 @@ SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
 
 MAX_SENDS = 5
-"""How often a request that never left is handed to a new connection, before the caller hears of it."""
+"""Connections tried for a request that was not sent, before the caller gets the error."""
+
+CLIENT_STREAMING = (Cardinality.STREAM_UNARY, Cardinality.STREAM_STREAM)
 
 
 class Call(GrpclibCall[SendT, RecvT]):
-    """What `Channel.request` answers with.
+    """A call, as `Channel.request` returns it.
 
-    A server may end a call before the client has ended its side (RFC 9113 8.1); grpclib then refuses to look at the
-    status, because "outgoing stream was not ended", and forgets it altogether when the connection has gone meanwhile.
+    A server may end a call before the client has ended its side (RFC 9113 8.1). grpclib then refuses to read the status
+    ("outgoing stream was not ended"), and loses it if the connection has closed in the meantime.
     """
 
     if TYPE_CHECKING:
@@ -34,7 +37,7 @@ class Call(GrpclibCall[SendT, RecvT]):
         _channel: Channel  # pyright: ignore[reportIncompatibleVariableOverride]
 
     async def send_request(self, *, end: bool = False) -> None:
-        """Send the request headers; on a new connection, where the one at hand takes no new call any more."""
+        """Send the request headers, on a new connection if the current one no longer accepts calls."""
         for _ in range(MAX_SENDS - 1):
             try:
                 return await self._send_request(end)
@@ -43,13 +46,13 @@ class Call(GrpclibCall[SendT, RecvT]):
         return await self._send_request(end)
 
     async def _send_request(self, end: bool) -> None:
-        misused = self._send_request_done or (end and not self._cardinality.client_streaming)  # grpclib says so below
+        misused = self._send_request_done or (end and self._cardinality not in CLIENT_STREAMING)  # grpclib raises below
         if not misused and not self._channel.connected:
             await self._connect()
         await super().send_request(end=end)
 
     async def _connect(self) -> None:
-        """Dial before grpclib asks for a connection, so that a deadline that ends the wait can say what it ended.
+        """Dial before grpclib asks for a connection, so that a deadline during the dial can report what it cut off.
 
         Raises:
             asyncio.TimeoutError: the call's deadline passed; the dial so far is its ``__cause__``.
@@ -73,11 +76,11 @@ class Call(GrpclibCall[SendT, RecvT]):
 
         Raises:
             GRPCError: the status is not OK.
-            grpclib.exceptions.ProtocolError: our side was not ended, and neither was the peer's.
+            grpclib.exceptions.ProtocolError: neither side has ended.
         """
         end_done = self._end_done
         if self._send_request_done and self._stream.ended:
-            self._end_done = True  # nothing that could be sent would be read
+            self._end_done = True  # the peer would not read what we send
         try:
             await super().recv_trailing_metadata()
         finally:

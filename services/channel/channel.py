@@ -1,4 +1,4 @@
-"""A gRPC channel over any connector: grpclib's, with its own way to a connection."""
+"""A gRPC channel over any connector: a subclass of grpclib's that makes its own connections."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ R = TypeVar("R")
 
 
 class Channel(grpclib.client.Channel):
-    """What generated stubs take; made by `Endpoint.connect` or `Endpoint.connect_lazy`.
+    """A channel for generated stubs, created by `Endpoint.connect` or `Endpoint.connect_lazy`.
 
-    A call that finds no connection dials, and a failed dial reaches it as ``GRPCError(Status.UNAVAILABLE)`` with the
-    `ConnectError` as ``__cause__``. A call whose deadline passes during a dial raises `asyncio.TimeoutError`, with the
-    dial so far as its ``__cause__``. A call after `close` raises `ChannelClosed`.
+    A call dials if there is no connection. If the dial fails, the call raises ``GRPCError(Status.UNAVAILABLE)`` with
+    the `ConnectError` as its ``__cause__``. A call whose deadline passes during a dial raises `asyncio.TimeoutError`,
+    with the dial so far as its ``__cause__``. A call after `close` raises `ChannelClosed`.
 
     Raises:
-        RuntimeError: not made on a running asyncio loop, which grpclib needs.
+        RuntimeError: there is no running asyncio loop, which grpclib needs.
     """
 
     _reconnect: Reconnect
@@ -73,7 +73,7 @@ class Channel(grpclib.client.Channel):
         deadline: Deadline | None = None,
         metadata: _MetadataLike | None = None,
     ) -> Call[S, R]:
-        """Start a call, as in grpclib; ``call_timeout`` is the deadline of one that brings none."""
+        """Start a call, as in grpclib. Without ``timeout`` and ``deadline``, ``call_timeout`` applies."""
         if timeout is None and deadline is None:
             timeout = self._endpoint.call_timeout
         if timeout is not None:
@@ -93,11 +93,11 @@ class Channel(grpclib.client.Channel):
         )
 
     async def __connect__(self) -> ClientProtocol:
-        """Return a connection that accepts calls; grpclib asks for one at each call."""
+        """Return a connection that accepts calls; grpclib calls this for each call."""
         return await self.ready()
 
     async def ready(self, expired: Expired | None = None) -> ClientProtocol:
-        """`Reconnect.ready`, with the errors of a call.
+        """Return a connection that accepts calls, as `Reconnect.ready` does, but raise what a call raises.
 
         Raises:
             GRPCError: the dial failed.
@@ -109,7 +109,7 @@ class Channel(grpclib.client.Channel):
             raise GRPCError(Status.UNAVAILABLE, str(error)) from error
 
     async def _create_connection(self) -> ClientProtocol:
-        return await self.__connect__()  # grpclib's own way would go round the connector
+        return await self.__connect__()  # grpclib's own method would bypass the connector
 
     @property
     def connected(self) -> bool:
@@ -117,7 +117,7 @@ class Channel(grpclib.client.Channel):
         return self._reconnect.connected
 
     async def connect(self) -> None:
-        """Dial now, unless connected: one attempt, whatever ``wait_for_ready`` and the backoff say.
+        """Dial now, unless connected. Make one attempt, regardless of ``wait_for_ready`` and the backoff.
 
         Raises:
             ConnectError: the dial failed.
@@ -130,15 +130,15 @@ class Channel(grpclib.client.Channel):
 
     @property
     def state(self) -> ChannelState:
-        """What the channel is doing about its connection."""
+        """The state of the connection."""
         return self._reconnect.states.state
 
     def states(self) -> StateChanges:
-        """Iterate over the state and all its changes, from now to SHUTDOWN. This does not dial."""
+        """Iterate over the current state and all later ones, up to SHUTDOWN. This does not dial."""
         return StateChanges(self._reconnect.states)
 
     async def wait_for_state(self, *states: ChannelState) -> ChannelState:
-        """Wait until the state is one of ``states``, or has been for a moment. This does not dial.
+        """Wait until the state is one of ``states``, however briefly. This does not dial.
 
         Raises:
             ChannelClosed: the channel was closed, and SHUTDOWN is not one of them.
@@ -150,25 +150,25 @@ class Channel(grpclib.client.Channel):
 
     @property
     def ledger(self) -> Ledger | None:
-        """The record of the last dial that succeeded; ``None`` before there was one."""
+        """The record of the last successful dial; ``None`` before the first."""
         return self._reconnect.ledger
 
     @property
     def last_failure(self) -> ConnectError | None:
-        """Why the last dial failed; ``None`` after a success, and while no dial has failed.
+        """The error of the last dial; ``None`` if it succeeded, and before the first dial.
 
-        A dial that was given up because its callers left did not fail.
+        A dial that was cancelled because its callers left does not count.
         """
         return self._reconnect.failure
 
     # -- the end
 
     def close(self) -> None:
-        """Close, as in grpclib: calls end with ``StreamTerminatedError``, unsent bytes have ``linger`` seconds."""
+        """Close, as in grpclib. Calls end with ``StreamTerminatedError``; unsent bytes have ``linger`` seconds."""
         self._reconnect.close()
 
     async def aclose(self) -> None:
-        """Close, and return when the last byte is out or ``linger`` is over."""
+        """Close, and wait until the last byte is sent or ``linger`` seconds have passed."""
         await self._reconnect.aclose()
 
     async def __aenter__(self) -> Channel:
@@ -185,7 +185,7 @@ class Channel(grpclib.client.Channel):
         except AttributeError:  # __init__ raised
             return
         if self.state is ChannelState.SHUTDOWN or all(protocol.lost.is_set() for protocol in reconnect.open):
-            reconnect.states.enter(ChannelState.SHUTDOWN)  # for those who still watch the states
+            reconnect.states.enter(ChannelState.SHUTDOWN)  # ends the iteration of watchers
             return
         message = f"Unclosed channel: {self!r}"
         warnings.warn(message, ResourceWarning, stacklevel=2)
@@ -201,5 +201,5 @@ def _require_asyncio() -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        message = "the channel needs asyncio: grpclib runs on nothing else; make it inside a running asyncio loop"
+        message = "a channel needs asyncio, as grpclib does: create it inside a running asyncio loop"
         raise RuntimeError(message) from None

@@ -1,7 +1,7 @@
-"""gzip for single messages (the gRPC protocol's "Length-Prefixed-Message" with a compressed flag of 1).
+"""gzip for single messages (gRPC's "Length-Prefixed-Message" with a compressed flag of 1).
 
-A message is one complete gzip member (RFC 1952). Inflating is bounded: it stops one byte beyond the limit, so a bomb
-costs no more than a message that was allowed.
+A message is one complete gzip member (RFC 1952). Inflating stops one byte beyond the size limit, so a decompression
+bomb costs no more memory than the largest message allowed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ __all__ = [
 Compression = Literal["gzip"]
 
 ACCEPT_ENCODING = ("grpc-accept-encoding", "identity,gzip")
-"""What is told to the peer. Without it a server must guess; tonic's does not compress then, grpcio's does."""
+"""The header that we send. Without it a server must guess: tonic then does not compress, grpcio does."""
 
-GZIP_WINDOW = 31  # zlib's way to say: the largest window, in a gzip wrapper
+GZIP_WINDOW = 31  # zlib's code for the largest window in a gzip wrapper
 
 
 class MessageSizeError(GRPCError):
@@ -45,11 +45,11 @@ def inflate(data: bytes, limit: int | None) -> bytes:
 
     Args:
         data: exactly one gzip member.
-        limit: the largest message in bytes; ``None`` means any.
+        limit: maximum size of the message in bytes; ``None`` for no limit.
 
     Raises:
-        MessageSizeError: beyond the limit.
-        GRPCError: ``INTERNAL`` if it is not gzip, is cut off, or if anything follows the member.
+        MessageSizeError: the message is larger.
+        GRPCError: ``INTERNAL`` if ``data`` is not gzip, is cut off, or has trailing bytes.
     """
     decoder = zlib.decompressobj(GZIP_WINDOW)
     try:
@@ -65,13 +65,13 @@ def inflate(data: bytes, limit: int | None) -> bytes:
         raise GRPCError(Status.INTERNAL, "a compressed message is cut off")
     if decoder.unused_data:
         raise GRPCError(
-            Status.INTERNAL, f"a compressed message has {len(decoder.unused_data)} bytes behind its gzip member"
+            Status.INTERNAL, f"a compressed message has {len(decoder.unused_data)} bytes after its gzip member"
         )
     return message
 
 
 def encoding_of(headers: Sequence[tuple[str, str]] | None) -> str | None:
-    """Return the ``grpc-encoding`` that the peer announced, if it did."""
+    """Return the peer's ``grpc-encoding``, if it sent one."""
     for name, value in headers or ():
         if name == "grpc-encoding":
             return value
@@ -79,7 +79,7 @@ def encoding_of(headers: Sequence[tuple[str, str]] | None) -> str | None:
 
 
 def accepts_gzip(headers: Sequence[tuple[str, str]] | None) -> bool:
-    """Tell whether the peer said that it takes gzip."""
+    """Return whether the peer accepts gzip."""
     return any(
         name == "grpc-accept-encoding" and "gzip" in (item.strip() for item in value.split(","))
         for name, value in headers or ()
@@ -87,7 +87,7 @@ def accepts_gzip(headers: Sequence[tuple[str, str]] | None) -> bool:
 
 
 def judge_encoding(flag: int, encoding: str | None) -> GRPCError | None:
-    """Say what is wrong with a message's compressed flag, given the announced encoding (``None``: nothing)."""
+    """Return the error in a message's compressed flag, given the peer's ``grpc-encoding``; ``None`` if it is valid."""
     if flag == 0:
         return None
     if flag != 1:

@@ -1,4 +1,4 @@
-"""What a dial will do, in plain text, as far as can be seen without dialling."""
+"""Describe in plain text what a dial will do, as far as can be known without dialling."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["describe"]
 
 
 def describe(endpoint: Endpoint, connector: Connector) -> str:
-    """Lines: the target, the stack outermost first, the path into HTTP/2, the settings, the warnings."""
+    """Return the target, the stack (outermost first), the path into HTTP/2, the settings and the warnings."""
     stack = _stack_lines(connector)
     scheme, authority = endpoint.origin_parts
-    lines = [f"dial {endpoint.uri} (requests say {scheme}://{authority})", "stack, outermost first:"]
+    lines = [f"dial {endpoint.uri} (request origin {scheme}://{authority})", "stack, outermost first:"]
     lines += [f"  {line}" for line in stack]
     lines += ["path into HTTP/2:", f"  {_path(stack)}", "settings:"]
     lines += [f"  {line}" for line in _settings(endpoint)]
@@ -31,20 +31,20 @@ def describe(endpoint: Endpoint, connector: Connector) -> str:
 
 
 def _stack_lines(connector: Connector) -> list[str]:
-    # A Stack's str is one layer a line; a plain function's repr is mostly its address.
+    # A Stack's str has one layer per line; a function's repr is mostly its address.
     name = getattr(connector, "__qualname__", None)
     return [name] if isinstance(name, str) else str(connector).splitlines() or [repr(connector)]
 
 
 def _enters_tls(stack: list[str]) -> bool:
-    # Layers live above this package, so that they are known by name only.
+    # This package cannot import the layers, so it recognises them by name.
     return any("tls" in line.lower() or "ssl" in line.lower() for line in stack)
 
 
 def _path(stack: list[str]) -> str:
     if _enters_tls(stack):
         return "pump, since a TLS stream cannot be handed over"
-    return "hand-over if the outermost stream is exactly a TransportStream, else pump; decided when it is there"
+    return "hand-over if the outermost stream is exactly a TransportStream, else pump; known once the stream is open"
 
 
 def _settings(endpoint: Endpoint) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _warnings(endpoint: Endpoint, connector: Connector, stack: list[str]) -> Ite
     uri, leaf = endpoint.uri, getattr(connector, "leaf", connector)
     defaults = {entry.name: entry.default for entry in fields(endpoint)}
     if uri.scheme == "https" and not _enters_tls(stack):
-        yield f"will fail: https, but no layer is seen to enter a tls phase with {uri.host!r}; add a TlsLayer"
+        yield f"will fail: https, but no layer seems to verify {uri.host!r} by TLS; add a TlsLayer"
     if uri.scheme == "unix" and isinstance(leaf, TcpConnector):
         yield "will fail: TcpConnector cannot dial a unix socket; use SocketConnector"
     if uri.scheme != "unix" and isinstance(leaf, UnixConnector) and len(stack) == 1:
@@ -76,9 +76,9 @@ def _warnings(endpoint: Endpoint, connector: Connector, stack: list[str]) -> Ite
         if set_on_purpose and (endpoint.http2_timeout or 0.0) >= endpoint.connect_timeout:
             yield "no effect: http2_timeout, since connect_timeout runs out first"
     elif endpoint.http2_timeout is None:
-        yield "may hang: a mute peer is waited for without limit; set http2_timeout or connect_timeout"
+        yield "may hang: no limit on the wait for the peer's SETTINGS; set http2_timeout or connect_timeout"
     if endpoint.wait_for_ready and endpoint.call_timeout is None:
-        yield "may hang: wait_for_ready, and a call without a deadline waits as long as the target is dead"
+        yield "may hang: wait_for_ready waits without limit in a call without a deadline; set call_timeout"
     if endpoint.stream_window > endpoint.connection_window:
         yield "no effect: stream_window beyond connection_window, which all streams share"
     if endpoint.max_message_size is None:

@@ -1,4 +1,4 @@
-"""One dial of an endpoint: down the stack to an open stream, then up to the peer's SETTINGS."""
+"""One dial of an endpoint, from the call of the connector to the peer's SETTINGS."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from anyio.abc import ByteStream
 
-from ziggurat.services.channel.adoption import adopt
 from ziggurat.services.channel.protocol import ClientProtocol
+from ziggurat.services.channel.start_http2 import start_http2
 from ziggurat.services.dial import Dial, dial, phase
 from ziggurat.services.errors import ConnectError, ConnectTimeout
 from ziggurat.services.ledger import Ledger
@@ -25,15 +25,15 @@ __all__ = ["EndpointDial", "call_connector", "require_tls"]
 
 
 class EndpointDial:
-    """A dial that is run once.
+    """A single dial; `run` is called once.
 
     Args:
-        endpoint: what to dial, and within which limits.
+        endpoint: the target and the limits.
         connector: the stack.
         on_change: called when the connection accepts no more calls, and again when it is lost.
 
     Attributes:
-        ledger: the record of the dial; ``None`` before it was begun.
+        ledger: the record of the dial; ``None`` until it starts.
     """
 
     def __init__(self, endpoint: Endpoint, connector: Connector, on_change: Callable[[], None]) -> None:
@@ -43,10 +43,10 @@ class EndpointDial:
         self._on_change = on_change
 
     async def run(self) -> ClientProtocol:
-        """Dial. It joins the dial under way in this context, if there is one.
+        """Dial, within the dial under way in this context if there is one.
 
         Raises:
-            ConnectError: it failed.
+            ConnectError: the dial failed.
         """
         protocol: ClientProtocol | None = None
         with dial(self._endpoint.uri) as current:
@@ -55,7 +55,7 @@ class EndpointDial:
                 with current.attempt(), Limit(self._endpoint.connect_timeout, "connect_timeout"):
                     protocol = await self._reach(current)
             except BaseException:
-                if protocol is not None:  # something that waited for the outcome raised
+                if protocol is not None:  # a callback of the outcome raised
                     protocol.abort()
                 raise
             finally:
@@ -64,20 +64,20 @@ class EndpointDial:
 
     async def _reach(self, current: Dial) -> ClientProtocol:
         target, ledger = self._endpoint.uri, current.ledger
-        earlier = len(ledger.phases)  # of the caller's own dial, which this one joined
+        earlier = len(ledger.phases)  # phases of the caller's dial, which this one joined
         stream = await call_connector(self._connector, target, ledger)
         async with closing_on_error(stream):
             require_tls(target, ledger, earlier)  # before our first byte
             with Limit(self._endpoint.http2_timeout, "http2_timeout") as limit, phase("http2", limit=limit):
                 ledger.sent_to_target = True
-                return await adopt(stream, self._endpoint.connection_options, on_change=self._on_change)
+                return await start_http2(stream, self._endpoint.connection_options, on_change=self._on_change)
 
     def cut_off(self, seconds: float, *, last: bool) -> ConnectTimeout:
-        """Describe the dial so far, for a call whose deadline ends its wait.
+        """Return the error of a call whose deadline passed during the dial, with the record of the dial so far.
 
         Args:
             seconds: how long the call has waited.
-            last: whether no other call waits, so that the dial is about to be cancelled for this reason.
+            last: whether no other call is waiting, so that the dial is about to be cancelled.
         """
         error = ConnectTimeout(seconds, "call deadline", "the call's deadline passed during the dial")
         if self.ledger is not None:
@@ -102,23 +102,23 @@ class EndpointDial:
 
 
 async def call_connector(connector: Connector, uri: Uri, ledger: Ledger) -> ByteStream:
-    """Ask the stack for a stream.
+    """Call the connector and return its stream.
 
     Raises:
-        ConnectError: also in place of whatever else the connector raises, which is then the cause. A foreign exception
-            counts as transient, since nothing is known about it.
+        ConnectError: the connector raised it or another exception, which is then the cause. Other exceptions count as
+            transient, since nothing is known about them.
     """
     try:
         stream = await connector(uri)
     except ConnectError:
         raise
     except Exception as error:
-        # Not through a local name: this frame is in the traceback of the cause, and would make a cycle of the two.
+        # No local variable: this frame is in the traceback of the cause, so the two would form a cycle.
         raise _mapped(error, ledger) from error
     if not isinstance(stream, ByteStream):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConnectError(f"the connector returned {stream!r}, which is not an anyio ByteStream", transient=False)
     if isinstance(stream, ObservedStream):
-        stream.ledger = ledger  # the dial is owned above the stack, so no layer has put it there
+        stream.ledger = ledger  # the stack does not own the dial, so no layer has set it
     return stream
 
 
@@ -132,17 +132,17 @@ def _mapped(error: Exception, ledger: Ledger) -> ConnectError:
 
 
 def require_tls(target: Uri, ledger: Ledger, earlier: int = 0) -> None:
-    """Check that a dial to an https target has verified the target's own host.
+    """Check that the dial of an https target has verified the target's host by TLS.
 
-    The ledger is asked and not the stream: a tunnel through a TLS proxy has TLS attributes, too.
+    The ledger decides, not the stream: a tunnel through a TLS proxy has TLS attributes, too.
 
     Args:
-        target: of the endpoint; the ledger's may be that of a longer dial.
-        ledger: of the dial.
-        earlier: how many of its phases had begun before this connection was asked for. They do not count.
+        target: the endpoint's target, which may differ from the ledger's when this dial joined another.
+        ledger: the record of the dial.
+        earlier: number of phases entered before this dial began, which do not count.
 
     Raises:
-        ConnectError: no ``tls`` phase has that host. Not transient.
+        ConnectError: no ``tls`` phase verified that host. Not transient.
     """
     if target.scheme != "https":
         return
@@ -151,8 +151,7 @@ def require_tls(target: Uri, ledger: Ledger, earlier: int = 0) -> None:
         if step.name == "tls" and step.outcome == "ok" and step.via is not None and step.via.removesuffix(".") == host:
             return
     raise ConnectError(
-        f"no layer verified {target.host!r} by TLS, as https asks for",
-        hint='add a TlsLayer to the stack, above any proxy (a connector of your own enters phase("tls", via=uri.host)),'
-        " or use http",
+        f"no layer verified {target.host!r} by TLS, which https requires",
+        hint='add a TlsLayer above any proxy (or enter phase("tls", via=uri.host) in your own connector), or use http',
         transient=False,
     )

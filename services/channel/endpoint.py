@@ -1,18 +1,17 @@
-"""The HTTP/2 and gRPC side of a connection, as frozen configuration."""
+"""The configuration of a gRPC channel and its HTTP/2 connections."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
-from types import TracebackType
 from typing import Literal
 
-from anyio import CancelScope
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 
 from ziggurat.services.channel.backoff import Backoff
 from ziggurat.services.channel.channel import Channel
+from ziggurat.services.channel.connecting import Connecting
 from ziggurat.services.channel.description import describe
 from ziggurat.services.channel.options import MIB, ConnectionOptions, default_user_agent
 from ziggurat.services.ledger import Ledger
@@ -20,52 +19,54 @@ from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 from ziggurat.services.validation import check_bool, check_count, check_seconds
 
-__all__ = ["Connecting", "Endpoint"]
+__all__ = ["Endpoint"]
 
 SCHEMES = ("http", "https", "unix")
 
 WINDOWS = (2**16 - 1, 2**31 - 1)
-"""Bytes: from the window that every connection starts with (RFC 9113 6.9.2) to the largest there is (6.9.1)."""
+"""Smallest and largest window in bytes: the initial window (RFC 9113 6.9.2) and the maximum (6.9.1)."""
 
 FRAMES = (2**14, 2**24 - 1)
-"""Bytes (RFC 9113 4.2)."""
+"""Smallest and largest maximum frame size in bytes (RFC 9113 4.2)."""
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where calls go and how their connection is made; `connect` and `connect_lazy` give channels.
+    """The target of calls and the settings of their connection; `connect` and `connect_lazy` create channels.
 
-    Durations are seconds, sizes are bytes, ``None`` switches off. ``dataclasses.replace`` makes a changed copy.
+    Durations are in seconds, sizes in bytes; ``None`` switches a setting off. ``dataclasses.replace`` makes a changed
+    copy.
 
     Args:
-        target: ``http://``, ``https://`` or ``unix:``, as text or as a `Uri`. For https the stack has to verify the
-            host by TLS.
-        call_timeout: the deadline of a call that brings none.
-        connect_timeout: for a dial, from the top of the stack to the peer's SETTINGS.
-        http2_timeout: from the open tunnel to the peer's SETTINGS (phase ``http2``).
-        http2_keepalive_interval: between two HTTP/2 PINGs; not TCP keepalive, which is a layer.
-        http2_keepalive_timeout: that the peer has to answer a PING before the connection counts as lost.
-        http2_keepalive_while_idle: whether to PING while there is no call.
-        stream_window: bytes that the peer may send on one stream before the reader has taken them.
-        connection_window: the same for all streams together.
-        max_frame_size: of a frame that the peer sends.
-        max_message_size: of a received message, inflated; beyond it the call ends with ``RESOURCE_EXHAUSTED``.
-        compression: ``"gzip"`` compresses what is sent, which the server must be able to read. Receiving needs no
-            setting.
-        linger: how long a close waits for unsent data before it aborts; 0.0 does not wait.
-        stock_h2: ``True`` takes h2 as it is, without our shortcuts.
-        wait_for_ready: whether calls wait out the backoff and dial again, rather than fail with the last error. An
-            error that is not transient ends the wait, too.
-        backoff: how long a failed target is left alone.
-        user_agent: stands before ours in the header; ``None`` for ours alone.
-        origin: ``http(s)://host[:port]`` that every request names as its scheme and authority; ``None``: the target.
-        codec: as in grpclib; ``None`` for protobuf.
-        status_details_codec: as in grpclib.
-        on_dial: called with the dial's `Ledger` once per attempt, redials included: when the peer's SETTINGS have come,
-            and when the dial has failed or was given up (then `Ledger.error` says why). It is called on the event loop;
-            what it raises goes to the loop's exception handler.
+        target: an ``http://``, ``https://`` or ``unix:`` address, as text or as a `Uri`. For https the stack must
+            verify the host by TLS.
+        call_timeout: deadline of calls that set none.
+        connect_timeout: limit of a whole dial, from the top of the stack to the peer's SETTINGS.
+        http2_timeout: limit from the open stream to the peer's SETTINGS (phase ``http2``).
+        http2_keepalive_interval: time between HTTP/2 PINGs. TCP keepalive is a layer.
+        http2_keepalive_timeout: PING ack timeout, after which the connection counts as lost.
+        http2_keepalive_while_idle: whether to send PINGs while no call is running.
+        stream_window: flow control window of one stream: how much the peer may send ahead of the reader.
+        connection_window: flow control window of all streams together.
+        max_frame_size: maximum size of a received frame.
+        max_message_size: maximum size of a received message after decompression. A larger one ends the call with
+            ``RESOURCE_EXHAUSTED``.
+        compression: ``"gzip"`` compresses sent messages, which the server must support. Compressed messages are always
+            received.
+        linger: how long a close waits for unsent data before it aborts; 0.0 for no wait.
+        stock_h2: whether to use h2 unchanged, without our shortcuts.
+        wait_for_ready: whether calls wait out the backoff and redial rather than fail with the last error. They still
+            fail on an error that is not transient.
+        backoff: delay between failed dials.
+        user_agent: text put before ours in the ``user-agent`` header; ``None`` for ours alone.
+        origin: ``http(s)://host[:port]`` for the ``:scheme`` and ``:authority`` of requests; ``None`` for the target.
+        codec: message codec, as in grpclib; ``None`` for protobuf.
+        status_details_codec: codec of the status details, as in grpclib.
+        on_dial: called on the event loop with the `Ledger` of each attempt, redials included: when the peer's SETTINGS
+            have arrived, or when the dial failed or was cancelled (`Ledger.error` then says why). If it raises, the
+            loop's exception handler is called.
 
     Raises:
         ValueError, TypeError: an argument is wrong; the message names it.
@@ -124,31 +125,31 @@ class Endpoint:
             raise TypeError(f"on_dial must be a function of the Ledger, not {self.on_dial!r}")
 
     def connect(self, connector: Connector) -> Connecting:
-        """Dial now: ``await`` the result, or enter it with ``async with``, for a `Channel`.
+        """Dial now: ``await`` the result or use ``async with`` to get a `Channel`.
 
-        One attempt, whatever ``wait_for_ready`` says. It joins the dial that the caller has open (``with dial(uri)``);
-        redials stand alone.
+        Makes one attempt, regardless of ``wait_for_ready``, as part of the dial that the caller has open
+        (``with dial(uri)``), if any. Redials are dials of their own.
 
         Raises:
-            TypeError: the connector cannot be called.
-            ConnectError: the dial failed; when awaited or entered.
-            RuntimeError: not on asyncio; when awaited or entered.
+            TypeError: the connector is not callable.
+            ConnectError: when awaited or entered: the dial failed.
+            RuntimeError: when awaited or entered: there is no running asyncio loop.
         """
         _check_connector(connector)
         return Connecting(self, connector)
 
     def connect_lazy(self, connector: Connector) -> Channel:
-        """Make a `Channel` that dials at the first call.
+        """Return a `Channel` that dials at the first call.
 
         Raises:
-            TypeError: the connector cannot be called.
-            RuntimeError: not on a running asyncio loop.
+            TypeError: the connector is not callable.
+            RuntimeError: there is no running asyncio loop.
         """
         _check_connector(connector)
         return Channel(self, connector)
 
     def describe(self, connector: Connector) -> str:
-        """Tell in plain text what a dial will do, and what about it will fail or have no effect."""
+        """Describe in plain text what a dial will do, with warnings about what will fail or has no effect."""
         _check_connector(connector)
         return describe(self, connector)
 
@@ -159,17 +160,17 @@ class Endpoint:
 
     @property
     def origin_parts(self) -> tuple[str, str]:
-        """What requests carry as ``:scheme`` and ``:authority``."""
+        """The ``:scheme`` and ``:authority`` of requests."""
         uri = self.uri if self.origin is None else _uri("origin", self.origin, SCHEMES)
         if uri.scheme == "unix":
-            return "http", "localhost"  # as gRPC has it; a path is no authority
+            return "http", "localhost"  # as in gRPC; a path is not an authority
         host, percent, _ = uri.authority.partition("%")
-        # A zone id means something on this machine only and stays here (RFC 6874 section 1).
+        # A zone id has no meaning beyond this machine (RFC 6874 section 1).
         return uri.scheme, f"{host}]:{uri.port}" if percent else uri.authority
 
     @property
     def connection_options(self) -> ConnectionOptions:
-        """What one HTTP/2 connection is made with."""
+        """The settings of one HTTP/2 connection."""
         ours = default_user_agent()
         return ConnectionOptions(
             stream_window=self.stream_window,
@@ -184,41 +185,6 @@ class Endpoint:
             http2_keepalive_while_idle=self.http2_keepalive_while_idle,
             user_agent=ours if self.user_agent is None else f"{self.user_agent} {ours}",
         )
-
-
-class Connecting:
-    """A channel to be: ``channel = await it``, or ``async with it as channel``. Each use makes a new one."""
-
-    __slots__ = ("_channel", "_connector", "_endpoint")
-
-    def __init__(self, endpoint: Endpoint, connector: Connector) -> None:
-        self._endpoint = endpoint
-        self._connector = connector
-        self._channel: Channel | None = None
-
-    def __await__(self) -> Generator[None, None, Channel]:
-        return self._connect().__await__()
-
-    async def __aenter__(self) -> Channel:
-        self._channel = await self._connect()
-        return self._channel
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            await channel.aclose()
-
-    async def _connect(self) -> Channel:
-        channel = Channel(self._endpoint, self._connector)
-        try:
-            await channel._reconnect.dial_here()  # pyright: ignore[reportPrivateUsage]
-        except BaseException:
-            with CancelScope(shield=True):  # bounded: nothing was sent yet that a close would wait for
-                await channel.aclose()
-            raise
-        return channel
 
 
 def _uri(name: str, value: str | Uri, schemes: tuple[str, ...]) -> Uri:
@@ -244,4 +210,4 @@ def _check_size(name: str, value: int, least: int, most: int) -> None:
 
 def _check_connector(connector: object) -> None:
     if not callable(connector):
-        raise TypeError(f"a connector is an async callable from a Uri to a byte stream, not {connector!r}")
+        raise TypeError(f"the connector must be an async function from a Uri to a byte stream, not {connector!r}")

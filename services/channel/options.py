@@ -1,4 +1,4 @@
-"""The settings of one HTTP/2 connection, as an endpoint hands them to the protocol."""
+"""The settings of one HTTP/2 connection."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ MIB = 1024 * 1024
 
 
 def default_user_agent() -> str:
-    """``ziggurat/<version>`` and no more.
+    """Return ``ziggurat/<version>``.
 
-    grpclib's own goes on to tell the operating system and Python's version, which over Tor is nobody's business.
+    grpclib's default also reveals the operating system and the Python version, which would identify a Tor user.
     """
     return f"ziggurat/{version()}"
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions:
-    """What one HTTP/2 connection is made with. An endpoint makes it, and has checked the values.
+    """The settings of one HTTP/2 connection; `Endpoint` creates them and has checked the values.
 
     Attributes:
-        stream_window: bytes that the peer may send on one stream before the reader has taken them.
-        connection_window: the same for all streams together.
-        max_frame_size: bytes; the largest frame that the peer may send (RFC 9113 6.5.2).
-        max_message_size: bytes; the largest message that is received, compressed and inflated. ``None``: no limit.
-        compression: how to compress what is sent; ``None``: not at all. Receiving needs no setting.
-        linger: seconds that a close waits for unsent bytes before it aborts.
-        stock_h2: use h2 as it is, without our shortcut for DATA frames.
-        http2_keepalive_interval: seconds between two PINGs; ``None``: no PINGs.
-        http2_keepalive_timeout: seconds that the peer has to answer one.
-        http2_keepalive_while_idle: whether to PING while there is no call.
-        user_agent: the whole value of the request header.
+        stream_window: flow control window of one stream, in bytes.
+        connection_window: flow control window of all streams together, in bytes.
+        max_frame_size: maximum size of a received frame, in bytes (RFC 9113 6.5.2).
+        max_message_size: maximum size of a received message, compressed and inflated, in bytes; ``None`` for no limit.
+        compression: compression of sent messages; ``None`` for none. Compressed messages are always received.
+        linger: how long a close waits for unsent bytes before it aborts, in seconds.
+        stock_h2: whether to use h2 unchanged, without our shortcut for DATA frames.
+        http2_keepalive_interval: time between PINGs, in seconds; ``None`` for no PINGs.
+        http2_keepalive_timeout: PING ack timeout, in seconds.
+        http2_keepalive_while_idle: whether to send PINGs while no call is running.
+        user_agent: the whole value of the ``user-agent`` header.
     """
 
     stream_window: int = 4 * MIB

@@ -1,7 +1,7 @@
-"""HTTP/2 PINGs that notice a peer which is gone without a word (RFC 9113 6.7).
+"""HTTP/2 PINGs that detect a peer that has silently gone (RFC 9113 6.7).
 
-grpclib has PINGs as well, but after two it waits for data, and it keeps 300 s between them. And where it finds the peer
-dead it closes politely, which waits for the unsent bytes that the dead peer will never take.
+grpclib has PINGs, too, but sends at most two without data in between, 300 s apart. When it finds the peer dead, it
+closes gracefully, which waits for unsent bytes that the peer will never read.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ __all__ = ["PingTimer"]
 
 
 class PingTimer:
-    """Pings when nothing has arrived for an interval, and reports a peer that sends nothing in answer.
+    """Sends a PING when nothing has arrived for an interval, and reports a peer that stays silent.
 
-    Any byte counts as a sign of life, not only the answer: behind a large download on a slow line the answer is late.
+    Any byte counts as a sign of life, not only the ack, which may be stuck behind a large download on a slow line.
 
     Args:
-        interval: seconds of silence before a PING.
-        timeout: seconds of silence after it.
-        ping: sends one; returns ``False`` when there is no reason to (no call, and nobody wants PINGs while idle).
-        on_dead: called once.
+        interval: silence before a PING, in seconds.
+        timeout: silence after a PING before the peer counts as dead, in seconds.
+        ping: sends a PING; returns ``False`` if none is needed (no call is running and idle PINGs are off).
+        on_dead: called once, when the peer counts as dead.
     """
 
     def __init__(
@@ -37,16 +37,16 @@ class PingTimer:
         self._timer = self._loop.call_later(interval, self._silent)
 
     def heard(self) -> None:
-        """Something has arrived."""
+        """Record that data has arrived."""
         self._last = self._loop.time()
         if not self._answered:
-            # The next PING is due an interval from here, not when the answer would have been late.
+            # The next PING is due one interval from now, not when the ack would have been late.
             self._answered = True
             self._timer.cancel()
             self._timer = self._loop.call_at(self._last + self._interval, self._silent)
 
     def stop(self) -> None:
-        """No more PINGs."""
+        """Send no more PINGs."""
         self._timer.cancel()
 
     def _silent(self) -> None:

@@ -1,8 +1,8 @@
-"""Is the other end HTTP/2 at all? Judged on its first nine bytes, before the engine sees one.
+"""Check the first nine bytes of a connection for HTTP/2, before h2 sees them.
 
-A server's connection preface is a SETTINGS frame (RFC 9113 3.4). Whatever else comes first would end as a "protocol
-error" in the engine, when the reader of the message wants to know who it was that answered: an HTTP/1 server or a
-proxy's error page, a TLS server that was spoken to in the clear, an SSH banner.
+A server's connection preface is a SETTINGS frame (RFC 9113 3.4). h2 would report anything else as a "protocol error";
+the user needs to know what answered: an HTTP/1 server, a proxy's error page, a TLS server on a clear-text connection,
+an SSH banner.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ MAX_STATUS_LINE = 512
 
 
 class Preface:
-    """Collects the first bytes of a peer until they can be judged.
+    """Buffers the first bytes from the peer until its protocol is known.
 
     Attributes:
-        verdict: what the peer is instead of HTTP/2; ``None`` while nothing speaks against it.
-        done: whether the first frame's header is that of a SETTINGS frame.
+        verdict: what the peer speaks instead of HTTP/2; ``None`` as long as it may be HTTP/2.
+        done: whether the header of a SETTINGS frame has arrived.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Preface:
         self.done = False
 
     def feed(self, data: bytes) -> bytes:
-        """Add what arrived. Return what the engine is to get: nothing, until `done`, then everything so far."""
+        """Add received bytes. Return the bytes for h2: none until `done`, then all so far."""
         head = self._head = self._head + data
         if self._is_settings(head):
             if len(head) >= HEADER:
@@ -44,13 +44,13 @@ class Preface:
         return b""
 
     def close(self) -> None:
-        """The peer has gone. What it left unfinished is judged as it is."""
+        """Set the verdict from an incomplete HTTP/1 status line; the peer has closed the connection."""
         if self.verdict is None and self._head.startswith(b"HTTP/1"):
             self.verdict = self._http1(self._head)
 
     @staticmethod
     def _is_settings(head: bytes) -> bool:
-        """Whether ``head``, as far as it goes, begins a SETTINGS frame that is not an acknowledgement."""
+        """Return whether ``head`` may be the start of a SETTINGS frame that is not an acknowledgement."""
         if len(head) >= 3 and int.from_bytes(head[:3], "big") % 6:
             return False
         return (

@@ -1,7 +1,7 @@
-"""When to dial: one connection at a time, shared dials, backoff, and a new dial after a loss.
+"""Keep a channel connected: shared dials, backoff, and redials after a loss.
 
-A call that finds no connection dials, concurrent calls share one dial, a failed dial is not repeated before the backoff
-is over, and a lost or draining connection is replaced through the whole stack. `EndpointDial` is one such dial.
+A call dials if there is no connection, concurrent calls share one dial, a failed dial is not repeated until the backoff
+is over, and a lost or draining connection is replaced by a dial through the whole stack (`EndpointDial`).
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 __all__ = ["Reconnect"]
 
 CLEANUP_LIMIT = 2.0
-"""Seconds that `Reconnect.aclose` waits for a cancelled dial; a connector may be slow to let go."""
+"""How long `Reconnect.aclose` waits for a cancelled dial, in seconds; a connector may be slow to clean up."""
 
 
 class Reconnect:
     """The connection of a channel.
 
     Attributes:
-        states: what it is doing.
-        protocol: the connection that new calls use; ``None`` when there is none.
-        open: all connections that are not lost: beside `protocol` those that drain.
-        ledger: the record of the last dial that succeeded; ``None`` before there was one.
-        failure: why the last dial failed; ``None`` after a success.
+        states: the state of the connection.
+        protocol: the connection for new calls; ``None`` if there is none.
+        open: all connections that are not lost, including draining ones.
+        ledger: the record of the last successful dial; ``None`` before the first.
+        failure: the error of the last dial; ``None`` after a success.
     """
 
     def __init__(self, endpoint: Endpoint, connector: Connector) -> None:
@@ -65,9 +65,9 @@ class Reconnect:
         """Return a connection that accepts calls, dialling if there is none.
 
         Args:
-            expired: tells, when this is cancelled, whether the deadline of a call is the reason. The
-                `asyncio.CancelledError` then has a `ConnectError` as its ``__cause__``: what the dial was doing or,
-                during the backoff, its last error.
+            expired: called when this is cancelled: whether the reason is a call's deadline. The
+                `asyncio.CancelledError` then has a `ConnectError` as its ``__cause__``: the state of the dial or,
+                during the backoff, the last error.
 
         Raises:
             ConnectError: the dial failed.
@@ -80,17 +80,17 @@ class Reconnect:
             try:
                 await self.dial(expired)
             except ConnectError as error:
-                # Waiting does not mend what is not transient.
+                # Other errors would only repeat.
                 if not (self._endpoint.wait_for_ready and error.transient):
                     raise
                 await self._pause(expired, error)
 
     async def dial(self, expired: Expired | None = None, *, at_once: bool = False) -> None:
-        """Join the dial under way or begin one.
+        """Join the dial under way or start one.
 
         Args:
-            expired: see `ready`.
-            at_once: dial during the backoff as well, rather than raise the last error again.
+            expired: as in `ready`.
+            at_once: dial even during the backoff, rather than raise the last error again.
         """
         if self.states.state is ChannelState.SHUTDOWN:
             raise ChannelClosed(f"the channel to {self._endpoint.uri} was closed")
@@ -110,7 +110,7 @@ class Reconnect:
         await self._dialling.wait(expired)
 
     async def dial_here(self) -> None:
-        """Dial in the caller's task and context, so within the dial that the caller has open. For the first dial only.
+        """Dial in the caller's task and context, and thus within the caller's open dial. For the first dial only.
 
         Raises:
             ConnectError: the dial failed.
@@ -120,7 +120,7 @@ class Reconnect:
         self._dial_ended(attempt, await attempt.run())
 
     def close(self) -> None:
-        """Close all connections, and end the dial under way."""
+        """Close all connections and cancel the dial under way."""
         self.states.enter(ChannelState.SHUTDOWN)
         self.protocol = None
         if self._dialling is not None:
@@ -129,10 +129,10 @@ class Reconnect:
             protocol.close()
 
     async def aclose(self) -> None:
-        """Close, and return when the last byte is out or ``linger`` is over."""
+        """Close, and wait until the last byte is sent or ``linger`` seconds have passed."""
         closing = tuple(self.open)
         self.close()
-        for protocol in closing:  # all are closing by now, so they linger at the same time
+        for protocol in closing:  # all are closing already, so they linger at the same time
             await protocol.aclose()
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=CLEANUP_LIMIT)
@@ -147,7 +147,7 @@ class Reconnect:
             self._failures += 1
             self._retry_at = self._loop.time() + self._endpoint.backoff.delay(self._failures)
             self.states.enter(ChannelState.TRANSIENT_FAILURE)
-        elif outcome is None:  # given up
+        elif outcome is None:  # cancelled
             self.states.enter(ChannelState.TRANSIENT_FAILURE if self._backing_off else ChannelState.IDLE)
         else:
             self.failure, self._failures, self._retry_at = None, 0, 0.0
@@ -175,12 +175,12 @@ class Reconnect:
         """Drop lost and draining connections."""
         self.open = {protocol for protocol in self.open if not protocol.lost.is_set()}
         if self.protocol is not None and not self.protocol.accepting:
-            self.protocol = None  # a draining one stays open until its calls have finished
+            self.protocol = None  # a draining connection stays open until its calls have finished
             self.states.enter(ChannelState.IDLE)
 
 
 def _weakly(method: Callable[[], None]) -> Callable[[], None]:
-    # A connection must not keep its channel alive: a channel that is dropped is to be collected, and closes then.
+    # A connection must not keep its channel alive: a dropped channel closes when it is collected.
     reference = weakref.WeakMethod(method)
 
     def call() -> None:

@@ -1,4 +1,4 @@
-"""gzip, and a limit on message sizes, for any grpclib server."""
+"""gzip and a message size limit for any grpclib server."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ DEFAULT = ConnectionOptions()
 
 
 class CompressionMixin(Server):
-    """Put in front of a grpclib server class: ``class GzipServer(CompressionMixin, Server): ...``.
+    """A mixin for grpclib servers: ``class GzipServer(CompressionMixin, Server): ...``.
 
-    What a client sends compressed is received, within ``max_message_size``; answers are compressed when ``compression``
-    asks for it, and only for clients that say that they take gzip.
+    Compressed requests are always received, up to ``max_message_size``. Replies are compressed if ``compression`` is
+    set and the client accepts gzip.
 
     Args:
-        handlers: as in grpclib.
-        codec: as in grpclib.
-        status_details_codec: as in grpclib.
-        config: as in grpclib; its windows and keepalive settings hold.
-        compression: how to compress answers; ``None``: not at all.
-        max_message_size: bytes, by default 32 MiB; the largest message that is received, compressed and inflated.
-            Beyond it the handler and the client get ``RESOURCE_EXHAUSTED``. ``None``: no limit.
+        handlers: services, as in grpclib.
+        codec: message codec, as in grpclib.
+        status_details_codec: codec of the status details, as in grpclib.
+        config: server settings, as in grpclib, windows and keepalive included.
+        compression: compression of replies; ``None`` for none.
+        max_message_size: maximum size of a received message, compressed and inflated, in bytes; 32 MiB by default,
+            ``None`` for no limit. For a larger one the handler and the client get ``RESOURCE_EXHAUSTED``.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class CompressionMixin(Server):
         )
 
     protocol_class: type[ServerProtocol] = ServerProtocol
-    """What each connection is made of; a subclass that counts or refuses connections puts its own here."""
+    """The protocol of each connection. A subclass may set its own, e.g. to count or refuse connections."""
 
     def _protocol_factory(self) -> H2Protocol:
         stock = super()._protocol_factory()

@@ -1,8 +1,8 @@
 """A dial shared by concurrent callers.
 
-It runs in a task of its own and in a fresh context: no caller's deadline ends it, and the context variables of the
-first caller do not decide how the connection of all is made. A caller can stop waiting at any time; when the last one
-has, the dial is cancelled.
+It runs in its own task and in a fresh context: no caller's deadline ends it, and the first caller's context variables
+do not affect a connection that others use. A caller may stop waiting at any time; when the last one does, the dial is
+cancelled.
 """
 
 from __future__ import annotations
@@ -20,25 +20,24 @@ __all__ = ["CutOff", "Expired", "SharedDial"]
 
 
 Expired: TypeAlias = Callable[[], bool]
-"""Whether a caller's deadline has passed."""
+"""Returns whether a caller's deadline has passed."""
 
 
 class CutOff(Protocol):
-    """Makes the error of a caller that has waited for ``seconds``; ``last``: no other caller waits."""
+    """Returns the error for a caller that has waited for ``seconds``; ``last``: whether no other caller is waiting."""
 
     def __call__(self, seconds: float, /, *, last: bool) -> ConnectError: ...
 
 
 class SharedDial(Generic[T]):
-    """Starts ``dial`` at once.
+    """A dial that starts at once and that several callers can wait for.
 
     Args:
-        dial: what to run.
-        on_end: called once, on the loop, before any caller resumes: with the result, with the error, or with ``None``
-            when the dial was given up.
-        discard: what to do with a result that arrives after the dial was given up.
-        cut_off: makes the error for a caller whose deadline passes; called with the seconds that it has waited and,
-            as ``last=``, whether no other caller is left.
+        dial: the coroutine function to run.
+        on_end: called once, on the loop, before any caller resumes: with the result, the error, or ``None`` if the dial
+            was cancelled.
+        discard: called with a result that arrives after the dial was cancelled.
+        cut_off: returns the error for a caller whose deadline passes.
     """
 
     def __init__(
@@ -60,16 +59,16 @@ class SharedDial(Generic[T]):
         self.task.add_done_callback(self._task_ended)
 
     async def wait(self, expired: Expired | None = None) -> T:
-        """Wait for the end. Cancelling this disturbs no other caller.
+        """Wait for the result. Cancelling this does not affect other callers.
 
         Args:
-            expired: tells, when the wait is cancelled, whether the caller's deadline is the reason. The
-                `asyncio.CancelledError` then has what was cut off as its ``__cause__``.
+            expired: called when the wait is cancelled: whether the reason is the caller's deadline. The
+                `asyncio.CancelledError` then has the error of ``cut_off`` as its ``__cause__``.
 
         Raises:
-            ConnectError: the dial failed; each caller gets an exception of its own, with the same cause.
-            Exception: what `give_up` was given.
-            CancelledError: this wait was cancelled, or the dial's own task, as ``asyncio.run`` does when it ends.
+            ConnectError: the dial failed; each caller gets its own exception, with the same cause.
+            Exception: the ``reason`` passed to `give_up`.
+            CancelledError: this wait was cancelled, or the dial's task was, as at the end of ``asyncio.run``.
         """
         waiter = self._loop.create_future()
         self._waiters.add(waiter)
@@ -93,7 +92,7 @@ class SharedDial(Generic[T]):
         return outcome
 
     def give_up(self, reason: Exception | None = None) -> None:
-        """Cancel the dial unless it has ended; callers that still wait get ``reason``."""
+        """Cancel the dial unless it has ended; waiting callers get ``reason``."""
         if not self._ended:
             self._end(reason)
             self._on_end(None)
@@ -103,13 +102,13 @@ class SharedDial(Generic[T]):
         try:
             result = await dial()
         except ConnectError as error:
-            # The frames of its traceback hold the channel, which is to be freed as soon as it is dropped.
+            # The frames of the traceback refer to the channel, which must be freed as soon as it is dropped.
             error.__traceback__ = None
             if not self._ended:
                 self._on_end(error)
                 self._end(error)
         else:
-            # No await from here on: a connection is never between two owners.
+            # No await from here on, so that the connection always has an owner.
             if self._ended:
                 self._discard(result)
             else:
@@ -125,6 +124,6 @@ class SharedDial(Generic[T]):
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        if not self._ended:  # cancelled by others, perhaps before its first step; or a defect of ours
+        if not self._ended:  # cancelled from outside, perhaps before its first step, or a bug
             self._end(error if isinstance(error, Exception) else None)
             self._on_end(None)

@@ -1,4 +1,4 @@
-"""The five states of a channel, and how to await them (gRPC's document "connectivity-semantics-and-api")."""
+"""The five states of a channel (gRPC's document "connectivity-semantics-and-api"), and how to watch them."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ __all__ = ["ChannelState", "StateChanges", "StateWatch"]
 
 
 class ChannelState(enum.Enum):
-    """What a channel is doing about its connection."""
+    """The state of a channel's connection."""
 
     IDLE = "idle"
-    """No connection, and nobody has asked for one; the next call dials. Also after a connection was lost."""
+    """Not connected: no call yet, or the connection was lost. The next call dials."""
 
     CONNECTING = "connecting"
     """A dial is under way."""
 
     READY = "ready"
-    """Connected: the peer's SETTINGS have come."""
+    """Connected: the peer's SETTINGS have arrived."""
 
     TRANSIENT_FAILURE = "transient failure"
     """The last dial failed. The first call after the backoff dials again."""
 
     SHUTDOWN = "shutdown"
-    """Closed, for good."""
+    """Closed for good."""
 
 
 class StateChanges:
-    """The state at first, then every change in order, none left out; ends behind `ChannelState.SHUTDOWN`."""
+    """An iterator over the current state and every later one, in order; ends after `ChannelState.SHUTDOWN`."""
 
     def __init__(self, watch: StateWatch) -> None:
         self._seen: asyncio.Queue[ChannelState] = asyncio.Queue()
@@ -49,7 +49,7 @@ class StateChanges:
 
 
 class StateWatch:
-    """A state and who looks at it. Watchers are held weakly: who stops looking need not say so."""
+    """A state and its watchers, which are held weakly: they need not unsubscribe."""
 
     __slots__ = ("__weakref__", "queues", "state")
 
@@ -58,7 +58,7 @@ class StateWatch:
         self.queues: weakref.WeakSet[asyncio.Queue[ChannelState]] = weakref.WeakSet()
 
     def enter(self, state: ChannelState) -> None:
-        """Change the state and tell all watchers. Nothing leads out of SHUTDOWN."""
+        """Change the state and notify all watchers. SHUTDOWN is final."""
         if state is not self.state and self.state is not ChannelState.SHUTDOWN:
             self.state = state
             for queue in tuple(self.queues):

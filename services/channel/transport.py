@@ -1,9 +1,8 @@
-"""Any anyio byte stream as an asyncio transport: the pump under a connection whose stream cannot be handed over.
+"""Any anyio byte stream as an asyncio transport: the pump, for streams that cannot be handed over.
 
-Two tasks carry the bytes. The writer owns the stream: it sends what was written since it last looked in one piece,
-and it is the one that closes. The reader feeds the protocol. ``connection_lost`` comes once, after the stream is
-closed and both tasks are done, also when a task was cancelled before its first step and so never reached a
-``finally`` of its own.
+Two tasks carry the bytes. The writer owns the stream: it sends all pending data in one piece, and it closes the stream.
+The reader feeds the protocol. ``connection_lost`` is called once, after the stream is closed and both tasks are done,
+even if a task was cancelled before its first step and so never ran its ``finally``.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from anyio.streams.tls import TLSAttribute
 __all__ = ["StreamTransport"]
 
 READ_SIZE = 65536
-"""Bytes of one read. A TLS record has at most 16 KiB, and ``SSLObject.read`` allocates what it is asked for."""
+"""Maximum size of a read in bytes. ``SSLObject.read`` allocates all of it, though a TLS record has at most 16 KiB."""
 
 HIGH_WATER = 65536
-"""Bytes that may wait to be sent before the protocol is told to pause: asyncio's own default."""
+"""Unsent bytes above which the protocol is paused: asyncio's default."""
 
 CLOSE_LIMIT = 2.0
-"""Seconds. Closing may wait for the peer (TLS's close_notify does); a peer that is gone must not hold us."""
+"""Limit of a close in seconds: it may wait for the peer (for TLS's close_notify), which may be gone."""
 
 EXTRA: dict[str, Any] = {
     "socket": SocketAttribute.raw_socket,
@@ -37,14 +36,14 @@ EXTRA: dict[str, Any] = {
 }
 
 NOBODY = asyncio.Protocol()
-"""Stands in for the protocol when it has been told of the end, so that neither keeps the other alive."""
+"""Replaces the protocol after ``connection_lost``, so that neither keeps the other alive."""
 
 
 class StreamTransport(asyncio.Transport):
-    """Runs ``protocol`` over ``stream``, which belongs to the transport from now on.
+    """Runs ``protocol`` over ``stream`` and owns the stream from then on.
 
     Raises:
-        Exception: whatever ``protocol.connection_made`` raises, after which the stream is being closed.
+        Exception: ``protocol.connection_made`` raised it; the stream is then being closed.
     """
 
     def __init__(self, stream: ByteStream, protocol: asyncio.Protocol) -> None:
@@ -52,19 +51,19 @@ class StreamTransport(asyncio.Transport):
         self._stream = stream
         self._protocol = protocol
         self._chunks: list[bytes] = []
-        self._size = 0  # bytes written and not yet taken by the stream
+        self._size = 0  # bytes written that the stream has not taken yet
         self._high, self._low = HIGH_WATER, HIGH_WATER // 4
         self._writing_paused = False
         self._eof_asked = self._eof_sent = False
-        self._closing = False  # nothing is read any more; what was written still goes out
-        self._broken = False  # nothing goes out any more either
+        self._closing = False  # nothing more is read; pending data is still sent
+        self._broken = False  # nothing more is sent either
         self._shut = False  # the writer has closed the stream
         self._ending = False
         self._error: Exception | None = None
-        self._work: asyncio.Future[None] | None = None  # the writer waits here
-        self._gate: asyncio.Future[None] | None = None  # the reader waits here while reading is paused
+        self._work: asyncio.Future[None] | None = None  # the writer waits for this
+        self._gate: asyncio.Future[None] | None = None  # the reader waits for this while reading is paused
         self._loop = asyncio.get_running_loop()
-        # A fresh context each: what the caller of the first call has in its own must not live on here.
+        # Fresh contexts, so that the context variables of the first caller do not live on here.
         self._writer = self._loop.create_task(self._write(), context=Context(), name=f"write {stream!r:.80}")
         self._reader = self._loop.create_task(self._read(), context=Context(), name=f"read {stream!r:.80}")
         self._writer.add_done_callback(self._task_ended)
@@ -78,7 +77,7 @@ class StreamTransport(asyncio.Transport):
     # -- what the protocol calls
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """Send ``data`` soon; what is written before the writer runs goes out in one piece."""
+        """Queue ``data``; everything queued before the writer runs is sent in one piece."""
         if self._closing or not data:
             return
         if self._eof_asked:
@@ -92,22 +91,22 @@ class StreamTransport(asyncio.Transport):
             self._protocol.pause_writing()
 
     def write_eof(self) -> None:
-        """End our side, behind what was written."""
+        """Close our direction after the pending data."""
         self._eof_asked = True
         self._wake_writer()
 
     def can_write_eof(self) -> bool:
-        """False for TLS, which anyio cannot end on one side."""
+        """Return ``False`` for TLS, which anyio cannot half-close."""
         return self._stream.extra(TLSAttribute.standard_compatible, None) is None
 
     def close(self) -> None:
-        """Read nothing more, send what was written, then close."""
+        """Stop reading, send pending data, then close."""
         self._closing = True
         self._open_gate()
         self._wake_writer()
 
     def abort(self) -> None:
-        """Close now; what was not sent is lost."""
+        """Close now and discard pending data."""
         self._closing = True
         if not self._broken:
             self._broken = True
@@ -127,7 +126,7 @@ class StreamTransport(asyncio.Transport):
         return self._gate is None and not self._closing
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set when the protocol is paused and resumed, in bytes; ``None`` as in asyncio: 64 KiB, a quarter of it."""
+        """Set when the protocol is paused and resumed, in bytes; ``None`` for asyncio's defaults, 64 and 16 KiB."""
         if high is None:
             high = HIGH_WATER if low is None else 4 * low
         if low is None:
@@ -151,7 +150,7 @@ class StreamTransport(asyncio.Transport):
         return self._protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Whatever the stream knows of the names in `EXTRA`."""
+        """Return the stream's typed attribute for ``name``, if it is in `EXTRA` and the stream has it."""
         attribute = EXTRA.get(name)
         if attribute is None:
             return default
@@ -186,7 +185,7 @@ class StreamTransport(asyncio.Transport):
                         self.close()
                     return
             except Exception as error:
-                # A defect of the protocol. asyncio's transports say so and hang up; so do we.
+                # A bug in the protocol: report it and hang up, as asyncio's transports do.
                 message = "Fatal error: the protocol failed on received data."
                 self._loop.call_exception_handler(
                     {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
@@ -223,7 +222,7 @@ class StreamTransport(asyncio.Transport):
             await self._close_stream()
 
     async def _close_stream(self) -> None:
-        # The reader first: a TLS stream says goodbye by reading, and two readers are one too many.
+        # End the reader first: closing a TLS stream reads from it, and there must be only one reader.
         self._reader.cancel()
         try:
             with CancelScope(shield=True), move_on_after(CLOSE_LIMIT):
@@ -240,13 +239,13 @@ class StreamTransport(asyncio.Transport):
                     try:
                         await aclose_forcefully(self._stream)
                     except Exception:
-                        pass  # it is as closed as it will be
+                        pass  # nothing more can be done
 
     # -- how it ends
 
     def _fail(self, error: Exception) -> None:
         if self._closing and not self._broken:
-            return  # the reader has nothing to say any more; should the writer fail, it says so itself
+            return  # the reader no longer matters; a failing writer is reported separately
         if self._error is None and not self._closing:
             cause = error.__cause__
             self._error = cause if isinstance(cause, Exception) else error
@@ -254,7 +253,7 @@ class StreamTransport(asyncio.Transport):
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if task is self._reader and task.cancelled() and not self._closing:
-            self.abort()  # somebody cancels every task there is: this connection ends, too
+            self.abort()  # every task is being cancelled, so this connection ends, too
         if not self._writer.done():
             return
         self._closing = True
@@ -266,14 +265,14 @@ class StreamTransport(asyncio.Transport):
             self._ending = True
             self._tell()
         else:
-            # The writer was cancelled before its first step: its `finally` never ran, and the stream is still open.
+            # The writer was cancelled before its first step, so its `finally` did not run and the stream is still open.
             self._ending = True
             closer = self._loop.create_task(aclose_forcefully(self._stream), context=Context())
             closer.add_done_callback(self._closed_late)
 
     def _closed_late(self, closer: asyncio.Task[None]) -> None:
         if not closer.cancelled():
-            closer.exception()  # it is as closed as it will be
+            closer.exception()  # nothing more can be done
         self._tell()
 
     def _tell(self) -> None:
@@ -281,7 +280,7 @@ class StreamTransport(asyncio.Transport):
         self._broken = True
         self._chunks.clear()
         self._size = 0
-        # A task that was cancelled keeps its CancelledError, whose traceback keeps us.
+        # A cancelled task keeps its CancelledError, and the traceback refers to this transport.
         del self._reader, self._writer
         protocol.connection_lost(self._error)
 

@@ -14,24 +14,24 @@ from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `python -m`; a folder that is run is there anyway
+sys.path.insert(0, str(Path(__file__).parent))  # for `python -m`; `python tests/benchmarks` adds it itself
 
 from measure import Scale
 from report import Row, as_json, as_text
 
 PEERS = {"grpc": "grpcio", "python_socks": "python-socks"}
-"""Packages by the module that they bring."""
+"""Packages by the module that they install."""
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python tests/benchmarks", description="Measure the library against its peers."
     )
-    parser.add_argument("names", nargs="*", metavar="B1", help="which, from B1 to B14; all when none is given")
-    parser.add_argument("--rounds", type=int, help="pairs of blocks in each comparison; more narrow the interval")
-    parser.add_argument("--quick", action="store_true", help="only see that everything works; the figures mean nothing")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there, too")
-    parser.add_argument("--strict", action="store_true", help="exit with 1 when a figure misses what it must reach")
+    parser.add_argument("names", nargs="*", metavar="B1", help="benchmarks to run, B1 to B14; default: all")
+    parser.add_argument("--rounds", type=int, help="pairs of blocks per comparison; more of them narrow the interval")
+    parser.add_argument("--quick", action="store_true", help="check that everything works; the figures mean nothing")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table to FILE")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if a figure misses its limit")
     given = parser.parse_args()
     if given.rounds is not None and given.rounds < 1:
         parser.error("--rounds must be at least 1")
@@ -48,7 +48,7 @@ def arguments() -> argparse.Namespace:
 
 
 def measured(names: list[str], scale: Scale) -> list[Row]:
-    """Run benchmarks one after the other, each in a fresh process: what one does to the heap stays there."""
+    """Run benchmarks one after the other, each in a fresh process with a fresh heap."""
     from suite import run
 
     rows: list[Row] = []

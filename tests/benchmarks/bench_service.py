@@ -1,4 +1,4 @@
-"""The gRPC service that all sides speak: paths, messages, and nothing generated."""
+"""The gRPC service of all benchmarks: paths and messages, without generated code."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ MIB = 1024 * 1024
 UNARY = "/bench.Bench/Unary"
 """BytesValue -> BytesValue: an echo."""
 DOWNLOAD = "/bench.Bench/Download"
-"""Int64Value n -> n times a BytesValue of 1 MiB."""
+"""Int64Value n -> stream of n BytesValues of 1 MiB."""
 UPLOAD = "/bench.Bench/Upload"
-"""Stream of BytesValue -> Int64Value: the bytes that came."""
+"""Stream of BytesValue -> Int64Value: the number of bytes received."""
 IDLE = "/bench.Bench/Idle"
 """Stream of BytesValue -> stream of BytesValue: an echo for as long as the client keeps it open."""

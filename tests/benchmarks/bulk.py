@@ -1,4 +1,4 @@
-"""B3 and B4: messages of 1 MiB down and up."""
+"""B3 and B4: downloads and uploads of 1 MiB messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from report import Row, cpu_row
 __all__ = ["download", "upload"]
 
 SESSIONS = 5
-"""Each measures on new connections: uploads have two speeds, and a connection may keep one of them."""
+"""Sessions, each on new connections: uploads have two speeds, and a connection may stay at one of them."""
 
 
 async def download(scale: Scale) -> list[Row]:

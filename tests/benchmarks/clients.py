@@ -1,4 +1,4 @@
-"""The sides of a gRPC comparison: grpclib as it is, grpclib over our connector in two ways, and grpcio."""
+"""The sides of a gRPC comparison: plain grpclib, grpclib over our connector in two ways, and grpcio."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REQUEST = BytesValue(value=b"0123456789abcdef")
 
 
 def five_layers() -> tuple[Layer, ...]:
-    """What a careful user stacks; none of them wraps our own stream."""
+    """Return a typical stack; none of its layers wraps our own stream."""
     return (
         LoggingLayer(logger=silent_logger()),
         TimeoutLayer(10.0, "dial"),
@@ -41,13 +41,13 @@ def five_layers() -> tuple[Layer, ...]:
 
 
 def silent_logger() -> structlog.typing.FilteringBoundLogger:
-    """A structlog logger that drops everything below CRITICAL, as a program in production may set it."""
+    """Return a structlog logger that drops everything below CRITICAL, as in production."""
     drop = structlog.make_filtering_bound_logger(logging.CRITICAL)
     return structlog.wrap_logger(None, processors=[], wrapper_class=drop)
 
 
 class ForeignStream(ByteStream):
-    """A user's wrapper, which the channel knows nothing about and so has to pump."""
+    """A user's wrapper, which is unknown to the channel and so has to be pumped."""
 
     def __init__(self, inner: ByteStream) -> None:
         self.inner = inner
@@ -66,7 +66,7 @@ class ForeignStream(ByteStream):
 
 
 class ForeignLayer:
-    """Wraps what the connector below opens in a `ForeignStream`."""
+    """Wraps the stream of the connector below in a `ForeignStream`."""
 
     def layer(self, inner: Connector, /) -> Connector:
         async def connect(uri: Uri, /) -> ByteStream:
@@ -76,7 +76,7 @@ class ForeignLayer:
 
 
 class Client:
-    """One side: the calls that are measured."""
+    """One side of a comparison, with the measured calls."""
 
     async def unary(self) -> None:
         raise NotImplementedError
@@ -89,7 +89,7 @@ class Client:
 
 
 class GrpclibClient(Client):
-    """Calls over a grpclib channel, whoever made it, as generated stubs do them."""
+    """Calls over any grpclib channel, as generated stubs make them."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -147,30 +147,30 @@ class GrpcioClient(Client):
 
 
 OpenClient: TypeAlias = Callable[[int, AsyncExitStack], Awaitable[Client]]
-"""Opens one side to a port; the exit stack closes it."""
+"""Connects one side to a port; the exit stack closes it."""
 
 
 async def plain(port: int, stack: AsyncExitStack) -> Client:
-    """grpclib's own channel."""
+    """Connect grpclib's own channel."""
     channel = Channel("127.0.0.1", port)
     stack.callback(channel.close)
     return GrpclibClient(channel)
 
 
 async def handed_over(port: int, stack: AsyncExitStack) -> Client:
-    """Ours with five layers, where the channel takes the transport over."""
+    """Connect our channel with five layers, where the transport is handed over."""
     connector = Stack(five_layers(), TcpConnector())
     return GrpclibClient(await stack.enter_async_context(Endpoint(f"http://127.0.0.1:{port}").connect(connector)))
 
 
 async def pumped(port: int, stack: AsyncExitStack) -> Client:
-    """Ours with five layers under a stream that is not ours, which the channel pumps."""
+    """Connect our channel with five layers below a foreign stream, which is pumped."""
     connector = Stack((ForeignLayer(), *five_layers()), TcpConnector())
     return GrpclibClient(await stack.enter_async_context(Endpoint(f"http://127.0.0.1:{port}").connect(connector)))
 
 
 async def grpcio(port: int, stack: AsyncExitStack) -> Client:
-    """grpcio's asyncio channel."""
+    """Connect grpcio's asyncio channel."""
     import grpc.aio
 
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -179,7 +179,7 @@ async def grpcio(port: int, stack: AsyncExitStack) -> Client:
 
 @asynccontextmanager
 async def opened(port: int, sides: dict[str, OpenClient]) -> AsyncIterator[dict[str, Client]]:
-    """All sides at once, each connected and used once."""
+    """Connect all sides and use each once."""
     async with AsyncExitStack() as stack:
         clients = {name: await open_client(port, stack) for name, open_client in sides.items()}
         for client in clients.values():

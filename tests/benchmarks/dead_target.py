@@ -1,4 +1,4 @@
-"""B8: 20 callers at once on a target that cannot be reached, where each dial takes 0.2 s to fail."""
+"""B8: 20 concurrent callers of an unreachable target, where each dial takes 0.2 s to fail."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["dead_target"]
 
 CALLERS = 20
 TAKES = 0.2
-"""Seconds for a dial to fail."""
+"""Duration of a failing dial in seconds."""
 
 
 class DeadConnector:
-    """Fails slowly, and counts."""
+    """Fails slowly and counts the dials."""
 
     def __init__(self, takes: float) -> None:
         self.dials = 0
@@ -37,11 +37,11 @@ class DeadConnector:
     async def fail(self) -> None:
         self.dials += 1
         await asyncio.sleep(self._takes)
-        raise ConnectionRefusedError("nobody there")
+        raise ConnectionRefusedError("connection refused")
 
 
 class PlainChannel(Channel):
-    """grpclib's channel as it is, on the same dead target."""
+    """grpclib's plain channel, with the same dead target."""
 
     def __init__(self, connector: DeadConnector) -> None:
         super().__init__("127.0.0.1", 1)
@@ -52,7 +52,7 @@ class PlainChannel(Channel):
 
 
 async def dead_target(scale: Scale) -> list[Row]:
-    """B8: dials and seconds until the last caller knows."""
+    """B8: number of dials, and seconds until the last caller has its error."""
     takes = 0.01 if scale.quick else TAKES
     ours = [await _ours(takes) for _ in range(scale.pairs(5))]
     theirs = [await _theirs(takes) for _ in range(scale.pairs(2))]

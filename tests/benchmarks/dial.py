@@ -1,6 +1,6 @@
-"""B5 and B7: dials through a SOCKS5 proxy, many at once.
+"""B5 and B7: many concurrent dials through a SOCKS5 proxy.
 
-Both sides end with what a program can use: ours with the stream, python-socks with the transport that
+Both sides end with something usable: ours with the stream, python-socks with the transport that
 ``create_connection(sock=)`` makes of its socket.
 """
 
@@ -29,7 +29,7 @@ Dial: TypeAlias = Callable[[], Awaitable[Close]]
 
 OPEN_FILES = Path("/proc/self/fd")
 SETTLED = 0.05
-"""Seconds after a burst in which proxy and target see their ends of what was closed."""
+"""Seconds after a burst for proxy and target to notice the closed connections."""
 
 
 def ziggurat(proxy_port: int, target_port: int) -> Dial:
@@ -44,7 +44,7 @@ def ziggurat(proxy_port: int, target_port: int) -> Dial:
 
 
 def python_socks(proxy_port: int, target_port: int) -> Dial:
-    """python-socks, and its socket given to the loop."""
+    """python-socks, with its socket passed to the event loop."""
     from python_socks.async_.asyncio import Proxy
 
     url = f"socks5://127.0.0.1:{proxy_port}"
@@ -62,7 +62,7 @@ def python_socks(proxy_port: int, target_port: int) -> Dial:
 
 
 class Burst:
-    """A block of ``count`` dials at once. What they opened stays open until `clear`, which is not measured."""
+    """A block of ``count`` concurrent dials. Their connections stay open until `clear`, which is not measured."""
 
     def __init__(self, dial: Dial, count: int) -> None:
         self._dial, self._count = dial, count
@@ -84,7 +84,7 @@ class Burst:
 
 @asynccontextmanager
 async def bursts(count: int) -> AsyncIterator[dict[str, Burst]]:
-    """Both sides, before a proxy and a target in processes of their own."""
+    """Set up both sides, with a proxy and a target in separate processes."""
     async with server("accept") as target, proxy() as port:
         yield {
             "ziggurat": Burst(ziggurat(port, target), count),
@@ -102,7 +102,7 @@ async def measure(sides: dict[str, Burst], rounds: int) -> dict[str, list[Sample
 
 
 async def connect(scale: Scale) -> list[Row]:
-    """B5: CPU of a dial, 100 at once."""
+    """B5: CPU time of a dial, 100 at once."""
     async with bursts(scale.units(100, 5)) as sides:
         samples = await measure(sides, scale.pairs(100))
     for burst in sides.values():
@@ -113,10 +113,10 @@ async def connect(scale: Scale) -> list[Row]:
 
 
 async def storm(scale: Scale) -> list[Row]:
-    """B7: 1000 dials at once, errors, and what is open afterwards."""
+    """B7: 1000 dials at once: seconds, errors, and files left open."""
     count = scale.units(1000, 20)
     async with bursts(count) as sides:
-        await measure(sides, 1)  # the loop and its threads open files of their own
+        await measure(sides, 1)  # the loop and its threads also open files
         before = open_files()
         samples = await measure(sides, scale.pairs(25))
         left = open_files() - before
@@ -132,5 +132,5 @@ async def storm(scale: Scale) -> list[Row]:
 
 
 def open_files() -> int:
-    """Open file descriptors of this process; 0 where the system does not list them."""
+    """Return the number of open file descriptors; 0 if the system does not list them."""
     return len(os.listdir(OPEN_FILES)) if OPEN_FILES.exists() else 0

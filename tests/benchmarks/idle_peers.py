@@ -1,7 +1,7 @@
-"""B13: what 128 idle inbound peers cost a node, against as many idle streams of a grpclib server.
+"""B13: the cost of 128 idle inbound peers, compared with as many idle streams of a grpclib server.
 
-Memory is only comparable between processes that did the same up to then, so each side runs in one of its own:
-``python idle_peers.py SIDE COUNT SECONDS`` accepts, and prints the bytes and the share of a core for each peer.
+Memory is only comparable between processes with the same history, so each side has its own process:
+``python idle_peers.py SIDE COUNT SECONDS`` serves, and prints the bytes per peer and the share of a core.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from ziggurat.node.wire.stream import MESSAGE_STREAM
 __all__ = ["idle_peers"]
 
 WARM = 8
-"""Peers before the count begins: the first ones import modules and fill caches."""
+"""Peers before the measurement: the first ones import modules and fill caches."""
 
 PINGS = 10
-"""Times as many pings as kaspad sends, so that a short window sees enough of them: one each 12 seconds."""
+"""Ping rate relative to kaspad's, so that a short window has enough of them: one every 12 seconds."""
 
 
 @asynccontextmanager
 async def node() -> AsyncIterator[int]:
-    """A node that listens."""
+    """Run a listening node; yields its port."""
     listener = TcpListener(NetAddress.parse("127.0.0.1:0"))
     context = FlowContext(ping_interval=120.0 / PINGS)
     adaptor = Adaptor(
@@ -62,7 +62,7 @@ SIDES = {"ziggurat": node, "grpclib": kaspa_server}
 
 
 async def measured(side: str, count: int, seconds: float) -> dict[str, float]:
-    """Accept as many peers as come, and tell what each of them costs."""
+    """Accept the peers and return their cost."""
     async with SIDES[side]() as port:
         process = await asyncio.create_subprocess_exec(
             sys.executable, __file__, "dial", str(count), str(port), stdin=PIPE, stdout=PIPE
@@ -87,11 +87,11 @@ async def measured(side: str, count: int, seconds: float) -> dict[str, float]:
 async def _line(output: asyncio.StreamReader, expected: str) -> None:
     said = (await output.readline()).decode().strip()
     if said != expected:
-        raise RuntimeError(f"the peers did not come: {said!r}")
+        raise RuntimeError(f"the peers did not connect: {said!r}")
 
 
 async def dial(count: int, port: int) -> None:
-    """Be all the peers, until standard input ends."""
+    """Act as all the peers until standard input ends."""
     try:
         async with asyncio.TaskGroup() as tasks:
             await _open(tasks, port, WARM)
@@ -100,14 +100,14 @@ async def dial(count: int, port: int) -> None:
             await _open(tasks, port, count)
             print("all", flush=True)
             await asyncio.to_thread(sys.stdin.read)
-            os._exit(0)  # peers that leave without a word, and without a hundred complaints
+            os._exit(0)  # the peers leave at once, without a hundred tracebacks
     except* Exception as errors:
         print(repr(errors.exceptions[0]), flush=True)
         os._exit(1)
 
 
 async def _open(tasks: asyncio.TaskGroup, port: int, count: int) -> None:
-    for _ in range(count):  # one by one: so many handshakes at once from one address are refused
+    for _ in range(count):  # one by one, as too many concurrent handshakes from one address are refused
         greeted = asyncio.Event()
         tasks.create_task(_peer(port, greeted))
         await greeted.wait()
@@ -131,7 +131,7 @@ async def _peer(port: int, greeted: asyncio.Event) -> None:
 
 
 async def idle_peers(scale: Scale) -> list[Row]:
-    """B13: memory and CPU of 128 peers that say nothing but pings."""
+    """B13: memory and CPU of 128 peers that exchange only pings."""
     if not HAS_STATM:
         print("B13 needs /proc: skipped", file=sys.stderr)
         return []

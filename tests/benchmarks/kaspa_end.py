@@ -1,6 +1,6 @@
-"""The other end of the node's benchmarks: bare grpclib, which shakes hands as kaspad does and sends what it is told.
+"""The far end of the node's benchmarks: bare grpclib, which does kaspad's handshake and sends messages on request.
 
-A ping with a certain nonce is an order: so many messages of a kind, or a load for a while.
+A ping with a special nonce is a request: for a number of messages of one kind, or for a load over some time.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = ["BLOCKS_PER_SECOND", "IDS_PER_SECOND", "Order", "converse", "kaspa_se
 BACKLOG = 4096
 ORDERS = 0xC0FFEE
 BLOCKS_PER_SECOND, IDS_PER_SECOND = 10, 300
-"""What Kaspa's mainnet announces: blocks since the network's Crescendo, and transactions on a busy day."""
+"""Announcements on Kaspa's mainnet: blocks since the Crescendo hard fork, and transactions on a busy day."""
 
 TICKS = 10
-"""Times a second at which a load is sent."""
+"""How often per second a load is sent."""
 
 
 class Order(IntEnum):
-    """What is sent: messages as fast as they are taken, or a load for so many tenths of a second."""
+    """What to send: messages as fast as possible, or a load for a number of tenths of a second."""
 
     INVS = 1
     IDS = 2
@@ -40,23 +40,23 @@ class Order(IntEnum):
 
 
 def order(kind: Order, count: int) -> KaspadMessage:
-    """A ping that is an order."""
+    """Return a ping that requests messages."""
     return KaspadMessage(ping=p2p.PingMessage(nonce=ORDERS << 40 | kind << 32 | count))
 
 
 def inv() -> KaspadMessage:
-    """A block announced: a hash of 32 bytes."""
+    """Return the announcement of a block: a hash of 32 bytes."""
     return KaspadMessage(invRelayBlock=p2p.InvRelayBlockMessage(hash=p2p.Hash(bytes=bytes(range(32)))))
 
 
 def ids(count: int) -> KaspadMessage:
-    """Transactions announced: ids of 32 bytes."""
+    """Return an announcement of transactions: ids of 32 bytes."""
     entries = [p2p.TransactionId(bytes=bytes([number % 256]) * 32) for number in range(count)]
     return KaspadMessage(invTransactions=p2p.InvTransactionsMessage(ids=entries))
 
 
 def block() -> KaspadMessage:
-    """A block of 1 MiB: 1024 transactions of a kilobyte."""
+    """Return a block of 1 MiB: 1024 transactions of 1 KiB."""
     transaction = p2p.TransactionMessage(payload=bytes(range(256)) * 4)
     return KaspadMessage(block=p2p.BlockMessage(header=p2p.BlockHeader(), transactions=[transaction] * 1024))
 
@@ -65,12 +65,12 @@ MESSAGES = {Order.INVS: inv(), Order.IDS: ids(1000), Order.BLOCKS: block()}
 
 
 def payload_of(kind: Order) -> str:
-    """The type of message that an order brings."""
+    """Return the payload type of the requested messages."""
     return str(MESSAGES[kind].WhichOneof("payload"))
 
 
 def version() -> KaspadMessage:
-    """A Version of a peer that never was before: so many of them can be on one IP."""
+    """Return the Version of a new peer, with a new id, so that many can share one IP address."""
     return KaspadMessage(
         version=p2p.VersionMessage(
             protocolVersion=11,
@@ -83,7 +83,7 @@ def version() -> KaspadMessage:
 
 
 async def converse(stream: Any) -> None:
-    """One end of a message stream, either role, until the other end closes it."""
+    """Serve a message stream, as client or server, until the other end closes it."""
     async for message in stream:
         payload = message.WhichOneof("payload")
         if payload == "version":
@@ -114,7 +114,7 @@ async def _obey(stream: Any, kind: Order, count: int) -> None:
 
 
 class _Service:
-    """What `grpclib.server.Server` wants of a service."""
+    """The service, in the form that `grpclib.server.Server` expects."""
 
     def __mapping__(self) -> dict[str, Any]:
         from grpclib.const import Cardinality, Handler
@@ -129,7 +129,7 @@ class _Service:
 
 @asynccontextmanager
 async def kaspa_server(tls: object = None) -> AsyncIterator[int]:
-    """Listen on loopback, and give the port."""
+    """Serve on loopback; yields the port."""
     from grpclib.server import Server
 
     server = Server([_Service()])

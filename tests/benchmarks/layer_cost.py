@@ -1,4 +1,4 @@
-"""B10: what one layer costs a dial, over a connector that does nothing."""
+"""B10: the cost of one layer per dial, over a connector that does nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["layer_cost"]
 
 
 def bare(inner: Connector) -> Connector:
-    """The least that a layer can do."""
+    """Return the smallest possible layer."""
 
     async def connect(uri: Uri, /) -> ByteStream:
         return await inner(uri)
@@ -36,7 +36,7 @@ def bare(inner: Connector) -> Connector:
 
 
 def keeping_contracts(inner: Connector) -> Connector:
-    """The least that a layer can do that runs inside the dial: it opens the ledger, here, and hands it on."""
+    """Return the smallest layer that runs inside a dial, which here opens the ledger and attaches it."""
 
     async def connect(uri: Uri, /) -> ByteStream:
         with dial(uri) as current:
@@ -58,10 +58,10 @@ STACKS: dict[str, tuple[Layer, ...]] = {
 
 
 async def layer_cost(scale: Scale) -> list[Row]:
-    """B10: CPU of a dial through each layer, less that of a bare await."""
+    """B10: CPU time of a dial through each layer, minus that of a bare await."""
     uri = Uri("http", "127.0.0.1", 80)
     async with server("accept") as port:
-        # A real stream, so that the layers that set options find a socket.
+        # A real stream, so that layers that set socket options find a socket.
         stream = await TcpConnector()(Uri("tcp", "127.0.0.1", port))
 
         async def leaf(uri: Uri, /) -> ByteStream:
@@ -79,7 +79,7 @@ async def layer_cost(scale: Scale) -> list[Row]:
     for name in STACKS:
         added = estimate([(a.cpu - b.cpu) * 1e6 for a, b in zip(samples[name], samples["bare await"], strict=True)])
         shown = [f"{typical(samples[side]) * 1e6:.2f} us" for side in (name, "bare await")]
-        rows.append(Row("B10", f"microseconds that a dial takes longer: {name}", "bare await", *shown, added))
+        rows.append(Row("B10", f"microseconds added to a dial: {name}", "bare await", *shown, added))
     return rows
 
 
@@ -87,5 +87,5 @@ async def _dials(connector: Connector, uri: Uri, count: int) -> float:
     for done in range(count):
         await connector(uri)
         if not done % 20:
-            await asyncio.sleep(0)  # a real dial waits: the loop gets to sweep out the timers of limits that are over
+            await asyncio.sleep(0)  # real dials wait, so that the loop can remove the timers of finished limits
     return count

@@ -1,12 +1,10 @@
-"""How a figure comes about: paired blocks in one process, and the median of their ratios.
+"""The method of measurement: paired blocks in one process, and the median of their ratios.
 
-Rules of this file:
-
-1. Both sides of a comparison run in the same process and take turns, block by block, in an order that is shuffled
-   anew each round. A machine that is shared slows both down alike, and the ratio of a round is left alone.
-2. CPU is the time of the whole client process (``time.process_time``), so the threads of a library count.
-3. What is told is the median of the rounds' ratios, and the interval that holds the true median in 19 of 20
-   measurements. It comes from order statistics and takes no shape of the noise for granted.
+1. Both sides of a comparison run in the same process and alternate, block by block, in an order that is shuffled in
+   each round. A busy machine slows both down alike, so the ratio within a round is unaffected.
+2. CPU is the time of the whole client process (``time.process_time``), including the threads of a library.
+3. The result is the median of the rounds' ratios, with its 95 % confidence interval. The interval comes from order
+   statistics and does not assume a distribution.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from typing import Literal, TypeAlias
 __all__ = ["Block", "Estimate", "Sample", "Scale", "compare", "cores", "estimate", "pin", "ratios", "typical"]
 
 Block: TypeAlias = Callable[[], Awaitable[float]]
-"""Does some work, and tells how many units (calls, MiB) it was."""
+"""Does some work and returns its number of units (calls, MiB)."""
 
 Key: TypeAlias = Literal["cpu", "wall"]
 
@@ -34,19 +32,19 @@ class Scale:
     """How much to measure.
 
     Args:
-        rounds: pairs of blocks for each comparison; ``None`` for the benchmark's own number.
-        quick: whether to do just enough to see that everything works; the figures mean nothing then.
+        rounds: pairs of blocks per comparison; ``None`` for the benchmark's own number.
+        quick: whether to only check that everything works; the figures then mean nothing.
     """
 
     rounds: int | None = None
     quick: bool = False
 
     def pairs(self, usual: int) -> int:
-        """The number of rounds."""
+        """Return the number of rounds."""
         return self.rounds or (2 if self.quick else usual)
 
     def units(self, usual: int, quick: int) -> int:
-        """The size of a block, or of whatever else there is a number of."""
+        """Return the size of a block, or another count."""
         return quick if self.quick else usual
 
 
@@ -60,7 +58,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A median, and the 95 % interval of that median; ``count`` values went into it."""
+    """The median of ``count`` values and its 95 % confidence interval."""
 
     median: float
     low: float
@@ -69,7 +67,7 @@ class Estimate:
 
 
 def estimate(values: list[float]) -> Estimate:
-    """The median and its interval by order statistics; below six values the interval is all of them."""
+    """Return the median and its interval by order statistics; below six values the interval is their range."""
     ranked, count = sorted(values), len(values)
     spare = max(0, math.floor((count - 1.96 * math.sqrt(count)) / 2))
     return Estimate(median(ranked), ranked[spare], ranked[count - 1 - spare], count)
@@ -82,13 +80,13 @@ async def compare(
     warm: int = 1,
     between: Callable[[], Awaitable[None]] | None = None,
 ) -> dict[str, list[Sample]]:
-    """Run all sides ``rounds`` times, in an order that is shuffled each time.
+    """Run all sides ``rounds`` times, in an order that is shuffled in each round.
 
     Args:
         sides: blocks by name.
-        rounds: at least one.
-        warm: rounds before that are not counted.
-        between: called after each block, and not measured.
+        rounds: number of rounds, at least 1.
+        warm: rounds before these, which are not counted.
+        between: called after each block; not measured.
     """
     samples: dict[str, list[Sample]] = {name: [] for name in sides}
     order = list(sides)
@@ -98,7 +96,7 @@ async def compare(
             gc.freeze()  # so that the collection before each block stays cheap
         random.shuffle(order)
         for name in order:
-            gc.collect()  # what one side left behind is not to be swept up on the other's time
+            gc.collect()  # one side's garbage must not be collected in the other's time
             wall, cpu = time.perf_counter(), time.process_time()
             units = await sides[name]()
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
@@ -111,21 +109,21 @@ async def compare(
 
 
 def ratios(ours: list[Sample], theirs: list[Sample], key: Key = "cpu") -> Estimate:
-    """Ours over theirs, round by round."""
+    """Return the ratios of ours to theirs, by round."""
     return estimate([getattr(a, key) / getattr(b, key) for a, b in zip(ours, theirs, strict=True)])
 
 
 def typical(samples: list[Sample], key: Key = "cpu") -> float:
-    """The median of one side, in seconds per unit."""
+    """Return the median of one side, in seconds per unit."""
     return median(getattr(sample, key) for sample in samples)
 
 
 def cores() -> list[int]:
-    """The processor cores that we may use; an empty list where the system does not tell."""
+    """Return the available processor cores; an empty list if the system does not tell."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def pin(core: int | None) -> None:
-    """Keep this process, and the threads that it starts from now on, on one core; ``None`` does nothing."""
+    """Pin this process, and threads that it starts from now on, to one core; ``None`` does nothing."""
     if core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})

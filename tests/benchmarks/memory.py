@@ -1,6 +1,6 @@
-"""B9: what an idle stream costs in memory, each on a connection of its own.
+"""B9: the memory of an idle stream, each on its own connection.
 
-Memory is only comparable between processes that did the same up to then, so each side runs in one of its own:
+Memory is only comparable between processes with the same history, so each side has its own process:
 ``python memory.py SIDE PORT COUNT`` prints the growth of its resident set in bytes per stream.
 """
 
@@ -36,13 +36,13 @@ __all__ = ["memory"]
 STATM = Path("/proc/self/statm")
 HAS_STATM = STATM.exists()
 WARM = 20
-"""Streams before the count begins: the first ones import modules and fill caches."""
+"""Streams before the measurement: the first ones import modules and fill caches."""
 
 OpenChannel: TypeAlias = Callable[[AsyncExitStack], Awaitable[Channel]]
 
 
 def plain(port: int, tls: ssl.SSLContext | None) -> OpenChannel:
-    """grpclib's own channel, and with TLS asyncio's."""
+    """grpclib's own channel, with asyncio's TLS."""
 
     async def connect(stack: AsyncExitStack) -> Channel:
         channel = Channel("localhost", port, ssl=tls)
@@ -53,12 +53,12 @@ def plain(port: int, tls: ssl.SSLContext | None) -> OpenChannel:
 
 
 def ours(port: int, tls: ssl.SSLContext | None) -> OpenChannel:
-    """Ours: handed over, or with TLS pumped. One connector serves all targets, as it would in a node."""
+    """Our channel: handed over, or pumped with TLS. One connector serves all targets, as in a node."""
     connector = Stack(five_layers() if tls is None else (TlsLayer(tls), *five_layers()), TcpConnector())
     scheme = "http" if tls is None else "https"
 
     async def connect(stack: AsyncExitStack) -> Channel:
-        endpoint = Endpoint(f"{scheme}://localhost:{port}")  # each target has one of its own
+        endpoint = Endpoint(f"{scheme}://localhost:{port}")  # one per target
         return await stack.enter_async_context(endpoint.connect(connector))
 
     return connect
@@ -68,7 +68,7 @@ SIDES: dict[str, Callable[[int, ssl.SSLContext | None], OpenChannel]] = {"grpcli
 
 
 async def grown(side: str, port: int, count: int, authority: str | None) -> float:
-    """Open streams, and tell by how many bytes the process grew for each."""
+    """Open streams and return the growth of the process in bytes per stream."""
     tls = None
     if authority is not None:
         tls = ssl.create_default_context(cafile=authority)
@@ -93,7 +93,7 @@ async def grown(side: str, port: int, count: int, authority: str | None) -> floa
 
 
 def resident() -> int:
-    """The resident set in bytes, after the garbage is out."""
+    """Return the resident set in bytes, after a garbage collection."""
     gc.collect()
     return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -138,7 +138,7 @@ async def _in_a_process(side: str, port: int, count: int, extra: list[str]) -> f
 
 
 def certificates(folder: Path) -> tuple[str | None, str | None]:
-    """A server's certificate with its key, and the authority that signed it; nothing without trustme."""
+    """Return the paths of a server's certificate with its key, and of its authority; ``None`` without trustme."""
     try:
         import trustme
     except ImportError:

@@ -1,4 +1,4 @@
-"""B11 and B14: what the node's router and flows cost beside a bare grpclib stream that brings the same messages."""
+"""B11 and B14: the cost of the node's router and flows, compared with a bare grpclib stream of the same messages."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from ziggurat.node.wire.stream import MESSAGE_STREAM
 __all__ = ["load", "streams"]
 
 Fetch: TypeAlias = Callable[[Order, int], Awaitable[None]]
-"""Has messages sent, and returns when all of them have come."""
+"""Requests messages and returns when all of them have arrived."""
 
 SESSIONS = 5
-"""Each measures on new connections."""
+"""Sessions, each on new connections."""
 
 PEERS = 8
 
 
 class Counter:
-    """A flow as a user would write it: it takes three types of messages, and counts."""
+    """A flow as a user would write it: it receives three types of messages and counts them."""
 
     def __init__(self, router: Router) -> None:
         self.router = router
@@ -59,7 +59,7 @@ class Counter:
 
 
 async def node(port: int, stack: AsyncExitStack) -> Fetch:
-    """Ours: stack, channel, handshake, router, flow."""
+    """Connect our node: stack, channel, handshake, router, flow."""
     flows: list[Counter] = []
 
     def make(router: Router) -> Counter:
@@ -73,7 +73,7 @@ async def node(port: int, stack: AsyncExitStack) -> Fetch:
 
 
 async def bare(port: int, stack: AsyncExitStack) -> Fetch:
-    """grpclib's own channel, and a loop around its stream."""
+    """Connect grpclib's own channel, with a loop over its stream."""
     stream = await _stream(port, stack)
 
     async def fetch(kind: Order, count: int) -> None:
@@ -106,7 +106,7 @@ WORK: dict[Order, tuple[str, int, int]] = {
 
 
 async def streams(scale: Scale) -> list[Row]:
-    """B11: messages through router and flow, by the clock and by CPU."""
+    """B11: messages per second through router and flow, by wall time and by CPU time."""
     rows: list[Row] = []
     for kind, (what, usual, quick) in WORK.items():
         count = scale.units(usual, quick)
@@ -146,7 +146,7 @@ async def _opened(port: int) -> AsyncIterator[dict[str, Fetch]]:
 
 
 async def load(scale: Scale) -> list[Row]:
-    """B14: CPU while eight peers announce what mainnet does."""
+    """B14: CPU while eight peers send the announcements of mainnet."""
     tenths = scale.units(30, 3)
     async with server("kaspa") as port, AsyncExitStack() as stack:
         ours, theirs = await _listening_node(port, stack), await _listening_streams(port, stack)

@@ -1,4 +1,4 @@
-"""Start the far ends and stop them again; the client on the first core, they on the last."""
+"""Start and stop the far ends; the client runs on the first core, they run on the last."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ ALL_CORES = cores()  # before anything is pinned
 
 
 def client_core() -> int | None:
-    """The core of the client; ``None`` where there is only one, or the system cannot pin."""
+    """Return the client's core; ``None`` if there is only one, or the system cannot pin."""
     return ALL_CORES[0] if len(ALL_CORES) > 1 else None
 
 
 def server_core() -> int | None:
-    """The core of servers and proxies."""
+    """Return the core of servers and proxies; ``None`` as for the client."""
     return ALL_CORES[-1] if len(ALL_CORES) > 1 else None
 
 
 @asynccontextmanager
 async def server(kind: str, *, certificate: str | None = None) -> AsyncIterator[int]:
-    """Run ``servers.py kind`` for the length of the block, and give its port."""
+    """Run ``servers.py kind`` for the duration of the block; yields its port."""
     command = [sys.executable, str(HERE / "servers.py"), kind]
     if server_core() is not None:
         command += ["--core", str(server_core())]
@@ -51,13 +51,13 @@ async def server(kind: str, *, certificate: str | None = None) -> AsyncIterator[
 
 
 def proxy_name() -> str:
-    """Which proxy `proxy` runs."""
+    """Return which proxy `proxy` runs."""
     return "microsocks" if shutil.which("microsocks") else "layers.testing.Socks5Server"
 
 
 @asynccontextmanager
 async def proxy() -> AsyncIterator[int]:
-    """Run a SOCKS5 proxy without authentication, and give its port: microsocks where it is installed, else ours."""
+    """Run a SOCKS5 proxy without authentication, microsocks if installed, else ours; yields its port."""
     program = shutil.which("microsocks")
     if program is None:
         async with server("socks5") as port:

@@ -1,8 +1,8 @@
-"""B12: from a dial to a peer that is ready, against the round trips that it takes.
+"""B12: from a dial to a ready peer, compared with the round trips that it takes.
 
-A relay delays each direction and counts how often the client had to wait for an answer before it went on. TCP's own
-round trip is not among them: the relay accepts at once. The proxy is the library's own: one that leaves Nagle's
-algorithm on, as microsocks does, holds small messages back until the last is acknowledged: 40 ms more, here and there.
+A relay delays each direction and counts how often the client had to wait for a reply before it went on. TCP's own round
+trip is not included, as the relay accepts at once. The proxy is the library's own: one that leaves Nagle's algorithm
+on, as microsocks does, holds back small messages until the last is acknowledged, which adds 40 ms now and then.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from ziggurat.node.handshake.identity import NodeIdentity
 __all__ = ["ready"]
 
 DELAY = 0.025
-"""Seconds for each direction."""
+"""Delay of each direction in seconds."""
 
 EXPECTED = {"directly": 4, "through a proxy": 5}
 """Round trips: HTTP/2's SETTINGS; the request and its response headers; Version and Verack; Ready. A proxy adds its
-greeting and its CONNECT, and takes one away: the peer's SETTINGS come together with the proxy's answer."""
+greeting and its CONNECT and saves one, as the peer's SETTINGS arrive together with the proxy's reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a peer is reached: the relay stands before the peer, or before the proxy."""
+    """How a peer is reached. The relay is in front of the peer, or of the proxy."""
 
     name: str
     relay: DelayingRelay
@@ -45,7 +45,7 @@ class Way:
 
 
 async def ready(scale: Scale) -> list[Row]:
-    """B12: directly and through a proxy; the same without delay, which leaves the machine's own part."""
+    """B12: directly and through a proxy; also without delay, which shows the machine's part."""
     rows: list[Row] = []
     for name, turns in EXPECTED.items():
         delay = 0.002 if scale.quick else DELAY
@@ -91,6 +91,6 @@ async def _seconds(way: Way) -> float:
         await adaptor.connect_peer(way.target)
         seconds = time.perf_counter() - start
         turns = way.relay.turns
-    way.relay.turns = turns  # without what was said afterwards
+    way.relay.turns = turns  # not counting what followed
     await asyncio.sleep(0)
     return seconds

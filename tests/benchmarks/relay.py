@@ -1,4 +1,4 @@
-"""A relay that delays each direction by a fixed time and counts how often the client had to wait for an answer."""
+"""A relay that delays each direction by a fixed time and counts how often the client had to wait for a reply."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class DelayingRelay:
     """Forwards connections to a port on loopback, half a round trip each way.
 
     Attributes:
-        turns: round trips of the last connection. A turn begins with the client's first byte after it was answered:
-            messages that leave together are one turn, and the count does not depend on how fast the machine is.
+        turns: round trips of the last connection. A turn begins with the client's first byte after a reply. Messages
+            sent together are one turn, so the count does not depend on the speed of the machine.
     """
 
     def __init__(self, port: int, delay: float) -> None:
@@ -25,7 +25,7 @@ class DelayingRelay:
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[int]:
-        """Listen for the length of the block, and give the port."""
+        """Listen for the duration of the block; yields the port."""
         async with await asyncio.start_server(self._relay, "127.0.0.1", 0) as server:
             yield server.sockets[0].getsockname()[1]
 
@@ -56,4 +56,4 @@ async def _chunks(source: asyncio.StreamReader) -> AsyncIterator[bytes]:
         while data := await source.read(65536):
             yield data
     except ConnectionResetError:
-        pass  # the client is done with it
+        pass  # the client has closed it

@@ -1,4 +1,4 @@
-"""What was measured, as a table and as JSON."""
+"""The results, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PACKAGES = ("ziggurat", "anyio", "grpclib", "grpcio", "h2", "hpack", "protobuf",
 
 @dataclass(frozen=True, slots=True)
 class Must:
-    """What a figure has to reach: at most ``limit``, at least that, or just that."""
+    """The limit of a figure: an upper bound, a lower bound, or the exact value."""
 
     limit: float
     kind: Literal["<=", ">=", "="] = "<="
 
     def met_by(self, value: float) -> bool:
-        """Judge a figure as it is printed: to two digits behind the point."""
+        """Compare a figure as it is printed, with two decimals."""
         if self.kind == "=":
             return value == self.limit
         return round(value, 2) <= self.limit if self.kind == "<=" else round(value, 2) >= self.limit
@@ -39,12 +39,12 @@ class Row:
 
     Args:
         benchmark: ``B1`` and so on.
-        what: is measured.
-        against: what; empty for a figure of our own.
-        ours, theirs: for the reader, with their unit.
-        value: what is judged: a ratio, or a plain number.
-        must: what it has to reach; ``None`` where it is only reported.
-        note: what a reader should know; empty for nothing.
+        what: the figure.
+        against: the other side; empty without a comparison.
+        ours, theirs: the values of both sides with their units, for the reader.
+        value: the value to be judged: a ratio or a plain number.
+        must: its limit; ``None`` if it is only reported.
+        note: a remark for the reader; empty for none.
     """
 
     benchmark: str
@@ -58,7 +58,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """``ok``, ``missed``, either with a ``?`` where the interval holds the limit; a dash without one."""
+        """``ok`` or ``missed``, with a ``?`` if the limit is within the interval; a dash without a limit."""
         if self.must is None:
             return "-"
         verdict = "ok" if self.must.met_by(self.value.median) else "missed"
@@ -67,7 +67,7 @@ class Row:
 
 
 def number(value: float) -> Estimate:
-    """A figure that was measured once, or does not vary."""
+    """Return a figure that was measured once or does not vary."""
     return Estimate(value, value, value, 1)
 
 
@@ -81,7 +81,7 @@ def cpu_row(
     ours: str = "ziggurat",
     unit: str = "call",
 ) -> Row:
-    """The usual row: CPU of one side over CPU of another."""
+    """Return the usual row: CPU of one side over CPU of the other."""
     mine, other = samples[ours], samples[against]
     value = ratios(mine, other)
     rate = ratios(other, mine, "wall")
@@ -94,7 +94,7 @@ def cpu_row(
 
 
 def as_text(rows: list[Row]) -> str:
-    """The table, a line a row."""
+    """Return the table as text, one line per row."""
     head = ("", "what", "against", "ours", "theirs", "measured", "95 %", "n", "must", "")
     lines = [head]
     for row in rows:
@@ -112,12 +112,12 @@ def as_text(rows: list[Row]) -> str:
 
 
 def as_json(rows: list[Row]) -> dict[str, Any]:
-    """The table as one object."""
+    """Return the table as one JSON object."""
     return {"schema": 1, "machine": machine(), "rows": [{**asdict(row), "verdict": row.verdict} for row in rows]}
 
 
 def machine() -> dict[str, Any]:
-    """What it was measured on, as far as it matters."""
+    """Describe the machine and the package versions."""
     versions: dict[str, str] = {}
     for package in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""B6: how many round trips a ready tunnel costs; counted by a relay that delays, so that they also show in seconds."""
+"""B6: round trips to an open tunnel, counted by a relay whose delay makes them show in seconds, too."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Users: TypeAlias = dict[str, str] | None
 
 USERS = {"user": "secret"}
 DELAY = 0.025
-"""Seconds for each direction."""
+"""Delay of each direction in seconds."""
 
 
 async def round_trips(scale: Scale) -> list[Row]:
-    """B6: without and with credentials, and with what pipelining saves."""
+    """B6: without and with credentials, and with pipelining."""
     return [
         *await _compare("no credentials", None, {None: 0, "all": -1}, scale),
         *await _compare("credentials", USERS, {None: 0, "auth": -1, "all": -2}, scale),
@@ -64,7 +64,7 @@ async def _count(relay: DelayingRelay, dial: Callable[[], Awaitable[None]], scal
         await dial()
         seconds.append(time.perf_counter() - start)
         counts.add(relay.turns)
-    (turns,) = counts  # it is a property of the protocol, so it must not vary
+    (turns,) = counts  # a property of the protocol, so it must not vary
     return turns, median(seconds)
 
 

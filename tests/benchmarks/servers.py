@@ -1,6 +1,6 @@
-"""The far ends, each a process of its own: ``python servers.py grpcio|grpclib|accept|socks5|kaspa``.
+"""The far ends, each in its own process: ``python servers.py grpcio|grpclib|accept|socks5|kaspa``.
 
-Prints its port, and lives until its standard input ends: no server outlives a benchmark that was killed.
+A server prints its port and runs until its standard input ends, so that none outlives a killed benchmark.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PAYLOAD = BytesValue(value=bytes(range(256)) * (MIB // 256))
 
 @asynccontextmanager
 async def grpcio(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
-    """A grpcio server; it advertises frames of 4 MiB."""
+    """Run a grpcio server, which advertises frames of 4 MiB."""
     import grpc
     import grpc.aio
 
@@ -58,7 +58,7 @@ async def grpcio(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
 
 
 class GrpclibService:
-    """What `grpclib.server.Server` wants of a service."""
+    """The service, in the form that `grpclib.server.Server` expects."""
 
     def __mapping__(self) -> dict[str, Any]:
         from grpclib.const import Cardinality, Handler
@@ -84,7 +84,7 @@ class GrpclibService:
 
 @asynccontextmanager
 async def grpclib(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
-    """A grpclib server; it advertises frames of 16 KiB."""
+    """Run a grpclib server, which advertises frames of 16 KiB."""
     from grpclib.server import Server
 
     server = Server([GrpclibService()])
@@ -96,7 +96,7 @@ async def grpclib(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def accept(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
-    """A target for tunnels: accepts, says nothing, and hangs up when the client does."""
+    """Run a target for tunnels: it accepts, sends nothing, and hangs up when the client does."""
     server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0, backlog=BACKLOG)
     yield server.sockets[0].getsockname()[1]
     server.close()
@@ -104,7 +104,7 @@ async def accept(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def socks5(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
-    """The library's own test proxy, for machines without microsocks."""
+    """Run the library's own test proxy, for machines without microsocks."""
     from ziggurat.layers.testing.socks5_server import Socks5Server
 
     async with Socks5Server().serve() as uri:
@@ -121,7 +121,7 @@ KINDS: dict[str, Callable[[ssl.SSLContext | None], Any]] = {
 
 
 async def until_stdin_ends() -> None:
-    """Wait until the benchmark lets go of our standard input, however it ends."""
+    """Wait until the benchmark closes our standard input or is killed."""
     loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     await reader.read()
@@ -138,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=sorted(KINDS))
     parser.add_argument("--core", type=int)
-    parser.add_argument("--certificate", help="PEM file with key and chain; for grpclib")
+    parser.add_argument("--certificate", help="PEM file with key and chain, for grpclib")
     arguments = parser.parse_args()
     pin(arguments.core)
     tls = None

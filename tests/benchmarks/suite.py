@@ -1,4 +1,4 @@
-"""The benchmarks by name, each to be run in a process of its own."""
+"""The benchmarks by name; each must run in its own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmarks themselves, at their quickest: that they run and what they print, and no figure."""
+"""The benchmarks with ``--quick``: they run and print their rows. The figures are not checked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_quickest_benchmarks_print_a_table_and_write_json(tmp_path: Path) ->
     table = done.stdout.splitlines()
     assert [line.split()[0] for line in table[2:] if line] == ["B6"] * 5 + ["B8"] * 2
     rows = json.loads(written.read_text())["rows"]
-    # Of what does not depend on the machine: round trips saved, and one dial for all callers.
+    # These do not depend on the machine: round trips saved, and one dial for all callers.
     assert [row["value"]["median"] for row in rows[:6]] == [0, -1, 0, -1, -2, 1]
     assert [row["verdict"] for row in rows[:6]] == ["ok"] * 6
 
@@ -40,7 +40,7 @@ def test_the_benchmarks_of_the_node_print_their_rows(tmp_path: Path) -> None:
     rows = json.loads(written.read_text())["rows"]
     idle = ["B13"] * 2 if Path("/proc/self/statm").exists() else []
     assert [row["benchmark"] for row in rows] == ["B11"] * 6 + ["B12"] * 6 + idle + ["B14"] * 2
-    # Of what does not depend on the machine: round trips, directly and through a proxy.
+    # These do not depend on the machine: round trips, directly and through a proxy.
     assert [row["value"]["median"] for row in rows if row["must"] and row["must"]["kind"] == "="] == [4, 5]
 
 

@@ -1,4 +1,4 @@
-"""B1 and B2: what a unary call costs the client, on both ways from a connector to HTTP/2."""
+"""B1 and B2: the client's cost of a unary call, on both paths from a connector to HTTP/2."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["hand_over", "pump"]
 
 AT_ONCE = 50
 SESSIONS = 5
-"""Each measures on new connections: how objects happen to lie in memory can favour one."""
+"""Sessions, each on new connections: the layout of objects in memory can favour one side."""
 
 
 async def hand_over(scale: Scale) -> list[Row]:
@@ -23,7 +23,7 @@ async def hand_over(scale: Scale) -> list[Row]:
 
 
 async def pump(scale: Scale) -> list[Row]:
-    """B2: the same under a stream that has to be pumped."""
+    """B2: the same below a stream that has to be pumped."""
     return await _unary("B2", "pump", pumped, scale, (1.20, 1.05))
 
 
@@ -53,6 +53,6 @@ async def _sequential(client: Client, *, count: int) -> float:
 
 
 async def _at_once(client: Client, *, batches: int) -> float:
-    # A batch is 50 tasks of which each makes its calls one after the other, so that 50 are under way all the time.
+    # 50 tasks, each of which makes its calls one after the other, so that 50 are under way all the time.
     await asyncio.gather(*(_sequential(client, count=batches) for _ in range(AT_ONCE)))
     return AT_ONCE * batches

@@ -1,4 +1,4 @@
-"""Real counterparts. A test is skipped, and says why, where its program or package is not installed."""
+"""Tests against real programs. A test is skipped, with the reason, if its program or package is not installed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.interop.tor_network import TorNetwork, tor_network
 from tests.interop.traces import Trace, run_traced, strace_that_works
 
 RERUNS = 2
-"""A program that somebody else wrote may fail on a busy machine for reasons of its own: a Tor circuit breaks, a daemon
-is slow. What fails three times in a row is ours. Reruns are counted in pytest's last line."""
+"""A third-party program may fail on a busy machine: a Tor circuit breaks, a daemon is slow. A test that fails three
+times in a row is our bug. pytest's last line counts the reruns."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def new_folder() -> Iterator[Callable[[str], Path]]:
-    """Make a folder for one program: short, since the paths of unix sockets are, and for us alone."""
+    """Return a function that makes a private folder for one program, with a short path for unix sockets."""
     with ExitStack() as folders:
 
         def make(name: str) -> Path:
@@ -78,5 +78,5 @@ def tor(new_folder: Callable[[str], Path]) -> Iterator[TorNetwork]:
 
 @pytest.fixture
 def traced(tmp_path: Path) -> Callable[[Sequence[str]], Awaitable[Trace]]:
-    """Run a command under strace. A fixture, since a test that skips inside a task group is an error."""
+    """Return a function that runs a command under strace. A fixture, since a skip inside a task group is an error."""
     return partial(run_traced, strace_that_works(), tmp_path)

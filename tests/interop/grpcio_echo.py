@@ -1,4 +1,4 @@
-"""A grpcio server, and the stub for it that protoc's grpclib plugin would write."""
+"""A grpcio server and a grpclib stub for it, as protoc's plugin would generate it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["EchoServer", "EchoStub", "grpcio_echo"]
 
 @dataclass
 class EchoServer:
-    """The server, and what it saw.
+    """The server, with a record of its calls.
 
     Attributes:
-        port: on 127.0.0.1.
-        calls: how many were begun.
-        most: how many there were at the same time, at most.
-        metadata: of the last call.
-        remaining: seconds that the last call had left; ``None`` without a deadline.
-        release: lets ``Hold`` answer.
-        holding: counts the calls that ``Hold`` holds.
+        port: the port on 127.0.0.1.
+        calls: number of calls so far.
+        most: largest number of concurrent calls.
+        metadata: metadata of the last call.
+        remaining: seconds left of the last call's deadline; ``None`` without one.
+        release: lets ``Hold`` reply.
+        holding: counts the calls waiting in ``Hold``.
     """
 
     grpc: Any = None
@@ -44,7 +44,7 @@ class EchoServer:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, context: Any) -> None:
-        """Take note of a call."""
+        """Record a call."""
         with self._lock:
             self.calls += 1
             self._now += 1
@@ -105,9 +105,9 @@ def grpcio_echo(
     """Serve on loopback for the length of a ``with`` block.
 
     Args:
-        compression: ``"gzip"`` compresses what the server sends.
+        compression: compression of the replies, ``"gzip"`` or ``None``.
         options: grpcio's channel arguments.
-        threads: of the server, each of which runs one call.
+        threads: number of server threads; each runs one call.
     """
     grpc = pytest.importorskip("grpc", reason="grpcio is not installed (pip install '.[interop]')")
     echo = EchoServer(grpc)
@@ -147,7 +147,7 @@ def _serialize(message: BytesValue | Int64Value) -> bytes:
 
 
 class EchoStub:
-    """Any grpclib channel goes in here."""
+    """The stub, for any grpclib channel."""
 
     def __init__(self, channel: grpclib.client.Channel) -> None:
         self.say = UnaryUnaryMethod(channel, "/test.Echo/Say", BytesValue, BytesValue)

@@ -1,6 +1,6 @@
-"""A real kaspad: found or the test is skipped, started on an address of its own, killed and started again.
+"""Run a real kaspad on its own loopback address, kill it and restart it. Without a kaspad the test is skipped.
 
-It comes from crates.io: ``cargo install --locked kaspad``. ``ZIGGURAT_KASPAD`` names one that is not on the path.
+Install it with ``cargo install --locked kaspad``. ``ZIGGURAT_KASPAD`` is the path of one that is not on ``PATH``.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ __all__ = ["PORT", "Program", "kaspad_program", "routable_address", "starting"]
 PORT, RPC_PORT = 16611, 16610
 QUIET = "--outpeers=0 --nodnsseed --disable-upnp --nologfiles --yes --ram-scale=0.3 --loglevel=debug"
 START = 60.0
-"""Seconds: its database is made first."""
+"""Start-up limit in seconds: the database is created first."""
 
 UNREACHABLE = "192.0.2.1"
-"""RFC 5737: nobody is there, and nothing is sent to find out which of our addresses would be used."""
+"""An address for documentation (RFC 5737). Nothing is sent to it: it only selects our outgoing address."""
 
 
 RPC = "/protowire.RPC/MessageStream"
 SUBMIT_BLOCK_REQUEST, SUBMIT_BLOCK_RESPONSE = 1003, 1004
 GET_BLOCK_TEMPLATE_REQUEST, GET_BLOCK_TEMPLATE_RESPONSE = 1005, 1006
 BAN_REQUEST, BAN_RESPONSE = 1059, 1060
-"""Numbers in the schema of kaspad's orders, which is another than that of peers."""
+"""Field numbers in kaspad's RPC schema, which differs from the P2P schema."""
 
 PAY_ADDRESS = "kaspasim:qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqekcujlt2"
 PAY_SCRIPT = b"\x20" + bytes(32) + b"\xac"
-"""The address of the public key that is 32 zeros, and its script: push 32 bytes, OP_CHECKSIG."""
+"""The address of a public key of 32 zeros, and its script: push 32 bytes, OP_CHECKSIG."""
 
 
 class Plain(CodecBase):
-    """Messages as bytes."""
+    """A codec whose messages are bytes."""
 
     __content_subtype__ = "proto"
 
@@ -59,7 +59,7 @@ class Plain(CodecBase):
 
 
 def field(number: int, value: bytes) -> bytes:
-    """A field of protobuf that has a length."""
+    """Encode a length-delimited protobuf field."""
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
@@ -69,7 +69,7 @@ def varint(value: int) -> bytes:
 
 
 def fields(message: bytes) -> dict[int, bytes]:
-    """The fields of a message that have a length, by number; numbers, the other kind in these schemas, are left out."""
+    """Return the length-delimited fields of a message by number; these schemas otherwise only have varints."""
     found: dict[int, bytes] = {}
     at = 0
 
@@ -91,7 +91,7 @@ def fields(message: bytes) -> dict[int, bytes]:
 
 
 def kaspad_program() -> str:
-    """The path of kaspad; where there is none the test is skipped."""
+    """Return the path of kaspad; skip the test without one."""
     found = os.environ.get("ZIGGURAT_KASPAD") or shutil.which("kaspad")
     if found is None:
         pytest.skip("kaspad is not installed (name it in ZIGGURAT_KASPAD)")
@@ -99,7 +99,7 @@ def kaspad_program() -> str:
 
 
 def routable_address() -> NetAddress:
-    """An address of this machine that is not loopback, which no address book takes, and a port that is free there."""
+    """Return an address of this machine other than loopback, which address books refuse, with a free port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((UNREACHABLE, 9))
@@ -112,18 +112,18 @@ def routable_address() -> NetAddress:
 
 
 class Program:
-    """One kaspad.
+    """A kaspad.
 
     Args:
-        folder: for its data and its log.
-        flags: more of them.
+        folder: folder for its data and log.
+        flags: additional flags.
         network: ``devnet`` or ``simnet``.
-        address: where it listens; ``None`` takes a loopback address that nobody else has.
-        rpc: whether it takes orders, at port 16610 of the same address.
+        address: the address to listen on; ``None`` for an unused loopback address.
+        rpc: whether to serve RPC, on port 16610 of the same address.
 
     Attributes:
-        address: as above.
-        process: the last one that was started.
+        address: the address it listens on.
+        process: the process started last.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Program:
         self._running: AbstractContextManager[subprocess.Popen[bytes]] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start it and wait until it listens."""
         log = self._folder / f"log{len(self.logs)}"
         self.logs.append(log)
         host, port = str(self.address.ip), self.address.port
@@ -154,28 +154,28 @@ class Program:
         self.process = self._running.__enter__()
 
     def stop(self) -> None:
-        """Stop it, if it runs."""
+        """Stop it if it is running."""
         if self._running is not None:
             self._running.__exit__(None, None, None)
             self._running = None
 
     def kill(self) -> None:
-        """End it as ``kill -9`` does."""
+        """Kill it with SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self.stop()
 
     async def ban(self, ip: str) -> None:
-        """Have it refuse this IP."""
+        """Ban an IP address."""
         answer = await self._order(field(BAN_REQUEST, field(1, ip.encode())))
-        assert answer == field(BAN_RESPONSE, b""), "it has an error in it"
+        assert answer == field(BAN_RESPONSE, b""), "kaspad returned an error"
 
     async def mine(self) -> None:
-        """Have it add a block to its chain. It must be on simnet, where blocks need no proof of work."""
+        """Mine a block. Only for simnet, where blocks need no proof of work."""
         answer = await self._order(field(GET_BLOCK_TEMPLATE_REQUEST, field(1, PAY_ADDRESS.encode())))
         block = fields(fields(answer)[GET_BLOCK_TEMPLATE_RESPONSE])[3]
         answer = await self._order(field(SUBMIT_BLOCK_REQUEST, field(2, block)))
-        assert answer == field(SUBMIT_BLOCK_RESPONSE, b""), "it has an error, or a reason to refuse the block, in it"
+        assert answer == field(SUBMIT_BLOCK_RESPONSE, b""), "kaspad returned an error or refused the block"
 
     async def _order(self, request: bytes) -> bytes:
         endpoint = Endpoint(f"http://{self.address.ip}:{RPC_PORT}", codec=Plain())
@@ -191,14 +191,14 @@ class Program:
         return answer
 
     def log(self) -> str:
-        """What it has written since it was first started."""
+        """Return its log since the first start."""
         return "".join(log.read_text(errors="replace") for log in self.logs)
 
     def said(self, text: str) -> bool:
         return text in self.log()
 
     def warnings(self) -> list[str]:
-        """Its warnings and errors."""
+        """Return the warnings and errors of its log."""
         return [line for line in self.log().splitlines() if "[WARN" in line or "[ERROR" in line]
 
 
@@ -206,7 +206,7 @@ class Program:
 def starting(
     new_folder: Callable[[str], Path], *flags: str, network: str = "devnet", rpc: bool = False
 ) -> Iterator[Program]:
-    """Run a kaspad of its own for the length of a block."""
+    """Run a new kaspad for the duration of a ``with`` block."""
     kaspad = Program(new_folder("kaspad"), *flags, network=network, rpc=rpc)
     kaspad.start()
     try:

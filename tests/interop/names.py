@@ -1,4 +1,4 @@
-"""A DNS server for the exits of a private Tor network: they ask nobody else."""
+"""A DNS server for the exits of a private Tor network, which use no other."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NO_SUCH_NAME = 3
 ADDRESSES = {A: socket.inet_pton(socket.AF_INET, "127.0.0.1"), AAAA: socket.inet_pton(socket.AF_INET6, "::1")}
 
 KINDS = {"localhost": (A,), "v4.test": (A,), "v6.test": (AAAA,)}
-"""The names that exist, with all names below them, and the kinds of addresses that they have: this machine's."""
+"""The names that exist, including all names below them, with the record types that they have; all are loopback."""
 
 
 @contextmanager
 def serve_names(address: str, port: int = 53053) -> Iterator[list[str]]:
-    """Answer DNS questions over UDP for the length of a ``with`` block; gives the list of names that were asked for."""
+    """Answer DNS queries over UDP for the duration of a ``with`` block; yields the list of queried names."""
     asked: list[str] = []
 
     def serve() -> None:
@@ -43,7 +43,7 @@ def serve_names(address: str, port: int = 53053) -> Iterator[list[str]]:
 
 
 def answer(question: bytes, asked: list[str]) -> bytes:
-    """The answer to one question (RFC 1035 4). Tor compares the name letter by letter, so it is echoed as it came."""
+    """Return the response to a query (RFC 1035 4). Tor compares the case of names, so the name is echoed as sent."""
     end = question.index(b"\0", 12) + 1
     labels, at = [], 12
     while question[at]:

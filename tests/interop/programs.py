@@ -1,4 +1,4 @@
-"""Programs that the tests start: found or the test is skipped, waited for, and gone at the end, children and all."""
+"""Find, start, await and stop external programs with their children; a test is skipped if its program is missing."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 SYSTEM = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-"""Where daemons live; an ordinary user's PATH leaves these out."""
+"""Folders of daemons, which are not on an ordinary user's PATH."""
 
 POLL = 0.02
-"""Seconds between two looks at a program that is starting, during which we wait for it to die."""
+"""Interval in seconds between checks of a starting program."""
 
 
 def find(name: str, package: str) -> str:
-    """The path of a program; without it the test is skipped, and says which Debian package brings it."""
+    """Return the path of a program. Without it, skip the test and name its Debian package."""
     path = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", os.defpath), *SYSTEM)))
     if path is None:
         pytest.skip(f"{name} is not installed (Debian package {package})")
@@ -30,7 +30,7 @@ def find(name: str, package: str) -> str:
 
 
 def loopback_address() -> str:
-    """An address in 127/8 that nobody else listens on, so that well-known ports are free there and stay so."""
+    """Return an unused address in 127/8, where well-known ports are free and stay free."""
     address = "127." + ".".join(str(random.randint(1, 254)) for _ in range(3))
     with socket.socket() as probe:
         try:
@@ -50,7 +50,7 @@ def need_ipv6() -> None:
 
 
 def answers(host: str, port: int) -> bool:
-    """Whether somebody listens there."""
+    """Return whether something listens there."""
     try:
         socket.create_connection((host, port), timeout=1.0).close()
     except OSError:
@@ -59,7 +59,7 @@ def answers(host: str, port: int) -> bool:
 
 
 def wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, *, limit: float = 15.0) -> None:
-    """Wait until ``true()``; fail with the program's log when it dies, or is not there after ``limit`` seconds."""
+    """Wait until ``true()``. Fail with the program's log if it exits, or is not ready within ``limit`` seconds."""
     for _ in range(int(limit / POLL)):
         if true():
             return
@@ -83,8 +83,8 @@ def running(
     stop: signal.Signals = signal.SIGTERM,
     limit: float = 15.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program for the length of a ``with`` block, which begins when ``ready()``."""
-    # Tests may be killed, too, and then there is no end of the block: let the system tell the program.
+    """Run a program for the duration of a ``with`` block, which is entered once ``ready()`` is true."""
+    # If the tests are killed, the block does not end: let the kernel signal the program.
     setpriv = shutil.which("setpriv")
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -103,7 +103,7 @@ def running(
 
 
 def end(process: subprocess.Popen[bytes], stop: signal.Signals = signal.SIGTERM) -> None:
-    """End a program and what it started: politely, then by force."""
+    """Stop a program with a signal, then kill it and its children."""
     if process.poll() is None:
         process.send_signal(stop)
         try:

@@ -1,4 +1,4 @@
-"""SOCKS5 servers from Debian's packages, each on a loopback address of its own."""
+"""SOCKS5 servers from Debian packages, each on its own loopback address."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ziggurat.layers import Socks5Layer
 PORT = 1080
 
 LIMIT = 30.0
-"""Seconds, of a dial that would otherwise hang: an error is told better than a test that does not end."""
+"""Limit in seconds of a dial that would otherwise hang: an error says more than a test that never ends."""
 
 USER, PASSWORD = "ziggurat", "sesame"
 
 PASSWORD_HASH = "$6$ziggurat$28lz5EwiEUVjtqGRJcHWd5wqNtzYoFojBSstiTzlTEG5HPN8nk/bxKK.FliXgkluTDhvWNtGvpmW3cIMX1rEf/"
-"""``PASSWORD`` as /etc/shadow has it."""
+"""The hash of ``PASSWORD`` for /etc/shadow."""
 
 DANTE = """\
 logoutput: stderr
@@ -40,7 +40,7 @@ socks pass {{
 }}
 """
 
-# PAM, since sshd by itself takes an account without a password for a locked one.
+# PAM, since without it sshd treats an account without a password as locked.
 SSHD = """\
 HostKey {folder}/host
 AuthorizedKeysFile {folder}/key.pub
@@ -56,13 +56,13 @@ PidFile none
 
 
 def through(proxy: str, **settings: Any) -> Socks5Layer:
-    """The layer under test, with a limit on the time that a tunnel may take."""
+    """Return the layer under test, with a limit on the CONNECT."""
     return Socks5Layer(proxy, **{"connect_timeout": LIMIT, **settings})
 
 
 @contextmanager
 def microsocks(folder: Path, *, auth: bool = False) -> Iterator[str]:
-    """microsocks; gives its ``host:port``."""
+    """Run microsocks; yields its ``host:port``."""
     program, address = find("microsocks", "microsocks"), loopback_address()
     argv = [program, "-i", address, "-p", str(PORT)]
     if auth:
@@ -73,7 +73,7 @@ def microsocks(folder: Path, *, auth: bool = False) -> Iterator[str]:
 
 @contextmanager
 def dante(folder: Path, *, auth: bool = False) -> Iterator[str]:
-    """Dante; gives its ``host:port``. Its user names are the system's, so with ``auth`` it sees a private /etc."""
+    """Run Dante; yields its ``host:port``. It uses the system's accounts, so with ``auth`` it gets a private /etc."""
     program, address = find("danted", "dante-server"), loopback_address()
     config = folder / "danted.conf"
     method = "username" if auth else "none"
@@ -86,7 +86,7 @@ def dante(folder: Path, *, auth: bool = False) -> Iterator[str]:
 
 
 def _private_accounts(folder: Path) -> list[str]:
-    """A command that runs another in a mount namespace with our user in /etc/passwd."""
+    """Return a command prefix that runs a program in a mount namespace with our user in /etc/passwd."""
     if os.geteuid() != 0:
         pytest.skip("dante checks passwords against the system's accounts: only root can give it a test account")
     unshare = find("unshare", "util-linux")
@@ -102,7 +102,7 @@ def _private_accounts(folder: Path) -> list[str]:
 
 @contextmanager
 def ssh(folder: Path) -> Iterator[str]:
-    """``ssh -D`` to an sshd of its own, which it talks to through a pipe; gives its ``host:port``."""
+    """Run ``ssh -D`` to its own sshd over a pipe; yields its ``host:port``."""
     program, daemon = find("ssh", "openssh-client"), find("sshd", "openssh-server")
     keygen, address = find("ssh-keygen", "openssh-client"), loopback_address()
     try:
@@ -117,7 +117,7 @@ def ssh(folder: Path) -> Iterator[str]:
         "ExitOnForwardFailure": "yes",
         "IdentitiesOnly": "yes",
         "IdentityFile": str(folder / "key"),
-        "LogLevel": "ERROR",  # else each refused target is a line
+        "LogLevel": "ERROR",  # otherwise each refused target logs a line
         "ProxyCommand": f"{daemon} -i -e -f {folder}/sshd_config",
         "StrictHostKeyChecking": "no",
         "UserKnownHostsFile": "/dev/null",
@@ -133,7 +133,7 @@ def ssh(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _privilege_separation_folder() -> Iterator[None]:
-    """sshd insists on an empty /run/sshd when root runs it; the service's unit makes it elsewhere."""
+    """Create /run/sshd, which sshd requires when run as root; usually the service unit creates it."""
     folder = Path("/run/sshd")
     made = os.geteuid() == 0 and not folder.exists()
     if made:

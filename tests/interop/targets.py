@@ -1,4 +1,4 @@
-"""What lies behind a proxy: an echo, a server that speaks first, a port that refuses, and a gRPC server."""
+"""Targets behind a proxy: an echo server, optionally with a banner, and a port that refuses connections."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from anyio import BrokenResourceError, EndOfStream
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
 HOSTS = {"name": "localhost", "v4": "127.0.0.1", "v6": "::1"}
-"""How a target on loopback is written; where it listens, too."""
+"""Ways to write a loopback target, which are also the addresses to listen on."""
 
 UNKNOWN_NAME = "n" * 64 + ".test"
-"""No resolver takes a label of 64 bytes (RFC 1035 2.3.4): looking it up fails at once and sends nothing."""
+"""A label of 64 bytes is invalid (RFC 1035 2.3.4): looking it up fails at once and sends nothing."""
 
 BANNER = b"220 I speak first\r\n" + bytes(range(256)) * 1200
-"""More than one read of a proxy, and than a stream queues before it stops reading."""
+"""More than a proxy reads at once, and more than a stream queues before it stops reading."""
 
 
 LIMIT = 20.0
-"""Seconds for anything to come back through a proxy."""
+"""Limit in seconds for a reply through a proxy."""
 
 
 @asynccontextmanager
 async def echo(host: str = "127.0.0.1", *, first: bytes = b"") -> AsyncIterator[int]:
-    """Say ``first``, then echo until the client ends its side; gives the port."""
+    """Serve ``first``, then an echo until the client ends its side; yields the port."""
 
     async def serve(client: SocketStream) -> None:
         async with client:
@@ -49,14 +49,14 @@ async def echo(host: str = "127.0.0.1", *, first: bytes = b"") -> AsyncIterator[
 
 @contextmanager
 def refusing() -> Iterator[int]:
-    """A port of 127.0.0.1 that refuses connections for the length of the block."""
+    """Reserve a port of 127.0.0.1 that refuses connections for the duration of the block."""
     with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))  # without listen() a bound port refuses, and nobody else can get it
+        bound.bind(("127.0.0.1", 0))  # without listen() it refuses connections, and nothing else can take it
         yield bound.getsockname()[1]
 
 
 async def read_exactly(stream: ByteStream, size: int) -> bytes:
-    """The next ``size`` bytes, which have to come soon."""
+    """Return the next ``size`` bytes; fail after `LIMIT` seconds."""
     data = bytearray()
     with anyio.fail_after(LIMIT):
         while len(data) < size:

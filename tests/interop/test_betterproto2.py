@@ -1,4 +1,4 @@
-"""A stub as betterproto2's plugin writes it, on our channel, unchanged."""
+"""A stub like those of betterproto2's plugin, on our channel."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class EchoStub(betterproto2_grpclib.ServiceStub):  # type: ignore[name-defined,m
         return await self._unary_unary("/test.Echo/Fail", message, Bytes)
 
 
-async def test_the_messages_are_those_of_the_server() -> None:
+async def test_the_messages_are_encoded_as_the_servers() -> None:
     assert bytes(Bytes(value=b"abc")) == BytesValue(value=b"abc").SerializeToString()
     assert bytes(Integer(value=300)) == Int64Value(value=300).SerializeToString()
 

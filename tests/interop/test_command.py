@@ -1,4 +1,4 @@
-"""The command ``ziggurat`` as a process: exit codes, what goes to stdout and to stderr, whom it contacts."""
+"""The command ``ziggurat`` as a process: its exit codes, output and connections."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_demo_shows_the_stack_the_dial_and_the_peer() -> None:
     assert "\x1b" not in done.stdout
 
 
-def test_json_is_one_object_and_nothing_else() -> None:
+def test_json_prints_a_single_object() -> None:
     done = run(*DEMO, "--json")
 
     assert done.returncode == 0, done.stderr
@@ -47,7 +47,7 @@ def test_json_is_one_object_and_nothing_else() -> None:
     assert {"id", "user_agent", "protocol_version", "network", "services"} <= result["peer"].keys()
 
 
-def test_log_lines_are_json_objects_on_stderr_when_it_is_no_terminal() -> None:
+def test_log_lines_are_json_objects_on_stderr_without_a_terminal() -> None:
     done = run(*DEMO, "--json")
 
     events = [json.loads(line) for line in done.stderr.splitlines()]
@@ -57,7 +57,7 @@ def test_log_lines_are_json_objects_on_stderr_when_it_is_no_terminal() -> None:
 
 
 @pytest.mark.parametrize("no_color", [False, True])
-def test_a_terminal_gets_colours_unless_it_wants_none(no_color: bool) -> None:
+def test_a_terminal_gets_colours_unless_no_color_is_set(no_color: bool) -> None:
     shown = bytearray()
     near, far = pty.openpty()
     try:
@@ -76,7 +76,7 @@ def test_a_terminal_gets_colours_unless_it_wants_none(no_color: bool) -> None:
 def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 65536)
-    except OSError:  # EIO: nobody has the terminal's other end any more
+    except OSError:  # EIO: the other end of the terminal is closed
         return b""
 
 

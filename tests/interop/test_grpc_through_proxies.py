@@ -1,7 +1,7 @@
 """gRPC through real proxies.
 
-A server's SETTINGS come before anybody asks, and a proxy may well glue them to its reply. Whoever loses them passes
-every small call and hangs on the first large upload, so large uploads it is, on both ways into HTTP/2.
+A server sends its SETTINGS unasked, and they may arrive in one segment with the proxy's reply. A client that loses them
+passes every small call and hangs in the first large upload. Hence the large uploads, on both paths into HTTP/2.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 CHUNKS = [BytesValue(value=bytes([n]) * MIB) for n in range(8)]
 
 DIALS = 5
-"""Whether bytes are glued is a matter of luck."""
+"""Several, since it is a matter of chance whether the bytes share a segment."""
 
 LIMIT = 60.0
 
@@ -43,7 +43,7 @@ def proxy(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("pumped", [False, True], ids=["handed-over", "pumped"])
 async def test_a_large_upload_and_download(proxy: str, server: EchoServer, pumped: bool) -> None:
-    whole = fault_layer(lambda stream: SplitStream(stream, MIB)) if pumped else None  # a stranger's stream
+    whole = fault_layer(lambda stream: SplitStream(stream, MIB)) if pumped else None  # a foreign stream
     connector = ServiceBuilder().option_layer(whole).socks5(proxy).service(TcpConnector())
     for _ in range(DIALS):
         with anyio.fail_after(LIMIT):

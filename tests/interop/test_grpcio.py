@@ -75,7 +75,7 @@ async def test_metadata_goes_both_ways() -> None:
     assert str(server.metadata["user-agent"]).startswith("tester/1 ziggurat/")
 
 
-async def test_a_status_arrives_with_its_words() -> None:
+async def test_a_status_arrives_with_its_message() -> None:
     with grpcio_echo() as server:
         async with endpoint(server.port).connect(TcpConnector()) as channel:
             with pytest.raises(GRPCError) as caught:
@@ -85,7 +85,7 @@ async def test_a_status_arrives_with_its_words() -> None:
     assert caught.value.message == "ungünstig: 100 %"
 
 
-async def test_a_server_that_is_done_first_is_read_to_its_status() -> None:
+async def test_the_status_of_a_server_that_ends_first_is_read() -> None:
     with grpcio_echo() as server:
         async with endpoint(server.port).connect(TcpConnector()) as channel:
             for _ in range(20):
@@ -99,7 +99,7 @@ async def test_a_server_that_is_done_first_is_read_to_its_status() -> None:
                         await stream.recv_trailing_metadata()
 
 
-async def test_deadlines_reach_the_server_and_hold_here() -> None:
+async def test_deadlines_reach_the_server_and_apply_here() -> None:
     with grpcio_echo() as server:
         async with endpoint(server.port, call_timeout=30.0).connect(TcpConnector()) as channel:
             stub = EchoStub(channel)
@@ -114,7 +114,7 @@ async def test_deadlines_reach_the_server_and_hold_here() -> None:
             assert (await stub.say(BytesValue(value=b"still here"))).value == b"still here"
 
 
-async def test_a_cancelled_call_does_not_disturb_the_others() -> None:
+async def test_a_cancelled_call_does_not_affect_the_others() -> None:
     with grpcio_echo() as server:
         async with endpoint(server.port).connect(TcpConnector()) as channel:
             stub = EchoStub(channel)
@@ -142,7 +142,7 @@ async def test_messages_of_64_mib(compression: Literal["gzip"] | None) -> None:
 
 
 @pytest.mark.parametrize("compression", GZIP)
-async def test_a_message_beyond_the_limit_ends_its_call_only(compression: str | None) -> None:
+async def test_a_message_beyond_the_limit_ends_only_its_call(compression: str | None) -> None:
     with grpcio_echo(compression=compression) as server:
         async with endpoint(server.port, max_message_size=MIB).connect(TcpConnector()) as channel:
             stub = EchoStub(channel)
@@ -193,7 +193,7 @@ async def test_a_server_that_stops_gracefully_loses_no_call() -> None:
             await to_thread.run_sync(stopped.wait)
 
 
-async def test_connections_that_grow_old_lose_no_call() -> None:
+async def test_connections_closed_for_their_age_lose_no_call() -> None:
     dials = 0
 
     async def connector(uri: Uri, /) -> ByteStream:
@@ -217,7 +217,7 @@ async def test_connections_that_grow_old_lose_no_call() -> None:
                 await asyncio.gather(*(work() for _ in range(8)))
 
 
-async def test_more_calls_at_once_than_the_server_allows() -> None:
+async def test_more_concurrent_calls_than_the_server_allows() -> None:
     with grpcio_echo(options=[("grpc.max_concurrent_streams", 10)]) as server:
         async with endpoint(server.port).connect(TcpConnector()) as channel:
             stub = EchoStub(channel)
@@ -227,7 +227,7 @@ async def test_more_calls_at_once_than_the_server_allows() -> None:
                     try:
                         return (await stub.say(BytesValue(value=value))).value
                     except StreamTerminatedError as error:
-                        # grpcio refuses a few although the limit is kept: it counts one that has just ended.
+                        # grpcio refuses a few calls within the limit, as it still counts one that has just ended.
                         if "REFUSED_STREAM: the call was not processed" not in str(error):
                             raise
 
@@ -239,7 +239,7 @@ async def test_more_calls_at_once_than_the_server_allows() -> None:
 
 
 class PingCounter(ByteStream):
-    """Counts the answers to our PINGs as they pass; a stranger's stream, so the channel pumps it."""
+    """Counts the acks of our PINGs. A foreign stream, so the channel pumps it."""
 
     def __init__(self, inner: ByteStream, enough: int) -> None:
         self.inner = inner
@@ -288,7 +288,7 @@ async def test_keepalive_pings_are_answered_by_a_server_that_allows_them() -> No
             assert len(streams) == 1
 
 
-async def test_a_server_that_forbids_so_many_pings_is_quoted_and_dialled_again() -> None:
+async def test_too_many_pings_is_quoted_and_the_server_is_dialled_again() -> None:
     options = [("grpc.http2.min_ping_interval_without_data_ms", 3_600_000), ("grpc.http2.max_ping_strikes", 1)]
     with grpcio_echo(options=options) as server:
         settings = {"http2_keepalive_interval": 0.02, "http2_keepalive_timeout": 5.0}

@@ -31,7 +31,7 @@ GZIP = [None, "gzip"]
 
 
 class GzipServer(CompressionMixin, Server):
-    """As the documentation has it; it remembers its connections, which grpclib's ``close()`` leaves open."""
+    """The documented server. It records its connections, since grpclib's ``close()`` leaves them open."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -44,7 +44,7 @@ class GzipServer(CompressionMixin, Server):
 
 
 class Echo:
-    """All four kinds of calls."""
+    """A service with all four kinds of calls."""
 
     async def say(self, stream: Stream[BytesValue, BytesValue]) -> None:
         request = await stream.recv_message()
@@ -97,7 +97,7 @@ class Client:
 
 @asynccontextmanager
 async def listening(server: GzipServer) -> AsyncIterator[int]:
-    """Serve, give the port, and leave no connection behind."""
+    """Serve for the duration of the block and close all connections; yields the port."""
     await server.start("127.0.0.1", 0)
     try:
         yield server._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
@@ -110,7 +110,7 @@ async def listening(server: GzipServer) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def calling(port: int, theirs: str | None) -> AsyncIterator[Client]:
-    """A client of grpcio's that sends ``theirs``."""
+    """Connect a grpcio client that compresses with ``theirs``."""
     compression = grpc.Compression.Gzip if theirs else grpc.Compression.NoCompression
     options = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options, compression=compression) as channel:
@@ -119,7 +119,7 @@ async def calling(port: int, theirs: str | None) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def serving(ours: Literal["gzip"] | None, theirs: str | None, **settings: Any) -> AsyncIterator[Client]:
-    """A server of ours that sends ``ours``, and a client of theirs that sends ``theirs``."""
+    """Run our server, which compresses with ``ours``, and a grpcio client, which compresses with ``theirs``."""
     async with listening(GzipServer([Echo()], compression=ours, **settings)) as port, calling(port, theirs) as client:
         yield client
 
@@ -136,7 +136,7 @@ async def test_all_four_kinds_of_calls(ours: Literal["gzip"] | None, theirs: str
         assert [m.value async for m in client.talk(iter(messages))] == [m.value for m in messages]
 
 
-async def test_what_is_sent_is_compressed_when_asked_and_only_then() -> None:
+async def test_messages_are_compressed_only_if_requested() -> None:
     """grpcio hides the header, so the bytes on the wire are counted."""
     assert await bytes_on_the_wire(None, None) > 2 * MIB
     assert MIB < await bytes_on_the_wire("gzip", None) < 1.1 * MIB
@@ -144,7 +144,7 @@ async def test_what_is_sent_is_compressed_when_asked_and_only_then() -> None:
 
 
 async def bytes_on_the_wire(ours: Literal["gzip"] | None, theirs: str | None) -> int:
-    """What an echo of one MiB of zeros takes, both ways."""
+    """Return the bytes that an echo of one MiB of zeros takes, both ways."""
     streams: list[WrappedStream] = []
 
     async def forward(near: ByteStream) -> None:
@@ -171,7 +171,7 @@ async def test_metadata_and_status() -> None:
 
 
 @pytest.mark.parametrize("theirs", GZIP)
-async def test_a_message_beyond_the_limit_is_told_to_the_client(theirs: str | None) -> None:
+async def test_the_client_gets_the_error_of_a_message_beyond_the_limit(theirs: str | None) -> None:
     async with serving(None, theirs, max_message_size=MIB) as client:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await client.say(BytesValue(value=bytes(8 * MIB)))
@@ -187,7 +187,7 @@ async def test_large_messages(theirs: str | None) -> None:
         assert len((await client.say(BytesValue(value=bytes(size)))).value) == size
 
 
-async def test_a_deadline_of_the_client() -> None:
+async def test_the_clients_deadline() -> None:
     async def never() -> AsyncIterator[BytesValue]:
         yield BytesValue(value=b"first")
         await asyncio.Event().wait()

@@ -36,7 +36,7 @@ def kaspad(new_folder: Callable[[str], Path]) -> Iterator[Program]:
 
 
 class RawCodec(CodecBase):
-    """Messages are bytes: what is on the wire is looked at, and nobody's generated code is trusted."""
+    """A codec whose messages are bytes, so that the tests do not depend on generated code."""
 
     __content_subtype__ = "proto"
 
@@ -65,7 +65,7 @@ def text(field: int, value: bytes) -> bytes:
 
 
 def payload(message: bytes) -> tuple[int, bytes]:
-    """The field and the value of a KaspadMessage's only part, ids left out."""
+    """Return the field number and the value of a KaspadMessage's payload."""
 
     def read(at: int) -> tuple[int, int]:
         value = shift = 0
@@ -107,7 +107,7 @@ async def receive(stream: Stream[bytes, bytes]) -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize("proxied", ["direct", "microsocks", "dante"])
-async def test_it_introduces_itself(kaspad: Program, proxied: str, request: pytest.FixtureRequest) -> None:
+async def test_kaspad_sends_its_version(kaspad: Program, proxied: str, request: pytest.FixtureRequest) -> None:
     builder = ServiceBuilder()
     if proxied != "direct":
         builder = builder.socks5(request.getfixturevalue(proxied))
@@ -115,7 +115,7 @@ async def test_it_introduces_itself(kaspad: Program, proxied: str, request: pyte
     async with endpoint(kaspad).connect(connector) as channel, message_stream(channel) as stream:
         await stream.send_request()
         field, value = await receive(stream)
-        headers = dict(stream._stream.headers or ())  # grpclib keeps this one from its callers
+        headers = dict(stream._stream.headers or ())  # grpclib does not pass this header on
         await stream.cancel()
 
     assert headers["grpc-encoding"] == "gzip"
@@ -124,7 +124,7 @@ async def test_it_introduces_itself(kaspad: Program, proxied: str, request: pyte
     assert b"/kaspad:" in value
 
 
-async def test_its_last_message_is_read_although_it_resets_the_stream_behind_it(kaspad: Program) -> None:
+async def test_its_last_message_is_read_although_a_reset_follows(kaspad: Program) -> None:
     for _ in range(5):
         async with endpoint(kaspad).connect(TcpConnector()) as channel, message_stream(channel) as stream:
             await stream.send_message(version(b"kaspa-mainnet"))
@@ -142,7 +142,7 @@ async def test_its_last_message_is_read_although_it_resets_the_stream_behind_it(
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
-async def test_a_handshake_to_the_end(kaspad: Program, compression: Any) -> None:
+async def test_a_complete_handshake(kaspad: Program, compression: Any) -> None:
     connector = TcpConnector()
     async with (
         endpoint(kaspad, compression=compression).connect(connector) as channel,
@@ -158,7 +158,7 @@ async def test_a_handshake_to_the_end(kaspad: Program, compression: Any) -> None
         await stream.cancel()
 
 
-async def test_a_method_that_it_does_not_have(kaspad: Program) -> None:
+async def test_an_unknown_method_is_unimplemented(kaspad: Program) -> None:
     async with endpoint(kaspad).connect(TcpConnector()) as channel:
         with anyio.fail_after(LIMIT), pytest.raises(GRPCError) as caught:
             await StreamStreamMethod(channel, "/protowire.P2P/Nothing", bytes, bytes)([])
@@ -166,7 +166,7 @@ async def test_a_method_that_it_does_not_have(kaspad: Program) -> None:
     assert caught.value.status is Status.UNIMPLEMENTED
 
 
-async def test_it_stops_in_the_middle_of_a_stream(new_folder: Callable[[str], Path]) -> None:
+async def test_kaspad_is_killed_during_a_stream(new_folder: Callable[[str], Path]) -> None:
     with starting(new_folder) as kaspad:
         async with endpoint(kaspad).connect(TcpConnector()) as channel, message_stream(channel) as stream:
             await stream.send_request()

@@ -1,4 +1,4 @@
-"""Blocks that a real kaspad announces, downloaded and read: on simnet, where it mines when it is asked to."""
+"""Download and decode blocks announced by a real kaspad, on simnet, where it mines on request."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_mined_blocks_are_announced_and_downloaded(kaspad: Program) -> Non
         assert coinbase.subnetwork_id == COINBASE
         assert coinbase.inputs == ()
         assert PAY_SCRIPT in coinbase.payload  # the miner's address
-    # A block pays the miners of those that it merges; nobody had mined when the first was made.
+    # A block pays the miners of the blocks that it merges; before the first one there were none.
     paid = [[output.script_public_key.script for output in block.transactions[0].outputs] for block in chain]
     assert paid == [[], [PAY_SCRIPT], [PAY_SCRIPT]]
     for block in (genesis, *chain):
@@ -103,7 +103,7 @@ async def test_the_newest_block_is_announced_to_a_new_peer(kaspad: Program) -> N
         assert block.transactions
 
 
-async def test_a_request_for_a_block_that_it_does_not_have_ends_the_connection(kaspad: Program) -> None:
+async def test_a_request_for_an_unknown_block_ends_the_connection(kaspad: Program) -> None:
     unknown = bytes(31) + b"\1"
     async with watching(kaspad) as (node, watch):
         with node.subscribe_events() as events:

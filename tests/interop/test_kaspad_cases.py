@@ -1,6 +1,6 @@
-"""The cases of `kaspad_cases` with a real kaspad, on loopback and on the clock.
+"""The cases of `kaspad_cases` with a real kaspad, on loopback and in real time.
 
-Those that wait for its two minutes run where ``ZIGGURAT_SLOW`` is set.
+Those that wait for its two-minute pings only run if ``ZIGGURAT_SLOW`` is set.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 
 
 class Real(Kaspad):
-    """A program."""
+    """A kaspad process."""
 
     def __init__(self, program: Program) -> None:
         self.address = program.address
@@ -50,7 +50,7 @@ class Real(Kaspad):
 
 
 class LoopbackWorld(World):
-    """Node and kaspads on loopback; where they have to be in address books, on another address of this machine."""
+    """Node and kaspads on loopback, or on another address of this machine if they must be in address books."""
 
     def __init__(self, events: list[Any], new_folder: Callable[[str], Path], proxy: Proxy | None) -> None:
         super().__init__(events, proxy)
@@ -78,7 +78,7 @@ class LoopbackWorld(World):
             program.stop()
 
     def origin(self) -> str:
-        return "127.0.0.1"  # Linux's choice for what goes to loopback
+        return "127.0.0.1"  # the source address that Linux chooses for loopback
 
     def address(self) -> NetAddress:
         return NetAddress(ip_address(loopback_address()), PORT)

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 NEVER = "--outpeers=0"
 
 
-async def test_each_dials_the_other_and_kaspad_has_nothing_to_complain_of(
+async def test_each_dials_the_other_and_kaspad_logs_no_warning(
     new_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
     kaspad_program()
@@ -59,14 +59,14 @@ async def real(new_folder: Callable[[str], Path]) -> AsyncIterator[NetAddress]:
 
 
 def sockets(pid: int, *options: str) -> set[tuple[str, str]]:
-    """Local and remote address of each of a process's sockets, as ``ss`` shows them."""
+    """Return the local and remote address of each socket of a process, from ``ss``."""
     shown = subprocess.run([find("ss", "iproute2"), "-Hnp", *options], capture_output=True, text=True, check=True)
     lines = [line.split() for line in shown.stdout.splitlines() if re.search(rf"\bpid={pid}\b", line)]
     return {(words[-3], words[-2]) for words in lines}
 
 
 @pytest.mark.parametrize("peer", [embedded, real], ids=["the embedded peer", "kaspad"])
-async def test_the_sockets_of_a_proxied_node_go_to_the_proxy_alone(
+async def test_a_node_with_a_proxy_has_sockets_to_the_proxy_only(
     peer: Callable[[Callable[[str], Path]], AsyncIterator[NetAddress]],
     new_folder: Callable[[str], Path],
     tmp_path: Path,
@@ -95,8 +95,8 @@ async def test_the_sockets_of_a_proxied_node_go_to_the_proxy_alone(
     assert {request.host for request in proxy.requests} == {str(address.ip), "nowhere.invalid"}
 
 
-async def test_ss_would_see_a_node_that_dials_directly(tmp_path: Path) -> None:
-    """The counterpart, without which the last test could not fail."""
+async def test_ss_shows_the_sockets_of_a_node_that_dials_directly(tmp_path: Path) -> None:
+    """Check the method of the last test: it must be able to fail."""
     peer = KaspaPeer()
     async with (
         peer.run(),

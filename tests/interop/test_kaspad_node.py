@@ -1,4 +1,4 @@
-"""Our node and a real kaspad: what goes beyond the cases that both peers play (`test_kaspad_cases`)."""
+"""Our node and a real kaspad, beyond the cases shared with the embedded peer (`test_kaspad_cases`)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def node(*, handler: ConnectionHandler | None = None) -> Adaptor:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    while not true():  # noqa: ASYNC110  (a log file changes, and nobody tells)
+    while not true():  # noqa: ASYNC110  (there is no event for a change of a log file)
         await anyio.sleep(0.01)
 
 
@@ -40,7 +40,7 @@ async def measured(adaptor: Adaptor) -> None:
 
 
 async def raw(handler: ConnectionHandler, address: NetAddress, *messages: KaspadMessage) -> list[str]:
-    """Say these messages, whatever the peer says; answer with what it said."""
+    """Send these messages unconditionally and return what the peer sent."""
 
     async def talk(stream: OutboundStream) -> list[str]:
         said = []
@@ -56,7 +56,7 @@ async def raw(handler: ConnectionHandler, address: NetAddress, *messages: Kaspad
     return await dialled(handler, address, talk)
 
 
-async def test_the_wrong_network_in_its_own_words(new_folder: Callable[[str], Path]) -> None:
+async def test_the_wrong_network_is_refused_in_kaspads_words(new_folder: Callable[[str], Path]) -> None:
     with anyio.fail_after(LIMIT), starting(new_folder) as kaspad:
         version = p2p.VersionMessage(protocolVersion=11, network="kaspa-simnet", id=os.urandom(16))
         said = await raw(
@@ -68,7 +68,7 @@ async def test_the_wrong_network_in_its_own_words(new_folder: Callable[[str], Pa
         assert said[-1] == "Network mismatch - local: kaspa-devnet, remote: kaspa-simnet"
 
 
-async def test_too_many_handshakes_at_once_are_no_refusal_for_good(new_folder: Callable[[str], Path]) -> None:
+async def test_too_many_concurrent_handshakes_are_a_transient_refusal(new_folder: Callable[[str], Path]) -> None:
     with anyio.fail_after(LIMIT), starting(new_folder) as kaspad:
         handler = ConnectionHandler()
         silent: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""With a proxy set, nothing resolves the target's name and nothing is dialled but the proxy."""
+"""With a proxy, the target's name is not resolved and only the proxy is dialled."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_a_dial_by_name_contacts_the_proxy_only(backend: str, microsocks: str, traced: Traced) -> None:
+async def test_a_dial_by_name_contacts_only_the_proxy(backend: str, microsocks: str, traced: Traced) -> None:
     async with echo() as port:
         trace = await traced(python("-c", DIAL, backend, microsocks, "localhost", str(port)))
 
@@ -71,8 +71,8 @@ async def test_a_dial_by_name_contacts_the_proxy_only(backend: str, microsocks: 
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_a_leak_would_be_seen(backend: str, traced: Traced) -> None:
-    """The same dial without a proxy: the check has to find the lookup and the target."""
+async def test_a_leak_is_detected(backend: str, traced: Traced) -> None:
+    """Without a proxy, the trace must show the lookup and the target."""
     async with echo() as port:
         trace = await traced(python("-c", DIAL, backend, "none", "localhost", str(port)))
 
@@ -81,7 +81,7 @@ async def test_a_leak_would_be_seen(backend: str, traced: Traced) -> None:
     assert trace.looked_up
 
 
-async def test_a_grpc_call_by_name_contacts_the_proxy_only(microsocks: str, traced: Traced) -> None:
+async def test_a_grpc_call_by_name_contacts_only_the_proxy(microsocks: str, traced: Traced) -> None:
     with grpcio_echo() as server:
         trace = await traced(python("-c", CALL, microsocks, "localhost", str(server.port)))
 
@@ -91,7 +91,7 @@ async def test_a_grpc_call_by_name_contacts_the_proxy_only(microsocks: str, trac
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_a_dead_proxy_is_an_error_and_no_reason_to_dial_directly(backend: str, traced: Traced) -> None:
+async def test_a_dead_proxy_is_an_error_without_a_direct_dial(backend: str, traced: Traced) -> None:
     proxy = f"{loopback_address()}:1080"
     async with echo() as port:
         trace = await traced(python("-c", DIAL, backend, proxy, "localhost", str(port)))
@@ -102,7 +102,7 @@ async def test_a_dead_proxy_is_an_error_and_no_reason_to_dial_directly(backend: 
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_a_proxy_that_refuses_is_an_error_and_no_reason_to_dial_directly(
+async def test_a_refusal_of_the_proxy_is_an_error_without_a_direct_dial(
     backend: str, microsocks_with_password: str, traced: Traced
 ) -> None:
     async with echo() as port:

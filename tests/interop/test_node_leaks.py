@@ -1,4 +1,4 @@
-"""What a node's process contacts, as strace sees it: with a proxy the proxy, and no resolver and no interface."""
+"""The connections of a node's process, from strace: with a proxy only the proxy, and no resolver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 Traced = Callable[[Sequence[str]], Awaitable[Trace]]
 
 SECONDS = "6"
-"""How long the node runs: it dials and seeds at once."""
+"""How long the node runs; it dials and seeds immediately."""
 
 
 def node(folder: Path, *arguments: str) -> list[str]:
@@ -24,7 +24,7 @@ def node(folder: Path, *arguments: str) -> list[str]:
     return [timeout, "-s", "TERM", SECONDS, *python("-m", "ziggurat.node", "node", "-b", str(folder), *arguments)]
 
 
-async def test_a_node_that_seeds_and_dials_contacts_the_proxy_only(
+async def test_a_node_that_seeds_and_dials_contacts_only_the_proxy(
     tmp_path: Path, microsocks: str, traced: Traced
 ) -> None:
     async with KaspaPeer(network="kaspa-mainnet").run() as peer, peer.listen() as address:
@@ -37,7 +37,7 @@ async def test_a_node_that_seeds_and_dials_contacts_the_proxy_only(
     assert trace.looked_up == set()
 
 
-async def test_a_node_whose_proxy_is_dead_contacts_nobody_else(tmp_path: Path, traced: Traced) -> None:
+async def test_a_node_with_a_dead_proxy_contacts_nothing_else(tmp_path: Path, traced: Traced) -> None:
     proxy = "127.0.0.1:1"
     trace = await traced(node(tmp_path, "--socks5-proxy", proxy, "--addpeer", "localhost:16111"))
 
@@ -45,7 +45,7 @@ async def test_a_node_whose_proxy_is_dead_contacts_nobody_else(tmp_path: Path, t
     assert trace.looked_up == set()
 
 
-async def test_a_probe_by_name_contacts_the_proxy_only(microsocks: str, traced: Traced) -> None:
+async def test_a_probe_by_name_contacts_only_the_proxy(microsocks: str, traced: Traced) -> None:
     async with KaspaPeer().run() as peer, peer.listen() as address:
         probe = ["-m", "ziggurat.node", "probe", "--devnet", "--socks5-proxy", microsocks]
         trace = await traced(python(*probe, f"localhost:{address.port}"))
@@ -55,7 +55,7 @@ async def test_a_probe_by_name_contacts_the_proxy_only(microsocks: str, traced: 
     assert trace.looked_up == set()
 
 
-async def test_a_probe_that_leaks_would_be_seen(traced: Traced) -> None:
+async def test_a_leak_of_a_probe_is_detected(traced: Traced) -> None:
     async with KaspaPeer().run() as peer, peer.listen() as address:
         trace = await traced(python("-m", "ziggurat.node", "probe", "--devnet", f"localhost:{address.port}"))
 

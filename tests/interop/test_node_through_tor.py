@@ -1,4 +1,4 @@
-"""The node behind a Tor network of our own: seeds by RESOLVE, peers by address, by name and as onion services."""
+"""The node behind a private Tor network: seeding by RESOLVE, and peers by address, by name and as onion services."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 
 
 def name(below: str = "v4.test") -> str:
-    return f"{secrets.token_hex(4)}.{below}"  # a new one each time: exits remember
+    return f"{secrets.token_hex(4)}.{below}"  # a new name each time, since exits cache
 
 
-async def test_a_seed_is_looked_up_by_an_exit(tor: TorNetwork) -> None:
+async def test_an_exit_looks_up_a_seed(tor: TorNetwork) -> None:
     handler, seed = ConnectionHandler(proxy_layer(tor.proxy)), name()
 
     assert await handler.resolve(seed) == ["127.0.0.1"]
     assert seed in tor.asked
 
 
-async def test_a_seed_that_only_has_an_address_of_ip_version_6(tor: TorNetwork) -> None:
+async def test_a_seed_with_only_an_ipv6_address(tor: TorNetwork) -> None:
     assert await ConnectionHandler(proxy_layer(tor.proxy)).resolve(name("v6.test")) == ["::1"]
 
 
-async def test_a_seed_that_nobody_knows(tor: TorNetwork) -> None:
+async def test_an_unknown_seed(tor: TorNetwork) -> None:
     with pytest.raises(ConnectError) as caught:
         await ConnectionHandler(proxy_layer(tor.proxy)).resolve("nobody.test")
 

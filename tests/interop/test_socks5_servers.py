@@ -50,7 +50,7 @@ def locked(request: pytest.FixtureRequest) -> Server:
 
 
 async def dial_and_echo(layer: Socks5Layer, uri: Uri) -> None:
-    """Open a tunnel and send something through it and back."""
+    """Open a tunnel and echo something through it."""
     async with await layer.layer(TcpConnector())(uri) as stream:
         await stream.send(b"hello")
         assert await read_exactly(stream, 5) == b"hello"
@@ -58,7 +58,7 @@ async def dial_and_echo(layer: Socks5Layer, uri: Uri) -> None:
 
 
 async def failure(layer: Socks5Layer, uri: Uri) -> ConnectError:
-    """The error of a dial, which has to be one clear line."""
+    """Return the error of a dial, which must be one clear line."""
     with pytest.raises(ConnectError) as caught:
         await layer.layer(TcpConnector())(uri)
     line = str(caught.value)
@@ -77,27 +77,27 @@ async def test_a_tunnel_carries_bytes_both_ways(server: Server, host: str) -> No
 
 
 @pytest.mark.parametrize("literal", ["127.0.0.1", "::1"])
-async def test_a_literal_may_go_out_as_text(server: Server, literal: str) -> None:
+async def test_a_literal_may_be_sent_as_a_name(server: Server, literal: str) -> None:
     if ":" in literal:
         need_ipv6()
     async with echo(literal) as port:
         await dial_and_echo(through(server.proxy, literals="domain"), Uri("http", literal, port))
 
 
-async def test_a_target_that_speaks_first_loses_nothing(server: Server) -> None:
+async def test_a_target_that_speaks_first_loses_no_bytes(server: Server) -> None:
     connector = through(server.proxy).layer(TcpConnector())
     async with echo(first=BANNER) as port:
-        for _ in range(10):  # whether its first bytes are glued to the reply is a matter of luck
+        for _ in range(10):  # it is a matter of chance whether its first bytes share a segment with the reply
             async with await connector(Uri("http", "127.0.0.1", port)) as stream:
                 assert await read_exactly(stream, len(BANNER)) == BANNER
 
 
-async def test_a_refused_target_is_told_with_the_code(server: Server) -> None:
+async def test_the_error_of_a_refused_target_has_the_reply_code(server: Server) -> None:
     with refusing() as port:
         error = await failure(through(server.proxy), Uri("http", "127.0.0.1", port))
 
     assert error.phase == "proxy.connect"
-    if server.name == "ssh":  # has no word for it, and just closes
+    if server.name == "ssh":  # sends no reply and just closes
         assert isinstance(error, ProxyProtocolError)
         assert "ssh -D" in str(error)
         assert error.transient
@@ -107,7 +107,7 @@ async def test_a_refused_target_is_told_with_the_code(server: Server) -> None:
         assert "connection refused (0x05)" in str(error)
 
 
-async def test_a_name_that_the_proxy_cannot_resolve_is_told_with_the_code(server: Server) -> None:
+async def test_the_error_of_an_unknown_name_has_the_reply_code(server: Server) -> None:
     error = await failure(through(server.proxy), Uri("http", UNKNOWN_NAME, 80))
 
     assert isinstance(error, ProxyError)
@@ -123,7 +123,7 @@ async def test_the_right_password_opens_the_tunnel(locked: Server) -> None:
         await dial_and_echo(through(f"socks5h://{USER}:{PASSWORD}@{locked.proxy}"), Uri("http", "localhost", port))
 
 
-async def test_a_wrong_password_is_an_error_of_the_authentication(locked: Server) -> None:
+async def test_a_wrong_password_is_an_authentication_error(locked: Server) -> None:
     error = await failure(through(locked.proxy, auth=UserPass(USER, "open-says-me")), Uri("http", "127.0.0.1", 9))
 
     assert isinstance(error, ProxyAuthError)
@@ -132,7 +132,7 @@ async def test_a_wrong_password_is_an_error_of_the_authentication(locked: Server
     assert {"microsocks": "0x02", "dante": "0x01"}[locked.name.partition("_")[0]] in str(error)
 
 
-async def test_a_proxy_that_wants_a_password_says_so(locked: Server) -> None:
+async def test_the_error_says_that_the_proxy_wants_authentication(locked: Server) -> None:
     error = await failure(through(locked.proxy), Uri("http", "127.0.0.1", 9))
 
     assert isinstance(error, ProxyAuthError)
@@ -140,7 +140,7 @@ async def test_a_proxy_that_wants_a_password_says_so(locked: Server) -> None:
     assert "wants authentication (0xff)" in str(error)
 
 
-async def test_isolation_that_is_required_refuses_a_proxy_that_knows_none(server: Server) -> None:
+async def test_required_isolation_refuses_a_proxy_without_authentication(server: Server) -> None:
     error = await failure(through(server.proxy, auth=Isolated()), Uri("http", "127.0.0.1", 9))
 
     assert isinstance(error, ProxyError)
@@ -148,7 +148,7 @@ async def test_isolation_that_is_required_refuses_a_proxy_that_knows_none(server
     assert isinstance(error, ProxyAuthError) or server.name == "ssh"
 
 
-async def test_isolation_that_is_not_required_goes_without_and_says_so(server: Server) -> None:
+async def test_optional_isolation_is_dropped_with_a_note(server: Server) -> None:
     connector = through(server.proxy, auth=Isolated(required=False)).layer(TcpConnector())
     async with echo() as port, await connector(Uri("http", "127.0.0.1", port)) as stream:
         await stream.send(b"hello")
@@ -158,11 +158,11 @@ async def test_isolation_that_is_not_required_goes_without_and_says_so(server: S
     assert any("nothing was isolated" in (phase.note or "") for phase in ledger.phases)
 
 
-async def test_everything_at_once_works_where_the_proxy_reads_on(server: Server) -> None:
+async def test_pipelining_everything_works_if_the_proxy_keeps_what_it_read(server: Server) -> None:
     layer = through(server.proxy, pipeline="all", connect_timeout=0.3)
     async with echo() as port:
         uri = Uri("http", "127.0.0.1", port)
-        if server.name == "microsocks":  # drops what it reads behind a message
+        if server.name == "microsocks":  # drops what it reads after a message
             error = await failure(layer, uri)
             assert isinstance(error, ConnectTimeout)
             assert (error.phase, error.name) == ("proxy.connect", "connect_timeout")
@@ -171,7 +171,7 @@ async def test_everything_at_once_works_where_the_proxy_reads_on(server: Server)
 
 
 @pytest.mark.parametrize("pipeline", ["auth", "all"])
-async def test_credentials_can_be_pipelined_where_the_proxy_reads_on(locked: Server, pipeline: str) -> None:
+async def test_credentials_can_be_pipelined_if_the_proxy_keeps_what_it_read(locked: Server, pipeline: str) -> None:
     layer = through(locked.proxy, auth=RIGHT, pipeline=pipeline, handshake_timeout=1.0, connect_timeout=0.3)  # type: ignore[arg-type]
     async with echo() as port:
         uri = Uri("http", "127.0.0.1", port)
@@ -181,7 +181,7 @@ async def test_credentials_can_be_pipelined_where_the_proxy_reads_on(locked: Ser
             await dial_and_echo(layer, uri)
 
 
-async def test_two_proxies_make_a_chain(dante: str, microsocks: str) -> None:
+async def test_two_proxies_form_a_chain(dante: str, microsocks: str) -> None:
     connector = ServiceBuilder().socks5(microsocks).socks5(dante).service(TcpConnector())
     async with echo() as port, await connector(Uri("http", "localhost", port)) as stream:
         await stream.send(b"hello")

@@ -1,4 +1,4 @@
-"""Socks5Layer through a Tor network of our own: exits, onion services, isolation, Tor's words for what failed."""
+"""Socks5Layer through a private Tor network: exits, onion services, isolation, Tor's error codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ziggurat.services import ProxyAuthError, ProxyRefused, SocketConnector, Tcp
 pytestmark = pytest.mark.real_io
 
 UNPUBLISHED = "pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion"
-"""A valid name of which this network knows nothing."""
+"""A valid name that is unknown in this network."""
 
 MISTYPED = UNPUBLISHED.replace("pg6", "pg7")
 
@@ -40,7 +40,7 @@ async def refusal(layer: Socks5Layer, uri: Uri) -> ProxyRefused:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-async def test_an_exit_is_reached(tor: TorNetwork, host: str) -> None:
+async def test_a_target_is_reached_through_an_exit(tor: TorNetwork, host: str) -> None:
     if host == "v6":
         need_ipv6()
     connector = through(tor.proxy, auth=Isolated()).layer(TcpConnector())
@@ -48,8 +48,8 @@ async def test_an_exit_is_reached(tor: TorNetwork, host: str) -> None:
         await check_echo(stream)
 
 
-async def test_the_exit_looks_the_name_up(tor: TorNetwork) -> None:
-    name = f"{secrets.token_hex(4)}.v4.test"  # a new one each time: exits remember
+async def test_the_exit_looks_up_the_name(tor: TorNetwork) -> None:
+    name = f"{secrets.token_hex(4)}.v4.test"  # a new name each time, since exits cache
     connector = through(tor.proxy, auth=Isolated()).layer(TcpConnector())
     async with echo() as port, await connector(Uri("http", name, port)) as stream:
         await check_echo(stream)
@@ -73,7 +73,7 @@ async def test_an_error_over_a_unix_socket_is_read_like_any_other(tor: TorNetwor
     assert caught.value.via == tor.unix_proxy
 
 
-async def test_each_isolated_dial_has_a_circuit_of_its_own(tor: TorNetwork) -> None:
+async def test_each_isolated_dial_has_its_own_circuit(tor: TorNetwork) -> None:
     connector = through(tor.proxy, auth=Isolated()).layer(TcpConnector())
     async with echo() as port:
         uri = Uri("http", "127.0.0.1", port)
@@ -92,7 +92,7 @@ async def test_dials_with_an_equal_key_share_a_circuit(tor: TorNetwork) -> None:
             for _ in range(4):
                 await streams.enter_async_context(await connector(same))
             shared = tor.client.circuits(port)
-            # Fewer than streams, and not one: a busy exit may let Tor try the next stream on another circuit.
+            # Not exactly one: if an exit is busy, Tor may try the next stream on another circuit.
             assert len(shared) < 4
 
             await streams.enter_async_context(await connector(other))
@@ -120,7 +120,7 @@ async def test_pipelining_up_to_the_credentials_works(
         assert await read_exactly(stream, len(BANNER)) == BANNER
 
 
-async def test_everything_at_once_works_without_credentials(tor: TorNetwork) -> None:
+async def test_pipelining_everything_works_without_credentials(tor: TorNetwork) -> None:
     connector = through(tor.proxy, pipeline="all").layer(TcpConnector())
     async with echo() as port, await connector(Uri("http", "127.0.0.1", port)) as stream:
         await check_echo(stream)
@@ -166,7 +166,7 @@ async def test_an_onion_service_without_that_port(tor: TorNetwork) -> None:
     assert error.reply_code == 5
 
 
-async def test_a_user_name_that_tor_reserves_is_refused_although_the_reply_is_odd(tor: TorNetwork) -> None:
+async def test_a_user_name_reserved_by_tor_is_refused_despite_an_odd_reply(tor: TorNetwork) -> None:
     connector = through(tor.proxy, auth=UserPass("<torS0X>9", "x")).layer(TcpConnector())
     with pytest.raises(ProxyAuthError) as caught:
         await connector(Uri("http", "127.0.0.1", 9))

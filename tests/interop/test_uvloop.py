@@ -39,7 +39,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 
 
-async def test_the_leaf() -> None:
+async def test_a_tcp_dial() -> None:
     async with echo(first=BANNER) as port, await TcpConnector()(Uri("http", "localhost", port)) as stream:
         assert isinstance(asyncio.get_running_loop(), uvloop.Loop)
         assert type(stream) is TransportStream
@@ -72,7 +72,7 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pipeline", [None, "auth", "all"])
-async def test_a_proxy(pipeline: Any) -> None:
+async def test_a_dial_through_a_proxy(pipeline: Any) -> None:
     async with Socks5Server({"user": "word"}).serve() as proxy, echo(first=BANNER) as port:
         layer = Socks5Layer(proxy, auth=UserPass("user", "word"), pipeline=pipeline)
         async with await layer.layer(TcpConnector())(Uri("http", "localhost", port)) as stream:
@@ -81,14 +81,14 @@ async def test_a_proxy(pipeline: Any) -> None:
             assert await read_exactly(stream, 5) == b"hello"
 
 
-async def test_an_echo_is_no_proxy() -> None:
+async def test_an_echo_server_is_not_a_proxy() -> None:
     async with echo() as port:
         connector = Socks5Layer(f"127.0.0.1:{port}").layer(TcpConnector())
         with pytest.raises(ProxyProtocolError, match="0x01, which was not offered"):
             await connector(Uri("http", "localhost", 9))
 
 
-async def test_a_limit() -> None:
+async def test_a_limit_runs_out() -> None:
     async def never(uri: Uri, /) -> Any:
         await anyio.sleep_forever()
 

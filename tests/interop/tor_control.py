@@ -1,4 +1,4 @@
-"""As much of Tor's control protocol as the tests need, over the control socket of a tor of theirs."""
+"""The part of Tor's control protocol that the tests need, over a unix control socket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Control"]
 
 
 class Control:
-    """One control connection; commands are answered in order, events come in between."""
+    """A control connection. Replies come in the order of the commands, with events in between."""
 
     def __init__(self, path: Path, *, timeout: float = 30.0) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -27,10 +27,10 @@ class Control:
             raise
 
     def ask(self, command: str) -> list[str]:
-        """The lines of the answer without their codes.
+        """Send a command and return the lines of the reply without their codes.
 
         Raises:
-            RuntimeError: the answer is an error.
+            RuntimeError: the reply is an error.
         """
         self._socket.sendall(command.encode() + b"\r\n")
         answer: list[str] = []
@@ -46,7 +46,7 @@ class Control:
         return answer
 
     def next_event(self) -> str:
-        """The next event, waited for."""
+        """Wait for the next event and return it."""
         while not self.events:
             code, _, text = next(self._replies())
             if code == "650":
@@ -54,23 +54,22 @@ class Control:
         return self.events.pop(0)
 
     def info(self, key: str) -> list[str]:
-        """``GETINFO``: the lines of the value."""
+        """Send ``GETINFO`` and return the lines of the value."""
         lines = self.ask(f"GETINFO {key}")[:-1]
         return [line for line in "\n".join(lines).partition("=")[2].split("\n") if line]
 
     def circuits(self, port: int) -> set[str]:
-        """The circuits of the open streams to targets with that port."""
+        """Return the circuits of the open streams to targets with this port."""
         streams = [line.split() for line in self.info("stream-status")]
         return {
             circuit for _, state, circuit, target, *_ in streams if state == "SUCCEEDED" and target.endswith(f":{port}")
         }
 
     def add_onion(self, port: int, target: str) -> str:
-        """Publish an onion service, wait until it is reachable, and give its name.
+        """Publish an onion service, wait until it is reachable, and return its name.
 
-        A v3 service uploads two descriptors, for this time period and the next, to several directories each. A client
-        that asks a directory too early is told that there is none, and does not ask it again for a while: so all
-        uploads are waited for.
+        A v3 service uploads two descriptors, for this time period and the next, each to several directories. A client
+        that asks a directory too early gets none and does not ask again for a while, so this waits for all uploads.
         """
         self.ask("SETEVENTS HS_DESC")
         answer = self.ask(f"ADD_ONION NEW:ED25519-V3 Flags=DiscardPK Port={port},{target}")

@@ -1,13 +1,13 @@
 """A Tor network on loopback: an authority, four relays, a client, and a host for onion services.
 
-It is there after about six seconds. What looks odd is there because the network hung without it:
+It is up after about six seconds. The unusual settings are needed, as the network hangs without them:
 
-* Consensus: votes are cast on the clock, and one cast before the relays' descriptors are in gives a network without
-  relays for half an hour. So the first vote is set far ahead, and moved to the next second when they are in.
-* Bandwidths: on one machine a single node measures some and all others none, and then every path goes through that
+* Consensus: votes are cast at fixed times. A vote before the relays' descriptors have arrived yields a network without
+  relays for half an hour. So the first vote is scheduled far ahead, and moved to the next second once they are there.
+* Bandwidths: on one machine a single node measures some bandwidth and all others none, and then every path uses that
   node. ``CountPrivateBandwidth 0`` makes all equal.
-* Relays that asked for a consensus before there was one wait long before they ask again; SIGHUP makes them.
-* The client has no network until there is a consensus, for the same reason.
+* A relay that asks for a consensus too early waits long before it asks again; SIGHUP makes it ask.
+* The client's network is disabled until there is a consensus, for the same reason.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = ["TorNetwork", "tor_network"]
 OR_PORT, DIR_PORT, SOCKS_PORT, PLAIN_SOCKS_PORT, DNS_PORT = 5000, 7000, 9050, 9051, 53053
 
 PARKED = 1500
-"""Seconds to the first vote, until it is moved."""
+"""Seconds until the first vote, before it is moved."""
 
 COMMON = """\
 TestingTorNetwork 1
@@ -98,15 +98,15 @@ SocksPort 0
 
 @dataclass(frozen=True)
 class TorNetwork:
-    """A network that works.
+    """A running network.
 
     Attributes:
         proxy: the client's SOCKS port as ``host:port``, with extended error codes.
-        plain_proxy: one without them.
-        unix_proxy: one on a unix socket.
+        plain_proxy: a SOCKS port without extended error codes.
+        unix_proxy: a SOCKS port on a unix socket.
         client: the client's control connection.
-        host: that of the tor on which onion services are published.
-        asked: the names that the exits looked up, so far.
+        host: the control connection of the tor that publishes onion services.
+        asked: the names that the exits have looked up so far.
     """
 
     proxy: str
@@ -130,7 +130,7 @@ class Node:
 
 @contextmanager
 def tor_network(base: Path) -> Iterator[TorNetwork]:
-    """Bring one up for the length of a ``with`` block."""
+    """Run a network for the duration of a ``with`` block."""
     tor, gencert = find("tor", "tor"), find("tor-gencert", "tor")
     prefix = loopback_address().rpartition(".")[0]
     names = ["authority", "relay1", "relay2", "relay3", "relay4", "client", "host"]
@@ -169,7 +169,7 @@ def tor_network(base: Path) -> Iterator[TorNetwork]:
 
 
 def _authority_keys(tor: str, gencert: str, authority: Node, base: Path) -> tuple[str, str]:
-    """Make the authority's keys; every torrc names the two fingerprints."""
+    """Create the authority's keys and return the two fingerprints for the torrc files."""
     keys = authority.folder / "keys"
     keys.mkdir(mode=0o700)
     files = [
@@ -252,7 +252,7 @@ def _start(stack: ExitStack, tor: str, node: Node, base: Path) -> subprocess.Pop
 
 
 def _vote_now(control: Control) -> None:
-    # All steps of the vote take place in the second before it becomes valid; less than a second ahead is too late.
+    # All steps of the vote happen in the second before it becomes valid, so it must be over a second ahead.
     valid_after = int(time.time() + 2.2)
     control.ask(f"SETCONF TestingV3AuthInitialVotingInterval=20 TestingV3AuthVotingStartOffset={valid_after % 20}")
 
@@ -266,7 +266,7 @@ def _descriptors(authority: Node) -> int:
 
 
 def _fetch(authority: Node, path: str) -> bytes:
-    """A document from the authority, empty while it has none."""
+    """Return a document of the authority, or nothing while there is none."""
     connection = http.client.HTTPConnection(authority.address, DIR_PORT, timeout=5.0)
     try:
         connection.request("GET", path)

@@ -1,4 +1,4 @@
-"""What a program connects to and looks up, as strace sees it: no library in the program can hide from that."""
+"""Trace with strace what a program connects to and looks up, whichever library does it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.interop.programs import find
 __all__ = ["Trace", "environment", "python", "run_traced", "strace_that_works"]
 
 RESOLVER_FILES = ("/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf")
-"""Who reads one of these looks a name up."""
+"""Files that are only read to look up a name."""
 
 _ADDRESS = re.compile(
     r"sa_family=AF_(?P<family>\w+)"
@@ -31,13 +31,13 @@ _OPENED = re.compile(r'openat?\((?:AT_FDCWD, )?"([^"]+)"')
 
 @dataclass(frozen=True)
 class Trace:
-    """A program's run.
+    """The run of a program.
 
     Attributes:
-        code: its exit code.
-        stdout, stderr: what it said.
+        code: the exit code.
+        stdout, stderr: the output.
         contacted: each address that it connected or sent to, as ``host:port`` or ``unix:/path``.
-        looked_up: files that a resolver reads, as far as it opened them.
+        looked_up: the resolver files that it opened.
     """
 
     code: int
@@ -48,19 +48,19 @@ class Trace:
 
 
 def python(*argv: str) -> list[str]:
-    """A command that runs this Python with this project, strict about what is left open."""
+    """Return a command that runs this Python in development mode, with unclosed resources as errors."""
     return [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", *argv]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """For a program that imports the project, wherever the tests found it."""
+    """Return the environment of a program that imports the same project as the tests."""
     project = str(Path(ziggurat.services.__file__).parents[2])
     path = os.pathsep.join(filter(None, (project, os.environ.get("PYTHONPATH"))))
     return {**os.environ, "PYTHONPATH": path, **more}
 
 
 def strace_that_works() -> str:
-    """The path of strace; where it is missing, or may not trace, the test is skipped."""
+    """Return the path of strace; skip the test if it is missing or must not trace."""
     strace = find("strace", "strace")
     if subprocess.run([strace, "-qq", "-o", os.devnull, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine does not let strace trace a program")
@@ -68,7 +68,7 @@ def strace_that_works() -> str:
 
 
 async def run_traced(strace: str, folder: Path, argv: Sequence[str]) -> Trace:
-    """Run a program under strace, to its end, which has to come within a minute."""
+    """Run a program under strace to its end, for at most a minute."""
     log = folder / "strace"
     options = ["-f", "-qq", "-s", "256", "-e", "trace=connect,sendto,sendmsg,sendmmsg,open,openat", "-o", str(log)]
     with anyio.fail_after(60.0):

@@ -21,7 +21,7 @@ def test_an_unconfigured_structlog_prints_nothing_on_stdout(
     assert not structlog.is_configured()
 
 
-def test_without_any_logging_set_up_a_warning_goes_to_stderr_and_the_rest_nowhere(
+def test_without_logging_set_up_only_warnings_are_shown_on_stderr(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As in a program that never touched logging: pytest's own handlers hang on the root logger.
@@ -38,7 +38,7 @@ def test_a_peers_text_cannot_forge_a_second_line(caplog: pytest.LogCaptureFixtur
     assert "\n" not in caplog.messages[0]
 
 
-def test_structlog_is_asked_at_each_event_so_it_may_be_configured_late(caplog: pytest.LogCaptureFixture) -> None:
+def test_structlog_may_be_configured_between_two_events(caplog: pytest.LogCaptureFixture) -> None:
     write_event(None, "warning", "first")
     with capture_logs() as logs:
         write_event(None, "warning", "second", dial="ab")
@@ -46,7 +46,7 @@ def test_structlog_is_asked_at_each_event_so_it_may_be_configured_late(caplog: p
     assert logs == [{"event": "second", "log_level": "warning", "dial": "ab"}]
 
 
-def test_a_logger_that_is_passed_is_used_whatever_structlog_is() -> None:
+def test_a_given_logger_is_used_even_if_structlog_is_not_configured() -> None:
     seen: list[object] = []
     logger: EventLogger = structlog.wrap_logger(
         structlog.PrintLogger(), processors=[lambda _, level, event: seen.append((level, event)) or event["event"]]
@@ -55,7 +55,7 @@ def test_a_logger_that_is_passed_is_used_whatever_structlog_is() -> None:
     assert seen == [("debug", {"event": "dial.started", "dial": "ab"})]
 
 
-def test_a_logger_that_fails_is_reported_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_logger_is_reported_without_its_message(caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
         def info(self, event: str, /, **fields: object) -> None:
             raise KeyError("secret.test")

@@ -30,7 +30,7 @@ def logs() -> Iterator[list[dict[str, object]]]:
 
 
 def leaf_with(*steps: tuple[str, str | None], error: BaseException | None = None) -> Connector:
-    """A leaf that goes through phases; the last one fails with ``error``."""
+    """A leaf that enters these phases; the last one fails with ``error``."""
 
     async def leaf(uri: Uri, /) -> ByteStream:
         with dial(uri) as current:
@@ -44,11 +44,11 @@ def leaf_with(*steps: tuple[str, str | None], error: BaseException | None = None
     return leaf
 
 
-async def test_it_keeps_the_contracts_of_a_layer() -> None:
+async def test_it_keeps_the_contract_of_a_layer() -> None:
     await check_layer(LoggingLayer(), transparent=True)
 
 
-async def test_a_dial_that_works_is_started_and_connected(logs: list[dict[str, object]]) -> None:
+async def test_a_successful_dial_is_logged_as_started_and_connected(logs: list[dict[str, object]]) -> None:
     leaf = leaf_with(
         ("tcp", "one:1080"),
         ("proxy.greeting", "one:1080"),
@@ -72,13 +72,13 @@ async def test_a_dial_that_works_is_started_and_connected(logs: list[dict[str, o
     ]
 
 
-async def test_a_direct_dial_went_through_nothing(logs: list[dict[str, object]]) -> None:
+async def test_a_direct_dial_has_no_via(logs: list[dict[str, object]]) -> None:
     await LoggingLayer().layer(leaf_with(("tcp", None), ("tls", "hidden.test")))(TARGET)
     assert logs[1]["via"] is None
 
 
-async def test_a_failure_says_what_where_and_through_what_once(logs: list[dict[str, object]]) -> None:
-    refused = ConnectRefused("connection refused (10.0.0.1)", hint="nobody listens there")
+async def test_a_failure_is_logged_with_its_phase_via_and_error(logs: list[dict[str, object]]) -> None:
+    refused = ConnectRefused("connection refused (10.0.0.1)", hint="is the server running?")
     with pytest.raises(ConnectRefused):
         await LoggingLayer().layer(leaf_with(("tcp", "one:1080"), error=refused))(TARGET)
     assert logs[1] == {
@@ -89,25 +89,25 @@ async def test_a_failure_says_what_where_and_through_what_once(logs: list[dict[s
         "via": "one:1080",
         "phase": "tcp",
         "elapsed": 0.25,
-        "error": "ConnectRefused: connection refused (10.0.0.1); nobody listens there",
+        "error": "ConnectRefused: connection refused (10.0.0.1); is the server running?",
     }
 
 
-async def test_a_failure_with_the_target_names_the_proxies_that_it_passed(logs: list[dict[str, object]]) -> None:
+async def test_a_failure_at_the_target_lists_the_proxies_on_the_way(logs: list[dict[str, object]]) -> None:
     leaf = leaf_with(("proxy.connect", "one:1080"), ("tls", "hidden.test"), error=TlsError("no trust"))
     with pytest.raises(TlsError):
         await LoggingLayer().layer(leaf)(TARGET)
     assert (logs[1]["phase"], logs[1]["via"]) == ("tls", "one:1080")
 
 
-async def test_an_error_that_nobody_knows_gets_its_phase_from_the_ledger(logs: list[dict[str, object]]) -> None:
+async def test_a_foreign_error_gets_its_phase_from_the_ledger(logs: list[dict[str, object]]) -> None:
     leaf = leaf_with(("tcp", None), ("mine", "gateway"), error=RuntimeError("line\nbreak"))
     with pytest.raises(RuntimeError):
         await LoggingLayer().layer(leaf)(TARGET)
     assert (logs[1]["phase"], logs[1]["via"], logs[1]["error"]) == ("mine", "gateway", "RuntimeError: line break")
 
 
-async def test_a_cancelled_dial_is_told_too(logs: list[dict[str, object]]) -> None:
+async def test_a_cancelled_dial_is_logged_too(logs: list[dict[str, object]]) -> None:
     connector, _ = mock_connector("proxy.connect")
     with anyio.move_on_after(3.0):
         await LoggingLayer().layer(connector)(TARGET)
@@ -149,7 +149,7 @@ def broken_mask(uri: Uri) -> str:
         ([("tcp", None), ("tls", "hidden.test")], None, None),
     ],
 )
-async def test_a_masked_target_is_nowhere_in_the_events(
+async def test_a_masked_target_appears_in_no_event(
     logs: list[dict[str, object]],
     mask: bool | Callable[[Uri], str],
     shown: str,
@@ -169,7 +169,7 @@ async def test_a_masked_target_is_nowhere_in_the_events(
 
 
 @pytest.mark.parametrize("host", ["[fe80::1%25eth0]", "hidden.test."])
-async def test_masking_knows_the_name_as_tls_writes_it(logs: list[dict[str, object]], host: str) -> None:
+async def test_masking_also_covers_the_name_as_tls_writes_it(logs: list[dict[str, object]], host: str) -> None:
     bare = host.strip("[].").partition("%")[0]
     stack = LoggingLayer(mask_target=True).layer(leaf_with(("tls", bare), error=TlsError("no")))
     with pytest.raises(TlsError):
@@ -185,7 +185,7 @@ async def test_below_a_proxy_the_dials_own_target_is_masked_too(logs: list[dict[
     assert "proxy.test" not in repr(logs)
 
 
-async def test_a_proxys_password_is_in_no_event(logs: list[dict[str, object]]) -> None:
+async def test_a_proxys_password_appears_in_no_event(logs: list[dict[str, object]]) -> None:
     near, far = stream_pair()
 
     async def leaf(uri: Uri, /) -> ByteStream:
@@ -207,7 +207,7 @@ async def test_a_proxys_password_is_in_no_event(logs: list[dict[str, object]]) -
     assert "opensesame" not in repr(logs)
 
 
-async def test_an_inner_timeout_is_told_with_its_phase(logs: list[dict[str, object]]) -> None:
+async def test_an_inner_timeout_is_logged_with_its_phase(logs: list[dict[str, object]]) -> None:
     connector, _ = mock_connector("proxy.connect")
     with pytest.raises(ConnectTimeout):
         await LoggingLayer().layer(TimeoutLayer(2.0, name="tunnel").layer(connector))(TARGET)
@@ -222,7 +222,7 @@ class BrokenLogger:
     debug = warning = info
 
 
-async def test_a_logger_that_fails_does_not_fail_the_dial(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failing_logger_does_not_fail_the_dial(caplog: pytest.LogCaptureFixture) -> None:
     stream = await LoggingLayer(logger=BrokenLogger()).layer(leaf_with(("tcp", None)))(TARGET)
     await stream.aclose()
     assert [record.name for record in caplog.records] == ["ziggurat", "ziggurat"]
@@ -267,14 +267,14 @@ def test_repr_shows_the_settings_and_not_the_logger() -> None:
         LoggingLayer(mask_target="yes")  # type: ignore[arg-type]
 
 
-# --- what happens above this layer ----------------------------------------------------------------------------------
+# --- events above this layer --------------------------------------------------------------------------------------
 
 
 def events(logs: list[dict[str, object]]) -> list[tuple[object, object]]:
     return [(entry["event"], entry["log_level"]) for entry in logs]
 
 
-async def test_a_dial_is_connected_when_its_opener_says_so(logs: list[dict[str, object]]) -> None:
+async def test_a_dial_is_connected_at_the_end_of_the_attempt(logs: list[dict[str, object]]) -> None:
     with dial(TARGET) as current:
         with current.attempt():
             await LoggingLayer().layer(leaf_with(("tcp", None)))(TARGET)
@@ -287,7 +287,7 @@ async def test_a_dial_is_connected_when_its_opener_says_so(logs: list[dict[str, 
     assert len(logs) == 2
 
 
-async def test_what_fails_above_is_one_failure_and_no_success(logs: list[dict[str, object]]) -> None:
+async def test_a_failure_above_is_logged_as_one_failure_and_no_success(logs: list[dict[str, object]]) -> None:
     with pytest.raises(ConnectError), dial(TARGET) as current, current.attempt():  # noqa: PT012
         await LoggingLayer().layer(leaf_with(("tcp", None), ("proxy.connect", "one:1080")))(TARGET)
         with phase("http2"):
@@ -297,7 +297,7 @@ async def test_what_fails_above_is_one_failure_and_no_success(logs: list[dict[st
     assert logs[1]["error"] == "ConnectError: it speaks SSH; another port?"
 
 
-async def test_a_limit_above_is_named_as_the_reason(logs: list[dict[str, object]]) -> None:
+async def test_a_limit_above_is_logged_as_the_reason(logs: list[dict[str, object]]) -> None:
     connector, _ = mock_connector("proxy.connect")
     with pytest.raises(ConnectTimeout):
         await TimeoutLayer(2.0, name="outermost").layer(LoggingLayer().layer(connector))(TARGET)
@@ -308,7 +308,7 @@ async def test_a_limit_above_is_named_as_the_reason(logs: list[dict[str, object]
     )
 
 
-async def test_a_dial_that_is_given_up_after_the_stack_answered_was_cancelled(logs: list[dict[str, object]]) -> None:
+async def test_a_dial_cancelled_after_the_stack_returned_is_logged_as_cancelled(logs: list[dict[str, object]]) -> None:
     with anyio.move_on_after(1), dial(TARGET) as current, current.attempt():
         await LoggingLayer().layer(leaf_with(("tcp", None)))(TARGET)
         with phase("http2"):
@@ -317,7 +317,7 @@ async def test_a_dial_that_is_given_up_after_the_stack_answered_was_cancelled(lo
     assert (logs[1]["phase"], logs[1]["error"]) == ("http2", "cancelled")
 
 
-async def test_each_attempt_in_one_dial_has_one_end(logs: list[dict[str, object]]) -> None:
+async def test_each_attempt_in_a_dial_is_logged_once(logs: list[dict[str, object]]) -> None:
     with dial(TARGET) as current:
         for error in (ConnectRefused("no"), None):
             try:

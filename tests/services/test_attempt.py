@@ -1,4 +1,4 @@
-"""How a dial ends, told to the layers below the one that decides it."""
+"""The outcome of a dial, reported to the layers below."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Outcomes = list[BaseException | None]
 
 
 async def layer(outcomes: Outcomes) -> None:
-    """A call below that succeeds, and wants to know what becomes of the dial."""
+    """A successful call of a layer below, which records the outcome of the dial."""
     with dial(TARGET) as current, phase("tcp"):
         await anyio.sleep(1)
         current.on_outcome(outcomes.append)
 
 
-async def test_without_an_attempt_the_owner_s_end_is_the_outcome() -> None:
+async def test_without_an_attempt_the_end_of_the_dial_is_the_outcome() -> None:
     outcomes: Outcomes = []
     with dial(TARGET):
         await layer(outcomes)
@@ -29,7 +29,7 @@ async def test_without_an_attempt_the_owner_s_end_is_the_outcome() -> None:
     assert outcomes == [None]
 
 
-async def test_what_fails_above_is_the_outcome() -> None:
+async def test_a_failure_above_is_the_outcome() -> None:
     outcomes: Outcomes = []
     with failing() as caught, dial(TARGET) as current:
         await layer(outcomes)
@@ -52,10 +52,10 @@ async def test_an_attempt_has_its_outcome_before_the_dial_ends() -> None:
         assert current.ledger.error is None
         with phase("handshake"):
             raise ConnectError("refused")
-    assert outcomes == [None]  # the handshake came later
+    assert outcomes == [None]  # the handshake failed later
 
 
-async def test_each_attempt_has_an_outcome_of_its_own() -> None:
+async def test_each_attempt_has_its_own_outcome() -> None:
     first: Outcomes = []
     second: Outcomes = []
     with dial(TARGET) as current:
@@ -69,7 +69,7 @@ async def test_each_attempt_has_an_outcome_of_its_own() -> None:
     assert (first, second) == (caught, [None])
 
 
-async def test_attempts_side_by_side_do_not_mix() -> None:
+async def test_concurrent_attempts_do_not_mix() -> None:
     lost: Outcomes = []
     won: Outcomes = []
 
@@ -91,7 +91,7 @@ async def test_attempts_side_by_side_do_not_mix() -> None:
     assert (lost, won) == ([refused], [None])
 
 
-async def test_a_task_that_an_attempt_left_behind_opens_a_dial_of_its_own() -> None:
+async def test_a_task_that_outlives_an_attempt_opens_its_own_dial() -> None:
     owners: list[bool] = []
     goes_on = anyio.Event()
 
@@ -110,7 +110,7 @@ async def test_a_task_that_an_attempt_left_behind_opens_a_dial_of_its_own() -> N
     assert owners == [True]
 
 
-async def test_a_cancelled_dial_and_a_foreign_error_are_kept_as_a_connect_error() -> None:
+async def test_a_cancellation_and_a_foreign_error_are_recorded_as_a_connect_error() -> None:
     with anyio.move_on_after(1), dial(TARGET) as cancelled, phase("tcp", via="p"):
         await anyio.sleep_forever()
     with pytest.raises(KeyError), dial(TARGET) as foreign, phase("mine"):
@@ -141,9 +141,37 @@ async def test_a_failed_dial_is_freed_without_the_garbage_collector() -> None:
         with failing() as caught, dial(TARGET) as current:
             await layer([])
             raise ConnectRefused("no")
-        ledger = weakref.ref(caught[0])
+        error = weakref.ref(caught[0])
         caught.clear()
         del current
-        assert ledger() is None
+        assert error() is None
+    finally:
+        gc.enable()
+
+
+async def test_the_cause_of_a_failure_does_not_keep_the_frames_of_the_dial_alive() -> None:
+    class Local:
+        pass
+
+    seen: list[weakref.ref[Local]] = []
+
+    async def leaf() -> None:
+        local = Local()
+        seen.append(weakref.ref(local))
+        with dial(TARGET) as below:  # refers to the ledger
+            assert not below.owner
+            try:
+                raise OSError("the system's error")
+            except OSError as error:
+                raise ConnectRefused("no") from error
+
+    gc.disable()
+    try:
+        with failing() as caught, dial(TARGET) as current:
+            await leaf()
+        assert current.ledger.error is not None
+        caught.clear()
+        del current
+        assert seen[0]() is None
     finally:
         gc.enable()

@@ -1,4 +1,4 @@
-"""A dial has one record; each failure names the phase that was running."""
+"""A dial has one ledger; each failure names the phase that was running."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ziggurat.services import (
 from ziggurat.services.uri import Uri
 
 
-async def test_the_first_call_opens_the_dial_and_the_ones_below_join_it() -> None:
+async def test_the_first_call_opens_the_dial_and_calls_below_join_it() -> None:
     with dial(TARGET) as outer:
         with dial(PROXY) as inner:
             assert inner.ledger is outer.ledger
@@ -32,7 +32,7 @@ async def test_the_first_call_opens_the_dial_and_the_ones_below_join_it() -> Non
     assert not outer.ledger.running
 
 
-async def test_two_dials_in_a_row_are_two() -> None:
+async def test_consecutive_dials_have_separate_ledgers() -> None:
     with dial(TARGET) as one:
         pass
     with dial(TARGET) as two:
@@ -45,7 +45,7 @@ async def test_two_dials_in_a_row_are_two() -> None:
     assert one.ledger.id == one.ledger.id
 
 
-async def test_dials_of_tasks_side_by_side_do_not_mix() -> None:
+async def test_dials_of_concurrent_tasks_do_not_mix() -> None:
     ledgers: dict[str, Ledger] = {}
 
     async def work(name: str) -> None:
@@ -63,7 +63,7 @@ async def test_dials_of_tasks_side_by_side_do_not_mix() -> None:
     assert [p.name for p in ledgers["b"].phases] == ["b", "b.again"]
 
 
-async def test_a_task_started_inside_of_a_dial_joins_it() -> None:
+async def test_a_task_started_inside_a_dial_joins_it() -> None:
     async def attempt(name: str) -> None:
         with dial(PROXY) as current, phase(name):
             assert not current.owner
@@ -77,7 +77,7 @@ async def test_a_task_started_inside_of_a_dial_joins_it() -> None:
     assert sorted(p.name for p in current.ledger.phases) == ["one", "two"]
 
 
-async def test_a_task_that_a_dial_left_behind_opens_a_dial_of_its_own() -> None:
+async def test_a_task_that_outlives_a_dial_opens_its_own() -> None:
     goes_on = anyio.Event()
     later: list[bool] = []
 
@@ -100,7 +100,7 @@ async def test_a_task_that_a_dial_left_behind_opens_a_dial_of_its_own() -> None:
     assert ended.ledger.phases == []
 
 
-async def test_a_phase_outside_of_a_dial_is_an_error_that_says_what_to_do() -> None:
+async def test_a_phase_outside_of_a_dial_is_an_error_with_a_hint() -> None:
     with (
         pytest.raises(RuntimeError, match=r"phase\('my.step'\) outside of a dial: put `with dial\(uri\):`"),
         phase("my.step"),
@@ -133,7 +133,7 @@ async def test_phases_are_recorded_in_order_with_start_time_outcome_and_via() ->
     assert "Phase(dns via proxy.example:1080: 0.500 s, ok)" in repr(ledger)
 
 
-async def test_the_error_brings_target_phase_via_time_and_the_whole_ledger() -> None:
+async def test_the_error_has_target_phase_via_time_and_the_whole_ledger() -> None:
     with failing() as caught, dial(TARGET) as current:
         current.ledger.sent_to_target = True
         with dial(PROXY):
@@ -159,7 +159,7 @@ async def test_the_innermost_phase_is_the_one_that_failed() -> None:
     assert (caught[0].phase, caught[0].via) == ("inner", None)
 
 
-async def test_an_error_of_another_dial_keeps_its_own_record() -> None:
+async def test_an_error_of_another_dial_keeps_its_own_ledger() -> None:
     with failing() as caught, dial(PROXY) as first, phase("tcp"):
         raise ConnectError("it broke")
     with failing() as again, dial(TARGET), phase("shared"):
@@ -170,7 +170,7 @@ async def test_an_error_of_another_dial_keeps_its_own_record() -> None:
 
 
 @pytest.mark.parametrize("problem", [ValueError("x"), OSError("x"), KeyboardInterrupt("x")])
-async def test_a_foreign_error_passes_as_it_is_and_the_phase_has_failed(problem: BaseException) -> None:
+async def test_a_foreign_error_passes_unchanged_and_the_phase_has_failed(problem: BaseException) -> None:
     with pytest.raises(type(problem)) as caught, dial(TARGET) as current, phase("tcp"):
         raise problem
 
@@ -190,7 +190,7 @@ async def test_the_owner_puts_the_ledger_on_a_foreign_stream() -> None:
     await far.aclose()
 
 
-async def test_everyone_else_hands_a_stream_on_as_it_is() -> None:
+async def test_other_layers_return_a_stream_unchanged() -> None:
     foreign, far = stream_pair()
     with dial(TARGET), dial(PROXY) as below:
         assert below.established(foreign) is foreign

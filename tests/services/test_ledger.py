@@ -1,4 +1,4 @@
-"""The record of a dial."""
+"""The ledger of a dial."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def test_the_time_of_a_running_dial_grows() -> None:
         assert round(current.ledger.elapsed, 6) == 2
 
 
-async def test_a_note_is_an_entry_that_took_no_time() -> None:
+async def test_a_note_is_a_phase_that_took_no_time() -> None:
     with dial(TARGET) as current:
         await anyio.sleep(1)
         current.ledger.note("keepalive", "no socket", via="proxy")
@@ -38,7 +38,7 @@ async def test_a_note_is_an_entry_that_took_no_time() -> None:
     assert round(entry.start, 6) == 1
 
 
-async def test_a_copy_of_a_running_ledger_is_what_happened_up_to_now() -> None:
+async def test_a_copy_of_a_running_ledger_does_not_run_on() -> None:
     with dial(TARGET) as current:
         with phase("tcp"):
             await anyio.sleep(1.0)
@@ -50,7 +50,7 @@ async def test_a_copy_of_a_running_ledger_is_what_happened_up_to_now() -> None:
     assert [entry.name for entry in kept.phases] == ["tcp"]
 
 
-async def test_a_snapshot_runs_no_further_and_counts_what_is_under_way() -> None:
+async def test_a_snapshot_does_not_run_on_and_includes_running_phases() -> None:
     with dial(TARGET) as current:
         with phase("tcp"):
             await anyio.sleep(1)
@@ -66,7 +66,7 @@ async def test_a_snapshot_runs_no_further_and_counts_what_is_under_way() -> None
     assert current.ledger.phases[1].elapsed == pytest.approx(6)
 
 
-async def test_a_reason_to_give_up_is_kept_without_a_cycle() -> None:
+async def test_the_reason_for_giving_up_is_kept_without_a_cycle() -> None:
     with dial(TARGET) as current:
         error = ConnectTimeout(1.0, "call deadline")
         error.ledger = current.ledger

@@ -1,8 +1,9 @@
-"""A limit names itself and the phase that it cut off."""
+"""The error of a limit has its name and the phase that it cut off."""
 
 from __future__ import annotations
 
 import gc
+import math
 import re
 import weakref
 
@@ -23,7 +24,7 @@ from ziggurat.services import (
 from ziggurat.services.limit import expired_limit
 
 
-async def test_the_limit_of_a_phase_is_enforced_and_carries_its_name() -> None:
+async def test_the_limit_of_a_phase_is_enforced_and_has_its_name() -> None:
     with failing() as caught, dial(TARGET) as current, phase("tls", via="name", limit=2.0) as entry:
         await anyio.sleep_forever()
 
@@ -36,7 +37,7 @@ async def test_the_limit_of_a_phase_is_enforced_and_carries_its_name() -> None:
     assert error.__suppress_context__
 
 
-async def test_a_limit_over_several_phases_is_one_and_each_records_what_was_left() -> None:
+async def test_phases_can_share_a_limit_and_each_records_the_time_left() -> None:
     with failing() as caught, dial(TARGET) as current, Limit(10.0, "handshake_timeout") as limit:
         with phase("proxy.greeting", limit=limit):
             await anyio.sleep(4)
@@ -50,7 +51,7 @@ async def test_a_limit_over_several_phases_is_one_and_each_records_what_was_left
     assert shown(current.ledger) == [("proxy.greeting", 4.0, "ok"), ("proxy.auth", 6.0, "timeout")]
 
 
-async def test_no_limit_is_none_everywhere() -> None:
+async def test_without_a_limit_the_time_left_is_none() -> None:
     with dial(TARGET), Limit(None, "off") as limit, phase("a", limit=limit) as a, phase("b") as b:
         assert limit.left is None
         await anyio.sleep(1000)
@@ -58,7 +59,7 @@ async def test_no_limit_is_none_everywhere() -> None:
     assert (a.limit, b.limit, a.outcome) == (None, None, "ok")
 
 
-async def test_what_is_left_never_goes_below_nothing() -> None:
+async def test_the_time_left_is_never_negative() -> None:
     with failing(), dial(TARGET), Limit(1.0, "x") as limit:
         with anyio.CancelScope(shield=True):
             await anyio.sleep(3)
@@ -66,13 +67,19 @@ async def test_what_is_left_never_goes_below_nothing() -> None:
         await checkpoint()
 
 
-@pytest.mark.parametrize("seconds", [0, -1.0, float("nan")])
-async def test_a_limit_that_is_not_positive_is_refused(seconds: float) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"'mine' must be positive or None, not {seconds!r}")):
+@pytest.mark.parametrize("seconds", [0, -1.0, math.nan, math.inf])
+async def test_a_limit_that_is_not_positive_and_finite_is_refused(seconds: float) -> None:
+    text = f"the limit 'mine' must be a positive number of seconds or None, not {seconds!r}"
+    with pytest.raises(ValueError, match=re.escape(text)):
         Limit(seconds, "mine")
 
 
-async def test_a_result_that_is_there_beats_the_timer() -> None:
+async def test_a_limit_that_is_not_a_number_is_refused() -> None:
+    with pytest.raises(TypeError, match="the limit 'mine' must be a positive number of seconds or None, not '2'"):
+        Limit("2", "mine")  # type: ignore[arg-type]
+
+
+async def test_a_result_that_is_ready_beats_the_limit() -> None:
     async def slow_but_done() -> str:
         with anyio.CancelScope(shield=True):
             await anyio.sleep(5)
@@ -83,7 +90,7 @@ async def test_a_result_that_is_there_beats_the_timer() -> None:
 
     assert result == "result"
     assert shown(current.ledger) == [("tcp", 5.0, "ok")]
-    await checkpoint()  # nothing of the cancellation is left
+    await checkpoint()  # no cancellation is left over
 
 
 async def test_an_inner_timeout_keeps_its_name() -> None:
@@ -100,7 +107,7 @@ async def test_an_inner_timeout_keeps_its_name_when_both_run_out_at_once() -> No
             await anyio.sleep(3)
         await anyio.sleep_forever()
 
-    # Cancelled by the outermost: the only one whose caller is still interested.
+    # The outermost limit decides, but either name is correct.
     assert isinstance(caught[0], ConnectTimeout)
     assert caught[0].name in {"outer", "tcp"}
     assert caught[0].phase == "tcp"
@@ -140,7 +147,7 @@ async def test_a_timeout_between_two_phases_names_none() -> None:
     assert caught[0].phase is None
 
 
-async def test_a_phase_that_came_to_its_end_is_not_blamed() -> None:
+async def test_a_phase_that_finished_is_not_blamed() -> None:
     with failing() as caught, dial(TARGET) as current, Limit(1.0, "tunnel"):
         with phase("tcp"), anyio.CancelScope(shield=True):
             await anyio.sleep(3)
@@ -166,7 +173,7 @@ async def test_the_loser_of_an_earlier_race_is_not_blamed() -> None:
     assert shown(current.ledger) == [("lost", 1.0, "cancelled")]
 
 
-async def test_of_racers_that_are_cut_off_together_the_last_to_begin_is_named() -> None:
+async def test_of_racing_phases_the_last_to_begin_is_named() -> None:
     async def racer(name: str, delay: float) -> None:
         await anyio.sleep(delay)
         with phase(name):
@@ -199,15 +206,15 @@ def test_rounding_does_not_hide_the_phase_that_was_cut_off(opened: float, before
         ledger.note("tcp", "")
         (entry,) = ledger.phases
         entry.start, entry.outcome = begin - opened, "cancelled"
-        entry.elapsed = (deadline - opened) - entry.start  # as a phase computes it when it ends just then
+        entry.elapsed = (deadline - opened) - entry.start  # as a phase computes it if it ends exactly then
 
         assert ledger._interrupted(deadline) is entry
 
     anyio.run(main)
 
 
-async def test_a_timeout_that_is_dropped_is_freed_at_once() -> None:
-    gc.disable()  # what a cycle keeps alive would be freed by the next collection
+async def test_a_dropped_timeout_is_freed_at_once() -> None:
+    gc.disable()  # a cycle would be freed by the next collection
     try:
         with pytest.raises(ConnectTimeout) as caught, dial(TARGET), Limit(1.0, "total"):
             await anyio.sleep(2.0)
@@ -218,7 +225,7 @@ async def test_a_timeout_that_is_dropped_is_freed_at_once() -> None:
         gc.enable()
 
 
-async def test_who_is_cancelled_can_ask_for_the_limit_that_ran_out() -> None:
+async def test_a_cancelled_layer_can_ask_which_limit_ran_out() -> None:
     seen: list[ConnectTimeout | None] = []
     with failing(), dial(TARGET), Limit(9.0, "outer"), Limit(3.0, "inner"), Limit(5.0, "innermost"):
         assert expired_limit() is None
@@ -234,7 +241,7 @@ async def test_who_is_cancelled_can_ask_for_the_limit_that_ran_out() -> None:
     assert expired_limit() is None
 
 
-async def test_a_cancellation_for_another_reason_has_no_expired_limit() -> None:
+async def test_no_limit_has_expired_if_the_cancellation_has_another_reason() -> None:
     seen: list[ConnectTimeout | None] = []
     with anyio.move_on_after(1), dial(TARGET), Limit(3.0, "mine"):
         try:

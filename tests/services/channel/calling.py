@@ -1,4 +1,4 @@
-"""What tests of the channel share."""
+"""Helpers shared by the channel's tests."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ async def settle() -> None:
 
 
 async def goaway(far_end: Any, index: int = -1) -> None:
-    """The server says that it takes no new call; it goes on with those it has."""
+    """Let the server send GOAWAY: it accepts no new calls and finishes those under way."""
     far_end.transports[index].write(GoAwayFrame(0, last_stream_id=2**31 - 1).serialize())
     await settle()

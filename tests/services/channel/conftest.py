@@ -1,4 +1,4 @@
-"""Far ends for channels: a grpclib server behind streams in memory, and a service that needs no generated code."""
+"""Servers for the channel's tests: a grpclib server over in-memory streams, with a service without generated code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ from ziggurat.services.channel.transport import StreamTransport
 
 
 class EchoService:
-    """Answers with what was sent; ``headers`` are those of the last call, ``release`` lets ``Hold`` answer."""
+    """An echo service.
+
+    Attributes:
+        headers: the headers of the last call.
+        deadlines: the seconds left of each ``Say``.
+        release: lets ``Hold`` reply.
+        holding: set when ``Hold`` has its request.
+    """
 
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
@@ -53,7 +60,7 @@ class EchoService:
 
 
 class EchoStub:
-    """As protoc's grpclib plugin writes it."""
+    """A stub like those of protoc's grpclib plugin."""
 
     def __init__(self, channel: Channel) -> None:
         self.say = UnaryUnaryMethod(channel, "/test.Echo/Say", BytesValue, BytesValue)
@@ -62,20 +69,22 @@ class EchoStub:
 
 
 async def echo(channel: Channel, value: bytes = b"hello", timeout: float | None = None) -> bytes:
-    """One call on ``channel``."""
+    """Make one call on ``channel``."""
     reply = await EchoStub(channel).say(BytesValue(value=value), timeout=timeout)
     return reply.value
 
 
 class MemoryServer:
-    """A connector, and the grpclib server behind it.
+    """A connector and the grpclib server behind it.
 
     Attributes:
-        dials: how often the connector was called.
-        delay: seconds that a dial takes.
-        error: what the next dials raise, while it is not ``None``.
-        play: what the far end does instead of serving.
-        near, far: the ends of each stream that was opened.
+        dials: number of dials.
+        cancelled: number of cancelled dials.
+        delay: duration of a dial in seconds.
+        error: raised by dials unless ``None``.
+        play: replaces the server if set.
+        tls_host: the host of a ``tls`` phase, if set.
+        near, far: the ends of each opened stream.
     """
 
     def __init__(self) -> None:
@@ -144,7 +153,7 @@ class MemoryServer:
 
     @property
     def open(self) -> int:
-        """How many of the near ends are open."""
+        """Number of near ends that are open."""
         return sum(not stream.closed for stream in self.near)
 
 

@@ -1,4 +1,4 @@
-"""How long a failed target is left alone."""
+"""The delay between failed dials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ziggurat.services.channel.backoff import Backoff
 
 
-def test_the_wait_grows_by_the_factor_up_to_the_maximum() -> None:
+def test_the_delay_grows_by_the_factor_up_to_the_maximum() -> None:
     backoff = Backoff(1.0, factor=2.0, jitter=0.0, maximum=5.0)
     assert [backoff.delay(n) for n in range(1, 6)] == [1.0, 2.0, 4.0, 5.0, 5.0]
 
@@ -21,14 +21,14 @@ def test_the_defaults_are_those_of_grpc() -> None:
     assert Backoff() == Backoff(1.0, factor=1.6, jitter=0.2, maximum=120.0)
 
 
-def test_jitter_moves_the_wait_up_and_down() -> None:
+def test_jitter_lengthens_and_shortens_the_delay() -> None:
     assert Backoff(10.0, jitter=0.2, rng=lambda: 0.0).delay(1) == pytest.approx(8.0)
     assert Backoff(10.0, jitter=0.2, rng=lambda: 0.5).delay(1) == pytest.approx(10.0)
     assert Backoff(10.0, jitter=0.2, rng=lambda: 1.0).delay(1) == pytest.approx(12.0)
 
 
 @given(st.integers(1, 10**9), st.floats(0, 1))
-def test_however_long_a_target_is_dead_the_wait_stays_within_its_bounds(failures: int, drawn: float) -> None:
+def test_the_delay_stays_within_its_bounds_after_any_number_of_failures(failures: int, drawn: float) -> None:
     assert 0.8 <= Backoff(rng=lambda: drawn).delay(failures) <= 144.0
 
 
@@ -50,7 +50,7 @@ def test_however_long_a_target_is_dead_the_wait_stays_within_its_bounds(failures
         ({"rng": 4}, TypeError),
     ],
 )
-def test_a_wrong_argument_is_named(kwargs: dict[str, Any], error: type[Exception]) -> None:
+def test_the_error_names_the_wrong_argument(kwargs: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error, match=next(iter(kwargs))):
         Backoff(**kwargs)
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio_only
 UNARY = Cardinality.UNARY_UNARY
 
 
-async def test_asking_for_the_status_of_a_call_that_goes_on_is_still_a_mistake(wire: Any) -> None:
+async def test_asking_for_the_status_of_a_running_call_is_still_an_error(wire: Any) -> None:
     await wire.connect()
     async with wire.channel.open() as call:
         await call.send_message(b"hello")
@@ -27,7 +27,7 @@ async def test_asking_for_the_status_of_a_call_that_goes_on_is_still_a_mistake(w
         await call.cancel()
 
 
-async def test_leaving_the_call_raises_the_status_when_the_connection_has_gone_since(wire: Any) -> None:
+async def test_leaving_the_call_raises_the_status_even_if_the_connection_is_gone(wire: Any) -> None:
     await wire.connect()
     with pytest.raises(GRPCError) as caught:
         async with wire.channel.open() as call:
@@ -56,7 +56,7 @@ async def test_a_request_that_was_not_sent_goes_to_the_next_connection(
     assert await channel.method("/raw/echo", UNARY)(b"x") == b"x"
 
 
-async def test_it_is_not_tried_for_ever(wire: Any) -> None:
+async def test_the_number_of_tries_is_limited(wire: Any) -> None:
     await wire.connect()
     wire.protocol.close()
     asked = 0
@@ -72,7 +72,7 @@ async def test_it_is_not_tried_for_ever(wire: Any) -> None:
     assert asked == MAX_SENDS
 
 
-async def test_what_a_stub_does_with_a_good_server_is_unchanged(wire: Any, raw_service: Any, raw_codec: Any) -> None:
+async def test_calls_to_a_well_behaved_server_work_as_in_grpclib(wire: Any, raw_service: Any, raw_codec: Any) -> None:
     await wire.serve(Server([raw_service], codec=raw_codec)._protocol_factory)
     assert await wire.channel.method("/raw/echo", UNARY)(b"one") == b"one"
     assert await wire.channel.method("/raw/talk")([b"a", b"b"]) == [b"a", b"b"]

@@ -1,4 +1,4 @@
-"""The channel: its calls, its states, its end. In memory and in virtual time."""
+"""The channel: calls, states, closing. In memory and in virtual time."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ async def test_any_stub_takes_the_channel_and_the_first_call_dials(far_end: Any,
     assert repr(channel) == "Channel('http://far.example:50051', shutdown)"
 
 
-async def test_grpclibs_own_way_to_a_connection_dials_through_the_connector(far_end: Any) -> None:
+async def test_grpclibs_create_connection_dials_through_the_connector(far_end: Any) -> None:
     async with Endpoint(TARGET).connect_lazy(far_end) as channel:
         assert await channel._create_connection() is await channel.__connect__()
         assert far_end.dials == 1
 
 
-async def test_call_timeout_is_the_deadline_of_a_call_that_brings_none(far_end: Any, say: Say) -> None:
+async def test_call_timeout_is_the_deadline_of_calls_that_set_none(far_end: Any, say: Say) -> None:
     async with Endpoint(TARGET, call_timeout=30.0).connect_lazy(far_end) as channel:
         await say(channel)
         await say(channel, timeout=5.0)
@@ -89,10 +89,10 @@ async def test_the_sooner_of_timeout_and_deadline_counts(far_end: Any, make_stub
             assert far_end.service.headers["key"] == "value"
 
 
-async def test_the_states_of_a_life(far_end: Any, say: Say) -> None:
+async def test_the_states_of_a_channel_in_order(far_end: Any, say: Say) -> None:
     channel = Endpoint(TARGET, backoff=STEADY).connect_lazy(far_end)
     states = channel.states()
-    far_end.error = ConnectRefused("nobody listens")
+    far_end.error = ConnectRefused("connection refused")
     await calls(say, channel, 1)
     far_end.error = None
     await asyncio.sleep(1)
@@ -141,7 +141,7 @@ async def test_a_call_after_close_raises_channel_closed(far_end: Any, say: Say) 
     assert far_end.dials == 1
 
 
-async def test_aclose_returns_when_linger_is_over_although_the_peer_reads_nothing(far_end: Any) -> None:
+async def test_aclose_returns_after_linger_even_if_the_peer_reads_nothing(far_end: Any) -> None:
     async def stuck(stream: ByteStream) -> None:
         await stream.receive()
         await stream.send(b"\0\0\0\4\0\0\0\0\0")
@@ -182,9 +182,9 @@ async def test_a_dropped_channel_warns_closes_its_connection_and_needs_no_garbag
 
 async def test_a_channel_without_a_connection_can_be_dropped_silently(far_end: Any, say: Say) -> None:
     channel = Endpoint(TARGET).connect_lazy(far_end)
-    far_end.error = ConnectRefused("nobody listens")
+    far_end.error = ConnectRefused("connection refused")
     await calls(say, channel, 1)
-    far_end.error = RuntimeError("a stranger's")
+    far_end.error = RuntimeError("a foreign error")
     with pytest.raises(ConnectError):
         await channel.connect()
     far_end.error = None
@@ -196,13 +196,13 @@ async def test_a_channel_without_a_connection_can_be_dropped_silently(far_end: A
     try:
         del channel
         if sys.version_info >= (3, 12):
-            gc.collect()  # from there on a frame that a traceback holds may keep its callers
+            gc.collect()  # from 3.12 on, a frame in a traceback may keep its callers alive
         assert gone() is None
     finally:
         gc.enable()
 
 
-async def test_nothing_is_left_when_a_call_is_cancelled_at_any_step(far_end: Any, say: Say) -> None:
+async def test_a_call_cancelled_at_any_step_leaves_nothing_behind(far_end: Any, say: Say) -> None:
     before = len(asyncio.all_tasks())
     for steps in range(60):
         channel = Endpoint(TARGET).connect_lazy(far_end)
@@ -216,4 +216,4 @@ async def test_nothing_is_left_when_a_call_is_cancelled_at_any_step(far_end: Any
     await settle()
     assert len(asyncio.all_tasks()) == before
     assert call.done()
-    assert not call.cancelled()  # the last was late: the call had its answer
+    assert not call.cancelled()  # the last cancellation came after the reply

@@ -1,4 +1,4 @@
-"""A channel's life on real sockets, once for each way into HTTP/2: hand-over, pump, and TLS."""
+"""The channel on real sockets, once for each path into HTTP/2: hand-over, pump, and TLS."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Served:
         await self.server.wait_closed()
 
     def cut(self) -> None:
-        """Lose every connection, as a cable does that is pulled."""
+        """Abort every connection, as if a cable were pulled."""
         for protocol in self.protocols:
             if hasattr(protocol.connection, "_transport"):
                 protocol.connection._transport.abort()
@@ -104,7 +104,7 @@ async def served(request: pytest.FixtureRequest, echo_service: Any, anyio_backen
     await served.stop()
 
 
-async def test_calls_small_and_large_and_many(served: Served, say: Any) -> None:
+async def test_small_large_and_concurrent_calls(served: Served, say: Any) -> None:
     async with served.endpoint.connect(served.connector) as channel:
         protocol = await channel.__connect__()
         assert isinstance(protocol.connection._transport, StreamTransport) is (served.way != "hand-over")
@@ -131,7 +131,7 @@ async def test_a_stream_of_messages_both_ways(served: Served, make_stub: Any) ->
         assert await stream.recv_message() is None
 
 
-async def test_a_pulled_cable_fails_the_call_in_flight_and_the_next_one_dials_again(
+async def test_a_lost_connection_fails_the_call_in_flight_and_the_next_call_redials(
     served: Served, say: Any, make_stub: Any
 ) -> None:
     async with served.endpoint.connect(served.connector) as channel:
@@ -146,7 +146,7 @@ async def test_a_pulled_cable_fails_the_call_in_flight_and_the_next_one_dials_ag
         assert channel.state is ChannelState.READY
 
 
-async def test_a_server_that_restarts_is_found_again(served: Served, say: Any) -> None:
+async def test_a_restarted_server_is_reconnected(served: Served, say: Any) -> None:
     async with served.endpoint.connect(served.connector) as channel:
         assert await say(channel) == b"hello"
         states = channel.states()
@@ -178,7 +178,7 @@ async def test_close_and_aclose_end_a_call_in_flight(served: Served, say: Any, m
         assert channel._reconnect.open == set()
 
 
-async def test_the_stream_tells_of_its_end_once_and_carries_the_ledger(served: Served, say: Any) -> None:
+async def test_the_stream_reports_its_end_once_and_carries_the_ledger(served: Served, say: Any) -> None:
     streams: list[Any] = []
     ends: list[str] = []
 
@@ -211,7 +211,7 @@ async def on_a_unix_socket(service: Any, path: str) -> AsyncIterator[None]:
         await server.wait_closed()
 
 
-async def test_a_unix_socket(echo_service: Any, say: Any, tmp_path: Any) -> None:
+async def test_a_call_over_a_unix_socket(echo_service: Any, say: Any, tmp_path: Any) -> None:
     path = f"{tmp_path}/far.sock"
     async with (
         on_a_unix_socket(echo_service(), path),
@@ -221,7 +221,7 @@ async def test_a_unix_socket(echo_service: Any, say: Any, tmp_path: Any) -> None
 
 
 def test_the_end_of_the_loop_leaves_nothing_behind(echo_service: Any, say: Any) -> None:
-    """``asyncio.run`` cancels every task that is left, the pump's and a dial's among them."""
+    """``asyncio.run`` cancels all remaining tasks, including those of the pump and of a dial."""
 
     async def forget() -> None:
         served = Served(echo_service(), "pump")

@@ -32,7 +32,7 @@ def test_a_message_beyond_the_limit_is_refused(limit: int) -> None:
     assert "max_message_size" in str(error.message)
 
 
-def test_a_bomb_costs_no_more_than_the_limit() -> None:
+def test_a_decompression_bomb_takes_no_more_memory_than_the_limit() -> None:
     bomb = compress(bytes(64 * 1024 * 1024))
     tracemalloc.start()
     error = refused(bomb, 100_000)
@@ -53,18 +53,18 @@ def test_a_cut_off_message_is_refused(cut: int) -> None:
         (b"", "cut off"),
         (b"plain text", "not gzip"),
         (compress(b"x")[:-8] + bytes(8), "not gzip"),
-        (compress(b"x") + b"tail", "4 bytes behind"),
-        (compress(b"x") + compress(b"y"), "bytes behind"),
+        (compress(b"x") + b"tail", "4 bytes after"),
+        (compress(b"x") + compress(b"y"), "bytes after"),
     ],
 )
-def test_what_is_not_one_gzip_member_is_refused(data: bytes, text: str) -> None:
+def test_anything_but_one_gzip_member_is_refused(data: bytes, text: str) -> None:
     error = refused(data)
     assert error.status is Status.INTERNAL
     assert text in str(error.message)
 
 
 @given(st.binary(max_size=200))
-def test_garbage_raises_nothing_else(data: bytes) -> None:
+def test_garbage_raises_only_grpc_errors(data: bytes) -> None:
     try:
         inflate(data, 100)
     except GRPCError:
@@ -84,7 +84,7 @@ def test_garbage_raises_nothing_else(data: bytes) -> None:
         (255, None, Status.INTERNAL),
     ],
 )
-def test_flag_and_encoding_have_to_agree(flag: int, encoding: str | None, status: Status | None) -> None:
+def test_flag_and_encoding_must_agree(flag: int, encoding: str | None, status: Status | None) -> None:
     error = judge_encoding(flag, encoding)
     assert (None if error is None else error.status) is status
 
@@ -95,7 +95,7 @@ def test_an_unknown_encoding_is_named() -> None:
     assert "'deflate'" in str(error.message)
 
 
-def test_headers_are_read() -> None:
+def test_the_encodings_are_read_from_the_headers() -> None:
     assert encoding_of([("a", "b"), ("grpc-encoding", "gzip")]) == "gzip"
     assert encoding_of(None) is None
     assert accepts_gzip([("grpc-accept-encoding", "identity, deflate,gzip")])

@@ -1,4 +1,4 @@
-"""What a dial will do, told without dialling."""
+"""The description of a dial, without dialling."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def warnings_of(text: str) -> list[str]:
     return [line.strip() for line in text.partition("warnings:")[2].splitlines() if line]
 
 
-def test_the_stack_is_told_outermost_first_one_layer_a_line() -> None:
+def test_the_stack_is_listed_outermost_first_one_layer_per_line() -> None:
     stack = Stack((NamedLayer("Logging()"), NamedLayer("Socks5Layer('proxy')")), TcpConnector(timeout=5.0))
     lines = Endpoint("http://far.example").describe(stack).splitlines()
     start = lines.index("stack, outermost first:")
-    assert lines[0] == "dial http://far.example:80 (requests say http://far.example:80)"
+    assert lines[0] == "dial http://far.example:80 (request origin http://far.example:80)"
     assert lines[start + 1 : start + 4] == ["  Logging()", "  Socks5Layer('proxy')", f"  {TcpConnector(timeout=5.0)!r}"]
 
 
@@ -48,7 +48,7 @@ def test_any_connector_has_a_name(connector: Any, line: str) -> None:
     assert f"  {line}" in Endpoint("http://far.example").describe(connector)
 
 
-def test_every_setting_is_told() -> None:
+def test_every_setting_is_listed() -> None:
     text = Endpoint("http://far.example", call_timeout=3.0, origin="https://api.example").describe(dial_it)
     for field in fields(Endpoint):
         assert field.name == "target" or f"  {field.name}=" in text
@@ -57,7 +57,7 @@ def test_every_setting_is_told() -> None:
     assert "ziggurat/" in text
 
 
-def test_the_path_is_told_as_far_as_it_is_known() -> None:
+def test_the_path_into_http2_is_described_as_far_as_it_is_known() -> None:
     tls = Stack((NamedLayer("TlsLayer()"),), TcpConnector())
     assert "pump, since" in Endpoint("https://far.example").describe(tls)
     assert "hand-over if" in Endpoint("http://far.example").describe(TcpConnector())
@@ -88,12 +88,14 @@ def test_a_sound_endpoint_has_no_warnings() -> None:
         ({"max_message_size": None}, TcpConnector(), ["memory", "max_message_size"]),
     ],
 )
-def test_what_will_fail_or_has_no_effect_is_told(kwargs: dict[str, Any], connector: Any, words: list[str]) -> None:
+def test_a_warning_says_what_will_fail_or_has_no_effect(
+    kwargs: dict[str, Any], connector: Any, words: list[str]
+) -> None:
     (warning,) = warnings_of(Endpoint(**{"target": "http://far.example", **kwargs}).describe(connector))
     assert all(word in warning for word in words)
 
 
-def test_no_warning_where_the_setting_has_an_effect() -> None:
+def test_no_warning_if_the_setting_has_an_effect() -> None:
     endpoint = Endpoint(
         "http://far.example",
         http2_keepalive_interval=10.0,

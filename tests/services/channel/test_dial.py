@@ -1,4 +1,4 @@
-"""One dial of an endpoint, from the connector's answer to the peer's SETTINGS."""
+"""One dial of an endpoint, from the call of the connector to the peer's SETTINGS."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ URI = Uri.parse("https://far.example")
 OUTER = Uri.parse("tcp://outer.example:1")
 
 
-async def test_a_stream_is_handed_on_as_it_is() -> None:
+async def test_the_connectors_stream_is_returned_unchanged() -> None:
     near, _far = stream_pair()
 
     async def connector(uri: Uri) -> ByteStream:
@@ -42,7 +42,7 @@ async def test_a_stream_is_handed_on_as_it_is() -> None:
 
 
 async def test_a_connect_error_passes_unchanged() -> None:
-    error = ConnectRefused("nobody listens")
+    error = ConnectRefused("connection refused")
 
     async def connector(uri: Uri) -> ByteStream:
         raise error
@@ -62,7 +62,7 @@ async def test_cancellation_is_not_renamed() -> None:
 
 
 @pytest.mark.parametrize("original", [ValueError("wrong"), OSError(5, "io"), ExceptionGroup("two", [OSError("one")])])
-async def test_any_other_exception_is_mapped_with_the_phase_that_failed(original: Exception) -> None:
+async def test_any_other_exception_becomes_a_connect_error_with_the_failed_phase(original: Exception) -> None:
     async def connector(uri: Uri) -> ByteStream:
         with phase("fine"):
             pass
@@ -78,7 +78,7 @@ async def test_any_other_exception_is_mapped_with_the_phase_that_failed(original
 
 
 def checked(target: str, *vias: str | None, fails: bool = False) -> str | None:
-    """What `require_tls` says of a dial with tls phases through ``vias``."""
+    """The error of `require_tls` for a dial with tls phases via ``vias``; ``None`` without one."""
     try:
         with dial(Uri.parse(target)) as current:
             for via in vias:
@@ -94,7 +94,7 @@ def checked(target: str, *vias: str | None, fails: bool = False) -> str | None:
     return None
 
 
-async def test_https_asks_for_a_tls_phase_of_its_own_host() -> None:
+async def test_https_requires_a_tls_phase_with_its_own_host() -> None:
     assert checked("https://far.example", "far.example") is None
     assert checked("https://far.example.", "far.example") is None
     assert checked("https://[::1]:1", "::1") is None
@@ -104,7 +104,7 @@ async def test_https_asks_for_a_tls_phase_of_its_own_host() -> None:
     assert checked("unix:/run/far.sock") is None
 
 
-async def test_anything_else_is_refused_with_what_to_do() -> None:
+async def test_anything_else_is_refused_with_a_hint() -> None:
     for refusal in (
         checked("https://far.example"),
         checked("https://far.example", None),
@@ -117,7 +117,7 @@ async def test_anything_else_is_refused_with_what_to_do() -> None:
 
 
 @pytest.mark.asyncio_only
-async def test_a_mute_server_is_a_timeout_of_the_phase_http2(far_end: Any, say: Say) -> None:
+async def test_a_silent_server_is_a_timeout_in_the_http2_phase(far_end: Any, say: Say) -> None:
     async def mute(stream: ByteStream) -> None:
         while True:
             await stream.receive()
@@ -164,12 +164,12 @@ async def test_connect_timeout_covers_the_stack_and_http2(far_end: Any) -> None:
     "reply",
     [b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", b"\x05\xff", b"SSH-2.0-OpenSSH_9.2\r\n", b"\0" * 64],
 )
-async def test_a_server_that_speaks_something_else_is_a_clear_error_at_once(far_end: Any, reply: bytes) -> None:
+async def test_another_protocol_is_a_clear_error_at_once(far_end: Any, reply: bytes) -> None:
     async def speak(stream: ByteStream) -> None:
         await stream.receive()
         await stream.send(reply)
         if len(reply) < 9:
-            return  # too short to judge before it hangs up
+            return  # too short for a verdict before it hangs up
         await anyio.sleep(100)
 
     far_end.play = speak
@@ -196,8 +196,8 @@ async def test_a_server_that_hangs_up_before_its_settings_is_a_transient_error(f
 
 
 @pytest.mark.asyncio_only
-async def test_what_a_users_connector_raises_becomes_a_connect_error(say: Say) -> None:
-    original = RuntimeError("a stranger's\nerror")
+async def test_an_exception_of_a_users_connector_becomes_a_connect_error(say: Say) -> None:
+    original = RuntimeError("a foreign\nerror")
 
     async def broken(uri: Uri) -> ByteStream:
         with phase("my.step", via="gateway"):
@@ -210,12 +210,12 @@ async def test_what_a_users_connector_raises_becomes_a_connect_error(say: Say) -
     assert type(error) is ConnectError
     assert error.__cause__ is original
     assert (error.phase, error.via) == ("my.step", "gateway")
-    assert "RuntimeError: a stranger's error" in str(error)
+    assert "RuntimeError: a foreign error" in str(error)
     assert "\n" not in str(error)
 
 
 @pytest.mark.asyncio_only
-async def test_a_connector_that_answers_with_something_else_is_told_so() -> None:
+async def test_a_connector_that_returns_no_stream_is_an_error() -> None:
     async def wrong(uri: Uri) -> ByteStream:
         return None  # type: ignore[return-value]
 
@@ -225,7 +225,7 @@ async def test_a_connector_that_answers_with_something_else_is_told_so() -> None
 
 
 @pytest.mark.asyncio_only
-async def test_https_without_a_verified_host_sends_nothing_and_says_what_to_add(far_end: Any) -> None:
+async def test_https_without_a_verified_host_sends_nothing_and_gives_a_hint(far_end: Any) -> None:
     received: list[bytes] = []
 
     async def listen(stream: ByteStream) -> None:
@@ -245,7 +245,7 @@ async def test_https_without_a_verified_host_sends_nothing_and_says_what_to_add(
 
 
 @pytest.mark.asyncio_only
-async def test_https_is_content_with_a_tls_phase_of_its_own_host(far_end: Any, say: Say) -> None:
+async def test_https_works_after_a_tls_phase_with_its_own_host(far_end: Any, say: Say) -> None:
     far_end.tls_host = "far.example"
     async with Endpoint("https://far.example").connect(far_end) as channel:
         await say(channel)
@@ -254,7 +254,7 @@ async def test_https_is_content_with_a_tls_phase_of_its_own_host(far_end: Any, s
 
 
 @pytest.mark.asyncio_only
-async def test_a_dial_that_fails_after_the_stack_answered_leaves_nothing_open(far_end: Any) -> None:
+async def test_a_dial_that_fails_after_the_stack_returned_leaves_nothing_open(far_end: Any) -> None:
     near: list[ByteStream] = []
 
     class Unmade(anyio.abc.ByteStream):
@@ -281,11 +281,11 @@ async def test_a_dial_that_fails_after_the_stack_answered_leaves_nothing_open(fa
     assert near[0].closed  # type: ignore[attr-defined]
 
 
-# -- the dial of a caller
+# -- the caller's dial
 
 
 @pytest.mark.asyncio_only
-async def test_connect_joins_the_dial_that_its_caller_has_open(far_end: Any) -> None:
+async def test_connect_joins_the_callers_open_dial(far_end: Any) -> None:
     with dial(OUTER) as outer:
         with phase("lookup"):
             await asyncio.sleep(1)
@@ -299,8 +299,8 @@ async def test_connect_joins_the_dial_that_its_caller_has_open(far_end: Any) -> 
 
 
 @pytest.mark.asyncio_only
-async def test_a_failure_has_the_whole_record(far_end: Any) -> None:
-    far_end.error = ConnectRefused("nobody listens")
+async def test_the_error_has_the_whole_ledger(far_end: Any) -> None:
+    far_end.error = ConnectRefused("connection refused")
     with pytest.raises(ConnectRefused) as caught, dial(OUTER) as outer:  # noqa: PT012
         with phase("lookup"):
             await asyncio.sleep(1)
@@ -326,7 +326,7 @@ async def test_only_the_first_dial_joins(far_end: Any, say: Say) -> None:
 
 
 @pytest.mark.asyncio_only
-async def test_the_first_dial_sees_the_context_of_its_caller(far_end: Any) -> None:
+async def test_the_first_dial_runs_in_the_callers_context(far_end: Any) -> None:
     seen: list[str] = []
 
     async def look(uri: Uri) -> ByteStream:
@@ -351,7 +351,7 @@ async def test_https_is_checked_against_the_endpoints_own_host(far_end: Any) -> 
 
 
 @pytest.mark.asyncio_only
-async def test_a_tls_phase_of_the_callers_own_proves_nothing(far_end: Any) -> None:
+async def test_an_earlier_tls_phase_of_the_caller_does_not_count(far_end: Any) -> None:
     with pytest.raises(ConnectError, match=r"no layer verified 'far\.example'"), dial(Uri.parse("https://far.example")):  # noqa: PT012
         with phase("tls", via="far.example"):
             await asyncio.sleep(0)

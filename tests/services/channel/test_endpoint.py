@@ -1,4 +1,4 @@
-"""The endpoint: what it takes, and that what it takes has an effect."""
+"""The endpoint: its settings, their checks and their effects."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_arguments_and_their_defaults() -> None:
     assert all(p.kind is p.KEYWORD_ONLY for name, p in parameters.items() if name != "target")
 
 
-def test_it_is_frozen_comparable_and_can_be_changed_by_replace() -> None:
+def test_an_endpoint_is_frozen_comparable_and_can_be_copied_with_replace() -> None:
     endpoint = Endpoint("http://far.example", call_timeout=1.0)
     assert endpoint == Endpoint(Uri("http", "far.example", 80), call_timeout=1.0)
     assert hash(endpoint) == hash(Endpoint("http://far.example:80", call_timeout=1.0))
@@ -120,7 +120,7 @@ def test_it_is_frozen_comparable_and_can_be_changed_by_replace() -> None:
         ({"status_details_codec": "proto"}, TypeError),
     ],
 )
-def test_a_wrong_argument_is_named_with_its_value(kwargs: dict[str, Any], error: type[Exception]) -> None:
+def test_the_error_names_the_wrong_argument(kwargs: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error, match=next(iter(kwargs))):
         Endpoint("http://far.example", **kwargs)
 
@@ -128,13 +128,13 @@ def test_a_wrong_argument_is_named_with_its_value(kwargs: dict[str, Any], error:
 @pytest.mark.parametrize(
     "target", ["far.example", "socks5://far.example", "tcp://far.example:1", "http://far.example:x"]
 )
-def test_a_wrong_target_is_named(target: str) -> None:
+def test_the_error_of_a_wrong_target_says_target(target: str) -> None:
     with pytest.raises(ValueError, match="target"):
         Endpoint(target)
 
 
 @given(st.text(max_size=40))
-def test_no_text_makes_an_endpoint_fail_in_another_way(text: str) -> None:
+def test_no_text_makes_an_endpoint_raise_another_error(text: str) -> None:
     try:
         uri = Endpoint(text).uri
     except ValueError as error:
@@ -161,11 +161,11 @@ def test_the_target_may_be_a_uri() -> None:
         ("http://10.0.0.1:1", Uri.parse("http://[::1]:2"), ("http", "[::1]:2")),
     ],
 )
-def test_what_requests_name_as_scheme_and_authority(target: str, origin: Any, parts: tuple[str, str]) -> None:
+def test_the_scheme_and_authority_of_requests(target: str, origin: Any, parts: tuple[str, str]) -> None:
     assert Endpoint(target, origin=origin).origin_parts == parts
 
 
-def test_every_setting_of_a_connection_reaches_it() -> None:
+def test_every_setting_of_a_connection_is_passed_on() -> None:
     settings: dict[str, Any] = {
         "stream_window": 100_000,
         "connection_window": 200_000,
@@ -199,7 +199,7 @@ async def test_a_request_carries_the_user_agent_and_the_origin(far_end: Any, say
 
 
 @pytest.mark.asyncio_only
-async def test_the_codecs_are_grpclibs_unless_given(far_end: Any) -> None:
+async def test_the_codecs_default_to_grpclibs(far_end: Any) -> None:
     async with Endpoint("http://far.example").connect_lazy(far_end) as channel:
         assert isinstance(channel._codec, ProtoCodec)
 
@@ -248,7 +248,7 @@ async def test_compression_is_announced_only_when_asked_for(far_end: Any, say: A
 
 
 @pytest.mark.asyncio_only
-async def test_http2_keepalive_finds_a_peer_that_fell_silent(far_end: Any) -> None:
+async def test_http2_keepalive_detects_a_silent_peer(far_end: Any) -> None:
     async def fall_silent(stream: ByteStream) -> None:
         await stream.receive()
         await stream.send(b"\0\0\0\4\0\0\0\0\0")
@@ -278,20 +278,6 @@ async def test_stock_h2_makes_stock_h2(far_end: Any, say: Any) -> None:
 
 
 @pytest.mark.asyncio_only
-async def test_connect_can_be_awaited_and_entered(far_end: Any, say: Any) -> None:
-    connecting = Endpoint("http://far.example").connect(far_end)
-    assert far_end.dials == 0
-    channel = await connecting
-    assert isinstance(channel, Channel)
-    assert await say(channel) == b"hello"
-    await channel.aclose()
-    async with Endpoint("http://far.example").connect(far_end) as channel:
-        assert await say(channel) == b"hello"
-    assert far_end.open == 0
-    assert far_end.dials == 2
-
-
-@pytest.mark.asyncio_only
 async def test_connect_lazy_is_a_plain_method(far_end: Any) -> None:
     channel = Endpoint("http://far.example").connect_lazy(far_end)
     assert isinstance(channel, Channel)
@@ -305,7 +291,7 @@ def test_a_connector_that_cannot_be_called_is_refused(method: str) -> None:
         getattr(Endpoint("http://far.example"), method)("tcp")
 
 
-async def test_under_trio_the_channel_says_that_it_needs_asyncio(anyio_backend_name: str) -> None:
+async def test_under_trio_the_error_says_that_the_channel_needs_asyncio(anyio_backend_name: str) -> None:
     endpoint = Endpoint("http://far.example")
     if anyio_backend_name == "asyncio":
         endpoint.connect_lazy(TcpConnector()).close()
@@ -319,17 +305,17 @@ async def test_under_trio_the_channel_says_that_it_needs_asyncio(anyio_backend_n
             pass
 
 
-def test_outside_of_a_loop_the_channel_says_so() -> None:
+def test_outside_of_a_loop_the_error_says_so() -> None:
     with pytest.raises(RuntimeError, match="running asyncio loop"):
         Endpoint("http://far.example").connect_lazy(TcpConnector())
     assert sys.exc_info() == (None, None, None)
 
 
-# -- observers of dials
+# -- on_dial
 
 
 @pytest.mark.asyncio_only
-async def test_on_dial_sees_every_attempt_whole(far_end: Any, say: Any) -> None:
+async def test_on_dial_gets_the_whole_ledger_of_every_attempt(far_end: Any, say: Any) -> None:
     seen: list[tuple[list[str], str | None]] = []
 
     def observe(ledger: Ledger) -> None:
@@ -340,10 +326,10 @@ async def test_on_dial_sees_every_attempt_whole(far_end: Any, say: Any) -> None:
         assert seen == [(["memory", "http2"], None)]
         far_end.transports[0].abort()
         await channel.wait_for_state(ChannelState.IDLE)
-        far_end.error = ConnectRefused("nobody listens")
+        far_end.error = ConnectRefused("connection refused")
         with pytest.raises(GRPCError):
             await say(channel)
-        assert seen[1:] == [(["memory"], "nobody listens")]
+        assert seen[1:] == [(["memory"], "connection refused")]
         far_end.error, far_end.delay = None, 5.0
         with anyio.move_on_after(3):
             await channel.connect()
@@ -354,7 +340,7 @@ async def test_on_dial_sees_every_attempt_whole(far_end: Any, say: Any) -> None:
 
 
 @pytest.mark.asyncio_only
-async def test_what_on_dial_raises_goes_to_the_loop_and_not_to_the_caller(far_end: Any, say: Any) -> None:
+async def test_an_exception_in_on_dial_goes_to_the_loop_and_not_to_the_caller(far_end: Any, say: Any) -> None:
     contexts: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: contexts.append(context))
 

@@ -1,6 +1,6 @@
-"""Every private name of grpclib and h2 that the channel stands on.
+"""Every private name of grpclib and h2 that the channel relies on.
 
-When a new version of either breaks one of these, this file says which, before a call hangs somewhere.
+If a new version of either changes one, a test here names it before a call hangs somewhere.
 """
 
 from __future__ import annotations
@@ -82,13 +82,13 @@ from ziggurat.services import Channel
         (H2Connection, "receive_data", "self data"),
     ],
 )
-def test_a_method_is_there_and_takes_what_it_took(owner: Any, name: str, parameters: str) -> None:
+def test_a_method_exists_with_the_expected_parameters(owner: Any, name: str, parameters: str) -> None:
     method = getattr(owner, name)
     assert list(inspect.signature(method).parameters) == parameters.split()
 
 
 @pytest.mark.parametrize("name", ["_connection", "_transport", "_config", "write_ready", "stream_close_waiter"])
-def test_a_connection_keeps_its_parts_under_these_names(name: str) -> None:
+def test_a_connection_has_these_attributes(name: str) -> None:
     assert f"self.{name} = " in inspect.getsource(grpclib.protocol.Connection.__init__)
 
 
@@ -97,7 +97,7 @@ def test_a_connection_keeps_its_parts_under_these_names(name: str) -> None:
     ["connection", "_h2_connection", "_transport", "wrapper", "headers", "headers_received", "trailers",
      "trailers_received", "window_updated"],
 )  # fmt: skip
-def test_a_stream_keeps_its_parts_under_these_names(name: str) -> None:
+def test_a_stream_has_these_attributes(name: str) -> None:
     assert f"self.{name}" in inspect.getsource(grpclib.protocol.Stream.__init__)
 
 
@@ -105,7 +105,7 @@ def test_a_stream_keeps_its_parts_under_these_names(name: str) -> None:
     "name",
     ["_send_request_done", "_end_done", "_cancel_done", "_recv_initial_metadata_done", "_recv_trailing_metadata_done"],
 )
-def test_a_call_keeps_its_progress_under_these_names(name: str) -> None:
+def test_a_call_has_these_flags(name: str) -> None:
     assert getattr(grpclib.client.Stream, name) is False
 
 
@@ -121,30 +121,30 @@ def test_the_request_carries_grpclibs_user_agent_as_one_header() -> None:
     assert isinstance(grpclib.metadata.USER_AGENT, str)
 
 
-def test_the_processor_finds_its_work_by_the_events_class() -> None:
+def test_the_processor_dispatches_by_the_events_class() -> None:
     connection: Any = None
     processor = grpclib.protocol.EventsProcessor(grpclib.client.Handler(), connection)
     assert processor.streams == {}
     assert all(isinstance(kind, type) for kind in processor.processors)
 
 
-def test_the_buffer_is_used_by_these_names_only() -> None:
+def test_only_these_methods_of_the_buffer_are_used() -> None:
     source = inspect.getsource(grpclib.protocol)
     uses = {part.split("(")[0].strip() for part in source.split(".buffer.")[1:]}
     assert uses == {"read", "add", "eof", "unacked_size"}
 
 
-def test_a_client_sends_no_pings_of_grpclibs() -> None:
+def test_grpclib_sends_no_pings_for_a_client() -> None:
     assert Configuration().__for_client__()._keepalive_time is None
 
 
-def test_the_client_handler_tells_of_the_loss() -> None:
+def test_the_client_handler_records_the_loss() -> None:
     handler = grpclib.client.Handler()
     handler.close()
     assert handler.connection_lost
 
 
-def test_h2_keeps_its_parts_under_these_names() -> None:
+def test_an_h2_connection_has_these_attributes() -> None:
     engine = H2Connection(config=H2Configuration(client_side=True))
     assert isinstance(engine._data_to_send, bytearray)
     assert {DataFrame, GoAwayFrame} <= set(engine._frame_dispatch_table)
@@ -155,7 +155,7 @@ def test_h2_keeps_its_parts_under_these_names() -> None:
     assert (20_000).to_bytes(4, "big") in engine.data_to_send()
 
 
-def test_nothing_else_in_grpclibs_channel_makes_a_connection() -> None:
+def test_only_these_methods_of_grpclibs_channel_make_a_connection() -> None:
     makers = [
         name
         for name, method in inspect.getmembers(grpclib.client.Channel, inspect.isfunction)
@@ -167,14 +167,14 @@ def test_nothing_else_in_grpclibs_channel_makes_a_connection() -> None:
 
 
 @pytest.mark.asyncio_only
-async def test_a_channel_keeps_its_parts_under_these_names() -> None:
+async def test_a_channel_has_these_attributes() -> None:
     channel = grpclib.client.Channel("127.0.0.1", 1)
     for name in ("_protocol", "_scheme", "_authority", "_codec", "_status_details_codec", "_loop", "__dispatch__"):
         assert hasattr(channel, name), name
     assert channel._protocol is None
 
 
-def test_a_call_is_made_with_the_arguments_that_our_channel_gives_it() -> None:
+def test_a_call_takes_the_arguments_that_our_channel_passes() -> None:
     ours = inspect.signature(Channel.request).parameters
     theirs = inspect.signature(grpclib.client.Channel.request).parameters
     assert {name: p.default for name, p in ours.items()} == {name: p.default for name, p in theirs.items()}

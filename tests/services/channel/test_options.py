@@ -18,11 +18,11 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert not options.stock_h2
 
 
-def test_the_user_agent_names_us_and_tells_nothing_of_the_machine() -> None:
+def test_the_user_agent_names_us_and_reveals_nothing_about_the_machine() -> None:
     assert ConnectionOptions().user_agent == default_user_agent() == f"ziggurat/{version()}"
     assert sys.platform not in default_user_agent()
 
 
-def test_options_do_not_change() -> None:
+def test_options_are_immutable() -> None:
     with pytest.raises(AttributeError):
         ConnectionOptions().linger = 1.0  # type: ignore[misc]

@@ -40,15 +40,15 @@ def test_settings_pass_wherever_they_are_split(split: int) -> None:
         (b"\0\0\0\4\1\0\0\0\0", "not HTTP/2 (first bytes '\\x00\\x00\\x00\\x04\\x01\\x00\\x00\\x00\\x00')"),
     ],
 )
-def test_what_is_not_http2_is_named(data: bytes, text: str) -> None:
+def test_another_protocol_is_named(data: bytes, text: str) -> None:
     assert verdict(data) == text
 
 
-def test_a_length_that_no_settings_frame_has_is_refused() -> None:
+def test_an_impossible_length_of_a_settings_frame_is_refused() -> None:
     assert verdict(b"\0\0\7") is not None
 
 
-def test_a_status_line_is_waited_for() -> None:
+def test_the_verdict_waits_for_the_whole_status_line() -> None:
     assert verdict(b"HTTP/1.1 4") is None
     assert (
         verdict(b"H", b"TTP/1.1 404 No", b"t Found\n")
@@ -56,12 +56,12 @@ def test_a_status_line_is_waited_for() -> None:
     )
 
 
-def test_a_status_line_that_never_ends_is_judged_all_the_same() -> None:
+def test_an_endless_status_line_gets_a_verdict_too() -> None:
     assert "HTTP/1.1" in (verdict(b"HTTP/1.1 " + b"x" * 600) or "")
 
 
 @given(st.binary(min_size=9), st.integers(0, 9))
-def test_every_start_is_settings_or_named(data: bytes, split: int) -> None:
+def test_any_start_is_settings_or_gets_a_verdict(data: bytes, split: int) -> None:
     said = verdict(data[:split], data[split:])
     preface = Preface()
     preface.feed(data)

@@ -1,4 +1,4 @@
-"""When a channel dials: one dial for concurrent calls, backoff, and a new dial after a loss."""
+"""Shared dials, backoff, and redials after a loss."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ async def connect(connector: Any) -> Channel:
     return await Endpoint(TARGET).connect(connector)
 
 
-async def test_twenty_callers_on_a_dead_target_share_one_dial_of_a_fifth_of_a_second(far_end: Any, say: Say) -> None:
-    far_end.delay, far_end.error = 0.2, ConnectRefused("nobody listens")
+async def test_twenty_callers_of_a_dead_target_share_one_failed_dial(far_end: Any, say: Say) -> None:
+    far_end.delay, far_end.error = 0.2, ConnectRefused("connection refused")
     start = anyio.current_time()
     async with Endpoint(TARGET).connect_lazy(far_end) as channel:
         errors = await calls(say, channel, 20)
@@ -57,7 +57,7 @@ async def test_twenty_callers_share_one_connection(far_end: Any, say: Say) -> No
         assert far_end.dials == 1
 
 
-async def test_a_callers_deadline_or_cancellation_disturbs_nobody_else(far_end: Any, say: Say) -> None:
+async def test_a_callers_deadline_or_cancellation_does_not_affect_other_callers(far_end: Any, say: Say) -> None:
     far_end.delay = 1.0
     async with Endpoint(TARGET).connect_lazy(far_end) as channel:
         staying = asyncio.create_task(say(channel))
@@ -73,7 +73,9 @@ async def test_a_callers_deadline_or_cancellation_disturbs_nobody_else(far_end: 
         assert (far_end.dials, far_end.cancelled) == (1, 0)
 
 
-async def test_when_all_have_left_the_dial_is_cancelled_and_the_next_call_dials_anew(far_end: Any, say: Say) -> None:
+async def test_when_all_callers_have_left_the_dial_is_cancelled_and_the_next_call_redials(
+    far_end: Any, say: Say
+) -> None:
     far_end.delay = 1.0
     async with Endpoint(TARGET).connect_lazy(far_end) as channel:
         with pytest.raises(asyncio.TimeoutError):
@@ -90,7 +92,7 @@ async def test_when_all_have_left_the_dial_is_cancelled_and_the_next_call_dials_
         assert (far_end.dials, far_end.cancelled) == (3, 2)
 
 
-async def test_the_dial_joins_no_other_and_sees_nothing_of_the_callers_context(far_end: Any, say: Say) -> None:
+async def test_a_shared_dial_joins_no_other_and_runs_in_a_fresh_context(far_end: Any, say: Say) -> None:
     seen: list[str] = []
 
     async def look(uri: Uri) -> ByteStream:
@@ -108,7 +110,7 @@ async def test_the_dial_joins_no_other_and_sees_nothing_of_the_callers_context(f
 
 
 async def test_while_backing_off_calls_fail_at_once_with_the_last_error(far_end: Any, say: Say) -> None:
-    far_end.error = ConnectRefused("nobody listens")
+    far_end.error = ConnectRefused("connection refused")
     async with Endpoint(TARGET, backoff=STEADY).connect_lazy(far_end) as channel:
         (first,) = await calls(say, channel, 1)
         start = anyio.current_time()
@@ -129,7 +131,7 @@ async def test_while_backing_off_calls_fail_at_once_with_the_last_error(far_end:
 
 async def test_a_success_resets_the_backoff(far_end: Any, say: Say) -> None:
     async with Endpoint(TARGET, backoff=STEADY).connect_lazy(far_end) as channel:
-        far_end.error = ConnectRefused("nobody listens")
+        far_end.error = ConnectRefused("connection refused")
         for wait in (1.0, 2.0, 4.0):
             await calls(say, channel, 1)
             await asyncio.sleep(wait)
@@ -137,15 +139,15 @@ async def test_a_success_resets_the_backoff(far_end: Any, say: Say) -> None:
         assert await say(channel) == b"hello"
         far_end.transports[-1].abort()
         await settle()
-        far_end.error = ConnectRefused("nobody listens")
+        far_end.error = ConnectRefused("connection refused")
         await calls(say, channel, 1)
         await asyncio.sleep(1.0)
         far_end.error = None
         assert await say(channel) == b"hello"
 
 
-async def test_wait_for_ready_waits_until_the_target_is_there(far_end: Any, say: Say) -> None:
-    far_end.error = ConnectRefused("nobody listens")
+async def test_wait_for_ready_waits_until_the_target_is_up(far_end: Any, say: Say) -> None:
+    far_end.error = ConnectRefused("connection refused")
     start = anyio.current_time()
     async with Endpoint(TARGET, wait_for_ready=True, backoff=STEADY).connect_lazy(far_end) as channel:
         waiting = [asyncio.create_task(say(channel)) for _ in range(20)]
@@ -157,8 +159,8 @@ async def test_wait_for_ready_waits_until_the_target_is_there(far_end: Any, say:
         assert far_end.dials == 4
 
 
-async def test_who_waits_for_ready_still_has_a_deadline_and_hears_of_the_close(far_end: Any, say: Say) -> None:
-    far_end.error = ConnectRefused("nobody listens")
+async def test_wait_for_ready_ends_at_the_deadline_and_when_the_channel_is_closed(far_end: Any, say: Say) -> None:
+    far_end.error = ConnectRefused("connection refused")
     channel = Endpoint(TARGET, wait_for_ready=True).connect_lazy(far_end)
     with pytest.raises(asyncio.TimeoutError):
         await say(channel, timeout=0.5)
@@ -169,7 +171,7 @@ async def test_who_waits_for_ready_still_has_a_deadline_and_hears_of_the_close(f
         await waiting
 
 
-async def test_wait_for_ready_does_not_wait_for_what_will_not_mend(far_end: Any, say: Say) -> None:
+async def test_wait_for_ready_fails_on_an_error_that_is_not_transient(far_end: Any, say: Say) -> None:
     far_end.error = ConnectError("wrong password", transient=False)
     async with Endpoint(TARGET, wait_for_ready=True).connect_lazy(far_end) as channel:
         with pytest.raises(GRPCError, match="wrong password"):
@@ -177,7 +179,7 @@ async def test_wait_for_ready_does_not_wait_for_what_will_not_mend(far_end: Any,
 
 
 async def test_connect_tries_once_and_raises_the_error_itself(far_end: Any) -> None:
-    far_end.error = ConnectRefused("nobody listens")
+    far_end.error = ConnectRefused("connection refused")
     for waits in (False, True):
         with pytest.raises(ConnectRefused) as caught:
             await Endpoint(TARGET, wait_for_ready=waits).connect(far_end)
@@ -186,8 +188,8 @@ async def test_connect_tries_once_and_raises_the_error_itself(far_end: Any) -> N
     assert far_end.dials == 2
 
 
-async def test_connect_of_the_channel_does_not_wait_for_the_backoff(far_end: Any, say: Say) -> None:
-    far_end.error = ConnectRefused("nobody listens")
+async def test_channel_connect_ignores_the_backoff(far_end: Any, say: Say) -> None:
+    far_end.error = ConnectRefused("connection refused")
     async with Endpoint(TARGET).connect_lazy(far_end) as channel:
         for _ in range(2):
             with pytest.raises(ConnectRefused):
@@ -199,20 +201,20 @@ async def test_connect_of_the_channel_does_not_wait_for_the_backoff(far_end: Any
         assert await say(channel) == b"hello"
 
 
-async def test_an_attempt_that_was_given_up_does_not_end_the_backoff(far_end: Any, say: Say) -> None:
-    far_end.error = ConnectRefused("nobody listens")
+async def test_a_cancelled_attempt_does_not_end_the_backoff(far_end: Any, say: Say) -> None:
+    far_end.error = ConnectRefused("connection refused")
     async with Endpoint(TARGET, backoff=Backoff(100.0)).connect_lazy(far_end) as channel:
         await calls(say, channel, 1)
         far_end.delay = 10.0
         with anyio.move_on_after(1.0):
             await channel.connect()
         assert channel.state is ChannelState.TRANSIENT_FAILURE
-        with pytest.raises(GRPCError, match="nobody listens"):
+        with pytest.raises(GRPCError, match="connection refused"):
             await say(channel)
         assert far_end.dials == 2
 
 
-async def test_a_connect_in_a_cancelled_scope_has_cleaned_up_when_it_returns(far_end: Any) -> None:
+async def test_a_cancelled_connect_has_cleaned_up_when_it_returns(far_end: Any) -> None:
     async def mute(stream: ByteStream) -> None:
         while True:
             await stream.receive()
@@ -225,7 +227,7 @@ async def test_a_connect_in_a_cancelled_scope_has_cleaned_up_when_it_returns(far
     assert far_end.open == 0
 
 
-async def test_a_lost_connection_is_made_again_through_the_whole_stack(far_end: Any, say: Say) -> None:
+async def test_a_lost_connection_is_replaced_through_the_whole_stack(far_end: Any, say: Say) -> None:
     async with Endpoint(TARGET).connect_lazy(far_end) as channel:
         for dials in (1, 2, 3):
             assert await say(channel) == b"hello"
@@ -237,7 +239,7 @@ async def test_a_lost_connection_is_made_again_through_the_whole_stack(far_end: 
         assert far_end.open == 0
 
 
-async def test_after_a_goaway_calls_in_flight_finish_and_new_ones_go_elsewhere(
+async def test_after_a_goaway_calls_in_flight_finish_and_new_ones_use_a_new_connection(
     far_end: Any, say: Say, make_stub: Any
 ) -> None:
     async with Endpoint(TARGET).connect_lazy(far_end) as channel:
@@ -268,7 +270,7 @@ async def test_closing_ends_the_draining_connections_too(far_end: Any, say: Say,
         await held
 
 
-async def test_a_server_that_goes_away_with_its_settings_is_a_failed_dial(far_end: Any, say: Say) -> None:
+async def test_a_goaway_right_after_the_settings_fails_the_dial(far_end: Any, say: Say) -> None:
     async def leave(stream: ByteStream) -> None:
         await stream.receive()
         await stream.send(b"\0\0\0\4\0\0\0\0\0" + GoAwayFrame(0, last_stream_id=0).serialize())
@@ -297,7 +299,7 @@ async def test_closing_during_a_dial_ends_the_wait_and_the_dial(far_end: Any, sa
     assert channel.state is ChannelState.SHUTDOWN
 
 
-async def test_closing_while_http2_is_under_way_closes_the_stream(far_end: Any, say: Say) -> None:
+async def test_closing_during_the_http2_phase_closes_the_stream(far_end: Any, say: Say) -> None:
     async def mute(stream: ByteStream) -> None:
         while True:
             await stream.receive()
@@ -313,7 +315,7 @@ async def test_closing_while_http2_is_under_way_closes_the_stream(far_end: Any, 
         await waiting
 
 
-async def test_nothing_is_left_when_a_connect_is_cancelled_at_any_step(far_end: Any) -> None:
+async def test_a_connect_cancelled_at_any_step_leaves_nothing_behind(far_end: Any) -> None:
     before = len(asyncio.all_tasks())
     finished = False
     for steps in range(60):
@@ -334,12 +336,12 @@ async def test_nothing_is_left_when_a_connect_is_cancelled_at_any_step(far_end: 
 # -- a deadline that cuts off a dial
 
 
-async def test_a_call_whose_deadline_passes_during_a_dial_says_what_it_cut_off(far_end: Any, say: Say) -> None:
+async def test_a_deadline_during_a_dial_has_the_dial_so_far_as_its_cause(far_end: Any, say: Say) -> None:
     far_end.delay = 60.0
     async with Endpoint(TARGET).connect_lazy(far_end) as channel:
         with pytest.raises(asyncio.TimeoutError) as caught:
             await say(channel, timeout=2.0)
-        assert channel.last_failure is None  # it counts as no failure
+        assert channel.last_failure is None  # it does not count as a failure
         assert channel.state is ChannelState.IDLE  # and starts no backoff
     cause = caught.value.__cause__
     assert isinstance(cause, ConnectTimeout)
@@ -350,7 +352,7 @@ async def test_a_call_whose_deadline_passes_during_a_dial_says_what_it_cut_off(f
     )
 
 
-async def test_such_a_deadline_ends_no_dial_that_others_await(far_end: Any, say: Say) -> None:
+async def test_such_a_deadline_does_not_end_a_dial_that_others_await(far_end: Any, say: Say) -> None:
     far_end.delay = 10.0
     async with Endpoint(TARGET).connect_lazy(far_end) as channel:
         staying = asyncio.create_task(say(channel))
@@ -363,21 +365,21 @@ async def test_such_a_deadline_ends_no_dial_that_others_await(far_end: Any, say:
     cause = caught.value.__cause__
     assert isinstance(cause, ConnectTimeout)
     assert cause.ledger is not None
-    assert str(cause.ledger) == "memory 2.00 s"  # as it was then
+    assert str(cause.ledger) == "memory 2.00 s"  # as of the deadline
 
 
-async def test_a_deadline_during_the_backoff_says_what_failed_last(far_end: Any, say: Say) -> None:
-    far_end.error = ConnectRefused("nobody listens")
+async def test_a_deadline_during_the_backoff_has_the_last_error_as_its_cause(far_end: Any, say: Say) -> None:
+    far_end.error = ConnectRefused("connection refused")
     async with Endpoint(TARGET, backoff=STEADY, wait_for_ready=True).connect_lazy(far_end) as channel:
         with pytest.raises(asyncio.TimeoutError) as caught:
             await say(channel, timeout=0.5)
         assert isinstance(caught.value.__cause__, ConnectRefused)
-        assert caught.value.__cause__ is not channel.last_failure  # each caller has its own
+        assert caught.value.__cause__ is not channel.last_failure  # each caller gets its own copy
         assert isinstance(channel.last_failure, ConnectRefused)
 
 
 async def test_the_last_failure_is_kept_until_a_success(far_end: Any, say: Say) -> None:
-    far_end.error = ConnectRefused("nobody listens")
+    far_end.error = ConnectRefused("connection refused")
     async with Endpoint(TARGET, backoff=STEADY).connect_lazy(far_end) as channel:
         assert channel.last_failure is None
         with pytest.raises(GRPCError):
@@ -389,7 +391,7 @@ async def test_the_last_failure_is_kept_until_a_success(far_end: Any, say: Say) 
         assert channel.last_failure is None
 
 
-async def test_a_caller_that_is_cancelled_is_just_cancelled(far_end: Any, say: Say) -> None:
+async def test_a_cancelled_caller_gets_a_plain_cancellation(far_end: Any, say: Say) -> None:
     far_end.delay = 60.0
     async with Endpoint(TARGET).connect_lazy(far_end) as channel:
         leaving = asyncio.create_task(say(channel, timeout=30.0))
@@ -401,7 +403,7 @@ async def test_a_caller_that_is_cancelled_is_just_cancelled(far_end: Any, say: S
 
 
 @pytest.mark.parametrize("alone", [True, False])
-async def test_the_log_of_a_dial_that_a_deadline_cut_off_says_where_the_time_went(
+async def test_the_log_of_a_dial_cut_off_by_a_deadline_says_where_the_time_went(
     far_end: Any, say: Say, alone: bool
 ) -> None:
     far_end.delay = 10.0

@@ -43,7 +43,7 @@ async def test_a_compressing_client_and_server_understand_each_other(
 
 @pytest.mark.asyncio_only
 @pytest.mark.parametrize("compression", [None, "gzip"])
-async def test_a_message_beyond_the_limit_is_told_to_handler_and_client(
+async def test_handler_and_client_get_the_error_of_a_message_beyond_the_limit(
     wire: Any, raw_service: Any, raw_codec: Any, compression: Any
 ) -> None:
     server = GzipServer([raw_service], codec=raw_codec, max_message_size=1000)
@@ -60,7 +60,7 @@ async def test_a_message_beyond_the_limit_is_told_to_handler_and_client(
     ("extra", "flag", "status"),
     [([], 1, "13"), ([("grpc-encoding", "deflate")], 1, "12"), ([("grpc-encoding", "gzip")], 3, "13")],
 )
-async def test_a_bad_request_message_is_answered_with_its_status(
+async def test_a_bad_request_message_gets_the_right_status(
     wire: Any, raw_service: Any, raw_codec: Any, extra: list[tuple[str, str]], flag: int, status: str
 ) -> None:
     trailers = await ask(wire, GzipServer([raw_service], codec=raw_codec), extra, compress(b"x"), flag)
@@ -69,7 +69,7 @@ async def test_a_bad_request_message_is_answered_with_its_status(
 
 
 @pytest.mark.asyncio_only
-async def test_a_client_that_takes_no_gzip_gets_none(wire: Any, raw_service: Any, raw_codec: Any) -> None:
+async def test_a_client_that_does_not_accept_gzip_gets_none(wire: Any, raw_service: Any, raw_codec: Any) -> None:
     server = GzipServer([raw_service], codec=raw_codec, compression="gzip")
     headers = await ask(wire, server, [("grpc-encoding", "gzip")], compress(b"x"), 1)
     assert "grpc-encoding" not in headers
@@ -77,7 +77,7 @@ async def test_a_client_that_takes_no_gzip_gets_none(wire: Any, raw_service: Any
 
 
 async def ask(wire: Any, server: Any, extra: list[tuple[str, str]], body: bytes, flag: int) -> dict[str, str]:
-    """One request in frames; the first header block of the answer, and its message as ``wire.body``."""
+    """Send one request as frames. Return the first headers of the reply; its message is then ``wire.body``."""
     import asyncio
 
     import async_solipsism
@@ -86,7 +86,7 @@ async def ask(wire: Any, server: Any, extra: list[tuple[str, str]], body: bytes,
     transport, _ = await asyncio.get_running_loop().create_connection(server._protocol_factory, sock=far)
     wire.reader, writer = await asyncio.open_connection(sock=near)
     wire.writers.append(writer)
-    wire._preface = True  # only a client sends one
+    wire._preface = True  # only clients send one
     request = wire.headers(1, HEADERS + extra) + wire.message(1, body, flag=flag, end=True)
     writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + wire.settings() + request)
     answer = dict((await wire.expect(HeadersFrame)).decoded)
@@ -147,7 +147,7 @@ async def test_a_grpcio_server_understands_the_client(wire: Any, raw_channel: An
         return request
 
     async def talk(requests: Any, context: Any) -> Any:
-        yield await anext(requests)  # and does not wait for the client's end
+        yield await anext(requests)  # without waiting for the end of the client's side
         await context.abort(grpc.StatusCode.NOT_FOUND, "enough")
 
     seen: dict[str, str] = {}
@@ -177,7 +177,7 @@ async def test_a_grpcio_server_understands_the_client(wire: Any, raw_channel: An
 
 
 class ProtoNamed:
-    """Bytes under the name that grpcio gives to everything."""
+    """A codec of bytes with the subtype that grpcio always uses."""
 
     __content_subtype__ = "proto"
 

@@ -1,4 +1,4 @@
-"""One dial for all who wait for it."""
+"""A dial shared by concurrent callers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.asyncio_only
 loose: contextvars.ContextVar[str] = contextvars.ContextVar("loose", default="clean")
 
 
-class Told:
-    """What the dial told its owner."""
+class Owner:
+    """Records the callbacks of a `SharedDial`."""
 
     def __init__(self) -> None:
         self.outcomes: list[object] = []
@@ -46,28 +46,28 @@ async def refuse() -> str:
     raise ConnectTimeout(1.0, "whose") from OSError("the cause")
 
 
-async def test_all_who_wait_share_a_success() -> None:
-    told = Told()
-    shared = told.share(slow)
+async def test_all_callers_share_a_success() -> None:
+    owner = Owner()
+    shared = owner.share(slow)
     assert await asyncio.gather(*(shared.wait() for _ in range(20))) == ["connected"] * 20
-    assert told.outcomes == ["connected"]
-    assert await shared.wait() == "connected"  # late, and still
+    assert owner.outcomes == ["connected"]
+    assert await shared.wait() == "connected"  # after the end
 
 
-async def test_all_who_wait_get_an_error_of_their_own_with_the_same_cause() -> None:
-    told = Told()
-    shared = told.share(refuse)
+async def test_each_caller_gets_its_own_error_with_the_same_cause() -> None:
+    owner = Owner()
+    shared = owner.share(refuse)
     errors = await asyncio.gather(*(shared.wait() for _ in range(20)), return_exceptions=True)
     assert all(isinstance(error, ConnectTimeout) and error.name == "whose" for error in errors)
     assert len({id(error) for error in errors}) == 20
     assert len({id(error.__cause__) for error in errors if isinstance(error, ConnectError)}) == 1
     assert str(errors[0].__cause__) == "the cause"  # type: ignore[union-attr]
-    assert len(told.outcomes) == 1
+    assert len(owner.outcomes) == 1
 
 
-async def test_who_leaves_disturbs_nobody() -> None:
-    told = Told()
-    shared = told.share(slow)
+async def test_a_caller_that_leaves_does_not_affect_the_others() -> None:
+    owner = Owner()
+    shared = owner.share(slow)
     staying = asyncio.create_task(shared.wait())
     leaving = asyncio.create_task(shared.wait())
     await asyncio.sleep(0.5)
@@ -76,22 +76,22 @@ async def test_who_leaves_disturbs_nobody() -> None:
     assert leaving.cancelled()
 
 
-async def test_when_the_last_has_left_the_dial_is_cancelled() -> None:
-    told = Told()
-    shared = told.share(slow)
+async def test_when_the_last_caller_has_left_the_dial_is_cancelled() -> None:
+    owner = Owner()
+    shared = owner.share(slow)
     waiting = [asyncio.create_task(shared.wait()) for _ in range(2)]
     await asyncio.sleep(0.5)
     for task in waiting:
         task.cancel()
     await asyncio.wait(waiting)
-    assert told.outcomes == [None]
+    assert owner.outcomes == [None]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert shared.task.cancelled() or shared.task.done()
 
 
-async def test_a_result_that_came_in_spite_of_that_is_discarded() -> None:
-    told = Told()
+async def test_a_result_after_the_cancellation_is_discarded() -> None:
+    owner = Owner()
 
     async def stubborn() -> str:
         try:
@@ -99,17 +99,17 @@ async def test_a_result_that_came_in_spite_of_that_is_discarded() -> None:
         except asyncio.CancelledError:
             return "unwanted"
 
-    shared = told.share(stubborn)
+    shared = owner.share(stubborn)
     waiting = asyncio.create_task(shared.wait())
     await asyncio.sleep(0.5)
     waiting.cancel()
     await asyncio.wait([waiting, shared.task])
-    assert told.discarded == ["unwanted"]
-    assert told.outcomes == [None]
+    assert owner.discarded == ["unwanted"]
+    assert owner.outcomes == [None]
 
 
-async def test_an_error_that_came_in_spite_of_that_is_forgotten() -> None:
-    told = Told()
+async def test_an_error_after_the_cancellation_is_ignored() -> None:
+    owner = Owner()
 
     async def stubborn() -> str:
         try:
@@ -117,15 +117,15 @@ async def test_an_error_that_came_in_spite_of_that_is_forgotten() -> None:
         except asyncio.CancelledError:
             raise ConnectError("renamed by a careless connector") from None
 
-    shared = told.share(stubborn)
+    shared = owner.share(stubborn)
     shared.give_up()
     await asyncio.wait([shared.task])
-    assert told.outcomes == [None]
+    assert owner.outcomes == [None]
 
 
-async def test_giving_up_tells_who_waits_the_reason() -> None:
-    told = Told()
-    shared = told.share(slow)
+async def test_callers_get_the_reason_for_giving_up() -> None:
+    owner = Owner()
+    shared = owner.share(slow)
     waiting = [asyncio.create_task(shared.wait()) for _ in range(3)]
     await asyncio.sleep(0.5)
     shared.give_up(RuntimeError("closed"))
@@ -133,13 +133,13 @@ async def test_giving_up_tells_who_waits_the_reason() -> None:
     errors = await asyncio.gather(*waiting, return_exceptions=True)
     assert [str(error) for error in errors] == ["closed"] * 3
     assert len({id(error) for error in errors}) == 3
-    assert told.outcomes == [None]
+    assert owner.outcomes == [None]
 
 
 @pytest.mark.parametrize("steps", [0, 3])
-async def test_cancelling_the_dials_own_task_hangs_nobody(steps: int) -> None:
-    told = Told()
-    shared = told.share(slow)
+async def test_cancelling_the_dials_task_does_not_leave_callers_waiting(steps: int) -> None:
+    owner = Owner()
+    shared = owner.share(slow)
     waiting = asyncio.create_task(shared.wait())
     if not steps:
         shared.task.cancel()  # before its first step
@@ -148,17 +148,17 @@ async def test_cancelling_the_dials_own_task_hangs_nobody(steps: int) -> None:
     shared.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert told.outcomes == [None]
+    assert owner.outcomes == [None]
 
 
-async def test_a_defect_in_the_dial_reaches_who_waits() -> None:
-    async def defect() -> str:
-        raise KeyError("a defect")
+async def test_a_bug_in_the_dial_reaches_the_caller() -> None:
+    async def buggy() -> str:
+        raise KeyError("a bug")
 
-    told = Told()
+    owner = Owner()
     with pytest.raises(KeyError):
-        await told.share(defect).wait()
-    assert told.outcomes == [None]
+        await owner.share(buggy).wait()
+    assert owner.outcomes == [None]
 
 
 async def test_the_dial_runs_in_a_fresh_context() -> None:
@@ -166,24 +166,24 @@ async def test_the_dial_runs_in_a_fresh_context() -> None:
         return loose.get()
 
     loose.set("leaked")
-    assert await Told().share(look).wait() == "clean"
+    assert await Owner().share(look).wait() == "clean"
 
 
 async def test_a_failed_dial_is_freed_without_the_garbage_collector() -> None:
-    class Owner:
+    class Holder:
         async def dial(self) -> str:
             return await refuse()
 
+    holder = Holder()
     owner = Owner()
-    told = Told()
-    shared = told.share(owner.dial)
-    gone = weakref.ref(owner)
+    shared = owner.share(holder.dial)
+    gone = weakref.ref(holder)
     gc.disable()
     try:
         with pytest.raises(ConnectError):
             await shared.wait()
         await asyncio.sleep(0)
-        del owner, shared
+        del holder, shared
         assert gone() is None
     finally:
         gc.enable()

@@ -1,4 +1,4 @@
-"""The states of a channel, and looking at them."""
+"""The states of a channel, and watching them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def test_a_watcher_sees_the_state_and_every_change_in_order() -> None:
     assert [state async for state in changes] == []
 
 
-async def test_nothing_leads_out_of_shutdown() -> None:
+async def test_shutdown_is_final() -> None:
     watch = StateWatch()
     watch.enter(ChannelState.SHUTDOWN)
     watch.enter(ChannelState.IDLE)
@@ -46,7 +46,7 @@ async def test_a_watcher_waits_for_the_next_change() -> None:
     assert await waiting is ChannelState.READY
 
 
-async def test_who_stops_looking_is_forgotten() -> None:
+async def test_a_dropped_watcher_is_forgotten() -> None:
     watch = StateWatch()
     changes = StateChanges(watch)
     assert len(watch.queues) == 1

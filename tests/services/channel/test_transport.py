@@ -27,7 +27,7 @@ loose: contextvars.ContextVar[str] = contextvars.ContextVar("loose", default="cl
 
 
 class Recorder(asyncio.Protocol):
-    """Keeps what it was told, in order."""
+    """Records its callbacks in order."""
 
     def __init__(self, *, keep_half_open: bool = False) -> None:
         self.events: list[str] = []
@@ -65,7 +65,7 @@ class Recorder(asyncio.Protocol):
 
 
 class Slow(MemoryStream):
-    """An end whose close hangs until it is forced, as TLS's may."""
+    """A stream whose close hangs until it is forced, as with TLS."""
 
     async def aclose(self) -> None:
         try:
@@ -89,7 +89,7 @@ async def drained(stream: ByteStream) -> bytes:
         return data
 
 
-async def test_bytes_pass_both_ways_and_writes_of_one_turn_go_out_in_one_piece() -> None:
+async def test_bytes_pass_both_ways_and_consecutive_writes_are_sent_in_one_piece() -> None:
     transport, protocol, _, far = pumped()
     for piece in (b"one ", bytearray(b"two "), memoryview(b"three")):
         transport.write(piece)
@@ -112,7 +112,7 @@ async def test_a_mutable_buffer_may_be_changed_after_write() -> None:
     await protocol.lost.wait()
 
 
-async def test_close_sends_what_was_written_then_tells_once() -> None:
+async def test_close_sends_pending_data_and_reports_the_loss_once() -> None:
     transport, protocol, near, far = pumped()
     transport.write(b"x" * 200_000)
     transport.close()
@@ -129,7 +129,7 @@ async def test_close_sends_what_was_written_then_tells_once() -> None:
     assert transport.get_write_buffer_size() == 0
 
 
-async def test_abort_drops_what_was_written_and_closes_by_force() -> None:
+async def test_abort_drops_pending_data_and_closes_by_force() -> None:
     transport, protocol, near, _far = pumped()
     transport.write(b"x" * 10_000_000)
     await asyncio.sleep(1)
@@ -170,7 +170,7 @@ async def test_the_protocol_is_paused_and_resumed_at_the_limits() -> None:
     transport.write(b"x" * 1_000_000)
     assert protocol.events == ["made", "pause"]
     await asyncio.sleep(1)
-    assert protocol.events == ["made", "pause"]  # nobody reads
+    assert protocol.events == ["made", "pause"]  # the peer reads nothing
     received = 0
     while received < 1_001_000:
         received += len(await far.receive())
@@ -181,7 +181,7 @@ async def test_the_protocol_is_paused_and_resumed_at_the_limits() -> None:
 
 
 class Gated(MemoryStream):
-    """An end that sends when it is let, notes in which context, and does not like to be closed while it receives."""
+    """A stream that sends when released, and records its context and whether it was closed during a receive."""
 
     def __init__(self, near: MemoryStream) -> None:
         super().__init__(near._incoming, near._outgoing)
@@ -199,7 +199,7 @@ class Gated(MemoryStream):
         await super().aclose()
 
 
-async def test_the_protocol_is_resumed_at_the_low_limit_already_and_sends_in_a_fresh_context() -> None:
+async def test_the_protocol_is_resumed_at_the_low_limit_and_data_is_sent_in_a_fresh_context() -> None:
     loose.set("leaked")
     stream = Gated(stream_pair()[0])
     protocol = Recorder()
@@ -217,7 +217,7 @@ async def test_the_protocol_is_resumed_at_the_low_limit_already_and_sends_in_a_f
     await protocol.lost.wait()
 
 
-async def test_the_stream_is_closed_when_nobody_receives_from_it_any_more() -> None:
+async def test_the_stream_is_closed_after_the_reader_has_ended() -> None:
     for end in ("close", "abort"):
         stream = Gated(stream_pair()[0])
         protocol = Recorder()
@@ -230,7 +230,7 @@ async def test_the_stream_is_closed_when_nobody_receives_from_it_any_more() -> N
         assert not stream.closed_in_receive
 
 
-async def test_the_limits_default_to_asyncios_own_and_are_checked() -> None:
+async def test_the_limits_default_to_asyncios_and_are_checked() -> None:
     transport, protocol, *_ = pumped()
     transport.set_write_buffer_limits()
     assert transport.get_write_buffer_limits() == (HIGH_WATER // 4, HIGH_WATER)
@@ -242,7 +242,7 @@ async def test_the_limits_default_to_asyncios_own_and_are_checked() -> None:
     await protocol.lost.wait()
 
 
-async def test_reading_pauses_also_when_a_receive_was_under_way() -> None:
+async def test_reading_pauses_even_during_a_receive() -> None:
     transport, protocol, _, far = pumped()
     await asyncio.sleep(1)  # the reader waits in receive()
     transport.pause_reading()
@@ -276,7 +276,7 @@ async def test_the_peers_end_of_stream_closes_unless_the_protocol_keeps_its_side
     await protocol.lost.wait()
 
 
-async def test_write_eof_goes_out_behind_the_data() -> None:
+async def test_write_eof_is_sent_after_the_data() -> None:
     transport, protocol, near, far = pumped()
     assert transport.can_write_eof()
     transport.write(b"the end")
@@ -292,7 +292,7 @@ async def test_write_eof_goes_out_behind_the_data() -> None:
     await protocol.lost.wait()
 
 
-async def test_a_reset_is_told_with_its_error() -> None:
+async def test_a_reset_is_reported_with_its_error() -> None:
     class Reset(MemoryStream):
         async def receive(self, max_bytes: int = 65536) -> bytes:
             raise anyio.BrokenResourceError from ConnectionResetError("reset by peer")
@@ -308,13 +308,13 @@ async def test_a_reset_is_told_with_its_error() -> None:
 async def test_a_failing_send_ends_the_connection() -> None:
     transport, protocol, near, far = pumped(keep_half_open=True)
     await far.aclose()
-    transport.write(b"anybody?")
+    transport.write(b"hello?")
     await protocol.lost.wait()
     assert near.closed
     assert protocol.events.count("lost") == 1
 
 
-async def test_a_task_cancelled_before_its_first_step_still_closes_the_stream_and_tells() -> None:
+async def test_a_task_cancelled_before_its_first_step_still_closes_the_stream_and_reports_the_loss() -> None:
     for which in ("_reader", "_writer"):
         transport, protocol, near, _far = pumped()
         tasks = transport._reader, transport._writer
@@ -325,7 +325,7 @@ async def test_a_task_cancelled_before_its_first_step_still_closes_the_stream_an
         assert all(task.done() for task in tasks)
 
 
-async def test_cancelling_every_task_later_closes_the_stream_and_tells() -> None:
+async def test_cancelling_a_running_task_closes_the_stream_and_reports_the_loss() -> None:
     for which in ("_reader", "_writer"):
         transport, protocol, near, _far = pumped()
         await asyncio.sleep(1)
@@ -335,7 +335,7 @@ async def test_cancelling_every_task_later_closes_the_stream_and_tells() -> None
         assert protocol.events == ["made", "lost"]
 
 
-async def test_a_close_that_hangs_is_forced_after_a_while() -> None:
+async def test_a_hanging_close_is_forced_after_the_limit() -> None:
     near, far = stream_pair()
     slow = Slow(near._incoming, near._outgoing)
     protocol = Recorder()
@@ -348,7 +348,7 @@ async def test_a_close_that_hangs_is_forced_after_a_while() -> None:
     await far.aclose()
 
 
-async def test_abort_ends_a_close_that_hangs() -> None:
+async def test_abort_ends_a_hanging_close() -> None:
     near, far = stream_pair()
     slow = Slow(near._incoming, near._outgoing)
     protocol = Recorder()
@@ -363,25 +363,25 @@ async def test_abort_ends_a_close_that_hangs() -> None:
     await far.aclose()
 
 
-async def test_a_defect_of_the_protocol_is_reported_and_ends_the_connection() -> None:
+async def test_a_bug_in_the_protocol_is_reported_and_ends_the_connection() -> None:
     transport, protocol, near, far = pumped()
     reported: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: reported.append(context))
 
     def fail() -> None:
-        raise ValueError("a defect")
+        raise ValueError("a bug")
 
     protocol.on_data = fail
     await far.send(b"x")
     await protocol.lost.wait()
     loop.set_exception_handler(None)
     assert near.closed
-    assert str(reported[0]["exception"]) == "a defect"
+    assert str(reported[0]["exception"]) == "a bug"
     assert reported[0]["transport"] is transport
 
 
-async def test_a_protocol_that_fails_when_it_is_made_leaves_nothing_open() -> None:
+async def test_a_protocol_that_fails_in_connection_made_leaves_nothing_open() -> None:
     class Refuses(Recorder):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             raise ValueError("no")
@@ -393,7 +393,7 @@ async def test_a_protocol_that_fails_when_it_is_made_leaves_nothing_open() -> No
     assert near.closed
 
 
-async def test_the_callers_context_does_not_live_on_in_the_pump() -> None:
+async def test_the_pump_does_not_run_in_the_callers_context() -> None:
     loose.set("leaked")
     transport, protocol, _, far = pumped()
     await far.send(b"x")
@@ -427,7 +427,7 @@ async def test_extra_info_comes_from_the_streams_typed_attributes() -> None:
     await far.aclose()
 
 
-async def test_the_protocol_can_be_exchanged() -> None:
+async def test_the_protocol_can_be_replaced() -> None:
     transport, first, _, far = pumped()
     second = Recorder()
     assert transport.get_protocol() is first
@@ -457,7 +457,7 @@ async def test_a_closed_connection_is_freed_without_the_garbage_collector() -> N
         gc.enable()
 
 
-async def test_tls_passes_and_cannot_be_ended_on_one_side() -> None:
+async def test_tls_works_and_cannot_be_half_closed() -> None:
     authority = trustme.CA()
     server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("far.example").configure_cert(server_context)

@@ -1,4 +1,4 @@
-"""From an open stream to HTTP/2: which path, and what becomes of the stream when it fails. On loopback."""
+"""Starting HTTP/2 on a stream: hand-over or pump, and the stream is closed on failure. On loopback."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ziggurat.services import (
     Uri,
     WrappedStream,
 )
-from ziggurat.services.channel.adoption import adopt
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.protocol import ClientProtocol
+from ziggurat.services.channel.start_http2 import start_http2
 from ziggurat.services.channel.transport import StreamTransport
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
@@ -62,39 +62,39 @@ async def scripted(talk: Talk) -> AsyncIterator[Uri]:
         yield Uri.parse(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
 
 
-async def give(stream: ByteStream, changes: list[str] | None = None) -> ClientProtocol:
+async def started(stream: ByteStream, changes: list[str] | None = None) -> ClientProtocol:
     told = [] if changes is None else changes
-    return await adopt(stream, ConnectionOptions(), on_change=lambda: told.append("changed"))
+    return await start_http2(stream, ConnectionOptions(), on_change=lambda: told.append("changed"))
 
 
-async def test_our_own_stream_is_handed_over_and_tells_of_its_end_once() -> None:
+async def test_our_own_stream_is_handed_over_and_reports_its_end_once() -> None:
     async with grpclib_server() as uri:
         stream = await TcpConnector()(uri)
         assert type(stream) is TransportStream
         ends: list[str] = []
         stream.on_close(lambda: ends.append("closed"))
         changes: list[str] = []
-        protocol = await give(stream, changes)
+        protocol = await started(stream, changes)
         assert not isinstance(protocol.connection._transport, StreamTransport)
         assert protocol.settings_received
         assert ends == []
-        await stream.aclose()  # spent: this does nothing
+        await stream.aclose()  # already handed over: no effect
         assert protocol.accepting
         await protocol.aclose()
         assert ends == ["closed"]
         assert changes != []
 
 
-async def test_every_other_stream_is_pumped_though_it_stands_on_ours() -> None:
+async def test_any_other_stream_is_pumped_even_if_it_wraps_ours() -> None:
     class Subclass(TransportStream):
-        """Overrides nothing, but could."""
+        """A subclass, which might override something."""
 
     async with grpclib_server() as uri:
         bare = await TcpConnector()(uri)
         for stream in (WrappedStream(bare), await subclassed(uri, Subclass)):
             ends: list[str] = []
             stream.on_close(lambda ends=ends: ends.append("closed"))  # type: ignore[misc]
-            protocol = await give(stream)
+            protocol = await started(stream)
             assert isinstance(protocol.connection._transport, StreamTransport)
             await protocol.aclose()
             assert ends == ["closed"]
@@ -106,7 +106,7 @@ async def subclassed(uri: Uri, kind: type[TransportStream]) -> ObservedStream:
     return kind(stream._transport, stream._protocol)
 
 
-async def test_what_was_read_ahead_of_the_hand_over_is_not_lost() -> None:
+async def test_data_read_before_the_hand_over_is_not_lost() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"proxy says ok" + SETTINGS)  # in one segment, as proxies do
         await reader.read()
@@ -116,12 +116,12 @@ async def test_what_was_read_ahead_of_the_hand_over_is_not_lost() -> None:
         reply = b""
         while len(reply) < 13:
             reply += await stream.receive(13 - len(reply))
-        protocol = await give(stream)
+        protocol = await started(stream)
         assert protocol.settings_received
         await protocol.aclose()
 
 
-async def test_a_stream_that_was_lost_before_is_a_connect_error() -> None:
+async def test_a_stream_that_is_already_lost_raises_a_connect_error() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # RST instead of FIN.
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -133,12 +133,12 @@ async def test_a_stream_that_was_lost_before_is_a_connect_error() -> None:
         stream.on_close(gone.set)
         await gone.wait()
         with pytest.raises(ConnectError, match="lost") as caught:
-            await give(stream)
+            await started(stream)
         assert caught.value.transient
         await stream.aclose()
 
 
-async def test_a_stream_that_another_task_still_reads_is_refused() -> None:
+async def test_a_stream_that_another_task_is_reading_is_refused() -> None:
     async with grpclib_server() as uri:
         stream = await TcpConnector()(uri)
         reader = asyncio.create_task(stream.receive())
@@ -147,7 +147,7 @@ async def test_a_stream_that_another_task_still_reads_is_refused() -> None:
         reader = asyncio.create_task(stream.receive())
         await asyncio.sleep(0)
         with pytest.raises(ConnectError, match="in use") as caught:
-            await give(stream)
+            await started(stream)
         assert not caught.value.transient
         reader.cancel()
         await asyncio.wait([reader])
@@ -155,7 +155,7 @@ async def test_a_stream_that_another_task_still_reads_is_refused() -> None:
 
 
 @pytest.mark.parametrize("pumped", [False, True])
-async def test_another_protocol_is_told_apart_and_closed(pumped: bool) -> None:
+async def test_another_protocol_is_recognised_and_closed(pumped: bool) -> None:
     over = asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -167,14 +167,14 @@ async def test_another_protocol_is_told_apart_and_closed(pumped: bool) -> None:
     async with scripted(talk) as uri:
         stream = await TcpConnector()(uri)
         with pytest.raises(Http2Error) as caught:
-            await give(WrappedStream(stream) if pumped else stream)
+            await started(WrappedStream(stream) if pumped else stream)
         assert not caught.value.transient
         assert "HTTP/1" in str(caught.value)
         await over.wait()
 
 
 @pytest.mark.parametrize("pumped", [False, True])
-async def test_cancelled_while_it_waits_for_settings_it_closes_the_stream(pumped: bool) -> None:
+async def test_cancelling_the_wait_for_settings_closes_the_stream(pumped: bool) -> None:
     reached, over = asyncio.Event(), asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -191,7 +191,7 @@ async def test_cancelled_while_it_waits_for_settings_it_closes_the_stream(pumped
         assert isinstance(stream, TransportStream)
         ends: list[str] = []
         stream.on_close(lambda: ends.append("closed"))
-        waiting = asyncio.create_task(give(WrappedStream(stream) if pumped else stream))
+        waiting = asyncio.create_task(started(WrappedStream(stream) if pumped else stream))
         await reached.wait()
         waiting.cancel()
         await asyncio.wait([waiting])

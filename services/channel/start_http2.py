@@ -1,8 +1,8 @@
-"""From an open stream to a connection that speaks HTTP/2.
+"""Start HTTP/2 on an open stream.
 
-The exact type of the outermost stream decides the path. Our own `TransportStream` hands its transport over; every
-other stream is pumped. A typed attribute would be the wrong thing to ask: wrappers forward those of the stream below,
-and a transport that was found through a TLS stream would carry the calls in clear text.
+The exact type of the outermost stream decides how. Our own `TransportStream` hands over its transport; every other
+stream is pumped. A typed attribute must not decide this: wrappers forward the attributes of the stream below, and a
+transport taken from below a TLS stream would carry the calls in clear text.
 """
 
 from __future__ import annotations
@@ -20,20 +20,22 @@ from ziggurat.services.errors import ConnectError, Http2Error
 from ziggurat.services.stream import ObservedStream
 from ziggurat.services.transport_stream import TransportStream
 
-__all__ = ["adopt"]
+__all__ = ["start_http2"]
 
 
-async def adopt(stream: ByteStream, options: ConnectionOptions, *, on_change: Callable[[], None]) -> ClientProtocol:
-    """Give ``stream`` to a new protocol, and wait until the peer's SETTINGS have come.
+async def start_http2(
+    stream: ByteStream, options: ConnectionOptions, *, on_change: Callable[[], None]
+) -> ClientProtocol:
+    """Start HTTP/2 on ``stream`` and wait for the peer's SETTINGS.
 
     Args:
-        stream: belongs to the protocol from now on; on an error it is closed.
-        options: for the connection.
-        on_change: called when the connection takes no new calls any more, and again when it is lost.
+        stream: the open stream. The protocol owns it from now on; on an error it is closed.
+        options: the settings of the connection.
+        on_change: called when the connection stops accepting calls, and again when it is lost.
 
     Raises:
-        Http2Error: the peer speaks something else, or hung up before its SETTINGS; the latter is transient.
-        ConnectError: the stream was lost before.
+        Http2Error: the peer does not speak HTTP/2, or hung up before its SETTINGS; only the latter is transient.
+        ConnectError: the stream was already lost or is in use by another task.
     """
     settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -44,7 +46,7 @@ async def adopt(stream: ByteStream, options: ConnectionOptions, *, on_change: Ca
     def lost(reason: str) -> None:
         settle()
         if isinstance(stream, ObservedStream):
-            stream.report_close()  # after a hand-over nobody else can tell
+            stream.report_close()  # after a hand-over the stream itself no longer notices
         on_change()
 
     protocol = ClientProtocol(options, on_settings=settle, on_draining=on_change, on_lost=lost)
@@ -68,9 +70,9 @@ def _connect(stream: ByteStream, protocol: ClientProtocol) -> None:
     try:
         stream.hand_over(protocol)
     except (BrokenResourceError, ClosedResourceError) as error:
-        raise ConnectError("the connection was lost as soon as it was open") from error
+        raise ConnectError("the connection was lost as soon as it opened") from error
     except BusyResourceError as error:
-        hint = "a layer must be done with the stream when it answers"
+        hint = "a layer must stop using the stream before it returns it"
         raise ConnectError("the stream is in use by another task", hint=hint, transient=False) from error
 
 
@@ -79,5 +81,5 @@ def _refusal(protocol: ClientProtocol) -> Http2Error:
         hint = "is this the port of a gRPC server?"
         return Http2Error(protocol.failure or "the peer does not speak HTTP/2", hint=hint)
     if protocol.settings_received:
-        return Http2Error(f"{protocol.failure or 'closed by the peer'}, with its SETTINGS", transient=True)
+        return Http2Error(f"{protocol.failure or 'closed by the peer'}, right after its SETTINGS", transient=True)
     return Http2Error(protocol.failure or "closed by the peer before its SETTINGS", transient=True)
