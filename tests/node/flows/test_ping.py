@@ -57,5 +57,5 @@ async def test_no_answer_is_rejected_after_two_minutes() -> None:
 
 async def test_an_interval_is_positive() -> None:
     async with routed() as (router, _):
-        with pytest.raises(ValueError, match="interval must be positive, not 0"):
+        with pytest.raises(ValueError, match="interval must be a positive number of seconds, not 0"):
             PingSender(router, 0)
