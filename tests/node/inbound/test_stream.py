@@ -110,3 +110,20 @@ async def test_after_a_reset_earlier_messages_can_be_read_and_nothing_sent() -> 
         await stream.aclose()
 
     await talk(server, client)
+
+
+async def test_the_permit_of_a_handshake_is_given_back_once() -> None:
+    released: list[str] = []
+
+    async def server(stream: InboundStream) -> None:
+        once = InboundStream(stream._stream, stream._codec, stream.address, lambda: released.append("permit"))
+        once.handshake_over()
+        once.handshake_over()
+        await stream.aclose()
+
+    async def client(stream: OutboundStream) -> None:
+        assert await stream.receive() is None
+        await stream.aclose()
+
+    await talk(server, client)
+    assert released == ["permit"]
