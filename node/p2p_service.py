@@ -19,7 +19,7 @@ from ziggurat.node.outbound import ConnectionManager, ConnectionManagerConfig
 __all__ = ["P2pService"]
 
 
-class Gossip:
+class FlowAddressBook:
     """The address book as the flows see it. Our own address, which peers pass on, does not come back into it."""
 
     def __init__(self, book: AddressManager, own: NetAddress | None) -> None:
@@ -79,7 +79,7 @@ class P2pService:
             handler,
             NodeIdentity(settings.network.name, user_agent(settings.uacomment), address=advertised),
             flows=flows,
-            context=FlowContext(Gossip(book, advertised)),
+            context=FlowContext(FlowAddressBook(book, advertised)),
             listener=None if address is None else listener or TcpListener(address),
             limits=None if address is None else InboundLimits(peers=settings.inbound_limit),
             # Who comes in on loopback beside a proxy comes through an onion service: its address is our own.

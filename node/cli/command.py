@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ziggurat.node.cli.commands import demo, node, peers, probe
 from ziggurat.node.cli.exit_code import FAILED, INTERRUPTED, USAGE
 from ziggurat.node.cli.log import configure_log
-from ziggurat.node.cli.terminal import complain, open_streams
+from ziggurat.node.cli.terminal import open_streams, print_error
 from ziggurat.node.config import SettingsError, resolve
 from ziggurat.services.version import version
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options)
     except SettingsError as error:
-        complain(f"ziggurat {options.command}: {error}")
+        print_error(f"ziggurat {options.command}: {error}")
         raise SystemExit(USAGE) from None
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         close_log = configure_log(settings.log_format, settings.loglevel, settings.log_directory if runs else None)
     except OSError as error:
-        complain(f"ziggurat node: cannot write log files to {settings.log_directory}: {error.strerror}")
+        print_error(f"ziggurat node: cannot write log files to {settings.log_directory}: {error.strerror}")
         return FAILED
     commands = {"node": node.run, "peers": peers.run, "probe": probe.run}
     try:

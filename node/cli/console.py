@@ -16,15 +16,15 @@ Fields: TypeAlias = Mapping[str, object]
 
 COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "dim"}
 
-OUTSIDE = frozenset({"event", "level", "timestamp"})
+OMITTED_KEYS = frozenset({"event", "level", "timestamp"})
 
 
-def _took(event: Fields) -> str:
+def _after(event: Fields) -> str:
     elapsed = event.get("elapsed")
     return f" after {elapsed:.2f} s" if isinstance(elapsed, int | float) else ""
 
 
-def _through(event: Fields, word: str = "through") -> str:
+def _via(event: Fields, word: str = "through") -> str:
     return f" {word} {event['via']}" if event.get("via") else ""
 
 
@@ -36,7 +36,7 @@ def _connected(event: Fields) -> str:
     who = f"{event.get('user_agent') or 'no user agent'}, protocol {event.get('protocol_version')}"
     if event.get("direction") == "inbound":
         return f"peer {event.get('peer')} has connected to us ({who})"
-    return f"connected to peer {event.get('peer')}{_through(event)}{_took(event)} ({who})"
+    return f"connected to peer {event.get('peer')}{_via(event)}{_after(event)} ({who})"
 
 
 def _refused(event: Fields) -> str:
@@ -46,7 +46,7 @@ def _refused(event: Fields) -> str:
 
 def _failed(event: Fields) -> str:
     phase = f" at {event['phase']}" if event.get("phase") else ""
-    return f"could not reach {event.get('target')}{_through(event)}: failed{phase}{_took(event)}: {event.get('error')}"
+    return f"could not reach {event.get('target')}{_via(event)}: failed{phase}{_after(event)}: {event.get('error')}"
 
 
 def _started(event: Fields) -> str:
@@ -76,7 +76,7 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "node.stopping": lambda e: f"stopping on {e.get('signal')}: each peer is told",
     "node.stopped": lambda e: "the node has stopped",
     "dial.started": lambda e: f"dialling {e.get('target')}",
-    "dial.connected": lambda e: f"reached {e.get('target')}{_through(e)}{_took(e)}",
+    "dial.connected": lambda e: f"reached {e.get('target')}{_via(e)}{_after(e)}",
     "dial.failed": _failed,
     "dial.crashed": lambda e: f"a bug in the dial to {e.get('target')}: {e.get('error')}",
     "peer.connected": _connected,
@@ -107,7 +107,9 @@ def sentence(event: Fields) -> str:
     make = SENTENCES.get(str(event.get("event")))
     if make is not None:
         return fold(make(event))
-    return fold(" ".join(f"{key}={value}" for key, value in event.items() if key not in OUTSIDE and value is not None))
+    return fold(
+        " ".join(f"{key}={value}" for key, value in event.items() if key not in OMITTED_KEYS and value is not None)
+    )
 
 
 class ConsoleRenderer:

@@ -23,19 +23,19 @@ from ziggurat.node.testing import KaspaPeer
 from ziggurat.node.wire import KaspadMessage, PingMessage
 from ziggurat.services import Ledger, Uri, dial
 
-__all__ = ["Demonstration", "demonstrate"]
+__all__ = ["DemoResult", "run_demo"]
 
 PEER = Uri.parse("http://peer.demo:16611")
 NETWORK = "kaspa-devnet"
-ADDRESSES = tuple(map(NetAddress.parse, ("192.0.2.10:16611", "192.0.2.11:16611", "[2001:db8::12]:16611")))
+PEER_ADDRESSES = tuple(map(NetAddress.parse, ("192.0.2.10:16611", "192.0.2.11:16611", "[2001:db8::12]:16611")))
 """What the peer knows. Of the ranges set aside for documentation (RFC 5737, RFC 3849): nobody is dialled by mistake."""
 
-ANSWER_TIMEOUT = 10.0
+REPLY_TIMEOUT = 10.0
 """Seconds for each answer."""
 
 
 @dataclass(slots=True)
-class Demonstration:
+class DemoResult:
     """What happened; what did not is ``None`` or empty.
 
     Attributes:
@@ -60,7 +60,7 @@ class Demonstration:
     error: Exception | None = None
 
 
-class Ping:
+class PingFlow:
     """A flow of one's own: it takes the pongs, so that the node's own ping stays away, and asks for one at once."""
 
     def __init__(self, router: Router) -> None:
@@ -73,18 +73,18 @@ class Ping:
         """Send one ping and wait for its answer."""
         nonce, started = secrets.randbits(64), anyio.current_time()
         await self._router.send(KaspadMessage(ping=PingMessage(nonce=nonce)))
-        if (await self._pongs.receive(ANSWER_TIMEOUT)).pong.nonce == nonce:
+        if (await self._pongs.receive(REPLY_TIMEOUT)).pong.nonce == nonce:
             self.elapsed = anyio.current_time() - started
         self.done.set()
 
 
-async def demonstrate(user_agent: str) -> Demonstration:
+async def run_demo(user_agent: str) -> DemoResult:
     """Start the peer and the proxy, dial, talk, stop. What failed is in the answer, not raised.
 
     Args:
         user_agent: what the peer calls itself.
     """
-    peer = KaspaPeer(NETWORK, user_agent=user_agent, addresses=ADDRESSES)
+    peer = KaspaPeer(NETWORK, user_agent=user_agent, addresses=PEER_ADDRESSES)
     async with peer.run(), peer.listen() as listening:
 
         async def reach(uri: Uri) -> ByteStream:
@@ -97,20 +97,20 @@ async def demonstrate(user_agent: str) -> Demonstration:
         proxy = Socks5Server({user.username: user.password}, connector=reach)
         async with proxy.serve() as address:
             handler = ConnectionHandler(proxy_layer(address, user))
-            result = Demonstration(handler.stack(PEER), address.authority)
+            result = DemoResult(handler.stack(PEER), address.authority)
             try:
-                await _talk(handler, result)
+                await _connect_and_ping(handler, result)
             except Exception as error:
                 result.error = error
             result.resolved_by_proxy = proxy.requests[-1].host if proxy.requests else None
             return result
 
 
-async def _talk(handler: ConnectionHandler, result: Demonstration) -> None:
-    pings: list[Ping] = []
+async def _connect_and_ping(handler: ConnectionHandler, result: DemoResult) -> None:
+    pings: list[PingFlow] = []
 
-    def ping(router: Router) -> Ping:
-        pings.append(Ping(router))
+    def ping(router: Router) -> PingFlow:
+        pings.append(PingFlow(router))
         return pings[-1]
 
     async with Adaptor(handler, NodeIdentity(NETWORK), flows=[ping]) as node:
@@ -118,7 +118,7 @@ async def _talk(handler: ConnectionHandler, result: Demonstration) -> None:
             with dial(PEER) as current:
                 result.ledger = current.ledger
                 result.peer = await node.connect_peer(NamedAddress(PEER.host, PEER.port))
-            with anyio.fail_after(ANSWER_TIMEOUT):
+            with anyio.fail_after(REPLY_TIMEOUT):
                 async for event in events:
                     if isinstance(event, AddressesReceived):
                         result.addresses = [str(known) for known in event.addresses]

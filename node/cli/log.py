@@ -27,12 +27,12 @@ LEVELS = {
     "trace": logging.NOTSET,
 }
 
-FILE = "ziggurat.log"
+LOG_FILE = "ziggurat.log"
 
 FILE_SIZE = 10 * 1024 * 1024
-"""Bytes of one log file, and `FILES` older ones beside it: a busy month of a node with some hundred peers."""
+"""Bytes of one log file, and `OLD_FILES` older ones beside it: a busy month of a node with some hundred peers."""
 
-FILES = 4
+OLD_FILES = 4
 
 
 def configure_log(
@@ -59,7 +59,7 @@ def configure_log(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    close: Callable[[], None] = _nothing
+    close: Callable[[], None] = _no_file
     if directory is not None:
         copy = _FileCopy(directory)
         processors.append(copy)
@@ -75,7 +75,7 @@ def configure_log(
     return close
 
 
-def _nothing() -> None:
+def _no_file() -> None:
     pass
 
 
@@ -92,7 +92,7 @@ class _FileCopy:
     def __init__(self, directory: Path) -> None:
         make_private(directory)
         self._closed = False
-        self._file = _QuietFile(directory / FILE, maxBytes=FILE_SIZE, backupCount=FILES, encoding="utf-8")
+        self._file = _QuietFile(directory / LOG_FILE, maxBytes=FILE_SIZE, backupCount=OLD_FILES, encoding="utf-8")
         self._file.setFormatter(logging.Formatter("%(message)s"))
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

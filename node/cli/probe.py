@@ -35,7 +35,7 @@ class ProbeResult:
     error: ConnectError | None = None
 
     @property
-    def is_the_proxys_fault(self) -> bool:
+    def proxy_failed(self) -> bool:
         """Whether it failed before the proxy had tried to reach the target."""
         return self.error is not None and is_proxy_failure(self.error, proxied=self.via is not None)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import TextIO, TypeAlias
 
-__all__ = ["BLOCK", "Paint", "complain", "open_streams", "paint_for", "say"]
+__all__ = ["BLOCK", "Paint", "open_streams", "paint_for", "print_error", "print_lines"]
 
 Paint: TypeAlias = Callable[[str, str], str]
 """``paint("green", text)``: the text, in colour where that is wanted."""
@@ -20,18 +20,18 @@ BLOCK = "\u2588"
 UNPRINTABLE = "ziggurat.unprintable"
 """The name of what happens to characters that a stream's encoding does not have."""
 
-CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+SGR_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
-def colours_wanted(stream: TextIO) -> bool:
+def wants_colour(stream: TextIO) -> bool:
     """Whether ``stream`` is a terminal, and ``NO_COLOR`` (no-color.org) is not set."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def paint_for(stream: TextIO) -> Paint:
     """A `Paint` that suits ``stream``."""
-    if colours_wanted(stream):
-        return lambda colour, text: f"\x1b[{CODES[colour]}m{text}\x1b[0m"
+    if wants_colour(stream):
+        return lambda colour, text: f"\x1b[{SGR_CODES[colour]}m{text}\x1b[0m"
     return lambda colour, text: text
 
 
@@ -41,7 +41,7 @@ def open_streams() -> None:
     One that was closed (``>&-``) takes text and drops it. Characters that its encoding lacks, as ASCII and the code
     pages of Windows lack the bars, become ``#`` and ``?``.
     """
-    codecs.register_error(UNPRINTABLE, _stand_in)
+    codecs.register_error(UNPRINTABLE, _replace_unprintable)
     for name in ("stdout", "stderr"):
         stream: TextIO | None = getattr(sys, name)
         if stream is None:
@@ -50,19 +50,19 @@ def open_streams() -> None:
             stream.reconfigure(errors=UNPRINTABLE)
 
 
-def _stand_in(error: UnicodeError) -> tuple[str, int]:
+def _replace_unprintable(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     text = error.object[error.start : error.end]
     return "".join("#" if character == BLOCK else "?" for character in text), error.end
 
 
-def say(*lines: str) -> None:
+def print_lines(*lines: str) -> None:
     """Print results, a line each."""
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
 
 
-def complain(line: str) -> None:
+def print_error(line: str) -> None:
     """Print what is wrong."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()

@@ -10,7 +10,7 @@ from ziggurat.services import Phase
 
 __all__ = ["PhaseRecord", "phase_records", "waterfall"]
 
-BAR = 32
+BAR_WIDTH = 32
 """Characters of the time axis: with the columns before it, a line fits into 100."""
 
 COLOURS = {"ok": "green", "failed": "red", "timeout": "red", "cancelled": "yellow", "running": "yellow"}
@@ -42,8 +42,8 @@ def waterfall(phases: Sequence[Phase], paint: Paint) -> list[str]:
     lines = [paint("dim", f"{'phase':{names}}  {'via':{vias}}  {'start':>9}  {'took':>9}  outcome")]
     for p in phases:
         elapsed = p.elapsed or 0.0
-        left = min(BAR - 1, round(p.start / total * BAR))
-        width = max(1, min(BAR - left, round(elapsed / total * BAR)))
+        left = min(BAR_WIDTH - 1, round(p.start / total * BAR_WIDTH))
+        width = max(1, min(BAR_WIDTH - left, round(elapsed / total * BAR_WIDTH)))
         bar = paint(COLOURS[p.outcome], BLOCK * width)
         head = f"{p.name:{names}}  {p.via or '':{vias}}  {p.start * 1e3:6.1f} ms  {elapsed * 1e3:6.1f} ms  "
         lines.append(f"{head}{p.outcome:9}  {' ' * left}{bar}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 __all__ = ["DirectoryInUse", "default_app_directory", "locked", "make_private"]
 
-LOCK = "ziggurat.lock"
+LOCK_FILE = "ziggurat.lock"
 
 
 class DirectoryInUse(OSError):
@@ -65,7 +65,7 @@ def locked(directory: Path) -> Generator[Path, None, None]:
     except ImportError:
         raise OSError("a node needs file locks as POSIX systems have them; this system has none") from None
     make_private(directory)
-    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

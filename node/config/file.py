@@ -6,13 +6,13 @@ import tomllib
 from pathlib import Path
 from typing import cast
 
-from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, Given, Option
+from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, Option, RawValue
 from ziggurat.node.config.settings import SettingsError
 
 __all__ = ["read_config_file"]
 
 
-def read_config_file(path: Path) -> tuple[dict[str, Given], list[str]]:
+def read_config_file(path: Path) -> tuple[dict[str, RawValue], list[str]]:
     """Read the settings in a file.
 
     Returns:
@@ -30,7 +30,7 @@ def read_config_file(path: Path) -> tuple[dict[str, Given], list[str]]:
         reason = str(error).split("\n")[0] if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
         raise SettingsError(f"--configfile: {path} is no TOML: {reason}") from error
     options = {name: option for option in OPTIONS if option.in_file for name in (option.name, option.alias) if name}
-    given: dict[str, Given] = {}
+    given: dict[str, RawValue] = {}
     ignored: list[str] = []
     for key, value in content.items():
         option = options.get(key)
@@ -41,11 +41,11 @@ def read_config_file(path: Path) -> tuple[dict[str, Given], list[str]]:
         elif option.name in given:
             raise SettingsError(f"{path}: {key!r} and {option.name!r} are one setting: give it once")
         else:
-            given[option.name] = _given(option, key, value, path)
+            given[option.name] = _raw_value(option, key, value, path)
     return given, ignored
 
 
-def _given(option: Option, key: str, value: object, path: Path) -> Given:
+def _raw_value(option: Option, key: str, value: object, path: Path) -> RawValue:
     if option.read is None:
         if isinstance(value, bool):
             return value

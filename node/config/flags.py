@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, Given
+from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, RawValue
 
-__all__ = ["IGNORED", "add_settings", "read_flags"]
+__all__ = ["IGNORED_DEST", "add_settings", "read_flags"]
 
-IGNORED = "kaspads_own"
+IGNORED_DEST = "ignored_settings"
 """Where the namespace keeps the flags of kaspad's that mean nothing here."""
 
 
@@ -34,11 +34,16 @@ def add_settings(parser: argparse.ArgumentParser, *, node: bool) -> None:
         nargs = 0 if name in IGNORED_FLAGS else "?"
         names = [f"--{name}", *(["-t"] if name == "async-threads" else [])]
         parser.add_argument(
-            *names, dest=IGNORED, action=_Ignored, nargs=nargs, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+            *names,
+            dest=IGNORED_DEST,
+            action=_RecordIgnored,
+            nargs=nargs,
+            default=argparse.SUPPRESS,
+            help=argparse.SUPPRESS,
         )
 
 
-class _Ignored(argparse.Action):
+class _RecordIgnored(argparse.Action):
     """Remember the name of a flag, and forget its value."""
 
     def __call__(
@@ -47,9 +52,9 @@ class _Ignored(argparse.Action):
         setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), option])
 
 
-def read_flags(options: argparse.Namespace) -> dict[str, tuple[str, Given]]:
+def read_flags(options: argparse.Namespace) -> dict[str, tuple[str, RawValue]]:
     """Return what was given: by the option's name, the flag and its value."""
-    given: dict[str, tuple[str, Given]] = {}
+    given: dict[str, tuple[str, RawValue]] = {}
     for option in OPTIONS:
         value = getattr(options, option.field, None)
         if value is not None:

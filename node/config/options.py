@@ -9,17 +9,17 @@ from typing import TypeAlias
 
 from ziggurat.node.address import NetAddress, PeerAddress, parse_peer_address
 from ziggurat.node.config.networks import Network
-from ziggurat.node.config.proxy import RIGHT, masked, parse_socks5_proxy
+from ziggurat.node.config.proxy import PROXY_SYNTAX, masked, parse_socks5_proxy
 from ziggurat.node.config.settings import LOG_FORMATS, LOG_LEVELS, LogFormat, LogLevel
 from ziggurat.node.handshake import user_agent
 
-__all__ = ["IGNORED_FLAGS", "IGNORED_VALUES", "OPTIONS", "Given", "Option"]
+__all__ = ["IGNORED_FLAGS", "IGNORED_VALUES", "OPTIONS", "Option", "RawValue"]
 
-Given: TypeAlias = str | bool | tuple[str, ...]
+RawValue: TypeAlias = str | bool | tuple[str, ...]
 """What one source says of one setting: text, a switch, or for what can be repeated all of its texts."""
 
-ADDRESS = "IP[:PORT] or NAME[:PORT]"
-LITERAL = "IP[:PORT]"
+PEER_SYNTAX = "IP[:PORT] or NAME[:PORT]"
+IP_SYNTAX = "IP[:PORT]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Option:
         name: with dashes before it the flag, without them the key in a file.
         help: a line for ``-h``.
         read: makes a value of one text, for a network; ``None`` for a switch.
-        right: what would be right, for a message about a bad value.
+        expected: what would be right, for a message about a bad value.
         many: whether it can be given more than once.
         number: whether it is a number in a file.
         short: the one-letter flag.
@@ -39,13 +39,13 @@ class Option:
             network and its peers: a kaspad on the same machine keeps its directories, ports and names for itself.
         node_only: whether it means nothing to a command that only dials.
         in_file: whether it can stand in a configuration file.
-        shown: makes a text harmless to show.
+        mask: makes a text harmless to show.
     """
 
     name: str
     help: str
     read: Callable[[str, Network], object] | None = None
-    right: str = ""
+    expected: str = ""
     many: bool = False
     number: bool = False
     short: str | None = None
@@ -53,7 +53,7 @@ class Option:
     kaspad: str | None = None
     node_only: bool = True
     in_file: bool = True
-    shown: Callable[[str], str] = str
+    mask: Callable[[str], str] = str
 
     @property
     def variable(self) -> str:
@@ -133,38 +133,47 @@ def _suffix(text: str, network: Network) -> int:
     return number
 
 
-NUMBER = "a number, 0 or more"
+COUNT_SYNTAX = "a number, 0 or more"
 
 OPTIONS: tuple[Option, ...] = (
     Option(
         "socks5-proxy",
         "go through this SOCKS5 proxy (port 9050 when none is given), or 'none'",
         lambda text, network: parse_socks5_proxy(text),
-        RIGHT,
+        PROXY_SYNTAX,
         alias="proxy",
         node_only=False,
-        shown=masked,
+        mask=masked,
     ),
     Option("testnet", "use the test network", kaspad="KASPAD_TESTNET", node_only=False),
     Option(
         "netsuffix",
         "number of the test network (default: 10)",
         _suffix,
-        NUMBER,
+        COUNT_SYNTAX,
         number=True,
         kaspad="KASPAD_NETSUFFIX",
         node_only=False,
     ),
     Option("devnet", "use the development network", kaspad="KASPAD_DEVNET", node_only=False),
     Option("simnet", "use the simulation network", kaspad="KASPAD_SIMNET", node_only=False),
-    Option("connect", "dial this peer and nobody else", _peer, ADDRESS, many=True, kaspad="KASPAD_CONNECTPEERS"),
-    Option("addpeer", "stay connected to this peer", _peer, ADDRESS, many=True, kaspad="KASPAD_ADDPEERS"),
-    Option("listen", "where to listen (default: 0.0.0.0, the network's port; with a proxy nowhere)", _literal, LITERAL),
-    Option("outpeers", "how many peers to dial (default: 8)", _count, NUMBER, number=True, kaspad="KASPAD_OUTPEERS"),
+    Option("connect", "dial this peer and nobody else", _peer, PEER_SYNTAX, many=True, kaspad="KASPAD_CONNECTPEERS"),
+    Option("addpeer", "stay connected to this peer", _peer, PEER_SYNTAX, many=True, kaspad="KASPAD_ADDPEERS"),
     Option(
-        "maxinpeers", "how many may dial us (default: 128)", _count, NUMBER, number=True, kaspad="KASPAD_MAXINPEERS"
+        "listen", "where to listen (default: 0.0.0.0, the network's port; with a proxy nowhere)", _literal, IP_SYNTAX
     ),
-    Option("externalip", "where others can reach us", _literal, LITERAL),
+    Option(
+        "outpeers", "how many peers to dial (default: 8)", _count, COUNT_SYNTAX, number=True, kaspad="KASPAD_OUTPEERS"
+    ),
+    Option(
+        "maxinpeers",
+        "how many may dial us (default: 128)",
+        _count,
+        COUNT_SYNTAX,
+        number=True,
+        kaspad="KASPAD_MAXINPEERS",
+    ),
+    Option("externalip", "where others can reach us", _literal, IP_SYNTAX),
     Option("nodnsseed", "ask no DNS seeder", kaspad="KASPAD_NODNSSEED"),
     Option("uacomment", "say this in the user agent", _comment, "text without / : ( )", many=True),
     Option("appdir", "directory of everything that is kept", _path, "a directory", short="b", node_only=False),

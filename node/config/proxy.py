@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from ziggurat.layers.socks5 import UserPass, parse_proxy
 from ziggurat.services.uri import Uri
 
-__all__ = ["DIRECT", "RIGHT", "Proxy", "masked", "parse_socks5_proxy"]
+__all__ = ["DIRECT", "PROXY_SYNTAX", "Proxy", "masked", "parse_socks5_proxy"]
 
 DEFAULT_PORT = 9050
 """Tor's SocksPort, and what Bitcoin Core takes for its own ``-proxy``."""
 
 DIRECT = "none"
 
-RIGHT = "HOST[:PORT], [IPv6][:PORT], socks5://USER:PASSWORD@HOST[:PORT], unix:/PATH, or none to dial directly"
+PROXY_SYNTAX = "HOST[:PORT], [IPv6][:PORT], socks5://USER:PASSWORD@HOST[:PORT], unix:/PATH, or none to dial directly"
 
 MAX_UNIX_PATH = 103
 """Bytes: ``sun_path`` has 104 on BSD and macOS and 108 on Linux, with a zero at its end."""

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import cast
 
 from ziggurat.node.config.app_directory import default_app_directory
-from ziggurat.node.config.environment import disobeyed, read_fallback, read_variables
+from ziggurat.node.config.environment import ignored_proxy_variables, read_fallback, read_variables
 from ziggurat.node.config.file import read_config_file
-from ziggurat.node.config.flags import IGNORED, read_flags
+from ziggurat.node.config.flags import IGNORED_DEST, read_flags
 from ziggurat.node.config.networks import DEVNET, MAINNET, SIMNET, Network, numbered_testnet
-from ziggurat.node.config.options import OPTIONS, Given, Option
+from ziggurat.node.config.options import OPTIONS, Option, RawValue
 from ziggurat.node.config.settings import LogFormat, LogLevel, Settings, SettingsError
 
 __all__ = ["Resolved", "resolve"]
 
-DEFAULT = "default"
+DEFAULT_SOURCE = "default"
 STATE_DIRECTORY = "STATE_DIRECTORY"
-NETWORKS = ("testnet", "devnet", "simnet")
+NETWORK_SWITCHES = ("testnet", "devnet", "simnet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +35,15 @@ class Resolved:
         settings: the settings.
         sources: by the option's name: the flag, the variable, the file, or ``default``.
         values: by the option's name what the source says; nothing for a default.
-        ignored: kaspad's settings that were given and mean nothing here.
-        disobeyed: variables that other programs take a proxy from.
+        ignored_settings: kaspad's settings that were given and mean nothing here.
+        ignored_variables: variables that other programs take a proxy from.
     """
 
     settings: Settings
     sources: Mapping[str, str]
-    values: Mapping[str, Given]
-    ignored: tuple[str, ...] = ()
-    disobeyed: tuple[str, ...] = ()
+    values: Mapping[str, RawValue]
+    ignored_settings: tuple[str, ...] = ()
+    ignored_variables: tuple[str, ...] = ()
 
 
 def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved:
@@ -56,8 +56,12 @@ def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved
     Raises:
         SettingsError: a value is bad, a name is unknown, or two settings exclude each other.
     """
-    levels: list[dict[str, tuple[str, Given]]] = [read_flags(options), read_variables(environ), read_fallback(environ)]
-    ignored = list(dict.fromkeys(getattr(options, IGNORED, [])))
+    levels: list[dict[str, tuple[str, RawValue]]] = [
+        read_flags(options),
+        read_variables(environ),
+        read_fallback(environ),
+    ]
+    ignored = list(dict.fromkeys(getattr(options, IGNORED_DEST, [])))
     for level in levels[:2]:
         if "configfile" in level:
             source, given = level["configfile"]
@@ -67,10 +71,10 @@ def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved
             ignored += unused
             break
     network = _network(levels)
-    chosen: dict[str, tuple[str, Given]] = {}
+    chosen: dict[str, tuple[str, RawValue]] = {}
     for level in reversed(levels):
         chosen |= level
-    for name in NETWORKS:  # what was put aside is not shown as if it counted
+    for name in NETWORK_SWITCHES:  # what was put aside is not shown as if it counted
         if name in chosen and chosen[name][1] and name != network.name.split("-")[1]:
             del chosen[name]
     if "connect" in chosen and "addpeer" in chosen:
@@ -84,21 +88,21 @@ def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved
         {option.name: _source(option.name, chosen, environ) for option in OPTIONS},
         {name: given for name, (_, given) in chosen.items()},
         tuple(ignored),
-        tuple(disobeyed(environ)),
+        tuple(ignored_proxy_variables(environ)),
     )
 
 
-def _source(name: str, chosen: Mapping[str, tuple[str, Given]], environ: Mapping[str, str]) -> str:
+def _source(name: str, chosen: Mapping[str, tuple[str, RawValue]], environ: Mapping[str, str]) -> str:
     if name in chosen:
         return chosen[name][0]
-    return STATE_DIRECTORY if name == "appdir" and environ.get(STATE_DIRECTORY) else DEFAULT
+    return STATE_DIRECTORY if name == "appdir" and environ.get(STATE_DIRECTORY) else DEFAULT_SOURCE
 
 
 def _option(name: str) -> Option:
     return next(option for option in OPTIONS if option.name == name)
 
 
-def _value(option: Option, source: str, given: Given, network: Network) -> object:
+def _value(option: Option, source: str, given: RawValue, network: Network) -> object:
     if option.read is None:
         return given
     texts = given if isinstance(given, tuple) else (str(given),)
@@ -108,17 +112,17 @@ def _value(option: Option, source: str, given: Given, network: Network) -> objec
             read.append(option.read(text, network))
         except ValueError as error:
             where = source if source.startswith(("--", "ZIGGURAT_", "KASPAD_")) else f"{source}: {option.name}"
-            shown = option.shown(text)
+            shown = option.mask(text)
             # A reason that quotes the value says nothing more, and might say a password.
             reason = f" ({error})" if shown == text else ""
-            raise SettingsError(f"{where}: bad value {shown!r}{reason}; right is {option.right}") from error
+            raise SettingsError(f"{where}: bad value {shown!r}{reason}; right is {option.expected}") from error
     return tuple(read) if option.many else read[0]
 
 
-def _network(levels: list[dict[str, tuple[str, Given]]]) -> Network:
+def _network(levels: list[dict[str, tuple[str, RawValue]]]) -> Network:
     suffix = next((level["netsuffix"] for level in levels if "netsuffix" in level), None)
     for level in levels:
-        wanted = [name for name in NETWORKS if name in level and level[name][1]]
+        wanted = [name for name in NETWORK_SWITCHES if name in level and level[name][1]]
         if len(wanted) > 1:
             sources = " and ".join(f"{name} ({level[name][0]})" for name in wanted)
             raise SettingsError(f"{sources} exclude each other: a node has one network")
@@ -142,7 +146,8 @@ def _settings(values: dict[str, object], network: Network, environ: Mapping[str,
     rest = {
         name.replace("-", "_"): value
         for name, value in values.items()
-        if name not in {*NETWORKS, "netsuffix", "configfile", "socks5-proxy", "appdir", "loglevel", "log-format"}
+        if name
+        not in {*NETWORK_SWITCHES, "netsuffix", "configfile", "socks5-proxy", "appdir", "loglevel", "log-format"}
     }
     return Settings(
         appdir=cast("Path | None", values.get("appdir")) or _default_directory(environ),

@@ -16,15 +16,15 @@ from typing import cast
 
 __all__ = ["NotRunning", "ask", "serve_control"]
 
-SOCKET = "control.sock"
+SOCKET_FILE = "control.sock"
 
-MAX_QUESTION = 1024
+MAX_REQUEST_SIZE = 1024
 """Bytes. A question is a word."""
 
 REQUEST_TIMEOUT = 5.0
 """Seconds for a question to come, or for its answer to be taken, and for a node to answer."""
 
-MAX_PATH = 100
+MAX_PATH_LENGTH = 100
 """Bytes of a socket's path; ``sun_path`` has 104 or 108, a zero included."""
 
 
@@ -57,17 +57,17 @@ async def serve_control(directory: Path, answers: Mapping[str, Callable[[], obje
         finally:
             writer.close()
 
-    path = directory / SOCKET
+    path = directory / SOCKET_FILE
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _reachable(path) as name:
+        with _short_path(path) as name:
             before = os.umask(0o177)  # the mode is right from the first moment on
             try:
                 listener.bind(name)
             finally:
                 os.umask(before)
-        server = await asyncio.start_unix_server(serve, sock=listener, limit=MAX_QUESTION)
+        server = await asyncio.start_unix_server(serve, sock=listener, limit=MAX_REQUEST_SIZE)
     except BaseException:
         listener.close()
         raise
@@ -85,7 +85,7 @@ def ask(directory: Path, question: str) -> object:
         NotRunning: none runs there, or it does not answer.
     """
     try:
-        with _reachable(directory / SOCKET) as name, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as node:
+        with _short_path(directory / SOCKET_FILE) as name, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as node:
             node.settimeout(REQUEST_TIMEOUT)
             node.connect(name)
             node.sendall(f"{question}\n".encode())
@@ -99,7 +99,7 @@ def ask(directory: Path, question: str) -> object:
     return reply["answer"]
 
 
-class _reachable:
+class _short_path:
     """A name by which a socket can be reached however deep its directory is."""
 
     def __init__(self, path: Path) -> None:
@@ -107,7 +107,7 @@ class _reachable:
         self._descriptor = -1
 
     def __enter__(self) -> str:
-        if len(os.fsencode(self._path)) <= MAX_PATH or not Path("/proc/self/fd").is_dir():
+        if len(os.fsencode(self._path)) <= MAX_PATH_LENGTH or not Path("/proc/self/fd").is_dir():
             return str(self._path)
         self._descriptor = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         return f"/proc/self/fd/{self._descriptor}/{self._path.name}"

@@ -21,12 +21,12 @@ from ziggurat.node.peer import PeerInfo
 
 __all__ = ["CannotRun", "report_status", "run_daemon"]
 
-BOOK = "addresses.sqlite"
+ADDRESS_BOOK_FILE = "addresses.sqlite"
 
 STATUS_INTERVAL = 60.0
 """Seconds between two ``node.status``."""
 
-CLOSE_LIMIT = 0.8
+BOOK_CLOSE_TIMEOUT = 0.8
 """Seconds for the address book, behind the adaptor's four: the node stops within five."""
 
 
@@ -49,19 +49,19 @@ async def run_daemon(resolved: Resolved) -> None:
             # First of all: a node that is told to stop while it starts has a directory to leave in order.
             signals = receiver.enter_context(anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
             with locked(resolved.settings.directory) as directory:
-                _tell_what_is_ignored(resolved)
-                book = await AddressManager.open(directory / BOOK)
+                _warn_about_ignored_settings(resolved)
+                book = await AddressManager.open(directory / ADDRESS_BOOK_FILE)
                 try:
-                    await _run(resolved.settings, directory, book, partial(_first_of, signals, receiver))
+                    await _run(resolved.settings, directory, book, partial(_wait_for_signal, signals, receiver))
                 finally:
-                    with anyio.move_on_after(CLOSE_LIMIT, shield=True):
+                    with anyio.move_on_after(BOOK_CLOSE_TIMEOUT, shield=True):
                         await book.aclose()
     except OSError as error:
-        raise CannotRun(_story(error)) from error
+        raise CannotRun(_error_text(error)) from error
     write_event(None, "info", "node.stopped")
 
 
-async def _first_of(signals: AsyncIterator[signal.Signals], receiver: ExitStack) -> None:
+async def _wait_for_signal(signals: AsyncIterator[signal.Signals], receiver: ExitStack) -> None:
     """Wait for a signal; the next one does what it does to any program."""
     async for number in signals:
         receiver.close()
@@ -73,14 +73,14 @@ async def _run(
     settings: Settings, directory: Path, book: AddressManager, stopped: Callable[[], Awaitable[None]]
 ) -> None:
     service = P2pService(settings, book)
-    questions = {"peers": lambda: [_peer(peer) for peer in service.adaptor.peers()]}
+    requests = {"peers": lambda: [_peer(peer) for peer in service.adaptor.peers()]}
     try:
         await service.__aenter__()
     except OSError as error:
         reason = error.strerror or str(error)
         raise CannotRun(f"cannot listen on {settings.listen_address}: {reason} (--listen takes another)") from error
     try:
-        async with serve_control(directory, questions), anyio.create_task_group() as tasks:
+        async with serve_control(directory, requests), anyio.create_task_group() as tasks:
             write_event(
                 None,
                 "info",
@@ -123,11 +123,11 @@ def _peer(peer: PeerInfo) -> dict[str, object]:
     }
 
 
-def _tell_what_is_ignored(resolved: Resolved) -> None:
-    if resolved.ignored:
-        write_event(None, "warning", "settings.ignored", names=list(resolved.ignored))
-    if resolved.disobeyed:
-        write_event(None, "warning", "environment.ignored", names=list(resolved.disobeyed))
+def _warn_about_ignored_settings(resolved: Resolved) -> None:
+    if resolved.ignored_settings:
+        write_event(None, "warning", "settings.ignored", names=list(resolved.ignored_settings))
+    if resolved.ignored_variables:
+        write_event(None, "warning", "environment.ignored", names=list(resolved.ignored_variables))
     external = resolved.settings.externalip
     if external is not None and resolved.settings.advertised_address != external:
         nowhere = resolved.settings.listen_address is None
@@ -135,7 +135,7 @@ def _tell_what_is_ignored(resolved: Resolved) -> None:
         write_event(None, "warning", "externalip.ignored", address=str(external), reason=reason)
 
 
-def _story(error: OSError) -> str:
+def _error_text(error: OSError) -> str:
     if error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)

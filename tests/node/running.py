@@ -16,14 +16,14 @@ from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 20.0
+EVENT_TIMEOUT = 20.0
 """Seconds for what takes a fraction of one, on a machine that is busy."""
 
 COMMAND = (sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-m", "ziggurat.node")
 """In development mode, so that what is left open is seen."""
 
 
-AUDITED = (
+AUDITED_COMMAND = (
     *(sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c"),
     """
 import json, sys
@@ -89,7 +89,7 @@ class RunningNode:
 
     async def wait_for(self, event: str, **fields: object) -> dict[str, object]:
         """Return the first event of a name that has these fields, when it comes."""
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(EVENT_TIMEOUT):
             while True:
                 for written in self.events:
                     if written["event"] == event and fields.items() <= written.items():

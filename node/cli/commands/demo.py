@@ -8,16 +8,16 @@ import sys
 
 import anyio
 
-from ziggurat.node.cli.demo import Demonstration, demonstrate
+from ziggurat.node.cli.demo import DemoResult, run_demo
 from ziggurat.node.cli.exit_code import FAILED, OK
 from ziggurat.node.cli.json_output import dial_as_json, peer_record
-from ziggurat.node.cli.terminal import Paint, paint_for, say
+from ziggurat.node.cli.terminal import Paint, paint_for, print_lines
 from ziggurat.node.cli.waterfall import waterfall
 from ziggurat.services.version import version
 
 __all__ = ["add_parser", "run"]
 
-LIMIT = 60.0
+DEMO_TIMEOUT = 60.0
 """Seconds. It takes less than one; a machine that cannot do it in sixty has something else to tell."""
 
 
@@ -44,20 +44,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Run the command and answer with its exit code."""
 
-    async def demonstration() -> Demonstration:
-        with anyio.fail_after(LIMIT):
-            return await demonstrate(f"/ziggurat-demo:{version()}/")
+    async def demonstration() -> DemoResult:
+        with anyio.fail_after(DEMO_TIMEOUT):
+            return await run_demo(f"/ziggurat-demo:{version()}/")
 
     result = anyio.run(demonstration)
     if options.json:
         outcome = result.error or (None if result.peer is None else peer_record(result.peer))
-        say(json.dumps(dial_as_json(result.target, result.via, result.ledger, outcome)))
+        print_lines(json.dumps(dial_as_json(result.target, result.via, result.ledger, outcome)))
     else:
-        say(*_as_text(result, paint_for(sys.stdout)))
+        print_lines(*_as_text(result, paint_for(sys.stdout)))
     return OK if result.error is None else FAILED
 
 
-def _as_text(result: Demonstration, paint: Paint) -> list[str]:
+def _as_text(result: DemoResult, paint: Paint) -> list[str]:
     lines = [paint("bold", "The stack, from the top; the top sees the dial first:")]
     lines += [f"  {layer}" for layer in str(result.stack).split("\n")]
     lines += ["", paint("bold", f"The dial to {result.target} through {result.via}:")]

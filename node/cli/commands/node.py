@@ -8,7 +8,7 @@ import json
 import anyio
 
 from ziggurat.node.cli.exit_code import FAILED, OK
-from ziggurat.node.cli.terminal import complain, say
+from ziggurat.node.cli.terminal import print_error, print_lines
 from ziggurat.node.config import OPTIONS, Resolved, add_settings
 from ziggurat.node.daemon import CannotRun, run_daemon
 
@@ -35,17 +35,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace, resolved: Resolved) -> int:
     """Run the command and answer with its exit code."""
     if options.show_config:
-        say(*shown(resolved))
+        print_lines(*config_lines(resolved))
         return OK
     try:
         anyio.run(run_daemon, resolved)
     except CannotRun as error:
-        complain(f"ziggurat node: {error}")
+        print_error(f"ziggurat node: {error}")
         return FAILED
     return OK
 
 
-def shown(resolved: Resolved) -> list[str]:
+def config_lines(resolved: Resolved) -> list[str]:
     """A line for each setting, as it would stand in a file, with its source behind it; secrets are masked."""
     settings = resolved.settings
     derived = {
@@ -66,10 +66,10 @@ def shown(resolved: Resolved) -> list[str]:
             empty: object = False if option.read is None else [] if option.many else ""
             value = derived.get(option.name, empty)
         elif isinstance(given, tuple):
-            value = [option.shown(text) for text in given]
+            value = [option.mask(text) for text in given]
         else:
-            value = int(given) if option.number else option.shown(given) if isinstance(given, str) else given
+            value = int(given) if option.number else option.mask(given) if isinstance(given, str) else given
         # A JSON text, list, number or truth value is one of TOML, too.
         lines.append(f"{option.name} = {json.dumps(value)}  # {resolved.sources[option.name]}")
-    lines += [f"# {name}: ignored, it means nothing here" for name in resolved.ignored]
-    return lines + [f"# {name}: not obeyed; a proxy is set with socks5-proxy" for name in resolved.disobeyed]
+    lines += [f"# {name}: ignored, it means nothing here" for name in resolved.ignored_settings]
+    return lines + [f"# {name}: not obeyed; a proxy is set with socks5-proxy" for name in resolved.ignored_variables]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from ziggurat.node.cli.exit_code import FAILED, OK
-from ziggurat.node.cli.terminal import complain, say
+from ziggurat.node.cli.terminal import print_error, print_lines
 from ziggurat.node.config import Resolved, add_settings
 from ziggurat.node.daemon import NotRunning, ask
 from ziggurat.services.errors import fold
@@ -37,16 +37,16 @@ def run(options: argparse.Namespace, resolved: Resolved) -> int:
     try:
         peers = cast("list[dict[str, object]]", ask(resolved.settings.directory, "peers"))
     except NotRunning as error:
-        complain(f"ziggurat peers: {error}")
+        print_error(f"ziggurat peers: {error}")
         return FAILED
     if options.json:
-        say(json.dumps({"schema": SCHEMA, "peers": peers}))
+        print_lines(json.dumps({"schema": SCHEMA, "peers": peers}))
     else:
-        say(*map(line, peers))
+        print_lines(*map(peer_line, peers))
     return OK
 
 
-def line(peer: Mapping[str, object]) -> str:
+def peer_line(peer: Mapping[str, object]) -> str:
     """What is shown of one peer."""
     ping = peer["ping"]
     shown = f"{ping * 1e3:.1f} ms" if isinstance(ping, int | float) else "-"

@@ -12,7 +12,7 @@ from ziggurat.node.address import parse_peer_address
 from ziggurat.node.cli.exit_code import FAILED, OK, PROXY_FAILED
 from ziggurat.node.cli.json_output import dial_as_json, peer_record
 from ziggurat.node.cli.probe import ProbeResult, probe
-from ziggurat.node.cli.terminal import Paint, paint_for, say
+from ziggurat.node.cli.terminal import Paint, paint_for, print_lines
 from ziggurat.node.cli.waterfall import waterfall
 from ziggurat.node.config import Resolved, SettingsError, add_settings
 from ziggurat.services.errors import fold
@@ -52,12 +52,12 @@ def run(options: argparse.Namespace, resolved: Resolved) -> int:
     result = anyio.run(probe, address, settings, _seconds(options.timeout))
     if options.json:
         outcome = result.error if result.peer is None else peer_record(result.peer)
-        say(json.dumps(dial_as_json(result.target, result.via, result.ledger, outcome)))
+        print_lines(json.dumps(dial_as_json(result.target, result.via, result.ledger, outcome)))
     else:
-        say(*_as_text(result, paint_for(sys.stdout)))
+        print_lines(*_as_text(result, paint_for(sys.stdout)))
     if result.error is None:
         return OK
-    return PROXY_FAILED if result.is_the_proxys_fault else FAILED
+    return PROXY_FAILED if result.proxy_failed else FAILED
 
 
 def _seconds(text: str | None) -> float | None:

@@ -76,7 +76,7 @@ def test_log_files_are_bounded(
     capsys.readouterr()
     files = sorted(path.name for path in tmp_path.iterdir())
 
-    assert files == ["ziggurat.log", *(f"ziggurat.log.{n}" for n in range(1, log.FILES + 1))]
+    assert files == ["ziggurat.log", *(f"ziggurat.log.{n}" for n in range(1, log.OLD_FILES + 1))]
     assert all(path.stat().st_size <= 2000 for path in tmp_path.iterdir())
 
 

@@ -83,7 +83,7 @@ async def test_another_network_is_the_targets_fault_and_has_its_reason() -> None
     assert "Network mismatch" in str(result.error)
     assert result.error is not None
     assert result.error.phase == "handshake"
-    assert not result.is_the_proxys_fault
+    assert not result.proxy_failed
 
 
 async def test_a_proxy_that_says_that_the_target_refuses_has_done_its_work() -> None:
@@ -95,7 +95,7 @@ async def test_a_proxy_that_says_that_the_target_refuses_has_done_its_work() -> 
 
     assert isinstance(result.error, ProxyRefused)
     assert result.error.reply_code == 5
-    assert not result.is_the_proxys_fault
+    assert not result.proxy_failed
 
 
 async def test_a_proxy_that_is_not_there_is_the_proxys_fault() -> None:
@@ -103,14 +103,14 @@ async def test_a_proxy_that_is_not_there_is_the_proxys_fault() -> None:
 
     assert result.error is not None
     assert result.error.phase == "tcp"
-    assert result.is_the_proxys_fault
+    assert result.proxy_failed
 
 
 async def test_a_proxy_that_wants_a_password_is_the_proxys_fault() -> None:
     async with Socks5Server({"u": "p"}).serve() as at:
         result = await probe(NAME, through(f"socks5://u:wrong@{at.authority}"))
 
-    assert result.is_the_proxys_fault
+    assert result.proxy_failed
     assert "wrong" not in str(result.error)
 
 
@@ -125,8 +125,8 @@ async def test_a_timeout_says_where_the_time_went_and_whose_fault_it_was() -> No
         assert result.ledger is not None
     assert mute_proxy.error is not None
     assert mute_proxy.error.phase == "proxy.greeting"
-    assert mute_proxy.is_the_proxys_fault
-    assert not mute_peer.is_the_proxys_fault
+    assert mute_proxy.proxy_failed
+    assert not mute_peer.proxy_failed
     assert mute_peer.ledger is not None
     assert mute_peer.ledger.phases[0].name == "tcp"
 
@@ -135,4 +135,4 @@ async def test_nobody_there_is_the_targets_fault() -> None:
     result = await probe(parse_peer_address("127.0.0.1:1"), SETTINGS)
 
     assert result.error is not None
-    assert not result.is_the_proxys_fault
+    assert not result.proxy_failed

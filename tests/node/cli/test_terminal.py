@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ziggurat.node.cli.terminal import BLOCK, complain, open_streams, paint_for, say
+from ziggurat.node.cli.terminal import BLOCK, open_streams, paint_for, print_error, print_lines
 
 
 class Terminal(io.StringIO):
@@ -44,7 +44,7 @@ def test_what_an_encoding_lacks_is_stood_in_for(monkeypatch: pytest.MonkeyPatch)
     out = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))
     open_streams()
-    say(f"{BLOCK}{BLOCK} \u00e9")
+    print_lines(f"{BLOCK}{BLOCK} \u00e9")
     assert out.getvalue() == b"## ?\n"
 
 
@@ -52,7 +52,7 @@ def test_streams_that_were_closed_take_text(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     open_streams()
-    say("one")
-    complain("two")
+    print_lines("one")
+    print_error("two")
     sys.stdout.close()
     sys.stderr.close()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ziggurat.node.cli.terminal import paint_for
-from ziggurat.node.cli.waterfall import BAR, phase_records, waterfall
+from ziggurat.node.cli.waterfall import BAR_WIDTH, phase_records, waterfall
 from ziggurat.services import Phase, Uri, dial, phase
 
 PLAIN = paint_for(io.StringIO())
@@ -32,8 +32,8 @@ async def test_each_phase_is_a_line_with_a_bar_on_a_common_axis() -> None:
 
     assert lines[0].split() == ["phase", "via", "start", "took", "outcome"]
     assert lines[1].split()[:6] == ["tcp", "proxy:1080", "0.0", "ms", "250.0", "ms"]
-    assert lines[1].endswith("█" * (BAR // 4))
-    assert lines[2].endswith(" " * (BAR // 4) + "█" * (BAR * 3 // 4))
+    assert lines[1].endswith("█" * (BAR_WIDTH // 4))
+    assert lines[2].endswith(" " * (BAR_WIDTH // 4) + "█" * (BAR_WIDTH * 3 // 4))
     assert lines[3].strip() == "something to know"
 
 
@@ -48,7 +48,7 @@ def test_no_bar_leaves_the_axis(times: list[tuple[float, float | None]]) -> None
     for line in lines[1:]:
         bar = line[line.index("failed") + 11 :]
         assert bar.count("█") >= 1
-        assert len(bar) <= BAR
+        assert len(bar) <= BAR_WIDTH
 
 
 def test_records_say_what_the_lines_say() -> None:

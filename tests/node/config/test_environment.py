@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ziggurat.node.config.environment import disobeyed, read_fallback, read_variables
+from ziggurat.node.config.environment import ignored_proxy_variables, read_fallback, read_variables
 from ziggurat.node.config.options import OPTIONS
 from ziggurat.node.config.settings import SettingsError
 
@@ -65,7 +65,7 @@ def test_an_empty_variable_of_kaspads_says_nothing() -> None:
 
 
 def test_other_programs_proxies_are_named_whatever_their_case() -> None:
-    assert disobeyed({"ALL_PROXY": "x", "all_proxy": "y", "http_proxy": "", "NO_PROXY": "z"}) == [
+    assert ignored_proxy_variables({"ALL_PROXY": "x", "all_proxy": "y", "http_proxy": "", "NO_PROXY": "z"}) == [
         "ALL_PROXY",
         "all_proxy",
     ]

@@ -48,7 +48,7 @@ def test_kaspads_settings_that_mean_nothing_here_are_named() -> None:
         "--utxoindex", "--rpclisten=127.0.0.1:1", "--rpclisten-borsh", "--ram-scale=0.3", "-t=2", "--utxoindex"
     )
 
-    assert resolved.ignored == ("--utxoindex", "--rpclisten", "--rpclisten-borsh", "--ram-scale", "-t")
+    assert resolved.ignored_settings == ("--utxoindex", "--rpclisten", "--rpclisten-borsh", "--ram-scale", "-t")
 
 
 @pytest.mark.parametrize("flag", ["--nonsense", "--listen6=a", "--outpeer=3", "--utxoindex=1"])

@@ -27,7 +27,7 @@ def test_every_field_of_the_settings_has_an_option() -> None:
 
 
 def test_every_value_has_a_word_on_what_would_be_right() -> None:
-    assert all(option.right for option in OPTIONS if option.read is not None)
+    assert all(option.expected for option in OPTIONS if option.read is not None)
 
 
 @pytest.mark.parametrize(

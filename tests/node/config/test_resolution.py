@@ -115,7 +115,7 @@ def test_the_file_can_be_named_by_a_variable(file: Path) -> None:
 
 
 def test_variables_for_other_programs_are_named() -> None:
-    assert read(ALL_PROXY="socks5://x").disobeyed == ("ALL_PROXY",)
+    assert read(ALL_PROXY="socks5://x").ignored_variables == ("ALL_PROXY",)
 
 
 def test_a_relative_directory_is_made_absolute() -> None:

@@ -14,7 +14,7 @@ import anyio.to_thread
 import pytest
 from anyio.abc import ByteStream
 
-from tests.node.running import AUDITED, run, running
+from tests.node.running import AUDITED_COMMAND, run, running
 from ziggurat.layers.testing import Socks5Server
 from ziggurat.node.address import NetAddress
 from ziggurat.node.config.networks import numbered_testnet
@@ -164,7 +164,7 @@ async def test_with_a_proxy_it_dials_and_looks_up_nothing_but_the_proxy(tmp_path
         proxy.serve() as at,
         running(
             *("-b", tmp_path, f"--socks5-proxy={at.authority}", *(f"--addpeer={peer}" for peer in peers)),
-            command=AUDITED,
+            command=AUDITED_COMMAND,
             network="--testnet",
         ) as node,
     ):

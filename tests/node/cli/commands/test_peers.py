@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ziggurat.node.cli.command import main
-from ziggurat.node.cli.commands.peers import line
+from ziggurat.node.cli.commands.peers import peer_line
 
 PEER: dict[str, object] = {
     "address": "192.0.2.1:16111",
@@ -39,8 +39,8 @@ def test_without_a_node_it_says_so_and_exits_with_1(tmp_path: Path, capsys: pyte
     ],
 )
 def test_a_peer_is_one_line(changed: dict[str, object], shown: str) -> None:
-    assert line({**PEER, **changed}) == shown
+    assert peer_line({**PEER, **changed}) == shown
 
 
 def test_a_user_agent_cannot_forge_a_line_or_move_the_cursor() -> None:
-    assert line({**PEER, "user_agent": "a\nb\x1b[2J"}).isprintable()
+    assert peer_line({**PEER, "user_agent": "a\nb\x1b[2J"}).isprintable()
