@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and answer with its exit code; ``None`` takes ``sys.argv``. Bad arguments raise `SystemExit`."""
+    """Run the command and return its exit code; ``None`` uses ``sys.argv``. Bad arguments raise `SystemExit`."""
     open_streams()
     options = _parser().parse_args(arguments)
     try:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone (``| head``): nothing more can be said, and Python must not try at exit.
+        # The reader is gone (``| head``). Python must not flush to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
 
@@ -56,8 +56,8 @@ def _run(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ziggurat",
-        description="A Kaspa P2P node whose every outbound connection goes through one stack of layers.",
-        epilog="NO_COLOR is honoured. Results go to stdout, log lines to stderr.",
+        description="A Kaspa P2P node. All its outbound connections go through one stack of layers.",
+        epilog="Results go to stdout, log lines to stderr. NO_COLOR is respected.",
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=f"ziggurat {version()}")

@@ -1,6 +1,6 @@
-"""The main job in small: a node dials an embedded peer by name through an embedded SOCKS5 proxy, all on loopback.
+"""The demo: a node dials an embedded peer by name through an embedded SOCKS5 proxy, all on loopback.
 
-Only the proxy knows what the name means, so that a look-up behind its back would fail the demonstration.
+Only the proxy can resolve the name, so the demo fails if anything else tries to.
 """
 
 from __future__ import annotations
@@ -28,25 +28,26 @@ __all__ = ["DemoResult", "run_demo"]
 PEER = Uri.parse("http://peer.demo:16611")
 NETWORK = "kaspa-devnet"
 PEER_ADDRESSES = tuple(map(NetAddress.parse, ("192.0.2.10:16611", "192.0.2.11:16611", "[2001:db8::12]:16611")))
-"""What the peer knows. Of the ranges set aside for documentation (RFC 5737, RFC 3849): nobody is dialled by mistake."""
+"""The peer's known addresses, from the ranges reserved for documentation (RFC 5737, RFC 3849)."""
 
 REPLY_TIMEOUT = 10.0
-"""Seconds for each answer."""
+"""Seconds to wait for each reply of the peer."""
 
 
 @dataclass(slots=True)
 class DemoResult:
-    """What happened; what did not is ``None`` or empty.
+    """The outcome of the demo; what did not happen is ``None`` or empty.
 
     Attributes:
-        stack: how the peer was dialled.
+        stack: the stack that dialled the peer.
         via: the proxy's address.
-        ledger: of the dial.
-        peer: who answered.
-        ping: seconds of the ping's round trip.
-        addresses: what the peer knows.
-        resolved_by_proxy: the host that the proxy was asked for.
-        error: what failed, if it did.
+        target: the target of the dial.
+        ledger: the record of the dial and the handshake.
+        peer: the peer that answered.
+        ping: the round-trip time of the ping, in seconds.
+        addresses: the addresses that the peer sent.
+        resolved_by_proxy: the host that the proxy was asked to reach.
+        error: the error that ended the demo, if any.
     """
 
     stack: Stack
@@ -61,7 +62,7 @@ class DemoResult:
 
 
 class PingFlow:
-    """A flow of one's own: it takes the pongs, so that the node's own ping stays away, and asks for one at once."""
+    """A flow that sends a ping at once. It subscribes to pongs, so the node's own ping flow does not start."""
 
     def __init__(self, router: Router) -> None:
         self.elapsed: float | None = None
@@ -70,7 +71,7 @@ class PingFlow:
         self._pongs = router.subscribe("pong")
 
     async def run(self) -> None:
-        """Send one ping and wait for its answer."""
+        """Send one ping and wait for its pong."""
         nonce, started = secrets.randbits(64), anyio.current_time()
         await self._router.send(KaspadMessage(ping=PingMessage(nonce=nonce)))
         if (await self._pongs.receive(REPLY_TIMEOUT)).pong.nonce == nonce:
@@ -79,18 +80,18 @@ class PingFlow:
 
 
 async def run_demo(user_agent: str) -> DemoResult:
-    """Start the peer and the proxy, dial, talk, stop. What failed is in the answer, not raised.
+    """Start the peer and the proxy, dial, exchange messages, stop. Errors are returned in the result, not raised.
 
     Args:
-        user_agent: what the peer calls itself.
+        user_agent: the peer's user agent.
     """
     peer = KaspaPeer(NETWORK, user_agent=user_agent, addresses=PEER_ADDRESSES)
     async with peer.run(), peer.listen() as listening:
 
         async def reach(uri: Uri) -> ByteStream:
-            """What the proxy does with a name: nobody else knows ``peer.demo``."""
+            """The proxy's connector, the only place that can resolve ``peer.demo``."""
             if uri.host != PEER.host:
-                raise ConnectionRefusedError(errno.ECONNREFUSED, "this proxy knows one peer")
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "this proxy reaches only peer.demo")
             return await anyio.connect_tcp(str(listening.ip), listening.port)
 
         user = UserPass("demo", secrets.token_hex(8))
@@ -126,4 +127,4 @@ async def _connect_and_ping(handler: ConnectionHandler, result: DemoResult) -> N
                 await pings[-1].done.wait()
             result.ping = pings[-1].elapsed
             if result.ping is None:
-                raise RuntimeError("the peer's pong is not our ping")
+                raise RuntimeError("the pong's nonce is not that of our ping")

@@ -1,7 +1,8 @@
-"""From flags, environment and file to settings: in this order, for each setting the first that says something counts.
+"""Resolve flags, environment variables and the file to `Settings`; flags override variables, which override the file.
 
-The networks are one choice: a flag for one puts aside whatever a variable or the file says of another. ``connect`` and
-``addpeer`` are not: what was to dial these peers and nobody else must not be widened by a file from elsewhere.
+The network switches count as one setting: a flag for one network overrides a variable or a key for another.
+``connect`` and ``addpeer`` do not: together they are an error wherever they come from, because no file may add a peer
+to a node that was restricted by ``connect``.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ class Resolved:
 
     Attributes:
         settings: the settings.
-        sources: by the option's name: the flag, the variable, the file, or ``default``.
-        values: by the option's name what the source says; nothing for a default.
-        ignored_settings: kaspad's settings that were given and mean nothing here.
-        ignored_variables: variables that other programs take a proxy from.
+        sources: the source of each setting, by option name: the flag, the variable, the file, or ``default``.
+        values: the unparsed values by option name, without defaults.
+        ignored_settings: the kaspad settings that were given and have no effect here.
+        ignored_variables: the proxy variables of other programs that are set.
     """
 
     settings: Settings
@@ -47,14 +48,14 @@ class Resolved:
 
 
 def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved:
-    """Put together what the command line, the environment and the file say.
+    """Resolve the settings from the command line, the environment and the file.
 
     Args:
-        options: from a parser with `add_settings`.
-        environ: all variables.
+        options: the parsed flags, from a parser with `add_settings`.
+        environ: the environment.
 
     Raises:
-        SettingsError: a value is bad, a name is unknown, or two settings exclude each other.
+        SettingsError: a value is bad, a name is unknown, or two settings are mutually exclusive.
     """
     levels: list[dict[str, tuple[str, RawValue]]] = [
         read_flags(options),
@@ -74,13 +75,13 @@ def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved
     chosen: dict[str, tuple[str, RawValue]] = {}
     for level in reversed(levels):
         chosen |= level
-    for name in NETWORK_SWITCHES:  # what was put aside is not shown as if it counted
+    for name in NETWORK_SWITCHES:  # an overridden network is not listed as a source
         if name in chosen and chosen[name][1] and name != network.name.split("-")[1]:
             del chosen[name]
     if "connect" in chosen and "addpeer" in chosen:
         raise SettingsError(
-            f"connect ({chosen['connect'][0]}) and addpeer ({chosen['addpeer'][0]}) exclude each other: "
-            "connect means these peers and nobody else"
+            f"connect ({chosen['connect'][0]}) and addpeer ({chosen['addpeer'][0]}) are mutually "
+            "exclusive: connect means only these peers"
         )
     values = {name: _value(_option(name), source, given, network) for name, (source, given) in chosen.items()}
     return Resolved(
@@ -113,9 +114,9 @@ def _value(option: Option, source: str, given: RawValue, network: Network) -> ob
         except ValueError as error:
             where = source if source.startswith(("--", "ZIGGURAT_", "KASPAD_")) else f"{source}: {option.name}"
             shown = option.mask(text)
-            # A reason that quotes the value says nothing more, and might say a password.
+            # Once masked, omit the reason: it may quote the password.
             reason = f" ({error})" if shown == text else ""
-            raise SettingsError(f"{where}: bad value {shown!r}{reason}; right is {option.expected}") from error
+            raise SettingsError(f"{where}: bad value {shown!r}{reason}; expected {option.expected}") from error
     return tuple(read) if option.many else read[0]
 
 
@@ -125,7 +126,7 @@ def _network(levels: list[dict[str, tuple[str, RawValue]]]) -> Network:
         wanted = [name for name in NETWORK_SWITCHES if name in level and level[name][1]]
         if len(wanted) > 1:
             sources = " and ".join(f"{name} ({level[name][0]})" for name in wanted)
-            raise SettingsError(f"{sources} exclude each other: a node has one network")
+            raise SettingsError(f"{sources} are mutually exclusive: a node runs on one network")
         if wanted == ["testnet"]:
             if suffix is None:
                 return numbered_testnet()
@@ -138,8 +139,8 @@ def _network(levels: list[dict[str, tuple[str, RawValue]]]) -> Network:
 def _default_directory(environ: Mapping[str, str]) -> Path:
     try:
         return default_app_directory(environ)
-    except RuntimeError as error:  # a user without a home, as in a container
-        raise SettingsError(f"--appdir: there is no directory to use by default ({error}); give one") from error
+    except RuntimeError as error:  # the user has no home directory, as in a container
+        raise SettingsError(f"--appdir: no default directory ({error}); give one") from error
 
 
 def _settings(values: dict[str, object], network: Network, environ: Mapping[str, str]) -> Settings:
