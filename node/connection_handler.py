@@ -35,7 +35,7 @@ __all__ = ["ConnectionHandler", "Resolver", "proxy_layer"]
 Resolver = Callable[[str], Awaitable[list[str]]]
 
 REACH_TIMEOUT = 1.0
-"""Seconds to connect to a direct peer or to the proxy, DNS and TCP; kaspad's limit for a peer."""
+"""Seconds to connect to a direct peer, or to the proxy (DNS and TCP); kaspad's limit for a peer."""
 
 PROXY_HANDSHAKE_TIMEOUT = 10.0
 """Seconds for greeting and authentication. The proxy is near, but a busy Tor is slow to reply."""
@@ -82,7 +82,7 @@ class ConnectionHandler:
         leaf: the connector that opens sockets; a test or a fleet passes its own network.
         resolver: resolves names if there is no proxy; ``None`` uses the system's resolver.
         max_message_size: the maximum size of a received message in bytes, uncompressed.
-        compression: ``"gzip"`` compresses sent messages, as kaspad does. It gains nothing for messages as small as ours.
+        compression: ``"gzip"`` compresses sent messages, as kaspad does; ours are too small to gain by it.
     """
 
     def __init__(
@@ -111,9 +111,7 @@ class ConnectionHandler:
         return (
             ServiceBuilder()  # outermost first: the dial goes from top to bottom
             .logging()  # dial.started, dial.connected, dial.failed
-            .timeout(
-                ONION_TUNNEL_TIMEOUT if onion else TUNNEL_TIMEOUT, name="tunnel"
-            )  # for all below, up to the open tunnel
+            .timeout(ONION_TUNNEL_TIMEOUT if onion else TUNNEL_TIMEOUT, name="tunnel")  # all below, to the open tunnel
             .option_layer(self.proxy)  # the proxy resolves names; None dials directly
             .keepalive(KEEPALIVE)  # TCP keepalive: detects a dead peer or proxy
             .timeout(REACH_TIMEOUT, name="reach proxy" if self.proxy else "reach peer")

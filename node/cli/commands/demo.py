@@ -27,8 +27,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "demo",
         help="dial an embedded peer through an embedded SOCKS5 proxy",
         description="Start a peer and a SOCKS5 proxy on loopback, dial the peer through the proxy, and show the stack, "
-        "a waterfall of the dial, and the peer. Needs neither root nor a network. Exits with 0 on success, else with "
-        "1.",
+        "a waterfall of the dial, and the peer. Needs neither root nor a network. Exits with 0 on success, else 1.",
         allow_abbrev=False,
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")

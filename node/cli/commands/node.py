@@ -20,9 +20,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "node",
         help="run a node",
-        description="Run a Kaspa P2P node until SIGINT or SIGTERM. Flags are named as in kaspad. Each can also be set by an "
-        "environment variable (ZIGGURAT_ and the flag's name) or a key in a file; flags override variables, and "
-        "variables override the file. Exits with 0 when stopped, 1 when it cannot run, 2 on bad arguments.",
+        description="Run a Kaspa P2P node until SIGINT or SIGTERM. Flags are named as in kaspad. Each can also be "
+        "set by an environment variable (ZIGGURAT_ and the flag's name) or a key in a file. Flags override variables, "
+        "and variables override the file. Exits with 0 when stopped, 1 when it cannot run, 2 on bad arguments.",
         allow_abbrev=False,
     )
     add_settings(parser, node=True)

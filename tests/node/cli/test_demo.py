@@ -1,4 +1,4 @@
-"""The demonstration, on real loopback sockets: it is the main job in small."""
+"""The demo, on real loopback sockets."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_a_node_dials_the_peer_by_name_through_the_proxy() -> None:
     assert len(result.addresses) == 3
 
 
-async def test_nobody_but_the_proxy_looks_the_name_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_the_proxy_resolves_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
     real = socket.getaddrinfo
 

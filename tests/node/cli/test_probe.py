@@ -1,4 +1,4 @@
-"""One dial and one handshake, against the embedded peer and proxies of every temper."""
+"""Probes of the embedded peer, directly and through proxies that work or fail."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def through(address: object) -> Settings:
     return replace(SETTINGS, proxy=parse_socks5_proxy(str(address)))
 
 
-async def test_a_peer_that_answers_is_told_and_left_politely() -> None:
+async def test_a_peer_that_answers_is_returned_and_disconnected_in_order() -> None:
     peer = KaspaPeer()
     async with peer.run(), peer.listen() as address:
         result = await probe(address, SETTINGS)
@@ -75,7 +75,7 @@ async def test_a_name_goes_to_the_proxy_unresolved() -> None:
     assert proxy.requests[-1].host == NAME.name
 
 
-async def test_another_network_is_the_targets_fault_and_has_its_reason() -> None:
+async def test_a_peer_on_another_network_is_a_target_failure_with_its_reason() -> None:
     peer = KaspaPeer()
     async with peer.run(), peer.listen() as address:
         result = await probe(address, replace(SETTINGS, network=SIMNET))
@@ -86,7 +86,7 @@ async def test_another_network_is_the_targets_fault_and_has_its_reason() -> None
     assert not result.proxy_failed
 
 
-async def test_a_proxy_that_says_that_the_target_refuses_has_done_its_work() -> None:
+async def test_a_target_that_refuses_is_not_a_proxy_failure() -> None:
     async def refuse(uri: Uri) -> ByteStream:
         raise ConnectionRefusedError(errno.ECONNREFUSED, "no")
 
@@ -98,7 +98,7 @@ async def test_a_proxy_that_says_that_the_target_refuses_has_done_its_work() -> 
     assert not result.proxy_failed
 
 
-async def test_a_proxy_that_is_not_there_is_the_proxys_fault() -> None:
+async def test_an_unreachable_proxy_is_a_proxy_failure() -> None:
     result = await probe(NAME, through("127.0.0.1:1"))
 
     assert result.error is not None
@@ -106,7 +106,7 @@ async def test_a_proxy_that_is_not_there_is_the_proxys_fault() -> None:
     assert result.proxy_failed
 
 
-async def test_a_proxy_that_wants_a_password_is_the_proxys_fault() -> None:
+async def test_a_rejected_password_is_a_proxy_failure() -> None:
     async with Socks5Server({"u": "p"}).serve() as at:
         result = await probe(NAME, through(f"socks5://u:wrong@{at.authority}"))
 
@@ -114,7 +114,7 @@ async def test_a_proxy_that_wants_a_password_is_the_proxys_fault() -> None:
     assert "wrong" not in str(result.error)
 
 
-async def test_a_timeout_says_where_the_time_went_and_whose_fault_it_was() -> None:
+async def test_a_timeout_names_the_phase_and_tells_proxy_from_target() -> None:
     async with listening(silent) as address:
         mute_proxy = await probe(NAME, through(address), timeout=0.3)
         mute_peer = await probe(address, SETTINGS, timeout=0.3)
@@ -131,7 +131,7 @@ async def test_a_timeout_says_where_the_time_went_and_whose_fault_it_was() -> No
     assert mute_peer.ledger.phases[0].name == "tcp"
 
 
-async def test_nobody_there_is_the_targets_fault() -> None:
+async def test_a_refused_connection_is_not_a_proxy_failure() -> None:
     result = await probe(parse_peer_address("127.0.0.1:1"), SETTINGS)
 
     assert result.error is not None

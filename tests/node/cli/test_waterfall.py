@@ -1,4 +1,4 @@
-"""The drawing of a dial."""
+"""The waterfall of a dial."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ async def test_each_phase_is_a_line_with_a_bar_on_a_common_axis() -> None:
     assert lines[3].strip() == "something to know"
 
 
-def test_no_phase_is_no_drawing() -> None:
+def test_without_phases_there_are_no_lines() -> None:
     assert waterfall([], PLAIN) == []
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e4), st.none() | st.floats(0, 1e4)), min_size=1, max_size=8))
-def test_no_bar_leaves_the_axis(times: list[tuple[float, float | None]]) -> None:
+def test_bars_stay_within_the_axis(times: list[tuple[float, float | None]]) -> None:
     lines = waterfall([made("p", start, elapsed, "failed") for start, elapsed in times], PLAIN)
 
     for line in lines[1:]:
@@ -51,7 +51,7 @@ def test_no_bar_leaves_the_axis(times: list[tuple[float, float | None]]) -> None
         assert len(bar) <= BAR_WIDTH
 
 
-def test_records_say_what_the_lines_say() -> None:
+def test_the_records_for_json_have_the_same_phases() -> None:
     phases = [made("tcp", 0.0, 0.1234567, via="p:1"), made("http2", 0.1, None, "running")]
 
     assert phase_records(phases) == [

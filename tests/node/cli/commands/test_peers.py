@@ -1,4 +1,4 @@
-"""``ziggurat peers``; with a running node it is tested in ``test_daemon.py``."""
+"""``ziggurat peers``, without a running node; ``test_daemon.py`` has the tests with one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ PEER: dict[str, object] = {
 }
 
 
-def test_without_a_node_it_says_so_and_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_running_node_it_prints_an_error_and_exits_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["peers", "--appdir", str(tmp_path), "--devnet"]) == 1
     out, err = capsys.readouterr()
 
     assert out == ""
-    assert f"no node runs in {tmp_path}/kaspa-devnet" in err
+    assert f"no node is running in {tmp_path}/kaspa-devnet" in err
 
 
 @pytest.mark.parametrize(
