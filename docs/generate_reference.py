@@ -70,7 +70,7 @@ def settings() -> Iterator[str]:
         flags = [f"--{each.name}", each.alias and f"--{each.alias}", each.short and f"-{each.short}"]
         row = [
             ticked(*flags) + "\\*" * (not each.node_only),
-            each.right if each.read else "",
+            each.expected if each.read else "",
             ticked(each.variable, each.alias_variable),
             ticked(each.kaspad),
             ticked(each.name) if each.in_file else "none",

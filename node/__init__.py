@@ -1,8 +1,8 @@
-"""A Kaspa P2P node whose every outbound connection is made in `ziggurat.node.connection_handler`.
+"""A Kaspa P2P node. All its outbound connections are made in `ziggurat.node.connection_handler`.
 
-What a program of its own needs: an `Adaptor` connects to peers and accepts them, a *flow* talks with one of them, and
-events tell who came, who went, and what was announced. ``ziggurat.node.testing`` has a peer that behaves like kaspad,
-and a network in memory. It runs on asyncio, as grpclib does.
+For programs of your own: an `Adaptor` dials and accepts peers, a *flow* exchanges messages with one peer, and events
+report connected and disconnected peers and what they announce. ``ziggurat.node.testing`` has a peer that behaves like
+kaspad, and an in-memory network. The node runs on asyncio only, as grpclib does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m ziggurat.node`` is the command ``ziggurat``."""
+"""``python -m ziggurat.node`` runs the command ``ziggurat``."""
 
 import sys
 

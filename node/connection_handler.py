@@ -1,8 +1,7 @@
 """The single place where a peer is reached.
 
-Every outbound connection of the node is made here and nowhere else, directly or through a SOCKS5 proxy, and every name
-is looked up here; with a proxy nothing but the proxy is dialled, and no name but the proxy's own is looked up by this
-machine. Tests keep it so.
+All outbound connections of the node are made here, directly or through a SOCKS5 proxy, and all names are resolved here.
+With a proxy, this machine dials only the proxy and resolves only the proxy's own name. Tests enforce this.
 """
 
 from __future__ import annotations
@@ -36,54 +35,54 @@ __all__ = ["ConnectionHandler", "Resolver", "proxy_layer"]
 Resolver = Callable[[str], Awaitable[list[str]]]
 
 REACH_TIMEOUT = 1.0
-"""Seconds to reach a direct peer, or the proxy (its name and TCP): what kaspad gives a peer."""
+"""Seconds to connect to a direct peer, or to the proxy (DNS and TCP); kaspad's limit for a peer."""
 
 PROXY_HANDSHAKE_TIMEOUT = 10.0
-"""Seconds for greeting and authentication: the proxy is near, but a busy Tor answers late."""
+"""Seconds for greeting and authentication. The proxy is near, but a busy Tor is slow to reply."""
 
 TUNNEL_TIMEOUT = 60.0
-"""Seconds to an open tunnel. A fresh Tor circuit may well take half of it; a healthy one takes three."""
+"""Seconds to an open tunnel. Tor may need thirty to build a circuit; a healthy one takes three."""
 
 ONION_TUNNEL_TIMEOUT = 120.0
-"""Seconds to an open tunnel to an onion service: descriptor, introduction and rendezvous, each a circuit of its own.
-Tor itself gives up (SocksTimeout) after as many."""
+"""Seconds to an open tunnel to an onion service, which takes three circuits: descriptor, introduction and rendezvous.
+Tor itself gives up after the same time (SocksTimeout)."""
 
 KEEPALIVE = 10.0
-"""Seconds of silence before TCP asks whether the other end is there, as kaspad's client does."""
+"""Seconds of silence before TCP probes the other end, as in kaspad's client."""
 
 LOOKUP_TIMEOUT = 10.0
-"""Seconds for a seed's name, by whatever way: the next one is as good."""
+"""Seconds to resolve a seeder's name, directly or by the proxy. It is short because the next seeder will do as well."""
 
 LINGER = 1.0
-"""Seconds that a close waits for what is unsent. Stopping the node takes at most five, for all peers at once."""
+"""Seconds that a close waits for unsent data. Stopping the node takes at most five, for all peers together."""
 
 MAX_MESSAGE_SIZE = 32 * 1024 * 1024
-"""Bytes of a received message, inflated. kaspad takes 256 MiB, for data of the initial download that we never ask."""
+"""Bytes of a received message, uncompressed. kaspad allows 256 MiB for the initial download, which we never request."""
 
 
 def proxy_layer(proxy: str | Uri, user: UserPass | None = None) -> Socks5Layer:
-    """The layer for a proxy. Without credentials of its own every dial gets fresh ones, and so, from Tor, a circuit.
+    """Return the layer for a proxy. Without credentials, each dial gets new ones, and so its own circuit in Tor.
 
     Raises:
-        ValueError: the address is wrong, or has credentials where ``user`` has some, too.
+        ValueError: the address is invalid, or both it and ``user`` have credentials.
     """
     layer = Socks5Layer(proxy, auth=user, handshake_timeout=PROXY_HANDSHAKE_TIMEOUT)
     if layer.auth is not None:
         return layer
     return Socks5Layer(
         layer.proxy, auth=Isolated(required=False), handshake_timeout=PROXY_HANDSHAKE_TIMEOUT
-    )  # required=False: a proxy that knows no authentication is no error, and the ledger says so
+    )  # required=False: a proxy without authentication is not an error; the ledger notes it
 
 
 class ConnectionHandler:
-    """Reaches peers.
+    """Dials peers and resolves names.
 
     Args:
-        proxy: the SOCKS5 proxy that every connection goes through, see `proxy_layer`; ``None``: direct connections.
-        leaf: what opens sockets; a test or a fleet puts its own network here.
-        resolver: looks a name up when there is no proxy; ``None`` asks the system.
-        max_message_size: bytes of the largest message that is received, inflated.
-        compression: ``"gzip"`` compresses what is sent, as kaspad does; to no use for messages as small as ours.
+        proxy: the SOCKS5 proxy for all connections, see `proxy_layer`; ``None`` connects directly.
+        leaf: the connector that opens sockets; a test or a fleet passes its own network.
+        resolver: resolves names if there is no proxy; ``None`` uses the system's resolver.
+        max_message_size: the maximum size of a received message in bytes, uncompressed.
+        compression: ``"gzip"`` compresses sent messages, as kaspad does; ours are too small to gain by it.
     """
 
     def __init__(
@@ -107,20 +106,20 @@ class ConnectionHandler:
         return None if self.proxy is None else self.proxy.proxy.authority
 
     def stack(self, peer: Uri | None = None) -> Stack:
-        """How a peer is reached, from top to bottom; ``peer`` makes a difference only when it is an onion service."""
+        """Return the stack that dials a peer. ``peer`` matters only if it is an onion service, which gets more time."""
         onion = peer is not None and peer.host.endswith(".onion")
         return (
-            ServiceBuilder()  # the top sees the dial first
+            ServiceBuilder()  # outermost first: the dial goes from top to bottom
             .logging()  # dial.started, dial.connected, dial.failed
-            .timeout(ONION_TUNNEL_TIMEOUT if onion else TUNNEL_TIMEOUT, name="tunnel")  # up to the open tunnel
-            .option_layer(self.proxy)  # names go to the proxy; None: directly
-            .keepalive(KEEPALIVE)  # TCP keepalive: notices a dead peer, or a dead proxy
+            .timeout(ONION_TUNNEL_TIMEOUT if onion else TUNNEL_TIMEOUT, name="tunnel")  # all below, to the open tunnel
+            .option_layer(self.proxy)  # the proxy resolves names; None dials directly
+            .keepalive(KEEPALIVE)  # TCP keepalive: detects a dead peer or proxy
             .timeout(REACH_TIMEOUT, name="reach proxy" if self.proxy else "reach peer")
-            .service(self.leaf)
+            .service(self.leaf)  # opens the socket
         )
 
     def endpoint(self, peer: Uri) -> Endpoint:
-        """The HTTP/2 side of a connection to ``peer``."""
+        """Return the HTTP/2 settings of a connection to ``peer``."""
         return Endpoint(
             peer,
             max_message_size=self.max_message_size,
@@ -129,15 +128,15 @@ class ConnectionHandler:
         )
 
     def channel(self, peer: Uri) -> Connecting:
-        """Dial ``peer``; await the answer, or enter it, for a channel. `connect` is what the node uses.
+        """Dial ``peer``. Await the result, or enter it, to get a channel. The node itself uses `connect`.
 
         Raises:
-            ConnectError: when awaited or entered; it says what failed where.
+            ConnectError: when awaited or entered; it names the phase that failed.
         """
         return self.endpoint(peer).connect(self.stack(peer))
 
     async def connect(self, address: PeerAddress) -> OutboundStream:
-        """Dial a peer. The stream is not open yet: to open it and to shake hands is the caller's next step.
+        """Dial a peer. The caller then opens the stream and runs the handshake.
 
         Raises:
             ConnectError: the peer was not reached.
@@ -149,18 +148,18 @@ class ConnectionHandler:
             return OutboundStream(channel, codec)
 
     async def resolve(self, host: str) -> list[str]:
-        """Look a seed's name up: by the system, or with a proxy by the proxy (Tor's RESOLVE) and by nobody else.
+        """Resolve a seeder's name: with the system's resolver, or with a proxy only by the proxy (Tor's RESOLVE).
 
         Returns:
-            IP addresses as text, at least one; from a proxy, one.
+            IP addresses as text: at least one, and from a proxy exactly one.
 
         Raises:
-            ProxyRefused: the proxy knows no such command (reply 07), or found nothing. The seed can still be dialled
-                by its name.
-            ResolveError: the system found nothing.
-            ConnectError: the proxy was not reached; or time ran out.
+            ProxyRefused: the proxy does not support the command (reply 07), or found no address. The seeder can still
+                be dialled by name.
+            ResolveError: the system found no address.
+            ConnectError: the proxy was not reached, or the time limit passed.
         """
-        target = Uri("tcp", host, 1)  # a look-up has no port, and a Uri has one
+        target = Uri("tcp", host, 1)  # a look-up needs no port, but a Uri does
         if self.proxy is None:
             with dial(target), phase("dns", limit=LOOKUP_TIMEOUT):
                 return await self._resolver(host)
@@ -170,7 +169,7 @@ class ConnectionHandler:
         try:
             return [str(ip_address(found))]
         except ValueError:
-            raise ResolveError(f"the proxy answered with {found!r}, which is no address") from None
+            raise ResolveError(f"the proxy returned {found!r}, which is not an IP address") from None
 
 
 async def _system_resolver(host: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The P2P part of a node: who we are, the adaptor, and the manager that keeps it supplied with peers."""
+"""The P2P service of a node: its identity, the adaptor, and the connection manager."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from ziggurat.node.outbound import ConnectionManager, ConnectionManagerConfig
 __all__ = ["P2pService"]
 
 
-class Gossip:
-    """The address book as the flows see it. Our own address, which peers pass on, does not come back into it."""
+class FlowAddressBook:
+    """The address book for the flows. It does not store our own address, which peers gossip back to us."""
 
     def __init__(self, book: AddressManager, own: NetAddress | None) -> None:
         self._book = book
         self._own = own
 
     async def sample(self, count: int) -> Sequence[NetAddress]:
-        """Some addresses to pass on."""
+        """Return some addresses to send to a peer."""
         return self._book.sample(count)
 
     async def learn(self, addresses: Sequence[NetAddress]) -> None:
-        """Take up what a peer told."""
+        """Add addresses that a peer sent."""
         self._book.add([address for address in addresses if address != self._own])
 
 
 class P2pService:
-    """``async with service:`` starts and stops it; `run` works in between, until it is cancelled.
+    """Runs a node's P2P side: ``async with service:`` starts and stops it, and `run` keeps peers connected.
 
-    Without room for inbound peers, and behind a proxy unless the user says otherwise, it only dials.
+    A node without inbound peers only dials. So does a node with a proxy, unless the settings say otherwise.
 
     Args:
-        settings: what the user wants.
+        settings: the node's settings.
         book: the address book.
-        handler: how peers are reached; ``None`` makes one from the settings.
-        listener: where inbound peers come from; ``None`` listens where the settings say. It is not used by a node
-            that only dials.
-        flows: a user's own.
-        interfaces: the machine's addresses. They are looked at only without a proxy, when the node itself listens on
-            all of them, and no address to advertise was given.
-        rng: where chance comes from; ``None`` takes the system's.
+        handler: the connection handler; ``None`` makes one from the settings.
+        listener: the source of inbound peers; ``None`` listens on the address in the settings. A node that only dials
+            does not use it.
+        flows: additional flows.
+        interfaces: a function that returns the machine's addresses. It is called only without a proxy, if the node
+            itself listens on all interfaces and has no address to advertise.
+        rng: the source of randomness; ``None`` uses the system's.
 
     Attributes:
-        adaptor: all connections.
-        manager: who is dialled.
+        adaptor: the adaptor, which owns all connections.
+        manager: the connection manager, which decides which peers to dial.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class P2pService:
             handler,
             NodeIdentity(settings.network.name, user_agent(settings.uacomment), address=advertised),
             flows=flows,
-            context=FlowContext(Gossip(book, advertised)),
+            context=FlowContext(FlowAddressBook(book, advertised)),
             listener=None if address is None else listener or TcpListener(address),
             limits=None if address is None else InboundLimits(peers=settings.inbound_limit),
-            # Who comes in on loopback beside a proxy comes through an onion service: its address is our own.
+            # With a proxy, inbound peers on loopback come through an onion service: their addresses are our own.
             proxied=proxy is not None and address is not None and address.ip.is_loopback,
         )
         config = ConnectionManagerConfig(
@@ -96,12 +96,12 @@ class P2pService:
 
     @property
     def advertised(self) -> NetAddress | None:
-        """What peers are told of where we are; ``None``: nothing."""
+        """The address in our Version message; ``None`` if there is none."""
         return self.adaptor.identity.address
 
     @property
     def listening(self) -> NetAddress | None:
-        """Where inbound peers are accepted; ``None`` for a node that only dials."""
+        """The address that inbound peers are accepted on; ``None`` for a node that only dials."""
         return self.adaptor.listening
 
     async def run(self) -> None:

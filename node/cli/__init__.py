@@ -1,6 +1,6 @@
-"""The command `ziggurat`: subcommands, what they print, the log, exit codes.
+"""The command `ziggurat`: its subcommands, their output, the log, exit codes.
 
-It may import every other room; no room imports it. Importing it needs no POSIX: running a node does.
+It may import every other room; no room imports it. It can be imported without POSIX; only a running node needs that.
 """
 
 from ziggurat.node.cli.command import main

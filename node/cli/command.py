@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ziggurat.node.cli.commands import demo, node, peers, probe
 from ziggurat.node.cli.exit_code import FAILED, INTERRUPTED, USAGE
 from ziggurat.node.cli.log import configure_log
-from ziggurat.node.cli.terminal import complain, open_streams
+from ziggurat.node.cli.terminal import open_streams, print_error
 from ziggurat.node.config import SettingsError, resolve
 from ziggurat.services.version import version
 
@@ -18,18 +18,18 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and answer with its exit code; ``None`` takes ``sys.argv``. Bad arguments raise `SystemExit`."""
+    """Run the command and return its exit code; ``None`` uses ``sys.argv``. Bad arguments raise `SystemExit`."""
     open_streams()
     options = _parser().parse_args(arguments)
     try:
         return _run(options)
     except SettingsError as error:
-        complain(f"ziggurat {options.command}: {error}")
+        print_error(f"ziggurat {options.command}: {error}")
         raise SystemExit(USAGE) from None
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has gone (``| head``): nothing more can be said, and Python must not try at exit.
+        # The reader is gone (``| head``). Python must not flush to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
 
@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         close_log = configure_log(settings.log_format, settings.loglevel, settings.log_directory if runs else None)
     except OSError as error:
-        complain(f"ziggurat node: cannot write log files to {settings.log_directory}: {error.strerror}")
+        print_error(f"ziggurat node: cannot write log files to {settings.log_directory}: {error.strerror}")
         return FAILED
     commands = {"node": node.run, "peers": peers.run, "probe": probe.run}
     try:
@@ -56,8 +56,8 @@ def _run(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ziggurat",
-        description="A Kaspa P2P node whose every outbound connection goes through one stack of layers.",
-        epilog="NO_COLOR is honoured. Results go to stdout, log lines to stderr.",
+        description="A Kaspa P2P node. All its outbound connections go through one stack of layers.",
+        epilog="Results go to stdout, log lines to stderr. NO_COLOR is respected.",
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=f"ziggurat {version()}")

@@ -1,4 +1,4 @@
-"""The log for people: what happened, in a sentence, and the event's name behind it."""
+"""The log for people: a sentence per event, followed by the event's name."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Fields: TypeAlias = Mapping[str, object]
 
 COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "dim"}
 
-OUTSIDE = frozenset({"event", "level", "timestamp"})
+OMITTED_KEYS = frozenset({"event", "level", "timestamp"})
 
 
-def _took(event: Fields) -> str:
+def _elapsed(event: Fields, preposition: str) -> str:
     elapsed = event.get("elapsed")
-    return f" after {elapsed:.2f} s" if isinstance(elapsed, int | float) else ""
+    return f" {preposition} {elapsed:.2f} s" if isinstance(elapsed, int | float) else ""
 
 
-def _through(event: Fields, word: str = "through") -> str:
-    return f" {word} {event['via']}" if event.get("via") else ""
+def _via(event: Fields) -> str:
+    return f" through {event['via']}" if event.get("via") else ""
 
 
 def _hint(event: Fields) -> str:
@@ -33,36 +33,35 @@ def _hint(event: Fields) -> str:
 
 
 def _connected(event: Fields) -> str:
-    who = f"{event.get('user_agent') or 'no user agent'}, protocol {event.get('protocol_version')}"
+    peer = f"{event.get('user_agent') or 'no user agent'}, protocol {event.get('protocol_version')}"
     if event.get("direction") == "inbound":
-        return f"peer {event.get('peer')} has connected to us ({who})"
-    return f"connected to peer {event.get('peer')}{_through(event)}{_took(event)} ({who})"
+        return f"inbound peer {event.get('peer')} connected ({peer})"
+    return f"connected to peer {event.get('peer')}{_via(event)}{_elapsed(event, 'in')} ({peer})"
 
 
 def _refused(event: Fields) -> str:
-    more = f", and {event['more']} more like it" if event.get("more") else ""
-    return f"no connection with peer {event.get('peer')}: {event.get('reason')}{more}{_hint(event)}"
+    more = f" (and {event['more']} more like it)" if event.get("more") else ""
+    return f"no connection to peer {event.get('peer')}: {event.get('reason')}{more}{_hint(event)}"
 
 
 def _failed(event: Fields) -> str:
-    phase = f" at {event['phase']}" if event.get("phase") else ""
-    return f"could not reach {event.get('target')}{_through(event)}: failed{phase}{_took(event)}: {event.get('error')}"
+    phase = f"{event['phase']} failed" if event.get("phase") else "failed"
+    elapsed = _elapsed(event, "after")
+    return f"could not reach {event.get('target')}{_via(event)}: {phase}{elapsed}: {event.get('error')}"
 
 
 def _started(event: Fields) -> str:
-    listen = f"listens on {event['listen']}" if event.get("listen") else "listens nowhere"
+    listen = f"listening on {event['listen']}" if event.get("listen") else "not listening"
     if event.get("advertised") not in (None, event.get("listen")):
-        listen += f", tells others that it is {event['advertised']}"
-    way = f"dials through {event['via']}" if event.get("via") else "dials directly"
-    return (
-        f"the node runs on {event.get('network')}: it {listen} and {way}; it keeps its data in {event.get('directory')}"
-    )
+        listen += f" (advertised as {event['advertised']})"
+    dial = f"dialling through {event['via']}" if event.get("via") else "dialling directly"
+    return f"node started on {event.get('network')}: {listen}, {dial}; data in {event.get('directory')}"
 
 
 def _status(event: Fields) -> str:
     return (
         f"{event.get('outbound')} of {event.get('outbound_target')} outbound peers, {event.get('inbound')} of at most "
-        f"{event.get('inbound_limit')} inbound, {event.get('addresses')} addresses known"
+        f"{event.get('inbound_limit')} inbound, {event.get('addresses')} known addresses"
     )
 
 
@@ -73,45 +72,47 @@ def _names(event: Fields) -> str:
 SENTENCES: dict[str, Callable[[Fields], str]] = {
     "node.started": _started,
     "node.status": _status,
-    "node.stopping": lambda e: f"stopping on {e.get('signal')}: each peer is told",
-    "node.stopped": lambda e: "the node has stopped",
+    "node.stopping": lambda e: f"stopping on {e.get('signal')}: closing all connections",
+    "node.stopped": lambda e: "node stopped",
     "dial.started": lambda e: f"dialling {e.get('target')}",
-    "dial.connected": lambda e: f"reached {e.get('target')}{_through(e)}{_took(e)}",
+    "dial.connected": lambda e: f"reached {e.get('target')}{_via(e)}{_elapsed(e, 'in')}",
     "dial.failed": _failed,
-    "dial.crashed": lambda e: f"a bug in the dial to {e.get('target')}: {e.get('error')}",
+    "dial.crashed": lambda e: f"bug: the dial to {e.get('target')} crashed: {e.get('error')}",
     "peer.connected": _connected,
     "peer.refused": _refused,
-    "peer.disconnected": lambda e: f"peer {e.get('peer')} is gone: {e.get('reason')}",
-    "flow.failed": lambda e: f"a bug in the flow of peer {e.get('peer')}: {e.get('error')}",
-    "addresses.loaded": lambda e: f"{e.get('count')} addresses are known from before",
-    "addresses.stored": lambda e: f"{e.get('count')} new addresses are stored, {e.get('total')} in all",
-    "addresses.not_stored": lambda e: f"addresses could not be stored, which is tried again: {e.get('error')}",
+    "peer.disconnected": lambda e: f"peer {e.get('peer')} disconnected: {e.get('reason')}",
+    "flow.failed": lambda e: f"bug: a flow of peer {e.get('peer')} crashed: {e.get('error')}",
+    "addresses.loaded": lambda e: f"loaded {e.get('count')} known addresses",
+    "addresses.stored": lambda e: f"stored {e.get('count')} new addresses, {e.get('total')} in total",
+    "addresses.not_stored": lambda e: f"could not store addresses, will retry: {e.get('error')}",
     "addresses.set_aside": lambda e: (
-        f"the address book {e.get('path')} was damaged ({e.get('error')}); "
-        f"it is now {e.get('moved_to')}, and a new one was begun"
+        f"the address book {e.get('path')} is damaged ({e.get('error')}); "
+        f"moved it to {e.get('moved_to')} and started a new one"
     ),
     "keepalive.skipped": lambda e: f"no TCP keepalive: {e.get('reason')}",
-    "outbound.missing": lambda e: f"{e.get('count')} of {e.get('target')} outbound peers are missing",
-    "seeder.answered": lambda e: f"seeder {e.get('seeder')} knows {e.get('count')} addresses",
-    "seeder.by_name": lambda e: f"seeder {e.get('seeder')} is dialled by its name: {e.get('via')} looks no names up",
-    "seeder.failed": lambda e: f"seeder {e.get('seeder')} is of no help: {e.get('error')}",
-    "externalip.ignored": lambda e: f"not advertised: --externalip {e.get('address')}: {e.get('reason')}",
-    "settings.ignored": lambda e: f"settings of kaspad's that mean nothing here: {_names(e)}",
-    "environment.ignored": lambda e: f"not obeyed: {_names(e)}; a proxy is set with --socks5-proxy",
+    "outbound.missing": lambda e: f"{e.get('count')} of {e.get('target')} outbound peers missing",
+    "seeder.answered": lambda e: f"seeder {e.get('seeder')} returned {e.get('count')} addresses",
+    "seeder.by_name": lambda e: f"dialling seeder {e.get('seeder')} by name: {e.get('via')} cannot resolve it",
+    "seeder.failed": lambda e: f"seeder {e.get('seeder')} failed: {e.get('error')}",
+    "externalip.ignored": lambda e: f"--externalip {e.get('address')} is not advertised: {e.get('reason')}",
+    "settings.ignored": lambda e: f"ignored kaspad settings that have no effect here: {_names(e)}",
+    "environment.ignored": lambda e: f"ignored {_names(e)}: set a proxy with --socks5-proxy",
 }
-"""Of each event that the node writes; what is not here shows its keys and values."""
+"""The sentence of each event that the node writes. Other events are shown as keys and values."""
 
 
 def sentence(event: Fields) -> str:
-    """What happened, in words: one line, whatever a peer put into it."""
+    """Describe an event in one line; control characters in a peer's text are escaped."""
     make = SENTENCES.get(str(event.get("event")))
     if make is not None:
         return fold(make(event))
-    return fold(" ".join(f"{key}={value}" for key, value in event.items() if key not in OUTSIDE and value is not None))
+    return fold(
+        " ".join(f"{key}={value}" for key, value in event.items() if key not in OMITTED_KEYS and value is not None)
+    )
 
 
 class ConsoleRenderer:
-    """The last of structlog's processors: time, sentence, and the event's name."""
+    """structlog's last processor: renders the time, the sentence and the event's name."""
 
     def __init__(self, paint: Paint) -> None:
         self._paint = paint

@@ -1,6 +1,6 @@
-"""The main job in small: a node dials an embedded peer by name through an embedded SOCKS5 proxy, all on loopback.
+"""The demo: a node dials an embedded peer by name through an embedded SOCKS5 proxy, all on loopback.
 
-Only the proxy knows what the name means, so that a look-up behind its back would fail the demonstration.
+Only the proxy can resolve the name, so the demo fails if anything else tries to.
 """
 
 from __future__ import annotations
@@ -23,30 +23,31 @@ from ziggurat.node.testing import KaspaPeer
 from ziggurat.node.wire import KaspadMessage, PingMessage
 from ziggurat.services import Ledger, Uri, dial
 
-__all__ = ["Demonstration", "demonstrate"]
+__all__ = ["DemoResult", "run_demo"]
 
 PEER = Uri.parse("http://peer.demo:16611")
 NETWORK = "kaspa-devnet"
-ADDRESSES = tuple(map(NetAddress.parse, ("192.0.2.10:16611", "192.0.2.11:16611", "[2001:db8::12]:16611")))
-"""What the peer knows. Of the ranges set aside for documentation (RFC 5737, RFC 3849): nobody is dialled by mistake."""
+PEER_ADDRESSES = tuple(map(NetAddress.parse, ("192.0.2.10:16611", "192.0.2.11:16611", "[2001:db8::12]:16611")))
+"""The peer's known addresses, from the ranges reserved for documentation (RFC 5737, RFC 3849)."""
 
-ANSWER_TIMEOUT = 10.0
-"""Seconds for each answer."""
+REPLY_TIMEOUT = 10.0
+"""Seconds to wait for each reply of the peer."""
 
 
 @dataclass(slots=True)
-class Demonstration:
-    """What happened; what did not is ``None`` or empty.
+class DemoResult:
+    """The outcome of the demo; what did not happen is ``None`` or empty.
 
     Attributes:
-        stack: how the peer was dialled.
+        stack: the stack that dialled the peer.
         via: the proxy's address.
-        ledger: of the dial.
-        peer: who answered.
-        ping: seconds of the ping's round trip.
-        addresses: what the peer knows.
-        resolved_by_proxy: the host that the proxy was asked for.
-        error: what failed, if it did.
+        target: the target of the dial.
+        ledger: the record of the dial and the handshake.
+        peer: the peer that answered.
+        ping: the round-trip time of the ping, in seconds.
+        addresses: the addresses that the peer sent.
+        resolved_by_proxy: the host that the proxy was asked to reach.
+        error: the error that ended the demo, if any.
     """
 
     stack: Stack
@@ -60,8 +61,8 @@ class Demonstration:
     error: Exception | None = None
 
 
-class Ping:
-    """A flow of one's own: it takes the pongs, so that the node's own ping stays away, and asks for one at once."""
+class PingFlow:
+    """A flow that sends a ping at once. It subscribes to pongs, so the node's own ping flow does not start."""
 
     def __init__(self, router: Router) -> None:
         self.elapsed: float | None = None
@@ -70,47 +71,47 @@ class Ping:
         self._pongs = router.subscribe("pong")
 
     async def run(self) -> None:
-        """Send one ping and wait for its answer."""
+        """Send one ping and wait for its pong."""
         nonce, started = secrets.randbits(64), anyio.current_time()
         await self._router.send(KaspadMessage(ping=PingMessage(nonce=nonce)))
-        if (await self._pongs.receive(ANSWER_TIMEOUT)).pong.nonce == nonce:
+        if (await self._pongs.receive(REPLY_TIMEOUT)).pong.nonce == nonce:
             self.elapsed = anyio.current_time() - started
         self.done.set()
 
 
-async def demonstrate(user_agent: str) -> Demonstration:
-    """Start the peer and the proxy, dial, talk, stop. What failed is in the answer, not raised.
+async def run_demo(user_agent: str) -> DemoResult:
+    """Start the peer and the proxy, dial, exchange messages, stop. Errors are returned in the result, not raised.
 
     Args:
-        user_agent: what the peer calls itself.
+        user_agent: the peer's user agent.
     """
-    peer = KaspaPeer(NETWORK, user_agent=user_agent, addresses=ADDRESSES)
+    peer = KaspaPeer(NETWORK, user_agent=user_agent, addresses=PEER_ADDRESSES)
     async with peer.run(), peer.listen() as listening:
 
         async def reach(uri: Uri) -> ByteStream:
-            """What the proxy does with a name: nobody else knows ``peer.demo``."""
+            """The proxy's connector, the only place that can resolve ``peer.demo``."""
             if uri.host != PEER.host:
-                raise ConnectionRefusedError(errno.ECONNREFUSED, "this proxy knows one peer")
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "this proxy reaches only peer.demo")
             return await anyio.connect_tcp(str(listening.ip), listening.port)
 
         user = UserPass("demo", secrets.token_hex(8))
         proxy = Socks5Server({user.username: user.password}, connector=reach)
         async with proxy.serve() as address:
             handler = ConnectionHandler(proxy_layer(address, user))
-            result = Demonstration(handler.stack(PEER), address.authority)
+            result = DemoResult(handler.stack(PEER), address.authority)
             try:
-                await _talk(handler, result)
+                await _connect_and_ping(handler, result)
             except Exception as error:
                 result.error = error
             result.resolved_by_proxy = proxy.requests[-1].host if proxy.requests else None
             return result
 
 
-async def _talk(handler: ConnectionHandler, result: Demonstration) -> None:
-    pings: list[Ping] = []
+async def _connect_and_ping(handler: ConnectionHandler, result: DemoResult) -> None:
+    pings: list[PingFlow] = []
 
-    def ping(router: Router) -> Ping:
-        pings.append(Ping(router))
+    def ping(router: Router) -> PingFlow:
+        pings.append(PingFlow(router))
         return pings[-1]
 
     async with Adaptor(handler, NodeIdentity(NETWORK), flows=[ping]) as node:
@@ -118,7 +119,7 @@ async def _talk(handler: ConnectionHandler, result: Demonstration) -> None:
             with dial(PEER) as current:
                 result.ledger = current.ledger
                 result.peer = await node.connect_peer(NamedAddress(PEER.host, PEER.port))
-            with anyio.fail_after(ANSWER_TIMEOUT):
+            with anyio.fail_after(REPLY_TIMEOUT):
                 async for event in events:
                     if isinstance(event, AddressesReceived):
                         result.addresses = [str(known) for known in event.addresses]
@@ -126,4 +127,4 @@ async def _talk(handler: ConnectionHandler, result: Demonstration) -> None:
                 await pings[-1].done.wait()
             result.ping = pings[-1].elapsed
             if result.ping is None:
-                raise RuntimeError("the peer's pong is not our ping")
+                raise RuntimeError("the pong's nonce is not that of our ping")

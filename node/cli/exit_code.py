@@ -1,4 +1,4 @@
-"""What the command says to the shell."""
+"""The exit codes of the command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ OK = 0
 FAILED = 1
 USAGE = 2
 PROXY_FAILED = 3
-"""Of a probe that learned nothing of its target."""
+"""The proxy failed, so a probe learned nothing about its target."""
 
 INTERRUPTED = 130
-"""128 + SIGINT, as shells have it."""
+"""128 + SIGINT, as in shells."""

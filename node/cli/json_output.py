@@ -1,4 +1,4 @@
-"""What ``--json`` prints of a dial: one object, whose form has a number."""
+"""The ``--json`` output of a dial: one object, with the version of its schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMA = 1
 
 
 class PeerRecord(TypedDict):
-    """Who answered."""
+    """The peer, as ``--json`` prints it."""
 
     id: str
     user_agent: str
@@ -24,7 +24,7 @@ class PeerRecord(TypedDict):
 
 
 def peer_record(info: PeerInfo) -> PeerRecord:
-    """What a peer said of itself; the id in hex."""
+    """Return the peer's description of itself; the id in hex."""
     return PeerRecord(
         id=info.id.hex(),
         user_agent=info.user_agent,
@@ -37,7 +37,7 @@ def peer_record(info: PeerInfo) -> PeerRecord:
 def dial_as_json(
     target: Uri, via: str | None, ledger: Ledger | None, outcome: PeerRecord | Exception | None
 ) -> dict[str, object]:
-    """The object: ``schema``, ``ok``, ``target``, ``via``, ``phases``, and either ``peer`` or ``error``."""
+    """Return the object: ``schema``, ``ok``, ``target``, ``via``, ``phases``, and either ``peer`` or ``error``."""
     report: dict[str, object] = {
         "schema": SCHEMA,
         "ok": not isinstance(outcome, Exception),

@@ -1,4 +1,4 @@
-"""Where the command line's log goes: stderr, an event a line, and a file. The library never configures structlog."""
+"""The command's log: one event per line, on stderr and in a file. The library itself never configures structlog."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ziggurat.node.config import LogFormat, LogLevel, make_private
 __all__ = ["LogFormat", "configure_log"]
 
 LEVELS = {
-    "off": logging.CRITICAL,  # the highest that structlog knows; nothing of ours is that loud
+    "off": logging.CRITICAL,  # structlog's highest level; we log nothing at it
     "error": logging.ERROR,
     "warn": logging.WARNING,
     "info": logging.INFO,
@@ -27,29 +27,29 @@ LEVELS = {
     "trace": logging.NOTSET,
 }
 
-FILE = "ziggurat.log"
+LOG_FILE = "ziggurat.log"
 
 FILE_SIZE = 10 * 1024 * 1024
-"""Bytes of one log file, and `FILES` older ones beside it: a busy month of a node with some hundred peers."""
+"""Bytes of one log file. With `OLD_FILES` older ones, it holds a busy month of a node with a hundred peers."""
 
-FILES = 4
+OLD_FILES = 4
 
 
 def configure_log(
     log_format: LogFormat = "auto", level: LogLevel = "info", directory: Path | None = None
 ) -> Callable[[], None]:
-    """Send events to stderr: ``console`` for people, ``json`` an object a line, ``auto`` as suits a terminal or not.
+    """Send events to stderr, and with a ``directory`` to a file as well.
 
     Args:
-        log_format: as above.
-        level: the least important events that are shown.
-        directory: where log files go, as JSON; ``None`` for none. It is made when it is not there.
+        log_format: ``console`` is for people, ``json`` one object per line; ``auto`` is ``console`` on a terminal.
+        level: the minimum level of events.
+        directory: the directory for log files, always JSON; ``None`` writes none. It is created if it is missing.
 
     Returns:
-        What closes the file; events that come later are lost to it.
+        A function that closes the file. Later events are not written to it.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be opened.
     """
     if log_format == "auto":
         log_format = "console" if sys.stderr.isatty() else "json"
@@ -59,7 +59,7 @@ def configure_log(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    close: Callable[[], None] = _nothing
+    close: Callable[[], None] = _no_file
     if directory is not None:
         copy = _FileCopy(directory)
         processors.append(copy)
@@ -75,24 +75,24 @@ def configure_log(
     return close
 
 
-def _nothing() -> None:
+def _no_file() -> None:
     pass
 
 
 class _QuietFile(RotatingFileHandler):
-    """A full disk costs the line, and never the dial that it is about."""
+    """A log file that drops a line it cannot write, as on a full disk, instead of failing the caller."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         pass
 
 
 class _FileCopy:
-    """Writes each event to a file, too."""
+    """A structlog processor that copies each event to a file."""
 
     def __init__(self, directory: Path) -> None:
         make_private(directory)
         self._closed = False
-        self._file = _QuietFile(directory / FILE, maxBytes=FILE_SIZE, backupCount=FILES, encoding="utf-8")
+        self._file = _QuietFile(directory / LOG_FILE, maxBytes=FILE_SIZE, backupCount=OLD_FILES, encoding="utf-8")
         self._file.setFormatter(logging.Formatter("%(message)s"))
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -102,5 +102,5 @@ class _FileCopy:
         return event
 
     def close(self) -> None:
-        self._closed = True  # the handler itself would open the file again
+        self._closed = True  # the handler would reopen the file
         self._file.close()

@@ -1,4 +1,4 @@
-"""Dial one peer, shake hands with it, and leave."""
+"""Dial one peer, complete the handshake and disconnect."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class ProbeResult:
     """The outcome of a probe.
 
     Attributes:
-        target: of the dial.
+        target: the target of the dial.
         via: the proxy's address; ``None`` for a direct dial.
-        ledger: the record of the dial and the handshake; ``None`` before it began.
+        ledger: the record of the dial and the handshake; ``None`` before the dial began.
         peer: the peer that answered; ``None`` after a failure.
-        error: why it failed; ``None`` after a success.
+        error: the error that ended the dial; ``None`` after a success.
     """
 
     target: Uri
@@ -35,21 +35,21 @@ class ProbeResult:
     error: ConnectError | None = None
 
     @property
-    def is_the_proxys_fault(self) -> bool:
-        """Whether it failed before the proxy had tried to reach the target."""
+    def proxy_failed(self) -> bool:
+        """Whether the dial failed before the proxy tried to reach the target."""
         return self.error is not None and is_proxy_failure(self.error, proxied=self.via is not None)
 
 
 async def probe(address: PeerAddress, settings: Settings, timeout: float | None = None) -> ProbeResult:
-    """Dial a peer as the node would, and leave as soon as it is connected.
+    """Dial a peer as the node would, and disconnect after the handshake.
 
     Args:
-        address: of the peer.
+        address: the address of the peer.
         settings: the proxy and the network.
-        timeout: seconds for all of it, besides the limits of each phase; ``None`` for no other limit.
+        timeout: seconds for dial and handshake together, besides the limits of each phase; ``None`` for no such limit.
 
     Returns:
-        The outcome; an error of the dial is in there, and not raised.
+        The outcome. A failed dial is returned as ``error``, not raised.
     """
     proxy = settings.proxy
     handler = ConnectionHandler(None if proxy is None else proxy_layer(proxy.uri, proxy.credentials))

@@ -1,4 +1,4 @@
-"""What a terminal is told, and in which colour; none for anything else."""
+"""Output to stdout and stderr; colour only on a terminal."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ import sys
 from collections.abc import Callable
 from typing import TextIO, TypeAlias
 
-__all__ = ["BLOCK", "Paint", "complain", "open_streams", "paint_for", "say"]
+__all__ = ["BLOCK", "Paint", "open_streams", "paint_for", "print_error", "print_lines"]
 
 Paint: TypeAlias = Callable[[str, str], str]
-"""``paint("green", text)``: the text, in colour where that is wanted."""
+"""``paint("green", text)`` returns the text, coloured if the stream supports it."""
 
 BLOCK = "\u2588"
-"""What bars are made of."""
+"""The character that bars are drawn with."""
 
 UNPRINTABLE = "ziggurat.unprintable"
-"""The name of what happens to characters that a stream's encoding does not have."""
+"""The name of our codec error handler."""
 
-CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+SGR_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
-def colours_wanted(stream: TextIO) -> bool:
-    """Whether ``stream`` is a terminal, and ``NO_COLOR`` (no-color.org) is not set."""
+def wants_colour(stream: TextIO) -> bool:
+    """Whether ``stream`` is a terminal, and neither ``NO_COLOR`` (no-color.org) nor ``TERM=dumb`` is set."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def paint_for(stream: TextIO) -> Paint:
-    """A `Paint` that suits ``stream``."""
-    if colours_wanted(stream):
-        return lambda colour, text: f"\x1b[{CODES[colour]}m{text}\x1b[0m"
+    """Return the `Paint` for ``stream``: colour on a terminal, plain text elsewhere."""
+    if wants_colour(stream):
+        return lambda colour, text: f"\x1b[{SGR_CODES[colour]}m{text}\x1b[0m"
     return lambda colour, text: text
 
 
 def open_streams() -> None:
-    """Make stdout and stderr streams to which any text can be written, whatever they were when the program began.
+    """Make sure that any text can be written to stdout and stderr.
 
-    One that was closed (``>&-``) takes text and drops it. Characters that its encoding lacks, as ASCII and the code
-    pages of Windows lack the bars, become ``#`` and ``?``.
+    A stream that was closed (``>&-``) is replaced by one that discards. Characters that are not in a stream's encoding
+    (ASCII and the code pages of Windows lack the bars) become ``#`` for a bar and ``?`` for others.
     """
-    codecs.register_error(UNPRINTABLE, _stand_in)
+    codecs.register_error(UNPRINTABLE, _replace_unprintable)
     for name in ("stdout", "stderr"):
         stream: TextIO | None = getattr(sys, name)
         if stream is None:
@@ -50,19 +50,19 @@ def open_streams() -> None:
             stream.reconfigure(errors=UNPRINTABLE)
 
 
-def _stand_in(error: UnicodeError) -> tuple[str, int]:
+def _replace_unprintable(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     text = error.object[error.start : error.end]
     return "".join("#" if character == BLOCK else "?" for character in text), error.end
 
 
-def say(*lines: str) -> None:
-    """Print results, a line each."""
+def print_lines(*lines: str) -> None:
+    """Print lines to stdout."""
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
 
 
-def complain(line: str) -> None:
-    """Print what is wrong."""
+def print_error(line: str) -> None:
+    """Print a line to stderr."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Draw where the time of a dial went: one line a phase, one bar on a common axis."""
+"""The waterfall of a dial: one line per phase, with bars on a common time axis."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ziggurat.services import Phase
 
 __all__ = ["PhaseRecord", "phase_records", "waterfall"]
 
-BAR = 32
-"""Characters of the time axis: with the columns before it, a line fits into 100."""
+BAR_WIDTH = 32
+"""Width of the time axis in characters: whole lines fit into 100 columns."""
 
 COLOURS = {"ok": "green", "failed": "red", "timeout": "red", "cancelled": "yellow", "running": "yellow"}
 
@@ -26,14 +26,14 @@ class PhaseRecord(TypedDict):
 
 
 def phase_records(phases: Sequence[Phase]) -> list[PhaseRecord]:
-    """The phases for ``--json``, in the order in which they began."""
+    """Return the phases for ``--json``, ordered by their start."""
     return [
         {"phase": p.name, "via": p.via, "elapsed": round(p.elapsed or 0.0, 6), "outcome": p.outcome} for p in phases
     ]
 
 
 def waterfall(phases: Sequence[Phase], paint: Paint) -> list[str]:
-    """The lines of the drawing; none when there was no phase."""
+    """Draw the phases; return no lines if there are none."""
     if not phases:
         return []
     total = max((p.start + (p.elapsed or 0.0) for p in phases), default=0.0) or 1e-9
@@ -42,8 +42,8 @@ def waterfall(phases: Sequence[Phase], paint: Paint) -> list[str]:
     lines = [paint("dim", f"{'phase':{names}}  {'via':{vias}}  {'start':>9}  {'took':>9}  outcome")]
     for p in phases:
         elapsed = p.elapsed or 0.0
-        left = min(BAR - 1, round(p.start / total * BAR))
-        width = max(1, min(BAR - left, round(elapsed / total * BAR)))
+        left = min(BAR_WIDTH - 1, round(p.start / total * BAR_WIDTH))
+        width = max(1, min(BAR_WIDTH - left, round(elapsed / total * BAR_WIDTH)))
         bar = paint(COLOURS[p.outcome], BLOCK * width)
         head = f"{p.name:{names}}  {p.via or '':{vias}}  {p.start * 1e3:6.1f} ms  {elapsed * 1e3:6.1f} ms  "
         lines.append(f"{head}{p.outcome:9}  {' ' * left}{bar}")

@@ -1,6 +1,6 @@
-"""From flags, environment variables and the TOML file to `Settings`; networks, the proxy, the app directory.
+"""The node's settings: read from flags, environment variables and a TOML file; networks, proxy, app directory.
 
-Knows nothing of connections. Imported by the P2P service, the daemon and the command line.
+Has no networking code. Imported by the P2P service, the daemon and the command line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a node keeps what it has: one directory a network, for one process at a time."""
+"""The app directory: one subdirectory per network, each used by one process at a time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 __all__ = ["DirectoryInUse", "default_app_directory", "locked", "make_private"]
 
-LOCK = "ziggurat.lock"
+LOCK_FILE = "ziggurat.lock"
 
 
 class DirectoryInUse(OSError):
-    """Another process works in the directory. ``pid`` is its number, ``None`` when it has not said it."""
+    """Another process uses the directory. ``pid`` is its process ID; ``None`` if it has not written one."""
 
     def __init__(self, directory: Path, pid: int | None) -> None:
         super().__init__(f"{directory} is in use by {'another process' if pid is None else f'pid {pid}'}")
@@ -23,11 +23,11 @@ class DirectoryInUse(OSError):
 
 
 def default_app_directory(environ: Mapping[str, str]) -> Path:
-    """Where things are kept when nobody says where.
+    """Return the app directory to use by default.
 
     Args:
-        environ: ``STATE_DIRECTORY`` is systemd's (systemd.exec(5), a list with colons); ``XDG_STATE_HOME`` is the
-            XDG base directory specification's, by which a path that is not absolute is not used.
+        environ: the environment. ``STATE_DIRECTORY`` is set by systemd (systemd.exec(5); a colon-separated list);
+            ``XDG_STATE_HOME`` is from the XDG base directory specification, which ignores relative paths.
     """
     if state := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
         return Path(state)
@@ -38,10 +38,10 @@ def default_app_directory(environ: Mapping[str, str]) -> Path:
 
 
 def make_private(directory: Path) -> None:
-    """Make a directory, and what is missing above it, for its owner alone. One that is there stays as it is.
+    """Create a directory and its missing parents with mode 0700. Existing directories are not changed.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the directory cannot be created.
     """
     if not directory.is_dir():
         if directory.parent != directory:
@@ -51,21 +51,21 @@ def make_private(directory: Path) -> None:
 
 @contextmanager
 def locked(directory: Path) -> Generator[Path, None, None]:
-    """Make the directory when it is not there, and keep other processes out of it for the length of a ``with`` block.
+    """Create the directory if it is missing, and hold its lock for the length of a ``with`` block.
 
-    The lock goes with the process, so that nothing is left to clean up after a ``kill -9``. The file stays: to remove
-    it would let two processes lock two files of one name.
+    The kernel releases the lock when the process ends, even after ``kill -9``. The file is never removed: otherwise two
+    processes could each lock a different file of the same name.
 
     Raises:
-        DirectoryInUse: another process has it.
-        OSError: it cannot be made, or written to; or this system has no ``flock`` (Windows).
+        DirectoryInUse: another process holds the lock.
+        OSError: the directory cannot be created or written to, or the system has no ``flock`` (Windows).
     """
     try:
         import fcntl  # here: only a running node needs POSIX
     except ImportError:
-        raise OSError("a node needs file locks as POSIX systems have them; this system has none") from None
+        raise OSError("a node needs POSIX file locks (fcntl.flock), which this system lacks") from None
     make_private(directory)
-    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,71 +1,77 @@
-"""Read settings from environment variables: ``ZIGGURAT_*`` for each, kaspad's own for what describes the network."""
+"""Read settings from environment variables: ``ZIGGURAT_*`` for all, kaspad's for the network and its peers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ziggurat.node.config.options import OPTIONS, Given, Option
+from ziggurat.node.config.options import OPTIONS, Option, RawValue
 from ziggurat.node.config.settings import SettingsError
 
-__all__ = ["disobeyed", "read_fallback", "read_variables"]
+__all__ = ["ignored_proxy_variables", "read_fallback", "read_variables"]
 
 PREFIX = "ZIGGURAT_"
 
-NOT_SETTINGS = frozenset({"ZIGGURAT_KASPAD", "ZIGGURAT_PROTO_PYTHON"})
-"""Of the tests: where a real kaspad is, and which interpreter has which protobuf."""
+TEST_VARIABLES = frozenset({"ZIGGURAT_KASPAD", "ZIGGURAT_PROTO_PYTHON"})
+"""Variables of our tests: the path of a real kaspad, and an interpreter with another protobuf version."""
 
-YES = frozenset({"1", "true", "yes", "on"})
-NO = frozenset({"0", "false", "no", "off"})
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 
-DISOBEYED = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "SOCKS_PROXY", "SOCKS5_PROXY")
-"""What other programs take a proxy from, in upper or lower case. An empty one is no wish."""
+IGNORED_PROXY_VARIABLES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "SOCKS_PROXY", "SOCKS5_PROXY")
+"""Variables from which other programs take a proxy, in upper or lower case. Empty ones do not count."""
 
 
-def read_variables(environ: Mapping[str, str]) -> dict[str, tuple[str, Given]]:
-    """Read our own variables: by the option's name, the variable's name and what it says.
+def read_variables(environ: Mapping[str, str]) -> dict[str, tuple[str, RawValue]]:
+    """Read our own variables.
+
+    Returns:
+        The variable's name and its value, by option name.
 
     Raises:
-        SettingsError: one is empty or unknown. A misspelt name must not turn a proxy into none.
+        SettingsError: a variable is empty or unknown. A misspelt name must not lead to dials without a proxy.
     """
     names = {name: option for option in OPTIONS for name in (option.variable, option.alias_variable) if name}
-    given: dict[str, tuple[str, Given]] = {}
-    for name in sorted(name for name in environ if name.startswith(PREFIX) and name not in NOT_SETTINGS):
+    given: dict[str, tuple[str, RawValue]] = {}
+    for name in sorted(name for name in environ if name.startswith(PREFIX) and name not in TEST_VARIABLES):
         option = names.get(name)
         if option is None:
-            raise SettingsError(f"{name}: there is no such setting")
+            raise SettingsError(f"{name}: unknown setting")
         if option.name in given:
-            raise SettingsError(f"{name} and {given[option.name][0]} are one setting: give it once")
+            raise SettingsError(f"{name} and {given[option.name][0]} are the same setting; give only one")
         if not environ[name].strip():
-            right = option.right or "true or false"
-            raise SettingsError(f"{name}: it is empty; right is {right}, or to unset it")
-        given[option.name] = name, _given(option, name, environ[name])
+            expected = option.expected or "true or false"
+            raise SettingsError(f"{name}: empty; expected {expected}, or unset it")
+        given[option.name] = name, _raw_value(option, name, environ[name])
     return given
 
 
-def read_fallback(environ: Mapping[str, str]) -> dict[str, tuple[str, Given]]:
-    """Read kaspad's variables, as far as they describe the network and its peers; empty ones say nothing.
+def read_fallback(environ: Mapping[str, str]) -> dict[str, tuple[str, RawValue]]:
+    """Read kaspad's variables for the network and its peers; empty ones are ignored.
+
+    Returns:
+        As `read_variables`.
 
     Raises:
-        SettingsError: a switch is neither on nor off.
+        SettingsError: a switch is neither true nor false.
     """
     return {
-        option.name: (option.kaspad, _given(option, option.kaspad, environ[option.kaspad]))
+        option.name: (option.kaspad, _raw_value(option, option.kaspad, environ[option.kaspad]))
         for option in OPTIONS
         if option.kaspad is not None and environ.get(option.kaspad, "").strip()
     }
 
 
-def disobeyed(environ: Mapping[str, str]) -> list[str]:
-    """The names of the variables that other programs take a proxy from, and this one does not."""
-    return [name for name in sorted(environ) if name.upper() in DISOBEYED and environ[name]]
+def ignored_proxy_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return the names of proxy variables that are set, and that this program ignores."""
+    return [name for name in sorted(environ) if name.upper() in IGNORED_PROXY_VARIABLES and environ[name]]
 
 
-def _given(option: Option, name: str, text: str) -> Given:
+def _raw_value(option: Option, name: str, text: str) -> RawValue:
     if option.many:
         return tuple(part.strip() for part in text.split(","))
     if option.read is not None:
         return text
     word = text.strip().lower()
-    if word not in YES | NO:
-        raise SettingsError(f"{name}: bad value {text!r}; right is true or false")
-    return word in YES
+    if word not in TRUE_WORDS | FALSE_WORDS:
+        raise SettingsError(f"{name}: bad value {text!r}; expected true or false")
+    return word in TRUE_WORDS

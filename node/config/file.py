@@ -1,4 +1,4 @@
-"""Read a configuration file: kaspad's flat TOML, with our own keys besides."""
+"""Read a configuration file: kaspad's flat TOML, with a few keys of our own."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import tomllib
 from pathlib import Path
 from typing import cast
 
-from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, Given, Option
+from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, Option, RawValue
 from ziggurat.node.config.settings import SettingsError
 
 __all__ = ["read_config_file"]
 
 
-def read_config_file(path: Path) -> tuple[dict[str, Given], list[str]]:
+def read_config_file(path: Path) -> tuple[dict[str, RawValue], list[str]]:
     """Read the settings in a file.
 
     Returns:
-        What it says, by the option's name, and the keys of kaspad's that mean nothing here.
+        The values by option name, and the kaspad keys that have no effect here.
 
     Raises:
-        SettingsError: it is missing, is no TOML, or has a key or a type of value that is unknown.
+        SettingsError: the file is missing or not TOML, a key is unknown, or a value has the wrong type.
     """
     try:
         content: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"--configfile: cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        # The first line only; Python 3.14 adds the file's text to what it says.
-        reason = str(error).split("\n")[0] if isinstance(error, tomllib.TOMLDecodeError) else "it is not UTF-8"
-        raise SettingsError(f"--configfile: {path} is no TOML: {reason}") from error
+        # First line only: Python 3.14 appends the file's text.
+        reason = str(error).split("\n")[0] if isinstance(error, tomllib.TOMLDecodeError) else "not UTF-8"
+        raise SettingsError(f"--configfile: {path} is not valid TOML: {reason}") from error
     options = {name: option for option in OPTIONS if option.in_file for name in (option.name, option.alias) if name}
-    given: dict[str, Given] = {}
+    given: dict[str, RawValue] = {}
     ignored: list[str] = []
     for key, value in content.items():
         option = options.get(key)
@@ -39,29 +39,29 @@ def read_config_file(path: Path) -> tuple[dict[str, Given], list[str]]:
                 raise SettingsError(f"{path}: unknown key {key!r}")
             ignored.append(key)
         elif option.name in given:
-            raise SettingsError(f"{path}: {key!r} and {option.name!r} are one setting: give it once")
+            raise SettingsError(f"{path}: {key!r} and {option.name!r} are the same setting; give only one")
         else:
-            given[option.name] = _given(option, key, value, path)
+            given[option.name] = _raw_value(option, key, value, path)
     return given, ignored
 
 
-def _given(option: Option, key: str, value: object, path: Path) -> Given:
+def _raw_value(option: Option, key: str, value: object, path: Path) -> RawValue:
     if option.read is None:
         if isinstance(value, bool):
             return value
-        wanted = "true or false"
+        expected = "true or false"
     elif option.many:
         if isinstance(value, list):
             texts = cast("list[object]", value)
             if all(isinstance(text, str) for text in texts):
                 return tuple(str(text) for text in texts)
-        wanted = "a list of texts"
+        expected = "a list of strings"
     elif option.number:
         if type(value) is int:
             return str(value)
-        wanted = "a number"
+        expected = "an integer"
     else:
         if isinstance(value, str):
             return value
-        wanted = "a text in quotes"
-    raise SettingsError(f"{path}: {key} takes {wanted}")
+        expected = "a string"
+    raise SettingsError(f"{path}: {key} must be {expected}")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, Given
+from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, RawValue
 
-__all__ = ["IGNORED", "add_settings", "read_flags"]
+__all__ = ["IGNORED_DEST", "add_settings", "read_flags"]
 
-IGNORED = "kaspads_own"
-"""Where the namespace keeps the flags of kaspad's that mean nothing here."""
+IGNORED_DEST = "ignored_settings"
+"""The namespace attribute that lists the kaspad flags which were given and have no effect here."""
 
 
 def add_settings(parser: argparse.ArgumentParser, *, node: bool) -> None:
-    """Add the flags of all settings, or with ``node=False`` of those that a command has that only dials.
+    """Add a flag for each setting; with ``node=False`` only those of a command that only dials.
 
-    What is not given is not in the namespace, so that a flag and its default can be told apart.
+    Flags that are not given are absent from the namespace, to distinguish them from defaults.
     """
     for option in OPTIONS:
         if option.node_only and not node:
@@ -30,16 +30,21 @@ def add_settings(parser: argparse.ArgumentParser, *, node: bool) -> None:
             metavar = option.name.rpartition("-")[2].upper()
             add(*names, dest=option.field, action=action, default=argparse.SUPPRESS, metavar=metavar, help=option.help)
     for name in (*IGNORED_FLAGS, *IGNORED_VALUES) if node else ():
-        # Some of kaspad's have a value that can be left out; an unknown flag is still refused.
+        # For some of kaspad's flags the value is optional. Unknown flags are still rejected.
         nargs = 0 if name in IGNORED_FLAGS else "?"
         names = [f"--{name}", *(["-t"] if name == "async-threads" else [])]
         parser.add_argument(
-            *names, dest=IGNORED, action=_Ignored, nargs=nargs, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+            *names,
+            dest=IGNORED_DEST,
+            action=_RecordIgnored,
+            nargs=nargs,
+            default=argparse.SUPPRESS,
+            help=argparse.SUPPRESS,
         )
 
 
-class _Ignored(argparse.Action):
-    """Remember the name of a flag, and forget its value."""
+class _RecordIgnored(argparse.Action):
+    """Records the name of a flag and drops its value."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
@@ -47,9 +52,9 @@ class _Ignored(argparse.Action):
         setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), option])
 
 
-def read_flags(options: argparse.Namespace) -> dict[str, tuple[str, Given]]:
-    """Return what was given: by the option's name, the flag and its value."""
-    given: dict[str, tuple[str, Given]] = {}
+def read_flags(options: argparse.Namespace) -> dict[str, tuple[str, RawValue]]:
+    """Return the flags that were given: the flag's name and its value, by option name."""
+    given: dict[str, tuple[str, RawValue]] = {}
     for option in OPTIONS:
         value = getattr(options, option.field, None)
         if value is not None:

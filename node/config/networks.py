@@ -1,4 +1,4 @@
-"""Kaspa's networks: what each is called on the wire, its P2P port, and who hands out first addresses."""
+"""Kaspa's networks: their names on the wire, P2P ports and DNS seeders."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 __all__ = ["DEVNET", "MAINNET", "SIMNET", "Network", "numbered_testnet"]
 
 DEFAULT_SUFFIX = 10
-"""Of a testnet: the only one that kaspad 2.1.0 has parameters for."""
+"""The testnet used by default, the only one that kaspad 2.1.0 has parameters for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One network.
+    """A Kaspa network.
 
     Attributes:
-        name: as the Version message has it, and the folder below the app directory.
-        port: where its nodes listen, unless they say otherwise.
-        seeders: DNS names that resolve to nodes of it; their port is ``port``.
-        private: whether everybody has one of their own, so that its nodes may be where only they can reach each other.
+        name: the name in the Version message, and of the network's folder in the app directory.
+        port: the default P2P port.
+        seeders: DNS names that resolve to nodes of the network, which listen on ``port``.
+        private: whether each user runs their own network, so that its nodes may have private addresses.
     """
 
     name: str
@@ -63,10 +63,10 @@ OTHER_TESTNET_PORT = 16411
 
 
 def numbered_testnet(suffix: int = DEFAULT_SUFFIX) -> Network:
-    """The testnet with a number.
+    """Return the testnet with a number.
 
     Raises:
-        ValueError: the number does not fit into 32 bits without a sign.
+        ValueError: the number is not an unsigned 32-bit integer.
     """
     if not 0 <= suffix < 1 << 32:
         raise ValueError(f"bad testnet suffix: {suffix!r} (0 to 4294967295)")

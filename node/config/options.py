@@ -1,4 +1,4 @@
-"""Every setting: its name on the command line and in a file, its variables, and how its text becomes a value."""
+"""The table of settings: flag, key, environment variables, help text and parser of each."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TypeAlias
 
 from ziggurat.node.address import NetAddress, PeerAddress, parse_peer_address
 from ziggurat.node.config.networks import Network
-from ziggurat.node.config.proxy import RIGHT, masked, parse_socks5_proxy
+from ziggurat.node.config.proxy import PROXY_SYNTAX, masked, parse_socks5_proxy
 from ziggurat.node.config.settings import LOG_FORMATS, LOG_LEVELS, LogFormat, LogLevel
 from ziggurat.node.handshake import user_agent
 
-__all__ = ["IGNORED_FLAGS", "IGNORED_VALUES", "OPTIONS", "Given", "Option"]
+__all__ = ["IGNORED_FLAGS", "IGNORED_VALUES", "OPTIONS", "Option", "RawValue"]
 
-Given: TypeAlias = str | bool | tuple[str, ...]
-"""What one source says of one setting: text, a switch, or for what can be repeated all of its texts."""
+RawValue: TypeAlias = str | bool | tuple[str, ...]
+"""The unparsed value of a setting: text, a boolean for a switch, or all texts of a repeatable setting."""
 
-ADDRESS = "IP[:PORT] or NAME[:PORT]"
-LITERAL = "IP[:PORT]"
+PEER_SYNTAX = "IP[:PORT] or NAME[:PORT]"
+IP_SYNTAX = "IP[:PORT]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +27,25 @@ class Option:
     """One setting.
 
     Attributes:
-        name: with dashes before it the flag, without them the key in a file.
-        help: a line for ``-h``.
-        read: makes a value of one text, for a network; ``None`` for a switch.
-        right: what would be right, for a message about a bad value.
-        many: whether it can be given more than once.
-        number: whether it is a number in a file.
-        short: the one-letter flag.
+        name: the key in a file; the flag is the same with ``--`` in front.
+        help: the help text for ``-h``.
+        read: the parser of one text, given the network; ``None`` for a switch.
+        expected: the expected syntax, for error messages.
+        many: whether the setting can be repeated.
+        number: whether the value is an integer in a file.
+        short: a one-letter flag.
         alias: a second name.
-        kaspad: the variable of kaspad's that counts when ours is not set. There is one only for what describes the
-            network and its peers: a kaspad on the same machine keeps its directories, ports and names for itself.
-        node_only: whether it means nothing to a command that only dials.
-        in_file: whether it can stand in a configuration file.
-        shown: makes a text harmless to show.
+        kaspad: the kaspad variable to use if ours is not set. Only settings of the network and its peers have one:
+            a kaspad on the same machine has its own directories, ports and names.
+        node_only: whether commands that only dial lack the setting.
+        in_file: whether a configuration file may contain it.
+        mask: a function that removes secrets from a text.
     """
 
     name: str
     help: str
     read: Callable[[str, Network], object] | None = None
-    right: str = ""
+    expected: str = ""
     many: bool = False
     number: bool = False
     short: str | None = None
@@ -53,21 +53,21 @@ class Option:
     kaspad: str | None = None
     node_only: bool = True
     in_file: bool = True
-    shown: Callable[[str], str] = str
+    mask: Callable[[str], str] = str
 
     @property
     def variable(self) -> str:
-        """Our environment variable for it."""
+        """The name of its environment variable."""
         return _variable(self.name)
 
     @property
     def alias_variable(self) -> str | None:
-        """The variable of its second name."""
+        """The environment variable of ``alias``."""
         return None if self.alias is None else _variable(self.alias)
 
     @property
     def field(self) -> str:
-        """Its name in Python."""
+        """The name of its field in `Settings`."""
         return self.name.replace("-", "_")
 
 
@@ -77,7 +77,7 @@ def _variable(name: str) -> str:
 
 def _peer(text: str, network: Network) -> PeerAddress:
     address = parse_peer_address(text, network.port)
-    address.uri()  # port 0 can be listened on, and not dialled
+    address.uri()  # raises for port 0, which can be listened on but not dialled
     return address
 
 
@@ -101,17 +101,17 @@ def _path(text: str, network: Network) -> Path:
         raise ValueError("not a path")
     try:
         return Path(text).expanduser().absolute()
-    except RuntimeError as error:  # "~somebody", who is nobody
+    except RuntimeError as error:  # the user in "~user" does not exist
         raise ValueError(str(error)) from error
 
 
 def _comment(text: str, network: Network) -> str:
-    user_agent([text])  # refuses what the user agent's own grammar uses
+    user_agent([text])  # raises for characters that the user agent's syntax reserves
     return text
 
 
 def _level(text: str, network: Network) -> LogLevel:
-    # kaspad also takes "subsystem=level" in a list; its subsystems are not ours.
+    # kaspad also accepts "subsystem=level" in a list. We have no subsystems and skip those.
     general = [part for part in text.lower().split(",") if "=" not in part] or ["info"]
     for level in LOG_LEVELS:
         if [level] == general:
@@ -129,50 +129,69 @@ def _format(text: str, network: Network) -> LogFormat:
 def _suffix(text: str, network: Network) -> int:
     number = _count(text, network) if len(text) <= 9 else int(text) if text.isascii() and text.isdigit() else -1
     if not 0 <= number < 1 << 32:
-        raise ValueError("not a number of 32 bits")
+        raise ValueError("not an unsigned 32-bit number")
     return number
 
 
-NUMBER = "a number, 0 or more"
+COUNT_SYNTAX = "a number, 0 or more"
 
 OPTIONS: tuple[Option, ...] = (
     Option(
         "socks5-proxy",
-        "go through this SOCKS5 proxy (port 9050 when none is given), or 'none'",
+        "SOCKS5 proxy for all outbound connections (default port: 9050), or 'none'",
         lambda text, network: parse_socks5_proxy(text),
-        RIGHT,
+        PROXY_SYNTAX,
         alias="proxy",
         node_only=False,
-        shown=masked,
+        mask=masked,
     ),
-    Option("testnet", "use the test network", kaspad="KASPAD_TESTNET", node_only=False),
+    Option("testnet", "use a test network", kaspad="KASPAD_TESTNET", node_only=False),
     Option(
         "netsuffix",
-        "number of the test network (default: 10)",
+        "the test network's number (default: 10)",
         _suffix,
-        NUMBER,
+        COUNT_SYNTAX,
         number=True,
         kaspad="KASPAD_NETSUFFIX",
         node_only=False,
     ),
     Option("devnet", "use the development network", kaspad="KASPAD_DEVNET", node_only=False),
     Option("simnet", "use the simulation network", kaspad="KASPAD_SIMNET", node_only=False),
-    Option("connect", "dial this peer and nobody else", _peer, ADDRESS, many=True, kaspad="KASPAD_CONNECTPEERS"),
-    Option("addpeer", "stay connected to this peer", _peer, ADDRESS, many=True, kaspad="KASPAD_ADDPEERS"),
-    Option("listen", "where to listen (default: 0.0.0.0, the network's port; with a proxy nowhere)", _literal, LITERAL),
-    Option("outpeers", "how many peers to dial (default: 8)", _count, NUMBER, number=True, kaspad="KASPAD_OUTPEERS"),
     Option(
-        "maxinpeers", "how many may dial us (default: 128)", _count, NUMBER, number=True, kaspad="KASPAD_MAXINPEERS"
+        "connect", "dial only this peer, and do not listen", _peer, PEER_SYNTAX, many=True, kaspad="KASPAD_CONNECTPEERS"
     ),
-    Option("externalip", "where others can reach us", _literal, LITERAL),
-    Option("nodnsseed", "ask no DNS seeder", kaspad="KASPAD_NODNSSEED"),
-    Option("uacomment", "say this in the user agent", _comment, "text without / : ( )", many=True),
-    Option("appdir", "directory of everything that is kept", _path, "a directory", short="b", node_only=False),
-    Option("logdir", "directory of the log files (default: logs, beside the address book)", _path, "a directory"),
-    Option("nologfiles", "write no log files"),
+    Option("addpeer", "keep a connection to this peer", _peer, PEER_SYNTAX, many=True, kaspad="KASPAD_ADDPEERS"),
+    Option(
+        "listen",
+        "address to listen on (default: 0.0.0.0 and the network's port; none with a proxy)",
+        _literal,
+        IP_SYNTAX,
+    ),
+    Option(
+        "outpeers",
+        "target number of outbound peers (default: 8)",
+        _count,
+        COUNT_SYNTAX,
+        number=True,
+        kaspad="KASPAD_OUTPEERS",
+    ),
+    Option(
+        "maxinpeers",
+        "maximum number of inbound peers (default: 128)",
+        _count,
+        COUNT_SYNTAX,
+        number=True,
+        kaspad="KASPAD_MAXINPEERS",
+    ),
+    Option("externalip", "address to advertise to peers", _literal, IP_SYNTAX),
+    Option("nodnsseed", "do not query DNS seeders", kaspad="KASPAD_NODNSSEED"),
+    Option("uacomment", "comment to add to the user agent", _comment, "text without / : ( )", many=True),
+    Option("appdir", "directory for all data", _path, "a directory", short="b", node_only=False),
+    Option("logdir", "directory for log files (default: logs, beside the address book)", _path, "a directory"),
+    Option("nologfiles", "do not write log files"),
     Option(
         "loglevel",
-        "least important events to show (default: info)",
+        "minimum level of log events (default: info)",
         _level,
         ", ".join(LOG_LEVELS),
         short="d",
@@ -180,23 +199,23 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "log-format",
-        "of the lines on stderr: auto is console on a terminal, else json",
+        "log format on stderr; auto is console on a terminal, else json (default: auto)",
         _format,
         ", ".join(LOG_FORMATS),
         node_only=False,
     ),
-    Option("configfile", "take settings from this TOML file as well", _path, "a file", short="C", in_file=False),
+    Option("configfile", "also read settings from this TOML file", _path, "a file", short="C", in_file=False),
 )
 
 IGNORED_FLAGS = (
     *("archival", "disable-upnp", "enable-mainnet-mining", "enable-unsynced-mining", "nogrpc", "perf-metrics"),
     *("reset-db", "sanity", "unsaferpc", "utxoindex", "wrpc-verbose", "yes"),
 )
-"""kaspad's switches that mean nothing here, as flags and as keys."""
+"""kaspad's switches that have no effect here, as flags and as keys."""
 
 IGNORED_VALUES = (
     *("async-threads", "block-template-cache-lifetime", "max-tracked-addresses", "override-params-file"),
     *("perf-metrics-interval-sec", "ram-scale", "retention-period-days", "rocksdb-cache-size", "rocksdb-preset"),
     *("rocksdb-wal-dir", "rpclisten", "rpclisten-borsh", "rpclisten-json", "rpcmaxclients", "ua-rule"),
 )
-"""kaspad's settings with a value that mean nothing here. ``ua-rule`` is among them: the log says so."""
+"""kaspad's settings with a value that have no effect here, as flags and as keys."""

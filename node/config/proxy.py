@@ -1,4 +1,4 @@
-"""The SOCKS5 proxy that the node goes through, as a user names it."""
+"""The ``--socks5-proxy`` setting: its syntax, and how it is shown without its credentials."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from dataclasses import dataclass
 from ziggurat.layers.socks5 import UserPass, parse_proxy
 from ziggurat.services.uri import Uri
 
-__all__ = ["DIRECT", "RIGHT", "Proxy", "masked", "parse_socks5_proxy"]
+__all__ = ["DIRECT", "PROXY_SYNTAX", "Proxy", "masked", "parse_socks5_proxy"]
 
 DEFAULT_PORT = 9050
-"""Tor's SocksPort, and what Bitcoin Core takes for its own ``-proxy``."""
+"""Tor's SocksPort, and the default port of Bitcoin Core's ``-proxy``."""
 
 DIRECT = "none"
 
-RIGHT = "HOST[:PORT], [IPv6][:PORT], socks5://USER:PASSWORD@HOST[:PORT], unix:/PATH, or none to dial directly"
+PROXY_SYNTAX = "HOST[:PORT], [IPv6][:PORT], socks5://USER:PASSWORD@HOST[:PORT], unix:/PATH, or none to dial directly"
 
 MAX_UNIX_PATH = 103
-"""Bytes: ``sun_path`` has 104 on BSD and macOS and 108 on Linux, with a zero at its end."""
+"""Bytes: ``sun_path`` has 104 on BSD and macOS and 108 on Linux, including the terminating zero."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy, and who we are to it.
+    """A proxy, and our credentials for it.
 
     Attributes:
-        uri: where it is.
-        credentials: ``None`` gives each dial fresh ones, so that Tor puts no two peers on one circuit. A proxy that
-            knows no authentication is taken as it is.
+        uri: the address of the proxy.
+        credentials: username and password; ``None`` generates new ones for each dial, so that Tor puts no two peers
+            on one circuit. A proxy that does not support authentication is then used without.
     """
 
     uri: Uri
     credentials: UserPass | None = None
 
     def __str__(self) -> str:
-        """As the user would write it, the password masked."""
+        """Return it as the user would write it, with the credentials masked."""
         if self.uri.scheme == "unix":
             return self.uri.authority
         user = "" if self.credentials is None else "***:***@"
@@ -44,22 +44,22 @@ class Proxy:
 
 
 def parse_socks5_proxy(text: str) -> Proxy | None:
-    """Read what ``--socks5-proxy`` takes; ``None`` for ``none``, which means direct.
+    """Parse the value of ``--socks5-proxy``; return ``None`` for ``none``, which means direct dials.
 
     Raises:
-        ValueError: it is something else, above all empty: a variable that happens to be unset must not open the way
-            for direct dials. The message quotes no credentials.
+        ValueError: the text is not a proxy, or is empty: ``--socks5-proxy=$UNSET`` must not lead to direct dials. The
+            message contains no credentials.
     """
     if text == DIRECT:
         return None
     if not text:
-        raise ValueError("it is empty")
+        raise ValueError("empty")
     uri, credentials = parse_proxy(text, default_port=DEFAULT_PORT)
     if uri.scheme == "unix" and len(os.fsencode(uri.path)) > MAX_UNIX_PATH:
-        raise ValueError(f"the path of a unix socket has at most {MAX_UNIX_PATH} bytes")
+        raise ValueError(f"the path of a unix socket is limited to {MAX_UNIX_PATH} bytes")
     return Proxy(uri, credentials)
 
 
 def masked(text: str) -> str:
-    """The text without what may be credentials: everything before its last ``@``, the scheme excepted."""
+    """Return the text with everything between the scheme and the last ``@`` masked, as it may be credentials."""
     return re.sub(r"^([a-z0-9+.-]*://)?.*@", r"\1***@", text, flags=re.IGNORECASE | re.DOTALL)

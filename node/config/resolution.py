@@ -1,7 +1,8 @@
-"""From flags, environment and file to settings: in this order, for each setting the first that says something counts.
+"""Resolve flags, environment variables and the file to `Settings`; flags override variables, which override the file.
 
-The networks are one choice: a flag for one puts aside whatever a variable or the file says of another. ``connect`` and
-``addpeer`` are not: what was to dial these peers and nobody else must not be widened by a file from elsewhere.
+The network switches count as one setting: a flag for one network overrides a variable or a key for another.
+``connect`` and ``addpeer`` do not: together they are an error wherever they come from, because no file may add a peer
+to a node that was restricted by ``connect``.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from pathlib import Path
 from typing import cast
 
 from ziggurat.node.config.app_directory import default_app_directory
-from ziggurat.node.config.environment import disobeyed, read_fallback, read_variables
+from ziggurat.node.config.environment import ignored_proxy_variables, read_fallback, read_variables
 from ziggurat.node.config.file import read_config_file
-from ziggurat.node.config.flags import IGNORED, read_flags
+from ziggurat.node.config.flags import IGNORED_DEST, read_flags
 from ziggurat.node.config.networks import DEVNET, MAINNET, SIMNET, Network, numbered_testnet
-from ziggurat.node.config.options import OPTIONS, Given, Option
+from ziggurat.node.config.options import OPTIONS, Option, RawValue
 from ziggurat.node.config.settings import LogFormat, LogLevel, Settings, SettingsError
 
 __all__ = ["Resolved", "resolve"]
 
-DEFAULT = "default"
+DEFAULT_SOURCE = "default"
 STATE_DIRECTORY = "STATE_DIRECTORY"
-NETWORKS = ("testnet", "devnet", "simnet")
+NETWORK_SWITCHES = ("testnet", "devnet", "simnet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +34,35 @@ class Resolved:
 
     Attributes:
         settings: the settings.
-        sources: by the option's name: the flag, the variable, the file, or ``default``.
-        values: by the option's name what the source says; nothing for a default.
-        ignored: kaspad's settings that were given and mean nothing here.
-        disobeyed: variables that other programs take a proxy from.
+        sources: the source of each setting, by option name: the flag, the variable, the file, or ``default``.
+        values: the unparsed values by option name, without defaults.
+        ignored_settings: the kaspad settings that were given and have no effect here.
+        ignored_variables: the proxy variables of other programs that are set.
     """
 
     settings: Settings
     sources: Mapping[str, str]
-    values: Mapping[str, Given]
-    ignored: tuple[str, ...] = ()
-    disobeyed: tuple[str, ...] = ()
+    values: Mapping[str, RawValue]
+    ignored_settings: tuple[str, ...] = ()
+    ignored_variables: tuple[str, ...] = ()
 
 
 def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved:
-    """Put together what the command line, the environment and the file say.
+    """Resolve the settings from the command line, the environment and the file.
 
     Args:
-        options: from a parser with `add_settings`.
-        environ: all variables.
+        options: the parsed flags, from a parser with `add_settings`.
+        environ: the environment.
 
     Raises:
-        SettingsError: a value is bad, a name is unknown, or two settings exclude each other.
+        SettingsError: a value is bad, a name is unknown, or two settings are mutually exclusive.
     """
-    levels: list[dict[str, tuple[str, Given]]] = [read_flags(options), read_variables(environ), read_fallback(environ)]
-    ignored = list(dict.fromkeys(getattr(options, IGNORED, [])))
+    levels: list[dict[str, tuple[str, RawValue]]] = [
+        read_flags(options),
+        read_variables(environ),
+        read_fallback(environ),
+    ]
+    ignored = list(dict.fromkeys(getattr(options, IGNORED_DEST, [])))
     for level in levels[:2]:
         if "configfile" in level:
             source, given = level["configfile"]
@@ -67,16 +72,16 @@ def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved
             ignored += unused
             break
     network = _network(levels)
-    chosen: dict[str, tuple[str, Given]] = {}
+    chosen: dict[str, tuple[str, RawValue]] = {}
     for level in reversed(levels):
         chosen |= level
-    for name in NETWORKS:  # what was put aside is not shown as if it counted
+    for name in NETWORK_SWITCHES:  # an overridden network is not listed as a source
         if name in chosen and chosen[name][1] and name != network.name.split("-")[1]:
             del chosen[name]
     if "connect" in chosen and "addpeer" in chosen:
         raise SettingsError(
-            f"connect ({chosen['connect'][0]}) and addpeer ({chosen['addpeer'][0]}) exclude each other: "
-            "connect means these peers and nobody else"
+            f"connect ({chosen['connect'][0]}) and addpeer ({chosen['addpeer'][0]}) are mutually "
+            "exclusive: connect means only these peers"
         )
     values = {name: _value(_option(name), source, given, network) for name, (source, given) in chosen.items()}
     return Resolved(
@@ -84,21 +89,21 @@ def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved
         {option.name: _source(option.name, chosen, environ) for option in OPTIONS},
         {name: given for name, (_, given) in chosen.items()},
         tuple(ignored),
-        tuple(disobeyed(environ)),
+        tuple(ignored_proxy_variables(environ)),
     )
 
 
-def _source(name: str, chosen: Mapping[str, tuple[str, Given]], environ: Mapping[str, str]) -> str:
+def _source(name: str, chosen: Mapping[str, tuple[str, RawValue]], environ: Mapping[str, str]) -> str:
     if name in chosen:
         return chosen[name][0]
-    return STATE_DIRECTORY if name == "appdir" and environ.get(STATE_DIRECTORY) else DEFAULT
+    return STATE_DIRECTORY if name == "appdir" and environ.get(STATE_DIRECTORY) else DEFAULT_SOURCE
 
 
 def _option(name: str) -> Option:
     return next(option for option in OPTIONS if option.name == name)
 
 
-def _value(option: Option, source: str, given: Given, network: Network) -> object:
+def _value(option: Option, source: str, given: RawValue, network: Network) -> object:
     if option.read is None:
         return given
     texts = given if isinstance(given, tuple) else (str(given),)
@@ -108,20 +113,20 @@ def _value(option: Option, source: str, given: Given, network: Network) -> objec
             read.append(option.read(text, network))
         except ValueError as error:
             where = source if source.startswith(("--", "ZIGGURAT_", "KASPAD_")) else f"{source}: {option.name}"
-            shown = option.shown(text)
-            # A reason that quotes the value says nothing more, and might say a password.
+            shown = option.mask(text)
+            # Once masked, omit the reason: it may quote the password.
             reason = f" ({error})" if shown == text else ""
-            raise SettingsError(f"{where}: bad value {shown!r}{reason}; right is {option.right}") from error
+            raise SettingsError(f"{where}: bad value {shown!r}{reason}; expected {option.expected}") from error
     return tuple(read) if option.many else read[0]
 
 
-def _network(levels: list[dict[str, tuple[str, Given]]]) -> Network:
+def _network(levels: list[dict[str, tuple[str, RawValue]]]) -> Network:
     suffix = next((level["netsuffix"] for level in levels if "netsuffix" in level), None)
     for level in levels:
-        wanted = [name for name in NETWORKS if name in level and level[name][1]]
+        wanted = [name for name in NETWORK_SWITCHES if name in level and level[name][1]]
         if len(wanted) > 1:
             sources = " and ".join(f"{name} ({level[name][0]})" for name in wanted)
-            raise SettingsError(f"{sources} exclude each other: a node has one network")
+            raise SettingsError(f"{sources} are mutually exclusive: a node runs on one network")
         if wanted == ["testnet"]:
             if suffix is None:
                 return numbered_testnet()
@@ -134,15 +139,16 @@ def _network(levels: list[dict[str, tuple[str, Given]]]) -> Network:
 def _default_directory(environ: Mapping[str, str]) -> Path:
     try:
         return default_app_directory(environ)
-    except RuntimeError as error:  # a user without a home, as in a container
-        raise SettingsError(f"--appdir: there is no directory to use by default ({error}); give one") from error
+    except RuntimeError as error:  # the user has no home directory, as in a container
+        raise SettingsError(f"--appdir: no default directory ({error}); give one") from error
 
 
 def _settings(values: dict[str, object], network: Network, environ: Mapping[str, str]) -> Settings:
     rest = {
         name.replace("-", "_"): value
         for name, value in values.items()
-        if name not in {*NETWORKS, "netsuffix", "configfile", "socks5-proxy", "appdir", "loglevel", "log-format"}
+        if name
+        not in {*NETWORK_SWITCHES, "netsuffix", "configfile", "socks5-proxy", "appdir", "loglevel", "log-format"}
     }
     return Settings(
         appdir=cast("Path | None", values.get("appdir")) or _default_directory(environ),

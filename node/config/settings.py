@@ -1,4 +1,4 @@
-"""What a node was told to do, in types, and what follows from it."""
+"""The typed settings of a node, and the values derived from them."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ LOG_LEVELS: tuple[LogLevel, ...] = ("off", "error", "warn", "info", "debug", "tr
 
 DEFAULT_OUTBOUND = 8
 DEFAULT_INBOUND = 128
-"""kaspad's own."""
+"""The same default as kaspad's."""
 
 ALL_INTERFACES = IPv4Address("0.0.0.0")
 
 
 class SettingsError(ValueError):
-    """A setting is wrong. Its text is one line that names the setting, the value and what would be right."""
+    """A setting is wrong. The message is one line that names the setting, its value and what is expected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of a node; names as in kaspad.
+    """The settings of a node; the names are kaspad's.
 
     Args:
-        appdir: the directory of all networks.
-        network: which one.
-        connect: dial these and nobody else, and listen nowhere.
-        addpeer: stay connected to these as well.
-        listen: where to listen; ``None`` is every interface, or with a proxy nowhere. Port 0 takes a free one.
-        outpeers: how many peers to dial.
-        maxinpeers: how many may dial us; 0 listens nowhere.
-        externalip: where others can reach us.
-        nodnsseed: ask no DNS seeder.
-        uacomment: what the user agent says besides the version.
-        logdir: of the log files; ``None`` is ``logs`` in `directory`.
-        nologfiles: write none.
-        loglevel: the least important events that are shown.
-        log_format: of the lines on stderr.
-        proxy: what every outbound connection goes through; ``None`` dials directly.
+        appdir: the app directory, which holds a folder per network.
+        network: the network.
+        connect: the only peers to dial; the node then does not listen.
+        addpeer: peers to stay connected to, besides those that the node finds.
+        listen: the address to listen on; ``None`` is all interfaces, or with a proxy none. Port 0 picks a free port.
+        outpeers: the target number of outbound peers.
+        maxinpeers: the maximum number of inbound peers; with 0 the node does not listen.
+        externalip: the address to advertise.
+        nodnsseed: whether to leave out the DNS seeders.
+        uacomment: comments for the user agent.
+        logdir: the directory for log files; ``None`` is ``logs`` in `directory`.
+        nologfiles: whether to write no log files.
+        loglevel: the minimum level of log events.
+        log_format: the log format on stderr.
+        proxy: the proxy for all outbound connections; ``None`` dials directly.
 
     Raises:
-        ValueError: ``connect`` with ``addpeer``, or a negative number.
+        ValueError: ``connect`` and ``addpeer`` are both given, or a number is negative.
     """
 
     appdir: Path
@@ -76,44 +76,44 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.connect and self.addpeer:
-            raise ValueError("connect and addpeer exclude each other: connect means these peers and nobody else")
+            raise ValueError("connect and addpeer are mutually exclusive: connect means only these peers")
         for name in ("outpeers", "maxinpeers"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative: {getattr(self, name)!r}")
 
     @property
     def directory(self) -> Path:
-        """What belongs to one network: the address book, the lock, the control socket."""
+        """The directory of the network: address book, lock, control socket."""
         return self.appdir / self.network.name
 
     @property
     def log_directory(self) -> Path | None:
-        """Where log files go; ``None`` when none are written."""
+        """The directory for log files; ``None`` if none are written."""
         return None if self.nologfiles else self.logdir or self.directory / "logs"
 
     @property
     def outbound_target(self) -> int:
-        """How many peers of our own choice to dial: none with ``connect``."""
+        """The target number of outbound peers; 0 with ``connect``."""
         return 0 if self.connect else self.outpeers
 
     @property
     def inbound_limit(self) -> int:
-        """How many peers may dial us; 0 when we listen nowhere."""
+        """The maximum number of inbound peers; 0 if the node does not listen."""
         return self.maxinpeers if self.listen_address is not None else 0
 
     @property
     def permanent_peers(self) -> tuple[PeerAddress, ...]:
-        """Whom to dial again and again."""
+        """The peers to stay connected to: those of ``connect`` or ``addpeer``."""
         return self.connect or self.addpeer
 
     @property
     def seeders(self) -> tuple[str, ...]:
-        """Whom to ask for first addresses; nobody with ``connect`` or ``nodnsseed``."""
+        """The DNS seeders to query; none with ``connect`` or ``nodnsseed``."""
         return () if self.connect or self.nodnsseed else self.network.seeders
 
     @property
     def listen_address(self) -> NetAddress | None:
-        """Where to listen. Behind a proxy nowhere, unless the user says where, or where we are reached."""
+        """The address to listen on. With a proxy ``None``, unless ``listen`` or ``externalip`` is given."""
         if self.connect or not self.maxinpeers:
             return None
         if self.listen is not None:
@@ -124,13 +124,13 @@ class Settings:
 
     @property
     def advertised_address(self) -> NetAddress | None:
-        """What the user lets our Version say of where we are.
+        """The address to advertise in our Version message.
 
-        As with kaspad it is an address that the whole internet can reach. On a private network (devnet, simnet) the
-        user's own word is enough: a fleet behind one router has no other addresses, and would never find itself.
+        As in kaspad, it must be publicly routable. On a private network (devnet, simnet) any ``externalip`` will do,
+        because nodes behind one router have only private addresses to find each other by.
 
-        ``None`` behind a proxy, unless ``externalip`` is given; without one the service may look at the machine's
-        interfaces, see `own_address`.
+        ``None`` with a proxy, unless ``externalip`` is given. If it is ``None`` without a proxy, the service may use
+        an address of the machine's interfaces; see `own_address`.
         """
         if self.listen_address is None:
             return None

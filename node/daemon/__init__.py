@@ -1,4 +1,4 @@
-"""A node as a process: built from its settings, run until a signal, asked through its control socket.
+"""The node as a process: built from its settings, run until a signal, queried through its control socket.
 
 Imported by the command line only.
 """

@@ -1,6 +1,6 @@
-"""The control socket, both ends: a running node answers one question a connection, a line of JSON each way.
+"""Both ends of the control socket: one request per connection, a word; the reply is one line of JSON.
 
-It lies in the node's own directory, and only its owner may connect.
+The socket is in the node's directory, and only its owner may connect.
 """
 
 from __future__ import annotations
@@ -16,58 +16,58 @@ from typing import cast
 
 __all__ = ["NotRunning", "ask", "serve_control"]
 
-SOCKET = "control.sock"
+SOCKET_FILE = "control.sock"
 
-MAX_QUESTION = 1024
-"""Bytes. A question is a word."""
+MAX_REQUEST_SIZE = 1024
+"""Bytes. A request is one word."""
 
 REQUEST_TIMEOUT = 5.0
-"""Seconds for a question to come, or for its answer to be taken, and for a node to answer."""
+"""Seconds for the server to read a request and write the reply, and for each step of the client."""
 
-MAX_PATH = 100
-"""Bytes of a socket's path; ``sun_path`` has 104 or 108, a zero included."""
+MAX_PATH_LENGTH = 100
+"""Bytes of a socket's path; ``sun_path`` has 104 or 108, including the terminating zero."""
 
 
 class NotRunning(OSError):
-    """No node answers in the directory."""
+    """No node is running in the directory, or it does not reply."""
 
 
 @asynccontextmanager
-async def serve_control(directory: Path, answers: Mapping[str, Callable[[], object]]) -> AsyncGenerator[None, None]:
-    """Answer questions for the length of an ``async with`` block.
+async def serve_control(directory: Path, handlers: Mapping[str, Callable[[], object]]) -> AsyncGenerator[None, None]:
+    """Answer requests for the length of an ``async with`` block.
 
     Args:
-        directory: of the node; nobody else uses it (see `locked`), so that a socket there is a dead one's.
-        answers: by the question's word, what to call for something that JSON can say.
+        directory: the node's directory. The caller holds its lock (see `locked`), so a socket there is stale.
+        handlers: a function per request, which returns the reply as a value for JSON.
 
     Raises:
-        OSError: the socket cannot be made.
+        OSError: the socket cannot be created.
     """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
-                question = (await reader.readline()).decode(errors="replace").strip()
-                answer = answers.get(question)
-                reply = {"error": "no such question"} if answer is None else {"answer": answer()}
+                request = (await reader.readline()).decode(errors="replace").strip()
+                handler = handlers.get(request)
+                reply = {"error": "unknown request"} if handler is None else {"answer": handler()}
                 writer.write(json.dumps(reply).encode() + b"\n")
                 await writer.drain()
-        except (OSError, ValueError):  # ValueError: the line is too long; TimeoutError is an OSError
+        except (OSError, ValueError):  # ValueError: the line is too long. TimeoutError is an OSError.
             pass
         finally:
             writer.close()
 
-    path = directory / SOCKET
+    path = directory / SOCKET_FILE
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _reachable(path) as name:
-            before = os.umask(0o177)  # the mode is right from the first moment on
+        with _short_path(path) as name:
+            before = os.umask(0o177)  # so that the socket never has another mode
             try:
                 listener.bind(name)
             finally:
                 os.umask(before)
-        server = await asyncio.start_unix_server(serve, sock=listener, limit=MAX_QUESTION)
+        server = await asyncio.start_unix_server(serve, sock=listener, limit=MAX_REQUEST_SIZE)
     except BaseException:
         listener.close()
         raise
@@ -78,36 +78,36 @@ async def serve_control(directory: Path, answers: Mapping[str, Callable[[], obje
         path.unlink(missing_ok=True)
 
 
-def ask(directory: Path, question: str) -> object:
-    """Ask the node that runs in a directory.
+def ask(directory: Path, request: str) -> object:
+    """Send a request to the node that is running in a directory, and return its reply.
 
     Raises:
-        NotRunning: none runs there, or it does not answer.
+        NotRunning: no node is running there, or it does not reply.
     """
     try:
-        with _reachable(directory / SOCKET) as name, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as node:
+        with _short_path(directory / SOCKET_FILE) as name, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as node:
             node.settimeout(REQUEST_TIMEOUT)
             node.connect(name)
-            node.sendall(f"{question}\n".encode())
-            with node.makefile("rb") as answers:
-                reply = cast("dict[str, object]", json.loads(answers.readline()))
+            node.sendall(f"{request}\n".encode())
+            with node.makefile("rb") as replies:
+                reply = cast("dict[str, object]", json.loads(replies.readline()))
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it does not answer"
-        raise NotRunning(f"no node runs in {directory} ({reason})") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no reply"
+        raise NotRunning(f"no node is running in {directory} ({reason})") from error
     if "answer" not in reply:
-        raise NotRunning(f"the node in {directory} says: {reply.get('error')}")
+        raise NotRunning(f"the node in {directory} replied: {reply.get('error')}")
     return reply["answer"]
 
 
-class _reachable:
-    """A name by which a socket can be reached however deep its directory is."""
+class _short_path:
+    """A context manager for a path to the socket that fits into ``sun_path``, however deep its directory is."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = -1
 
     def __enter__(self) -> str:
-        if len(os.fsencode(self._path)) <= MAX_PATH or not Path("/proc/self/fd").is_dir():
+        if len(os.fsencode(self._path)) <= MAX_PATH_LENGTH or not Path("/proc/self/fd").is_dir():
             return str(self._path)
         self._descriptor = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         return f"/proc/self/fd/{self._descriptor}/{self._path.name}"

@@ -1,4 +1,4 @@
-"""Builds a node from its settings, runs it until a signal comes, and lets it end in order."""
+"""Build a node from its settings, run it until a signal arrives, and shut it down in order."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ from ziggurat.node.peer import PeerInfo
 
 __all__ = ["CannotRun", "report_status", "run_daemon"]
 
-BOOK = "addresses.sqlite"
+ADDRESS_BOOK_FILE = "addresses.sqlite"
 
 STATUS_INTERVAL = 60.0
-"""Seconds between two ``node.status``."""
+"""Seconds between two ``node.status`` events."""
 
-CLOSE_LIMIT = 0.8
-"""Seconds for the address book, behind the adaptor's four: the node stops within five."""
+BOOK_CLOSE_TIMEOUT = 0.8
+"""Seconds to close the address book, after the adaptor's four: the node stops within five."""
 
 
 class CannotRun(OSError):
-    """The node cannot start; the text says in one line why."""
+    """The node cannot start; the message says why, in one line."""
 
 
 async def run_daemon(resolved: Resolved) -> None:
-    """Run a node until SIGINT or SIGTERM. A second signal does what it does to any program.
+    """Run a node until SIGINT or SIGTERM. A second signal has its default effect.
 
     Events: ``node.started`` (``listen``, ``advertised``, ``network``, ``via``, ``directory``), ``node.status`` once a
     minute, ``node.stopping`` (``signal``), ``node.stopped``; ``settings.ignored`` (``names``), ``environment.ignored``
     (``names``) and ``externalip.ignored`` (``address``, ``reason``) at the start.
 
     Raises:
-        CannotRun: the directory is in use or cannot be written, or nothing can listen at the address.
+        CannotRun: the directory is in use or not writable, or the node cannot listen on its address.
     """
     try:
         with ExitStack() as receiver:
-            # First of all: a node that is told to stop while it starts has a directory to leave in order.
+            # Before anything else, so that a signal during the start also leads to an orderly shutdown.
             signals = receiver.enter_context(anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
             with locked(resolved.settings.directory) as directory:
-                _tell_what_is_ignored(resolved)
-                book = await AddressManager.open(directory / BOOK)
+                _warn_about_ignored_settings(resolved)
+                book = await AddressManager.open(directory / ADDRESS_BOOK_FILE)
                 try:
-                    await _run(resolved.settings, directory, book, partial(_first_of, signals, receiver))
+                    await _run(resolved.settings, directory, book, partial(_wait_for_signal, signals, receiver))
                 finally:
-                    with anyio.move_on_after(CLOSE_LIMIT, shield=True):
+                    with anyio.move_on_after(BOOK_CLOSE_TIMEOUT, shield=True):
                         await book.aclose()
     except OSError as error:
-        raise CannotRun(_story(error)) from error
+        raise CannotRun(_error_text(error)) from error
     write_event(None, "info", "node.stopped")
 
 
-async def _first_of(signals: AsyncIterator[signal.Signals], receiver: ExitStack) -> None:
-    """Wait for a signal; the next one does what it does to any program."""
+async def _wait_for_signal(signals: AsyncIterator[signal.Signals], receiver: ExitStack) -> None:
+    """Wait for a signal, and restore the default effect of further ones."""
     async for number in signals:
         receiver.close()
         write_event(None, "info", "node.stopping", signal=number.name)
@@ -73,14 +73,16 @@ async def _run(
     settings: Settings, directory: Path, book: AddressManager, stopped: Callable[[], Awaitable[None]]
 ) -> None:
     service = P2pService(settings, book)
-    questions = {"peers": lambda: [_peer(peer) for peer in service.adaptor.peers()]}
+    requests = {"peers": lambda: [_peer(peer) for peer in service.adaptor.peers()]}
     try:
         await service.__aenter__()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise CannotRun(f"cannot listen on {settings.listen_address}: {reason} (--listen takes another)") from error
+        raise CannotRun(
+            f"cannot listen on {settings.listen_address}: {reason} (use --listen to choose another)"
+        ) from error
     try:
-        async with serve_control(directory, questions), anyio.create_task_group() as tasks:
+        async with serve_control(directory, requests), anyio.create_task_group() as tasks:
             write_event(
                 None,
                 "info",
@@ -123,19 +125,19 @@ def _peer(peer: PeerInfo) -> dict[str, object]:
     }
 
 
-def _tell_what_is_ignored(resolved: Resolved) -> None:
-    if resolved.ignored:
-        write_event(None, "warning", "settings.ignored", names=list(resolved.ignored))
-    if resolved.disobeyed:
-        write_event(None, "warning", "environment.ignored", names=list(resolved.disobeyed))
+def _warn_about_ignored_settings(resolved: Resolved) -> None:
+    if resolved.ignored_settings:
+        write_event(None, "warning", "settings.ignored", names=list(resolved.ignored_settings))
+    if resolved.ignored_variables:
+        write_event(None, "warning", "environment.ignored", names=list(resolved.ignored_variables))
     external = resolved.settings.externalip
     if external is not None and resolved.settings.advertised_address != external:
-        nowhere = resolved.settings.listen_address is None
-        reason = "the node listens nowhere" if nowhere else "others could not reach us there"
+        not_listening = resolved.settings.listen_address is None
+        reason = "the node does not listen" if not_listening else "others could not reach it"
         write_event(None, "warning", "externalip.ignored", address=str(external), reason=reason)
 
 
-def _story(error: OSError) -> str:
+def _error_text(error: OSError) -> str:
     if error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)

@@ -1,4 +1,4 @@
-"""Tell the service manager how things are (sd_notify(3)), when it asked to be told."""
+"""Report the node's state to the service manager, if it wants to know (sd_notify(3))."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def sd_notify(state: str) -> bool:
     """Send a state, e.g. ``READY=1``.
 
     Returns:
-        Whether somebody was there to be told. A service manager that cannot be reached is no reason to stop working.
+        Whether the state was sent. An unreachable service manager is not an error.
     """
     path = os.environ.get(VARIABLE, "")
     if not path.startswith(("/", "@")):

@@ -1,4 +1,4 @@
-"""The command in a process of its own, as a user runs it."""
+"""Run the command as a process."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 20.0
-"""Seconds for what takes a fraction of one, on a machine that is busy."""
+EVENT_TIMEOUT = 20.0
+"""Seconds to wait for an event; enough on a busy machine."""
 
 COMMAND = (sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-m", "ziggurat.node")
-"""In development mode, so that what is left open is seen."""
+"""In development mode, so that unclosed resources are reported."""
 
 
-AUDITED = (
+AUDITED_COMMAND = (
     *(sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c"),
     """
 import json, sys
 
-def tell(event, arguments):
+def report(event, arguments):
     if event in {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.bind"}:
         sys.stderr.write(json.dumps({"event": f"audit.{event}", "what": [str(part) for part in arguments[-1:]]
             if event in {"socket.connect", "socket.bind"} else [str(part) for part in arguments]}) + chr(10))
 
-sys.addaudithook(tell)
+sys.addaudithook(report)
 from ziggurat.node.cli.command import main
 sys.exit(main())
 """,
 )
-"""The same, and it tells of each address that it connects to or binds, and each name that it looks up (PEP 578)."""
+"""`COMMAND`, which also reports each address it connects to or binds and each name it resolves (PEP 578)."""
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Ours, without what would change a node's settings."""
+    """Return our environment without variables that change a node's settings."""
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -65,7 +65,7 @@ def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str
 
 
 class RunningNode:
-    """A ``ziggurat node``, and the events that it has written."""
+    """A ``ziggurat node`` process and the events that it has logged."""
 
     def __init__(self, process: Process) -> None:
         self.process = process
@@ -88,8 +88,8 @@ class RunningNode:
             self._changed = anyio.Event()
 
     async def wait_for(self, event: str, **fields: object) -> dict[str, object]:
-        """Return the first event of a name that has these fields, when it comes."""
-        with anyio.fail_after(PATIENCE):
+        """Wait for an event with this name and these fields, and return it."""
+        with anyio.fail_after(EVENT_TIMEOUT):
             while True:
                 for written in self.events:
                     if written["event"] == event and fields.items() <= written.items():
@@ -97,7 +97,7 @@ class RunningNode:
                 await self._changed.wait()
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, and return its exit code; it has five seconds."""
+        """Send a signal and return the exit code; the node must exit within five seconds."""
         self.process.send_signal(number)
         with anyio.fail_after(5):
             return await self.process.wait()

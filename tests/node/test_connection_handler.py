@@ -1,4 +1,4 @@
-"""How a peer is reached: the stack, and that everything goes through it."""
+"""The stack that dials a peer, and that every dial and look-up goes through it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_peer_is_reached_directly_by_default() -> None:
     assert isinstance(ConnectionHandler().stack().leaf, SocketConnector)
 
 
-def test_a_proxy_is_above_keepalive_and_below_the_limit_of_the_whole() -> None:
+def test_the_proxy_is_above_keepalive_and_below_the_tunnel_limit() -> None:
     handler = ConnectionHandler(Socks5Layer("127.0.0.1:9050"))
 
     assert names(handler)[1:4] == ["TimeoutLayer", "Socks5Layer", "KeepAliveLayer"]
@@ -58,7 +58,7 @@ def test_a_proxy_is_above_keepalive_and_below_the_limit_of_the_whole() -> None:
     assert [(limit.name, limit.seconds) for limit in limits] == [("tunnel", 60.0), ("reach proxy", 1.0)]
 
 
-async def test_the_leaf_is_asked_for_nothing_but_the_proxy() -> None:
+async def test_with_a_proxy_the_leaf_dials_only_the_proxy() -> None:
     leaf, handle = mock_connector()
     handler = ConnectionHandler(Socks5Layer("proxy:9050"), leaf)
 
@@ -74,7 +74,7 @@ async def test_the_leaf_is_asked_for_nothing_but_the_proxy() -> None:
     assert len(handle.requests) == 1
 
 
-async def test_a_proxy_that_is_not_there_costs_a_second_and_is_named() -> None:
+async def test_an_unreachable_proxy_fails_after_a_second_under_its_name() -> None:
     leaf, handle = mock_connector()
     with pytest.raises(ConnectTimeout) as caught:
         await ConnectionHandler(Socks5Layer("proxy:9050"), leaf).channel(PEER)
@@ -84,7 +84,7 @@ async def test_a_proxy_that_is_not_there_costs_a_second_and_is_named() -> None:
     assert not handle.open_streams
 
 
-async def test_the_proxys_word_reaches_the_caller() -> None:
+async def test_the_proxys_reply_code_reaches_the_caller() -> None:
     proxy = ScriptedProxy(reply=0xF0)
     async with proxy:
         with pytest.raises(ProxyRefused) as caught:
@@ -105,7 +105,7 @@ async def kaspad() -> AsyncIterator[tuple[MemoryNetwork, KaspaPeer]]:
         yield network, peer
 
 
-async def first_word(stream: OutboundStream) -> str:
+async def first_message(stream: OutboundStream) -> str:
     message = await stream.receive()
     assert message is not None
     await stream.aclose()
@@ -116,14 +116,14 @@ async def test_a_peer_is_one_dial_from_the_first_byte_to_the_handshake() -> None
     async with kaspad() as (network, _):
         handler = ConnectionHandler(leaf=network.host("10.0.0.1"))
         with dial(KASPAD.uri()) as current:
-            assert await dialled(handler, KASPAD, first_word) == "version"
+            assert await dialled(handler, KASPAD, first_message) == "version"
         assert [entry.name for entry in current.ledger.phases] == ["tcp", "keepalive", "http2", "handshake"]
         starts = [entry.start for entry in current.ledger.phases]
         assert starts == sorted(starts)
         assert current.ledger.sent_to_target
 
 
-async def test_the_stream_is_not_open_yet() -> None:
+async def test_connect_does_not_open_the_stream() -> None:
     async with kaspad() as (network, peer):
         stream = await ConnectionHandler(leaf=network.host("10.0.0.1")).connect(KASPAD)
         await anyio.sleep(1)
@@ -136,40 +136,40 @@ async def test_the_stream_is_not_open_yet() -> None:
 
 @contextmanager
 def logged() -> Iterator[list[tuple[str, str]]]:
-    """Event and level of everything that is logged of dials."""
+    """Record the name and level of each event of a dial."""
     structlog.configure()
-    told: list[tuple[str, str]] = []
+    logged_events: list[tuple[str, str]] = []
     with structlog.testing.capture_logs() as events:
-        yield told
-    told += [(str(e["event"]), str(e["log_level"])) for e in events if str(e["event"]).startswith("dial.")]
+        yield logged_events
+    logged_events += [(str(e["event"]), str(e["log_level"])) for e in events if str(e["event"]).startswith("dial.")]
 
 
-async def test_a_dial_that_works_is_logged_as_connected_once_whatever_the_handshake_brings() -> None:
+async def test_a_successful_dial_is_logged_once_as_connected_even_if_the_handshake_fails() -> None:
     async with kaspad() as (network, _):
 
         async def refuse(stream: OutboundStream) -> None:
             raise HandshakeError(Kind.NETWORK, "why", by_peer=True)
 
-        with logged() as told, pytest.raises(HandshakeError) as caught:
+        with logged() as logged_events, pytest.raises(HandshakeError) as caught:
             await dialled(ConnectionHandler(leaf=network.host("10.0.0.1")), KASPAD, refuse)
-    assert told == [("dial.started", "info"), ("dial.connected", "info")]
+    assert logged_events == [("dial.started", "info"), ("dial.connected", "info")]
     assert (caught.value.phase, caught.value.target) == ("handshake", KASPAD.uri())
     assert caught.value.sent_to_target
 
 
-async def test_a_peer_that_speaks_no_http2_is_a_failed_dial_and_was_never_connected() -> None:
+async def test_a_peer_without_http2_is_logged_as_a_failed_dial_only() -> None:
     async def leaf(uri: Uri, /) -> object:
         near, far = stream_pair()
         await far.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         return near
 
-    with logged() as told, pytest.raises(Http2Error):
+    with logged() as logged_events, pytest.raises(Http2Error):
         await ConnectionHandler(leaf=leaf).connect(KASPAD)  # type: ignore[arg-type]
-    assert told == [("dial.started", "info"), ("dial.failed", "warning")]
+    assert logged_events == [("dial.started", "info"), ("dial.failed", "warning")]
 
 
 async def test_a_peer_without_response_headers_has_ten_seconds() -> None:
-    """It accepts, sends its SETTINGS, and then nothing."""
+    """The peer sends its SETTINGS and then nothing."""
 
     async def leaf(uri: Uri, /) -> object:
         near, far = stream_pair()
@@ -178,19 +178,19 @@ async def test_a_peer_without_response_headers_has_ten_seconds() -> None:
 
     started = anyio.current_time()
     with pytest.raises(HandshakeTimeout) as caught:
-        await dialled(ConnectionHandler(leaf=leaf), KASPAD, first_word)  # type: ignore[arg-type]
+        await dialled(ConnectionHandler(leaf=leaf), KASPAD, first_message)  # type: ignore[arg-type]
     assert (caught.value.name, caught.value.limit, caught.value.phase) == ("response headers", 10.0, "handshake")
     assert 10 <= anyio.current_time() - started < 13
 
 
-async def test_a_stranger_learns_no_more_of_this_machine_than_our_name() -> None:
+async def test_the_user_agent_reveals_nothing_about_the_machine() -> None:
     agent = ConnectionHandler().endpoint(PEER).connection_options.user_agent
     assert agent.startswith("ziggurat/")
     assert "python" not in agent
     assert " " not in agent
 
 
-def test_an_onion_service_has_two_minutes() -> None:
+def test_a_dial_to_an_onion_service_has_two_minutes() -> None:
     handler = ConnectionHandler(proxy_layer("127.0.0.1:9050"))
     [tunnel, _] = [
         layer for layer in handler.stack(Uri.parse("http://abc.onion:1")).layers if isinstance(layer, TimeoutLayer)
@@ -205,20 +205,20 @@ def test_each_dial_is_isolated_unless_there_are_credentials() -> None:
     assert proxy_layer("127.0.0.1:9050").handshake_timeout == 10.0
 
 
-async def test_each_peer_gets_credentials_of_its_own() -> None:
+async def test_each_dial_sends_different_credentials() -> None:
     proxy = ScriptedProxy(method=2, reply=5)
     async with proxy:
         handler = ConnectionHandler(proxy_layer("proxy:9050"), proxy.connector())
         for _ in range(2):
             with pytest.raises(ProxyRefused):
-                await dialled(handler, KASPAD, first_word)
+                await dialled(handler, KASPAD, first_message)
     assert len({session.credentials for session in proxy.sessions}) == 2
 
 
 # --- names ----------------------------------------------------------------------------------------------------------
 
 
-async def test_without_a_proxy_the_resolver_is_asked() -> None:
+async def test_without_a_proxy_the_resolver_is_called() -> None:
     async def resolver(host: str) -> list[str]:
         assert host == "seed.example"
         return ["192.0.2.1", "2001:db8::1"]
@@ -226,7 +226,7 @@ async def test_without_a_proxy_the_resolver_is_asked() -> None:
     assert await ConnectionHandler(resolver=resolver).resolve("seed.example") == ["192.0.2.1", "2001:db8::1"]
 
 
-async def test_a_slow_resolver_has_ten_seconds() -> None:
+async def test_a_look_up_is_limited_to_ten_seconds() -> None:
     async def resolver(host: str) -> list[str]:
         await anyio.sleep(1000)
         return []
@@ -237,15 +237,15 @@ async def test_a_slow_resolver_has_ten_seconds() -> None:
 
 
 @pytest.mark.real_io
-async def test_the_systems_resolver_by_default() -> None:
+async def test_the_systems_resolver_is_the_default() -> None:
     assert "127.0.0.1" in await ConnectionHandler().resolve("localhost")
     with pytest.raises(ResolveError):
         await ConnectionHandler().resolve("x" * 70 + ".invalid")
 
 
-async def test_with_a_proxy_a_name_is_its_business_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_with_a_proxy_only_the_proxy_resolves_names(monkeypatch: pytest.MonkeyPatch) -> None:
     def spy(*args: object, **kwargs: object) -> object:
-        raise AssertionError(f"somebody looked up {args}")
+        raise AssertionError(f"getaddrinfo was called with {args}")
 
     monkeypatch.setattr(socket, "getaddrinfo", spy)
 
@@ -265,8 +265,8 @@ async def test_with_a_proxy_a_name_is_its_business_alone(monkeypatch: pytest.Mon
         handler = ConnectionHandler(proxy_layer("proxy:9050"), leaf)  # type: ignore[arg-type]
         with pytest.raises(ProxyRefused) as caught:
             await handler.resolve("seed.example")
-        assert caught.value.reply_code == 7  # it knows CONNECT and nothing else
+        assert caught.value.reply_code == 7  # it supports only CONNECT
         with pytest.raises(ConnectError):
-            await dialled(handler, NamedAddress("seed.example", 16611), first_word)
+            await dialled(handler, NamedAddress("seed.example", 16611), first_message)
         tasks.cancel_scope.cancel()
     assert {uri.host for uri in asked} == {"proxy"}

@@ -1,4 +1,4 @@
-"""The pages that tell the node's limits say what the code says: every figure in their tables is compared."""
+"""The pages on the node's limits agree with the code: every figure in their tables is compared."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rows(page: Path) -> Iterator[list[str]]:
 
 
 def figures(page: Path) -> Iterator[tuple[str, str, list[float]]]:
-    """File, name and figures of everything that a table tells."""
+    """The file, name and figures of each constant in a table."""
     for cells in rows(page):
         file = next(cell for cell in cells if re.fullmatch(r"`[a-z_/]+\.py`", cell)).strip("`")
         for cell in cells:
@@ -57,42 +57,42 @@ def in_code(file: str, name: str) -> list[float]:
 
 
 @pytest.mark.parametrize("page", [REACHED, COST], ids=lambda page: page.stem)
-def test_every_figure_is_the_codes(page: Path) -> None:
+def test_every_figure_agrees_with_the_code(page: Path) -> None:
     found = list(figures(page))
 
     assert len(found) > 10
-    for file, name, told in found:
-        meant = in_code(file, name)
-        assert set(told) <= set(meant), f"{page.name}: `{name}` of {file} is {meant}, and not {told}"
+    for file, name, documented in found:
+        actual = in_code(file, name)
+        assert set(documented) <= set(actual), f"{page.name}: `{name}` of {file} is {actual}, not {documented}"
 
 
 @pytest.mark.parametrize("page", [REACHED, COST], ids=lambda page: page.stem)
-def test_every_file_is_there(page: Path) -> None:
+def test_every_file_exists(page: Path) -> None:
     assert list(rows(page))
     for file in re.findall(r"`((?:node|services|tests)/[a-z_/]+\.py)`", page.read_text(encoding="utf-8")):
         assert (ROOT / file).is_file(), file
 
 
 def test_every_setting_is_in_the_quick_reference() -> None:
-    told = {flag for cells in rows(REACHED) for flag in re.findall(r"--([a-z0-9-]+)", cells[0])}
+    documented = {flag for cells in rows(REACHED) for flag in re.findall(r"--([a-z0-9-]+)", cells[0])}
 
-    assert told == {option.name for option in OPTIONS} | {option.alias for option in OPTIONS if option.alias}
+    assert documented == {option.name for option in OPTIONS} | {option.alias for option in OPTIONS if option.alias}
 
 
-def test_every_limit_of_the_connection_handler_is_told() -> None:
+def test_every_limit_of_the_connection_handler_is_documented() -> None:
     constants = re.findall(r"^([A-Z][A-Z_]+) = ", inspect.getsource(connection_handler), re.MULTILINE)
 
     assert len(constants) == 8
     assert set(constants) <= {name for _, name, _ in figures(REACHED)}
 
 
-def test_the_limit_that_is_an_argument_is_told() -> None:
+def test_the_default_of_http2_timeout_is_documented() -> None:
     default = inspect.signature(Endpoint).parameters["http2_timeout"].default
 
     assert f"`services/channel/endpoint.py` | {default:g} s |" in REACHED.read_text(encoding="utf-8")
 
 
-def test_the_sums_are_those_that_the_tests_measure() -> None:
+def test_the_totals_are_those_that_the_tests_measure() -> None:
     text = COST.read_text(encoding="utf-8")
 
     assert f"**{PEER_BOUND // MIB} MiB**" in text
@@ -102,7 +102,7 @@ def test_the_sums_are_those_that_the_tests_measure() -> None:
     assert f"after each {READS_PER_YIELD} messages" in text
 
 
-def test_the_stack_in_the_picture_is_the_stack() -> None:
+def test_the_stack_in_the_picture_agrees_with_the_code() -> None:
     picture = (EXPLANATION / "how-a-peer-is-reached.svg").read_text(encoding="utf-8")
     stack = connection_handler.ConnectionHandler(connection_handler.proxy_layer("127.0.0.1:9050")).stack()
     layers = [type(layer).__name__.removesuffix("Layer").lower() for layer in stack.layers]
@@ -111,7 +111,7 @@ def test_the_stack_in_the_picture_is_the_stack() -> None:
     assert shown == layers
 
 
-def test_the_figures_that_are_not_the_nodes_own_are_those_of_the_layers_below_it() -> None:
+def test_figures_of_lower_layers_agree_with_those_layers() -> None:
     page = COST.read_text("utf-8")
     assert f"`max_frame_size` {ConnectionOptions().max_frame_size // 1024} KiB" in page
     assert f"h2: {CONTINUATION_BACKLOG} frames, {H2Connection.DEFAULT_MAX_HEADER_LIST_SIZE // 1024} KiB" in page

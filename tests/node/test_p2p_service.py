@@ -1,4 +1,4 @@
-"""Two and more nodes as their settings make them, on the network in memory."""
+"""Nodes built from their settings, on the in-memory network."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Node:
         return [peer.address for peer in self.service.adaptor.peers()]
 
 
-async def test_a_permanent_peer_is_dialled_at_once_and_again_when_it_comes_back() -> None:
+async def test_a_permanent_peer_is_dialled_at_once_and_again_after_it_was_lost() -> None:
     network = MemoryNetwork()
     kaspad = KaspaPeer()
     node = Node(network, "10.0.0.2", replace(SETTINGS, addpeer=(PEER,), outpeers=0))
@@ -57,7 +57,7 @@ async def test_a_permanent_peer_is_dialled_at_once_and_again_when_it_comes_back(
         tasks.cancel_scope.cancel()
 
 
-async def test_nodes_find_each_other_by_gossip_and_listen() -> None:
+async def test_nodes_find_each_other_by_gossip() -> None:
     network = MemoryNetwork()
     nodes = [Node(network, "10.0.0.1", replace(SETTINGS, outpeers=0))]
     for n in range(2, 5):
@@ -79,13 +79,13 @@ async def test_nodes_find_each_other_by_gossip_and_listen() -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_without_room_for_guests_it_only_dials() -> None:
+async def test_without_inbound_peers_it_only_dials() -> None:
     node = Node(MemoryNetwork(), "10.0.0.1", replace(SETTINGS, maxinpeers=0))
     async with node.service:
         assert node.service.listening is None
 
 
-async def test_with_a_proxy_it_only_dials_and_says_nothing_of_itself() -> None:
+async def test_with_a_proxy_it_only_dials_and_advertises_no_address() -> None:
     proxied = replace(SETTINGS, proxy=parse_socks5_proxy("socks5://u:p@127.0.0.1"))
     service = P2pService(proxied, AddressManager())
     async with service:
@@ -95,7 +95,7 @@ async def test_with_a_proxy_it_only_dials_and_says_nothing_of_itself() -> None:
     assert "UserPass('u'" in repr(service.adaptor.connection_handler.proxy)
 
 
-async def test_without_a_proxy_the_interfaces_say_where_others_find_it() -> None:
+async def test_without_a_proxy_a_routable_interface_address_is_advertised() -> None:
     def interfaces() -> list[IpAddress]:
         return [IPv4Address("10.0.0.1"), IPv4Address("8.8.4.4")]
 
@@ -105,7 +105,7 @@ async def test_without_a_proxy_the_interfaces_say_where_others_find_it() -> None
     assert str(P2pService(named, AddressManager(), interfaces=interfaces).advertised) == "9.9.9.9:7"
 
 
-async def test_what_peers_tell_of_our_own_address_is_no_peer_to_dial() -> None:
+async def test_our_own_address_from_a_peer_is_not_stored() -> None:
     ours, other = NetAddress.parse("9.9.9.9:16611"), NetAddress.parse("9.9.9.10:16611")
     service = P2pService(replace(SETTINGS, externalip=ours), book := AddressManager())
     await service.adaptor._context.book.learn([ours, other])
@@ -113,31 +113,31 @@ async def test_what_peers_tell_of_our_own_address_is_no_peer_to_dial() -> None:
 
 
 @pytest.mark.parametrize("listen", [None, NetAddress.parse("0.0.0.0:16111")])
-async def test_with_a_proxy_the_interfaces_are_not_looked_at(listen: NetAddress | None) -> None:
+async def test_with_a_proxy_the_interfaces_are_not_read(listen: NetAddress | None) -> None:
     looked: list[bool] = []
     proxied = replace(SETTINGS, proxy=parse_socks5_proxy("127.0.0.1"), listen=listen)
     service = P2pService(proxied, AddressManager(), interfaces=lambda: looked.append(True) or [])
     assert service.advertised is None
-    # Nor where a program has set the proxy in the handler alone.
+    # Nor if only the handler has a proxy.
     by_hand = ConnectionHandler(proxy_layer("127.0.0.1"))
     P2pService(SETTINGS, AddressManager(), handler=by_hand, interfaces=lambda: looked.append(True) or [])
     assert looked == []
 
 
-async def test_with_a_proxy_and_no_credentials_each_dial_is_isolated_where_the_proxy_can() -> None:
+async def test_with_a_proxy_and_no_credentials_each_dial_is_isolated_if_the_proxy_supports_it() -> None:
     service = P2pService(replace(SETTINGS, proxy=parse_socks5_proxy("127.0.0.1")), AddressManager())
 
     assert "Isolated(key=None, required=False)" in repr(service.adaptor.connection_handler.proxy)
 
 
-async def test_the_user_agent_is_honest_and_has_the_comments() -> None:
+async def test_the_user_agent_names_ziggurat_and_has_the_comments() -> None:
     service = P2pService(replace(SETTINGS, uacomment=("one", "two")), AddressManager())
 
     assert service.adaptor.identity.user_agent.startswith("/ziggurat:")
     assert "(one; two)" in service.adaptor.identity.user_agent
 
 
-async def test_connect_dials_nobody_else() -> None:
+async def test_connect_dials_only_these_peers() -> None:
     network = MemoryNetwork()
     node = Node(network, "10.0.0.2", replace(SETTINGS, connect=(PEER,)))
     node.book.add([NetAddress(IPv4Address("10.0.0.9"), 16611)])

@@ -1,1 +1,1 @@
-"""The commands of ``ziggurat``, a module each."""
+"""The subcommands of ``ziggurat``, one module each."""

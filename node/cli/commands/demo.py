@@ -8,57 +8,56 @@ import sys
 
 import anyio
 
-from ziggurat.node.cli.demo import Demonstration, demonstrate
+from ziggurat.node.cli.demo import DemoResult, run_demo
 from ziggurat.node.cli.exit_code import FAILED, OK
 from ziggurat.node.cli.json_output import dial_as_json, peer_record
-from ziggurat.node.cli.terminal import Paint, paint_for, say
+from ziggurat.node.cli.terminal import Paint, paint_for, print_lines
 from ziggurat.node.cli.waterfall import waterfall
 from ziggurat.services.version import version
 
 __all__ = ["add_parser", "run"]
 
-LIMIT = 60.0
-"""Seconds. It takes less than one; a machine that cannot do it in sixty has something else to tell."""
+DEMO_TIMEOUT = 60.0
+"""Seconds. The demo takes less than one; the limit only keeps it from hanging."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:  # pyright: ignore[reportPrivateUsage]
-    """Describe the command's arguments."""
+    """Add the parser of the command's arguments."""
     parser = commands.add_parser(
         "demo",
         help="dial an embedded peer through an embedded SOCKS5 proxy",
-        description="Start a peer and a SOCKS5 proxy on loopback, dial one through the other, and show the stack, "
-        "where the time of the dial went, and the peer. Needs neither root nor a network. Exits with 0 when all of it "
-        "happened, else with 1.",
+        description="Start a peer and a SOCKS5 proxy on loopback, dial the peer through the proxy, and show the stack, "
+        "a waterfall of the dial, and the peer. Needs neither root nor a network. Exits with 0 on success, else 1.",
         allow_abbrev=False,
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
     parser.add_argument(
         "--log-format",
         choices=("auto", "console", "json"),
         default="auto",
-        help="of the log lines on stderr; auto is console on a terminal, else json (default: %(default)s)",
+        help="log format on stderr; auto is console on a terminal, else json (default: %(default)s)",
     )
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command and answer with its exit code."""
+    """Run the command and return its exit code."""
 
-    async def demonstration() -> Demonstration:
-        with anyio.fail_after(LIMIT):
-            return await demonstrate(f"/ziggurat-demo:{version()}/")
+    async def demonstration() -> DemoResult:
+        with anyio.fail_after(DEMO_TIMEOUT):
+            return await run_demo(f"/ziggurat-demo:{version()}/")
 
     result = anyio.run(demonstration)
     if options.json:
         outcome = result.error or (None if result.peer is None else peer_record(result.peer))
-        say(json.dumps(dial_as_json(result.target, result.via, result.ledger, outcome)))
+        print_lines(json.dumps(dial_as_json(result.target, result.via, result.ledger, outcome)))
     else:
-        say(*_as_text(result, paint_for(sys.stdout)))
+        print_lines(*_as_text(result, paint_for(sys.stdout)))
     return OK if result.error is None else FAILED
 
 
-def _as_text(result: Demonstration, paint: Paint) -> list[str]:
-    lines = [paint("bold", "The stack, from the top; the top sees the dial first:")]
+def _as_text(result: DemoResult, paint: Paint) -> list[str]:
+    lines = [paint("bold", "The stack, outermost layer first:")]
     lines += [f"  {layer}" for layer in str(result.stack).split("\n")]
     lines += ["", paint("bold", f"The dial to {result.target} through {result.via}:")]
     lines += [f"  {line}" for line in waterfall(result.ledger.phases if result.ledger else [], paint)]
@@ -76,5 +75,5 @@ def _as_text(result: Demonstration, paint: Paint) -> list[str]:
     name = result.resolved_by_proxy
     return [
         *lines,
-        paint("green", f"All of it happened; {name!r} was looked up by the proxy alone, and all is closed."),
+        paint("green", f"Success: only the proxy resolved {name!r}, and all connections are closed."),
     ]

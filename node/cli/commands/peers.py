@@ -1,4 +1,4 @@
-"""``ziggurat peers``: ask the running node who is connected."""
+"""``ziggurat peers``: list the peers of the running node."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from ziggurat.node.cli.exit_code import FAILED, OK
-from ziggurat.node.cli.terminal import complain, say
+from ziggurat.node.cli.terminal import print_error, print_lines
 from ziggurat.node.config import Resolved, add_settings
 from ziggurat.node.daemon import NotRunning, ask
 from ziggurat.services.errors import fold
@@ -19,35 +19,35 @@ SCHEMA = 1
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:  # pyright: ignore[reportPrivateUsage]
-    """Describe the command's arguments."""
+    """Add the parser of the command's arguments."""
     parser = commands.add_parser(
         "peers",
         help="show the peers of the running node",
-        description="Ask the node that runs in the app directory, and print a line for each peer: direction, address, "
-        "the way, age, ping, user agent. Exits with 0, or with 1 when no node runs there.",
+        description="List the peers of the node that is running in the app directory, one per line: direction, "
+        "address, proxy, age, ping, user agent. Exits with 0, or with 1 when no node is running there.",
         allow_abbrev=False,
     )
     add_settings(parser, node=False)
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
     return parser
 
 
 def run(options: argparse.Namespace, resolved: Resolved) -> int:
-    """Run the command and answer with its exit code."""
+    """Run the command and return its exit code."""
     try:
         peers = cast("list[dict[str, object]]", ask(resolved.settings.directory, "peers"))
     except NotRunning as error:
-        complain(f"ziggurat peers: {error}")
+        print_error(f"ziggurat peers: {error}")
         return FAILED
     if options.json:
-        say(json.dumps({"schema": SCHEMA, "peers": peers}))
+        print_lines(json.dumps({"schema": SCHEMA, "peers": peers}))
     else:
-        say(*map(line, peers))
+        print_lines(*map(peer_line, peers))
     return OK
 
 
-def line(peer: Mapping[str, object]) -> str:
-    """What is shown of one peer."""
+def peer_line(peer: Mapping[str, object]) -> str:
+    """Return the line for a peer."""
     ping = peer["ping"]
     shown = f"{ping * 1e3:.1f} ms" if isinstance(ping, int | float) else "-"
     way = f"via {peer['via']}" if peer["via"] else "direct"

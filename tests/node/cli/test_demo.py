@@ -1,4 +1,4 @@
-"""The demonstration, on real loopback sockets: it is the main job in small."""
+"""The demo, on real loopback sockets."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import socket
 import anyio
 import pytest
 
-from ziggurat.node.cli.demo import PEER, demonstrate
+from ziggurat.node.cli.demo import PEER, run_demo
 
 pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
 
 
 async def test_a_node_dials_the_peer_by_name_through_the_proxy() -> None:
     with anyio.fail_after(30):
-        result = await demonstrate("/test:1/")
+        result = await run_demo("/test:1/")
 
     assert result.error is None
     assert result.ledger is not None
@@ -35,7 +35,7 @@ async def test_a_node_dials_the_peer_by_name_through_the_proxy() -> None:
     assert len(result.addresses) == 3
 
 
-async def test_nobody_but_the_proxy_looks_the_name_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_the_proxy_resolves_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
     real = socket.getaddrinfo
 
@@ -45,7 +45,7 @@ async def test_nobody_but_the_proxy_looks_the_name_up(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(socket, "getaddrinfo", spy)
     with anyio.fail_after(30):
-        result = await demonstrate("/test:1/")
+        result = await run_demo("/test:1/")
 
     assert result.error is None
     assert PEER.host not in asked
@@ -53,7 +53,7 @@ async def test_nobody_but_the_proxy_looks_the_name_up(monkeypatch: pytest.Monkey
 
 async def test_nothing_is_left_open() -> None:
     with anyio.fail_after(30):
-        await demonstrate("/test:1/")
+        await run_demo("/test:1/")
     await anyio.lowlevel.checkpoint()
     gc.collect()
 

@@ -1,4 +1,4 @@
-"""What importing the command line needs."""
+"""The command line can be imported on systems without POSIX."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_a_peer_that_answered() -> None:
     }
 
 
-def test_a_reply_of_a_proxy_keeps_its_code() -> None:
+def test_a_proxy_error_has_its_reply_code() -> None:
     report = dial_as_json(URI, "tor:9050", None, ProxyRefused("no route", reply_code=4))
 
     assert report["error"] == {"type": "ProxyRefused", "phase": None, "message": "no route", "reply_code": 4}
@@ -38,13 +38,13 @@ def test_a_reply_of_a_proxy_keeps_its_code() -> None:
     assert "peer" not in report
 
 
-def test_an_error_without_a_code_has_none() -> None:
-    error = ConnectRefused("nobody")
+def test_other_errors_have_no_reply_code() -> None:
+    error = ConnectRefused("refused")
     error.phase = "tcp"
 
     assert dial_as_json(URI, None, None, error)["error"] == {
         "type": "ConnectRefused",
         "phase": "tcp",
-        "message": "tcp failed: nobody",
+        "message": "tcp failed: refused",
         "reply_code": None,
     }

@@ -1,4 +1,4 @@
-"""Where the command line's log goes."""
+"""The command's log, on stderr and in a file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_events_are_json_objects_on_stderr_a_line_each(
     assert event["timestamp"].endswith("Z")
 
 
-def test_the_console_has_words_and_no_escape_sequences_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_console_format_has_no_escape_sequences_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     configure_log("console")
     structlog.get_logger("ziggurat").info("dial.started", target="http://x:1")
     out, err = capsys.readouterr()
@@ -38,7 +38,7 @@ def test_the_console_has_words_and_no_escape_sequences_in_a_pipe(capsys: pytest.
     assert "\x1b" not in err
 
 
-def test_below_the_level_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_below_the_level_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     configure_log("json", "warn")
     log = structlog.get_logger("ziggurat")
     log.info("dial.started")
@@ -47,7 +47,7 @@ def test_below_the_level_nothing_is_shown(capsys: pytest.CaptureFixture[str]) ->
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["dial.failed"]
 
 
-def test_off_is_off(capsys: pytest.CaptureFixture[str]) -> None:
+def test_off_shows_no_events(capsys: pytest.CaptureFixture[str]) -> None:
     configure_log("json", "off")
     structlog.get_logger("ziggurat").error("dial.failed")
 
@@ -76,7 +76,7 @@ def test_log_files_are_bounded(
     capsys.readouterr()
     files = sorted(path.name for path in tmp_path.iterdir())
 
-    assert files == ["ziggurat.log", *(f"ziggurat.log.{n}" for n in range(1, log.FILES + 1))]
+    assert files == ["ziggurat.log", *(f"ziggurat.log.{n}" for n in range(1, log.OLD_FILES + 1))]
     assert all(path.stat().st_size <= 2000 for path in tmp_path.iterdir())
 
 

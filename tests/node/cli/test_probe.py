@@ -1,4 +1,4 @@
-"""One dial and one handshake, against the embedded peer and proxies of every temper."""
+"""Probes of the embedded peer, directly and through proxies that work or fail."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def through(address: object) -> Settings:
     return replace(SETTINGS, proxy=parse_socks5_proxy(str(address)))
 
 
-async def test_a_peer_that_answers_is_told_and_left_politely() -> None:
+async def test_a_peer_that_answers_is_returned_and_disconnected_in_order() -> None:
     peer = KaspaPeer()
     async with peer.run(), peer.listen() as address:
         result = await probe(address, SETTINGS)
@@ -75,7 +75,7 @@ async def test_a_name_goes_to_the_proxy_unresolved() -> None:
     assert proxy.requests[-1].host == NAME.name
 
 
-async def test_another_network_is_the_targets_fault_and_has_its_reason() -> None:
+async def test_a_peer_on_another_network_is_a_target_failure_with_its_reason() -> None:
     peer = KaspaPeer()
     async with peer.run(), peer.listen() as address:
         result = await probe(address, replace(SETTINGS, network=SIMNET))
@@ -83,10 +83,10 @@ async def test_another_network_is_the_targets_fault_and_has_its_reason() -> None
     assert "Network mismatch" in str(result.error)
     assert result.error is not None
     assert result.error.phase == "handshake"
-    assert not result.is_the_proxys_fault
+    assert not result.proxy_failed
 
 
-async def test_a_proxy_that_says_that_the_target_refuses_has_done_its_work() -> None:
+async def test_a_target_that_refuses_is_not_a_proxy_failure() -> None:
     async def refuse(uri: Uri) -> ByteStream:
         raise ConnectionRefusedError(errno.ECONNREFUSED, "no")
 
@@ -95,26 +95,26 @@ async def test_a_proxy_that_says_that_the_target_refuses_has_done_its_work() -> 
 
     assert isinstance(result.error, ProxyRefused)
     assert result.error.reply_code == 5
-    assert not result.is_the_proxys_fault
+    assert not result.proxy_failed
 
 
-async def test_a_proxy_that_is_not_there_is_the_proxys_fault() -> None:
+async def test_an_unreachable_proxy_is_a_proxy_failure() -> None:
     result = await probe(NAME, through("127.0.0.1:1"))
 
     assert result.error is not None
     assert result.error.phase == "tcp"
-    assert result.is_the_proxys_fault
+    assert result.proxy_failed
 
 
-async def test_a_proxy_that_wants_a_password_is_the_proxys_fault() -> None:
+async def test_a_rejected_password_is_a_proxy_failure() -> None:
     async with Socks5Server({"u": "p"}).serve() as at:
         result = await probe(NAME, through(f"socks5://u:wrong@{at.authority}"))
 
-    assert result.is_the_proxys_fault
+    assert result.proxy_failed
     assert "wrong" not in str(result.error)
 
 
-async def test_a_timeout_says_where_the_time_went_and_whose_fault_it_was() -> None:
+async def test_a_timeout_names_the_phase_and_tells_proxy_from_target() -> None:
     async with listening(silent) as address:
         mute_proxy = await probe(NAME, through(address), timeout=0.3)
         mute_peer = await probe(address, SETTINGS, timeout=0.3)
@@ -125,14 +125,14 @@ async def test_a_timeout_says_where_the_time_went_and_whose_fault_it_was() -> No
         assert result.ledger is not None
     assert mute_proxy.error is not None
     assert mute_proxy.error.phase == "proxy.greeting"
-    assert mute_proxy.is_the_proxys_fault
-    assert not mute_peer.is_the_proxys_fault
+    assert mute_proxy.proxy_failed
+    assert not mute_peer.proxy_failed
     assert mute_peer.ledger is not None
     assert mute_peer.ledger.phases[0].name == "tcp"
 
 
-async def test_nobody_there_is_the_targets_fault() -> None:
+async def test_a_refused_connection_is_not_a_proxy_failure() -> None:
     result = await probe(parse_peer_address("127.0.0.1:1"), SETTINGS)
 
     assert result.error is not None
-    assert not result.is_the_proxys_fault
+    assert not result.proxy_failed

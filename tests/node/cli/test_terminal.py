@@ -1,4 +1,4 @@
-"""Colour is for terminals, and NO_COLOR is honoured."""
+"""Colour is for terminals, and NO_COLOR is respected."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ziggurat.node.cli.terminal import BLOCK, complain, open_streams, paint_for, say
+from ziggurat.node.cli.terminal import BLOCK, open_streams, paint_for, print_error, print_lines
 
 
 class Terminal(io.StringIO):
@@ -25,12 +25,12 @@ def test_a_terminal_gets_colour() -> None:
     assert paint_for(Terminal())("red", "x") == "\x1b[31mx\x1b[0m"
 
 
-def test_a_pipe_gets_none() -> None:
+def test_a_pipe_gets_no_colour() -> None:
     assert paint_for(io.StringIO())("red", "x") == "x"
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_a_terminal_that_wants_none_gets_none(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_no_color_and_a_dumb_terminal_switch_colour_off(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     assert paint_for(Terminal())("red", "x") == "x"
 
@@ -40,19 +40,19 @@ def test_an_empty_no_color_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
     assert paint_for(Terminal())("red", "x") != "x"
 
 
-def test_what_an_encoding_lacks_is_stood_in_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_characters_outside_the_encoding_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))
     open_streams()
-    say(f"{BLOCK}{BLOCK} \u00e9")
+    print_lines(f"{BLOCK}{BLOCK} \u00e9")
     assert out.getvalue() == b"## ?\n"
 
 
-def test_streams_that_were_closed_take_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_streams_accept_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     open_streams()
-    say("one")
-    complain("two")
+    print_lines("one")
+    print_error("two")
     sys.stdout.close()
     sys.stderr.close()

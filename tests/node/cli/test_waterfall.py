@@ -1,4 +1,4 @@
-"""The drawing of a dial."""
+"""The waterfall of a dial."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ziggurat.node.cli.terminal import paint_for
-from ziggurat.node.cli.waterfall import BAR, phase_records, waterfall
+from ziggurat.node.cli.waterfall import BAR_WIDTH, phase_records, waterfall
 from ziggurat.services import Phase, Uri, dial, phase
 
 PLAIN = paint_for(io.StringIO())
@@ -32,26 +32,26 @@ async def test_each_phase_is_a_line_with_a_bar_on_a_common_axis() -> None:
 
     assert lines[0].split() == ["phase", "via", "start", "took", "outcome"]
     assert lines[1].split()[:6] == ["tcp", "proxy:1080", "0.0", "ms", "250.0", "ms"]
-    assert lines[1].endswith("█" * (BAR // 4))
-    assert lines[2].endswith(" " * (BAR // 4) + "█" * (BAR * 3 // 4))
+    assert lines[1].endswith("█" * (BAR_WIDTH // 4))
+    assert lines[2].endswith(" " * (BAR_WIDTH // 4) + "█" * (BAR_WIDTH * 3 // 4))
     assert lines[3].strip() == "something to know"
 
 
-def test_no_phase_is_no_drawing() -> None:
+def test_without_phases_there_are_no_lines() -> None:
     assert waterfall([], PLAIN) == []
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e4), st.none() | st.floats(0, 1e4)), min_size=1, max_size=8))
-def test_no_bar_leaves_the_axis(times: list[tuple[float, float | None]]) -> None:
+def test_bars_stay_within_the_axis(times: list[tuple[float, float | None]]) -> None:
     lines = waterfall([made("p", start, elapsed, "failed") for start, elapsed in times], PLAIN)
 
     for line in lines[1:]:
         bar = line[line.index("failed") + 11 :]
         assert bar.count("█") >= 1
-        assert len(bar) <= BAR
+        assert len(bar) <= BAR_WIDTH
 
 
-def test_records_say_what_the_lines_say() -> None:
+def test_the_records_for_json_have_the_same_phases() -> None:
     phases = [made("tcp", 0.0, 0.1234567, via="p:1"), made("http2", 0.1, None, "running")]
 
     assert phase_records(phases) == [

@@ -20,33 +20,33 @@ with locked(pathlib.Path(sys.argv[1])):
 """
 
 
-def test_systemds_directory_comes_first() -> None:
+def test_systemds_state_directory_takes_precedence() -> None:
     assert default_app_directory({"STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "XDG_STATE_HOME": "/x"}) == Path(
         "/var/lib/a"
     )
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no XDG directories")
-def test_else_it_is_the_platforms_state_directory() -> None:
+def test_the_default_is_the_platforms_state_directory() -> None:
     assert default_app_directory({"XDG_STATE_HOME": "/x"}) == Path("/x/ziggurat")
     assert default_app_directory({"XDG_STATE_HOME": "relative"}) == Path.home() / ".local/state/ziggurat"
     assert default_app_directory({}) == Path.home() / ".local/state/ziggurat"
 
 
-def test_a_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_new_directory_is_accessible_to_its_owner_only(tmp_path: Path) -> None:
     with locked(tmp_path / "a" / "b") as directory:
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
         assert stat.S_IMODE(directory.parent.stat().st_mode) == 0o700
 
 
-def test_a_directory_that_is_there_stays_as_it_is(tmp_path: Path) -> None:
+def test_an_existing_directory_is_not_changed(tmp_path: Path) -> None:
     tmp_path.chmod(0o750)
     make_private(tmp_path)
 
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o750
 
 
-def test_a_second_process_learns_the_pid_of_the_first_and_may_have_it_after_a_kill(tmp_path: Path) -> None:
+def test_the_lock_error_names_the_pid_and_a_killed_process_releases_the_lock(tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": str(ROOT / ".dev")},
@@ -66,13 +66,13 @@ def test_a_second_process_learns_the_pid_of_the_first_and_may_have_it_after_a_ki
         pass
 
 
-def test_a_lock_ends_with_its_block(tmp_path: Path) -> None:
+def test_the_lock_is_released_at_the_end_of_its_block(tmp_path: Path) -> None:
     for _ in range(2):
         with locked(tmp_path):
             pass
 
 
-def test_a_holder_that_has_not_said_its_pid_is_another_process(tmp_path: Path) -> None:
+def test_a_holder_without_a_pid_is_called_another_process(tmp_path: Path) -> None:
     with locked(tmp_path):
         (tmp_path / "ziggurat.lock").write_text("")
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ziggurat.node.config.environment import disobeyed, read_fallback, read_variables
+from ziggurat.node.config.environment import ignored_proxy_variables, read_fallback, read_variables
 from ziggurat.node.config.options import OPTIONS
 from ziggurat.node.config.settings import SettingsError
 
@@ -13,43 +13,43 @@ def test_every_setting_has_a_variable() -> None:
     assert set(read_variables(variables)) == {option.name for option in OPTIONS}
 
 
-def test_what_can_be_repeated_is_a_list_with_commas() -> None:
+def test_a_repeatable_setting_is_a_comma_separated_list() -> None:
     assert read_variables({"ZIGGURAT_ADDPEER": "a:1, b:2"})["addpeer"] == ("ZIGGURAT_ADDPEER", ("a:1", "b:2"))
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("1", True), ("True", True), ("on", True), ("0", False), ("no", False), ("OFF", False)]
 )
-def test_a_switch_is_on_or_off(text: str, value: bool) -> None:
+def test_a_switch_has_several_spellings(text: str, value: bool) -> None:
     assert read_variables({"ZIGGURAT_NODNSSEED": text})["nodnsseed"] == ("ZIGGURAT_NODNSSEED", value)
 
 
-def test_a_switch_is_nothing_else() -> None:
-    with pytest.raises(SettingsError, match="ZIGGURAT_NODNSSEED: bad value 'maybe'; right is true or false"):
+def test_any_other_value_of_a_switch_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="ZIGGURAT_NODNSSEED: bad value 'maybe'; expected true or false"):
         read_variables({"ZIGGURAT_NODNSSEED": "maybe"})
 
 
 @pytest.mark.parametrize("name", ["ZIGGURAT_SOCKS5_PROXY", "ZIGGURAT_PROXY", "ZIGGURAT_CONNECT", "ZIGGURAT_NODNSSEED"])
 def test_an_empty_variable_is_an_error(name: str) -> None:
-    with pytest.raises(SettingsError, match=f"{name}: it is empty; right is"):
+    with pytest.raises(SettingsError, match=f"{name}: empty; expected"):
         read_variables({name: ""})
 
 
-def test_a_misspelt_variable_is_refused_by_name() -> None:
+def test_a_misspelt_variable_is_rejected_by_name() -> None:
     with pytest.raises(SettingsError, match="ZIGGURAT_SOCK5_PROXY"):
         read_variables({"ZIGGURAT_SOCK5_PROXY": "127.0.0.1:9050"})
 
 
-def test_two_names_of_one_setting_are_refused() -> None:
-    with pytest.raises(SettingsError, match="ZIGGURAT_SOCKS5_PROXY and ZIGGURAT_PROXY are one setting"):
+def test_both_names_of_a_setting_together_are_an_error() -> None:
+    with pytest.raises(SettingsError, match="ZIGGURAT_SOCKS5_PROXY and ZIGGURAT_PROXY are the same setting"):
         read_variables({"ZIGGURAT_PROXY": "a", "ZIGGURAT_SOCKS5_PROXY": "b"})
 
 
-def test_the_variables_of_the_tests_are_no_settings() -> None:
+def test_the_variables_of_the_tests_are_not_settings() -> None:
     assert read_variables({"ZIGGURAT_KASPAD": "/usr/bin/kaspad"}) == {}
 
 
-def test_of_kaspads_variables_only_those_count_that_describe_the_network_and_its_peers() -> None:
+def test_only_kaspads_variables_for_the_network_and_its_peers_are_read() -> None:
     own = {option.kaspad: "1" for option in OPTIONS if option.kaspad}
 
     assert set(own) == {
@@ -60,12 +60,12 @@ def test_of_kaspads_variables_only_those_count_that_describe_the_network_and_its
     assert len(read_fallback({**own, **machine})) == len(own)
 
 
-def test_an_empty_variable_of_kaspads_says_nothing() -> None:
+def test_an_empty_kaspad_variable_is_ignored() -> None:
     assert read_fallback({"KASPAD_CONNECTPEERS": ""}) == {}
 
 
-def test_other_programs_proxies_are_named_whatever_their_case() -> None:
-    assert disobeyed({"ALL_PROXY": "x", "all_proxy": "y", "http_proxy": "", "NO_PROXY": "z"}) == [
+def test_other_programs_proxy_variables_are_found_in_either_case() -> None:
+    assert ignored_proxy_variables({"ALL_PROXY": "x", "all_proxy": "y", "http_proxy": "", "NO_PROXY": "z"}) == [
         "ALL_PROXY",
         "all_proxy",
     ]

@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "node.toml"
 
 
-def test_a_file_of_kaspads_is_read_and_what_means_nothing_here_is_named(path: Path) -> None:
+def test_a_kaspad_file_is_read_and_keys_without_effect_are_listed(path: Path) -> None:
     path.write_text(KASPADS)
 
     given, ignored = read_config_file(path)
@@ -40,32 +40,32 @@ def test_a_file_of_kaspads_is_read_and_what_means_nothing_here_is_named(path: Pa
 
 
 @pytest.mark.parametrize("key", ["socks5-proxy", "proxy"])
-def test_our_own_keys_stand_beside_them(path: Path, key: str) -> None:
+def test_our_own_keys_are_read_as_well(path: Path, key: str) -> None:
     path.write_text(f'{key} = "127.0.0.1:9050"')
 
     assert read_config_file(path)[0] == {"socks5-proxy": "127.0.0.1:9050"}
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("sock5-proxy = 'a'", "unknown key 'sock5-proxy'"),
         ("configfile = 'a'", "unknown key 'configfile'"),
-        ("[connect]", "connect takes a list of texts"),
-        ("connect = 'a'", "connect takes a list of texts"),
-        ("connect = [1]", "connect takes a list of texts"),
-        ("outpeers = '4'", "outpeers takes a number"),
-        ("outpeers = true", "outpeers takes a number"),
-        ("nodnsseed = 1", "nodnsseed takes true or false"),
-        ("listen = 1", "listen takes a text"),
-        ("proxy = 'a'\nsocks5-proxy = 'b'", "are one setting"),
-        ("listen = ", "is no TOML"),
+        ("[connect]", "connect must be a list of strings"),
+        ("connect = 'a'", "connect must be a list of strings"),
+        ("connect = [1]", "connect must be a list of strings"),
+        ("outpeers = '4'", "outpeers must be an integer"),
+        ("outpeers = true", "outpeers must be an integer"),
+        ("nodnsseed = 1", "nodnsseed must be true or false"),
+        ("listen = 1", "listen must be a string"),
+        ("proxy = 'a'\nsocks5-proxy = 'b'", "are the same setting"),
+        ("listen = ", "is not valid TOML"),
     ],
 )
-def test_what_is_wrong_is_named(path: Path, text: str, complaint: str) -> None:
+def test_an_error_names_the_file_and_the_key(path: Path, text: str, message: str) -> None:
     path.write_text(text)
 
-    with pytest.raises(SettingsError, match=complaint) as caught:
+    with pytest.raises(SettingsError, match=message) as caught:
         read_config_file(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -76,7 +76,7 @@ def test_a_missing_file_is_named(path: Path) -> None:
         read_config_file(path)
 
 
-def test_a_file_that_is_no_text_is_no_toml(path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_an_error(path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
 
     with pytest.raises(SettingsError, match="not UTF-8"):

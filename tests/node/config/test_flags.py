@@ -22,7 +22,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_every_flag_of_kaspads_for_its_peers_is_taken_as_kaspad_takes_it(tmp_path: Path) -> None:
+def test_kaspads_p2p_flags_are_parsed_as_in_kaspad(tmp_path: Path) -> None:
     settings = read(
         *("--addpeer=192.0.2.1", "--addpeer=192.0.2.2:7", "--listen=127.0.0.1:0", "--outpeers=0", "--maxinpeers=9"),
         *("--externalip=9.9.9.9", "--nodnsseed", "--uacomment=a", "--uacomment=b", "--testnet", "--netsuffix=10"),
@@ -43,16 +43,16 @@ def test_every_flag_of_kaspads_for_its_peers_is_taken_as_kaspad_takes_it(tmp_pat
     )
 
 
-def test_kaspads_settings_that_mean_nothing_here_are_named() -> None:
+def test_kaspad_flags_without_effect_are_listed() -> None:
     resolved = read(
         "--utxoindex", "--rpclisten=127.0.0.1:1", "--rpclisten-borsh", "--ram-scale=0.3", "-t=2", "--utxoindex"
     )
 
-    assert resolved.ignored == ("--utxoindex", "--rpclisten", "--rpclisten-borsh", "--ram-scale", "-t")
+    assert resolved.ignored_settings == ("--utxoindex", "--rpclisten", "--rpclisten-borsh", "--ram-scale", "-t")
 
 
 @pytest.mark.parametrize("flag", ["--nonsense", "--listen6=a", "--outpeer=3", "--utxoindex=1"])
-def test_unknown_flags_are_refused_by_name(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_flags_are_rejected_by_name(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         read(flag)
 

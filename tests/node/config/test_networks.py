@@ -27,6 +27,6 @@ def test_only_public_networks_have_seeders() -> None:
 
 
 @pytest.mark.parametrize("suffix", [-1, 1 << 32])
-def test_a_suffix_has_32_bits(suffix: int) -> None:
+def test_a_suffix_beyond_32_bits_is_an_error(suffix: int) -> None:
     with pytest.raises(ValueError, match=str(suffix)):
         numbered_testnet(suffix)

@@ -11,7 +11,7 @@ from ziggurat.node.config.settings import Settings
 READERS = {option.name: option.read for option in OPTIONS if option.read is not None}
 
 
-def test_every_name_is_there_once() -> None:
+def test_names_are_unique() -> None:
     names = [name for option in OPTIONS for name in (option.name, option.alias) if name]
     names += [*IGNORED_FLAGS, *IGNORED_VALUES]
 
@@ -26,8 +26,8 @@ def test_every_field_of_the_settings_has_an_option() -> None:
     }
 
 
-def test_every_value_has_a_word_on_what_would_be_right() -> None:
-    assert all(option.right for option in OPTIONS if option.read is not None)
+def test_every_option_with_a_value_says_what_is_expected() -> None:
+    assert all(option.expected for option in OPTIONS if option.read is not None)
 
 
 @pytest.mark.parametrize(

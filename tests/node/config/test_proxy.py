@@ -24,14 +24,14 @@ def parsed(text: str) -> Proxy:
         ("unix:/run/tor/socks", "unix:/run/tor/socks"),
     ],
 )
-def test_a_proxy_is_an_address_with_tors_port_when_it_has_none(text: str, where: str) -> None:
+def test_a_proxy_without_a_port_gets_tors(text: str, where: str) -> None:
     proxy = parsed(text)
 
     assert proxy.uri.authority == where
     assert proxy.credentials is None
 
 
-def test_credentials_are_read_and_never_shown() -> None:
+def test_credentials_are_parsed_but_never_shown() -> None:
     proxy = parsed("socks5://alice:s%3Acret@tor:1080")
 
     assert proxy.credentials is not None
@@ -41,7 +41,7 @@ def test_credentials_are_read_and_never_shown() -> None:
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1", "unix:/run/tor/socks", "[::1]:1"])
-def test_what_is_shown_can_be_typed_again(text: str) -> None:
+def test_the_shown_form_can_be_parsed_again(text: str) -> None:
     assert parsed(str(parsed(text))) == parsed(text)
 
 
@@ -66,12 +66,12 @@ def test_a_bad_proxy_is_an_error_and_never_a_direct_dial(text: str) -> None:
         ("HTTP://u:p@host", "HTTP://***@host"),
     ],
 )
-def test_masking_takes_all_that_may_be_credentials(text: str, shown: str) -> None:
+def test_masking_hides_all_possible_credentials(text: str, shown: str) -> None:
     assert masked(text) == shown
 
 
 @given(st.text(), st.text())
-def test_nothing_before_the_last_at_survives_masking(before: str, after: str) -> None:
+def test_masking_hides_everything_before_the_last_at_sign(before: str, after: str) -> None:
     shown = masked(f"{before}S3CRET{before}@{after}")
 
     assert "S3CRET" not in shown.removesuffix(after)

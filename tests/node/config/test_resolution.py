@@ -23,7 +23,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_command_line_goes_over_the_environment_over_kaspads_over_the_file_over_the_default(file: Path) -> None:
+def test_flags_override_our_variables_then_kaspads_then_the_file_then_the_defaults(file: Path) -> None:
     kaspads = {"KASPAD_OUTPEERS": "3"}
     ours = {"ZIGGURAT_OUTPEERS": "2"}
     rounds = [
@@ -43,7 +43,7 @@ def test_a_proxy_has_two_names(flag: str) -> None:
     assert str(read(flag, "tor").settings.proxy) == "socks5://tor:9050"
 
 
-def test_none_on_the_command_line_goes_over_a_proxy_elsewhere() -> None:
+def test_none_on_the_command_line_overrides_a_proxy_elsewhere() -> None:
     assert read("--socks5-proxy=none", ZIGGURAT_SOCKS5_PROXY="tor").settings.proxy is None
 
 
@@ -52,27 +52,27 @@ def test_none_on_the_command_line_goes_over_a_proxy_elsewhere() -> None:
     [(["--socks5-proxy="], {}), (["--proxy", ""], {}), ([], {"ZIGGURAT_SOCKS5_PROXY": ""})],
 )
 def test_an_empty_proxy_is_an_error(arguments: list[str], environ: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match=r"empty.*right is HOST"):
+    with pytest.raises(SettingsError, match=r"empty.*expected HOST"):
         read(*arguments, **environ)
 
 
-def test_a_bad_value_is_told_with_the_option_and_what_would_be_right() -> None:
+def test_the_error_for_a_bad_value_names_the_option_and_the_expected_syntax() -> None:
     with pytest.raises(SettingsError) as caught:
         read("--socks5-proxy=abc..abc:23456")
 
     text = str(caught.value)
     assert text.startswith("--socks5-proxy: bad value 'abc..abc:23456' (bad host")
-    assert "right is HOST[:PORT]" in text
+    assert "expected HOST[:PORT]" in text
     assert "\n" not in text
 
 
-def test_a_bad_value_shows_no_password() -> None:
+def test_the_error_for_a_bad_value_contains_no_password() -> None:
     with pytest.raises(SettingsError, match=r"'socks5://\*\*\*@h:0'") as caught:
         read("--socks5-proxy=socks5://u:S3CRET@h:0")
     assert "S3CRET" not in str(caught.value)
 
 
-def test_a_bad_value_in_a_file_is_told_with_the_file_and_the_key(file: Path) -> None:
+def test_the_error_for_a_bad_value_in_a_file_names_the_file_and_the_key(file: Path) -> None:
     file.write_text("listen = 'localhost'")
 
     with pytest.raises(SettingsError, match=rf"{file}: listen: bad value 'localhost'"):
@@ -80,19 +80,19 @@ def test_a_bad_value_in_a_file_is_told_with_the_file_and_the_key(file: Path) -> 
 
 
 @pytest.mark.parametrize("arguments", [["--testnet", "--devnet"], ["--devnet", "--simnet"]])
-def test_two_networks_exclude_each_other(arguments: list[str]) -> None:
-    with pytest.raises(SettingsError, match="exclude each other: a node has one network"):
+def test_two_networks_are_mutually_exclusive(arguments: list[str]) -> None:
+    with pytest.raises(SettingsError, match="are mutually exclusive: a node runs on one network"):
         read(*arguments)
 
 
-def test_a_flag_for_a_network_puts_another_one_in_a_variable_aside() -> None:
+def test_a_flag_for_a_network_overrides_a_variable_for_another() -> None:
     resolved = read("--devnet", KASPAD_TESTNET="true")
 
     assert resolved.settings.network.name == "kaspa-devnet"
     assert resolved.sources["testnet"] == "default"
 
 
-def test_a_switch_that_is_off_chooses_nothing() -> None:
+def test_a_network_switch_set_to_false_has_no_effect() -> None:
     assert read("--devnet", ZIGGURAT_TESTNET="false").settings.network.name == "kaspa-devnet"
 
 
@@ -104,8 +104,10 @@ def test_a_switch_that_is_off_chooses_nothing() -> None:
         ([], {"KASPAD_CONNECTPEERS": "192.0.2.1", "ZIGGURAT_ADDPEER": "192.0.2.2"}),
     ],
 )
-def test_connect_excludes_addpeer_wherever_they_stand(arguments: list[str], environ: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match=r"connect \(.*\) and addpeer \(.*\) exclude each other"):
+def test_connect_and_addpeer_are_mutually_exclusive_across_sources(
+    arguments: list[str], environ: dict[str, str]
+) -> None:
+    with pytest.raises(SettingsError, match=r"connect \(.*\) and addpeer \(.*\) are mutually exclusive"):
         read(*arguments, **environ)
 
 
@@ -114,15 +116,15 @@ def test_the_file_can_be_named_by_a_variable(file: Path) -> None:
     assert read(KASPAD_CONFIGFILE="/nowhere").settings.outpeers == 8
 
 
-def test_variables_for_other_programs_are_named() -> None:
-    assert read(ALL_PROXY="socks5://x").disobeyed == ("ALL_PROXY",)
+def test_proxy_variables_of_other_programs_are_listed() -> None:
+    assert read(ALL_PROXY="socks5://x").ignored_variables == ("ALL_PROXY",)
 
 
 def test_a_relative_directory_is_made_absolute() -> None:
     assert read("--appdir=x").settings.appdir == Path.cwd() / "x"
 
 
-def test_the_state_directory_is_systemds() -> None:
+def test_systemds_state_directory_is_used_and_named_as_the_source() -> None:
     resolved = read(STATE_DIRECTORY="/var/lib/ziggurat")
 
     assert resolved.settings.appdir == Path("/var/lib/ziggurat")

@@ -31,12 +31,12 @@ def test_with_a_proxy_there_is_no_listener_and_nothing_is_advertised() -> None:
     assert PROXIED.outbound_target == 8
 
 
-def test_with_a_proxy_one_can_ask_for_a_listener() -> None:
+def test_with_a_proxy_listen_or_externalip_adds_a_listener() -> None:
     assert replace(PROXIED, listen=PRIVATE).listen_address == PRIVATE
     assert str(replace(PROXIED, externalip=ROUTABLE).listen_address) == "0.0.0.0:16111"
 
 
-def test_with_a_proxy_only_what_the_user_says_is_advertised() -> None:
+def test_with_a_proxy_only_externalip_is_advertised() -> None:
     assert replace(PROXIED, listen=ROUTABLE).advertised_address is None
     assert replace(PROXIED, listen=PRIVATE, externalip=ROUTABLE).advertised_address == ROUTABLE
 
@@ -66,7 +66,7 @@ def test_only_a_routable_address_is_advertised(
         (NetAddress.parse("0.0.0.0:16611"), None),
     ],
 )
-def test_on_a_network_of_ones_own_a_private_address_is_advertised_when_the_user_gives_it(
+def test_on_a_private_network_a_private_externalip_is_advertised(
     external: NetAddress, advertised: NetAddress | None
 ) -> None:
     settings = replace(PLAIN, network=DEVNET, externalip=external)
@@ -75,7 +75,7 @@ def test_on_a_network_of_ones_own_a_private_address_is_advertised_when_the_user_
     assert replace(PLAIN, network=DEVNET, listen=PRIVATE).advertised_address is None
 
 
-def test_connect_means_these_and_nobody_else() -> None:
+def test_connect_means_only_these_peers() -> None:
     settings = replace(PLAIN, connect=(PEER,), listen=PRIVATE, externalip=ROUTABLE)
 
     assert settings.permanent_peers == (PEER,)
@@ -85,7 +85,7 @@ def test_connect_means_these_and_nobody_else() -> None:
     assert settings.seeders == ()
 
 
-def test_addpeer_is_besides_the_others() -> None:
+def test_addpeer_adds_to_the_other_outbound_peers() -> None:
     settings = replace(PLAIN, addpeer=(PEER,))
 
     assert settings.permanent_peers == (PEER,)
@@ -96,11 +96,11 @@ def test_without_inbound_peers_there_is_no_listener() -> None:
     assert replace(PLAIN, maxinpeers=0, listen=PRIVATE).listen_address is None
 
 
-def test_nodnsseed_leaves_nobody_to_ask() -> None:
+def test_nodnsseed_removes_all_seeders() -> None:
     assert replace(PLAIN, nodnsseed=True).seeders == ()
 
 
-def test_each_network_has_a_directory_of_its_own() -> None:
+def test_each_network_has_its_own_directory() -> None:
     settings = replace(PLAIN, network=DEVNET)
 
     assert settings.directory == Path("/app/kaspa-devnet")
@@ -109,16 +109,16 @@ def test_each_network_has_a_directory_of_its_own() -> None:
     assert replace(settings, nologfiles=True).log_directory is None
 
 
-def test_connect_and_addpeer_exclude_each_other() -> None:
+def test_connect_and_addpeer_are_mutually_exclusive() -> None:
     with pytest.raises(ValueError, match="connect and addpeer"):
         replace(PLAIN, connect=(PEER,), addpeer=(PEER,))
 
 
 @pytest.mark.parametrize("name", ["outpeers", "maxinpeers"])
-def test_numbers_are_not_negative(name: str) -> None:
+def test_negative_numbers_are_an_error(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} .*-1"):
         replace(PLAIN, **{name: -1})
 
 
-def test_an_error_is_a_value_error_so_that_a_library_user_needs_no_name_for_it() -> None:
+def test_a_settings_error_is_a_value_error() -> None:
     assert issubclass(SettingsError, ValueError)

@@ -14,11 +14,11 @@ from ziggurat.node.daemon.control import NotRunning, ask, serve_control
 pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
 
 
-async def asked(directory: Path, question: str) -> object:
-    return await anyio.to_thread.run_sync(ask, directory, question)
+async def asked(directory: Path, request: str) -> object:
+    return await anyio.to_thread.run_sync(ask, directory, request)
 
 
-async def test_a_question_gets_its_answer(tmp_path: Path) -> None:
+async def test_a_request_gets_its_reply(tmp_path: Path) -> None:
     async with serve_control(tmp_path, {"peers": lambda: [{"a": 1}], "none": lambda: None}):
         assert await asked(tmp_path, "peers") == [{"a": 1}]
         assert await asked(tmp_path, "none") is None
@@ -29,25 +29,25 @@ async def test_only_the_owner_may_connect(tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / "control.sock").stat().st_mode) == 0o600
 
 
-async def test_an_unknown_question_is_told_so(tmp_path: Path) -> None:
+async def test_an_unknown_request_gets_an_error(tmp_path: Path) -> None:
     async with serve_control(tmp_path, {}):
-        with pytest.raises(NotRunning, match="no such question"):
+        with pytest.raises(NotRunning, match="unknown request"):
             await asked(tmp_path, "stop")
 
 
-async def test_one_who_asks_nonsense_disturbs_nobody(tmp_path: Path) -> None:
-    def babble() -> None:
+async def test_a_malformed_request_does_not_disturb_others(tmp_path: Path) -> None:
+    def send_garbage() -> None:
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(tmp_path / "control.sock"))
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it hangs up when it has had enough
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it hangs up once the line is too long
                 client.sendall(b"x" * 100_000)
 
     async with serve_control(tmp_path, {"peers": list}):
-        await anyio.to_thread.run_sync(babble)
+        await anyio.to_thread.run_sync(send_garbage)
         assert await asked(tmp_path, "peers") == []
 
 
-async def test_a_dead_nodes_socket_is_replaced(tmp_path: Path) -> None:
+async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "control.sock"))
     with pytest.raises(NotRunning, match="Connection refused"):
@@ -62,12 +62,12 @@ async def test_nothing_is_left_behind(tmp_path: Path) -> None:
         pass
 
     assert os.listdir(tmp_path) == []
-    with pytest.raises(NotRunning, match=f"no node runs in {tmp_path}"):
+    with pytest.raises(NotRunning, match=f"no node is running in {tmp_path}"):
         await asked(tmp_path, "peers")
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="takes Linux")
-async def test_a_deep_directory_is_no_obstacle(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux")
+async def test_a_deep_directory_works(tmp_path: Path) -> None:
     deep = tmp_path / ("x" * 100) / ("y" * 100)
     deep.mkdir(parents=True)
     async with serve_control(deep, {"peers": lambda: 1}):

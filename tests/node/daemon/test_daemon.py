@@ -1,4 +1,4 @@
-"""``ziggurat node`` in a process of its own, against the embedded peer."""
+"""``ziggurat node`` as a process, against the embedded peer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import anyio.to_thread
 import pytest
 from anyio.abc import ByteStream
 
-from tests.node.running import AUDITED, run, running
+from tests.node.running import AUDITED_COMMAND, run, running
 from ziggurat.layers.testing import Socks5Server
 from ziggurat.node.address import NetAddress
 from ziggurat.node.config.networks import numbered_testnet
@@ -56,7 +56,7 @@ async def test_a_node_starts_connects_answers_and_stops_within_five_seconds(tmp_
     assert "node.stopping" in [event["event"] for event in node.events]
 
 
-async def test_a_peer_dials_it_and_is_told_when_it_stops(tmp_path: Path) -> None:
+async def test_an_inbound_peer_is_disconnected_when_the_node_stops(tmp_path: Path) -> None:
     peer = KaspaPeer()
     async with (
         peer.run(),
@@ -65,7 +65,7 @@ async def test_a_peer_dials_it_and_is_told_when_it_stops(tmp_path: Path) -> None
         ) as node,
     ):
         started = await node.wait_for("node.started")
-        await node.wait_for("externalip.ignored", address="127.0.0.1:16611", reason="others could not reach us there")
+        await node.wait_for("externalip.ignored", address="127.0.0.1:16611", reason="others could not reach it")
         session = await peer.dial(NetAddress.parse(str(started["listen"])))
         await node.wait_for("peer.connected", direction="inbound")
         assert await node.stop(signal.SIGINT) == 0
@@ -75,7 +75,7 @@ async def test_a_peer_dials_it_and_is_told_when_it_stops(tmp_path: Path) -> None
     assert not (tmp_path / "kaspa-devnet" / "logs").exists()
 
 
-async def test_with_a_proxy_it_dials_through_it_and_listens_nowhere(tmp_path: Path) -> None:
+async def test_with_a_proxy_it_dials_through_it_and_does_not_listen(tmp_path: Path) -> None:
     peer = KaspaPeer()
     proxy = Socks5Server()
     async with (
@@ -96,7 +96,7 @@ async def test_with_a_proxy_it_dials_through_it_and_listens_nowhere(tmp_path: Pa
     assert [event["names"] for event in ignored] == [["ALL_PROXY"]]
 
 
-async def test_a_second_node_in_the_same_directory_says_who_has_it_and_exits_with_1(tmp_path: Path) -> None:
+async def test_a_second_node_in_the_same_directory_names_the_pid_of_the_first_and_exits_with_1(tmp_path: Path) -> None:
     async with running("-b", tmp_path, "--listen", LOOPBACK, "--outpeers=0") as node:
         await node.wait_for("node.started")
         second = await anyio.to_thread.run_sync(run, "node", "--devnet", "-b", tmp_path, "--outpeers=0")
@@ -107,7 +107,7 @@ async def test_a_second_node_in_the_same_directory_says_who_has_it_and_exits_wit
     assert second.stderr.count("\n") == 1
 
 
-async def test_what_was_stored_outlives_a_kill(tmp_path: Path) -> None:
+async def test_stored_addresses_survive_a_kill(tmp_path: Path) -> None:
     peer = KaspaPeer(addresses=[NetAddress.parse(f"192.0.2.{n}:16611") for n in range(1, 6)])
     arguments = ("-b", tmp_path, "--maxinpeers=0", "--outpeers=0")
     async with peer.run(), peer.listen() as address:
@@ -121,7 +121,7 @@ async def test_what_was_stored_outlives_a_kill(tmp_path: Path) -> None:
     assert loaded["count"] == 5
 
 
-async def test_the_service_manager_is_told_when_it_asked(tmp_path: Path) -> None:
+async def test_the_service_manager_is_notified(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(20)
@@ -133,7 +133,7 @@ async def test_the_service_manager_is_told_when_it_asked(tmp_path: Path) -> None
             assert await anyio.to_thread.run_sync(manager.recv, 100) == b"STOPPING=1"
 
 
-def test_a_port_that_is_taken_is_one_line_and_exit_1(tmp_path: Path) -> None:
+def test_a_port_in_use_prints_one_line_and_exits_with_1(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         done = run("node", "--devnet", "-b", tmp_path, "--listen", address, "--outpeers=0")
@@ -143,7 +143,7 @@ def test_a_port_that_is_taken_is_one_line_and_exit_1(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_directory_that_cannot_be_made_is_one_line_and_exit_1(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_prints_one_line_and_exits_with_1(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run("node", "--devnet", "-b", tmp_path / "file" / "below", "--outpeers=0", "--nologfiles")
 
@@ -152,8 +152,8 @@ def test_a_directory_that_cannot_be_made_is_one_line_and_exit_1(tmp_path: Path) 
     assert "Traceback" not in done.stderr
 
 
-async def test_with_a_proxy_it_dials_and_looks_up_nothing_but_the_proxy(tmp_path: Path) -> None:
-    """On a network with seeders, and with peers of each kind: an IP, loopback and a name."""
+async def test_with_a_proxy_it_dials_only_the_proxy_and_resolves_no_names(tmp_path: Path) -> None:
+    """On a network with seeders, with peers of each kind: an IP, loopback, a name and an onion service."""
     peers = ("192.0.2.1:5", "127.0.0.1:5", "node.example:5", f"{'a' * 56}.onion:5")
 
     async def refuse(uri: Uri) -> ByteStream:
@@ -164,7 +164,7 @@ async def test_with_a_proxy_it_dials_and_looks_up_nothing_but_the_proxy(tmp_path
         proxy.serve() as at,
         running(
             *("-b", tmp_path, f"--socks5-proxy={at.authority}", *(f"--addpeer={peer}" for peer in peers)),
-            command=AUDITED,
+            command=AUDITED_COMMAND,
             network="--testnet",
         ) as node,
     ):

@@ -1,4 +1,4 @@
-"""``node.status``, a minute after the other, in virtual time."""
+"""``node.status`` once a minute, in virtual time."""
 
 from __future__ import annotations
 

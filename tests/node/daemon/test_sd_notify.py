@@ -14,7 +14,7 @@ def bound(name: str | Path) -> socket.socket:
     return manager
 
 
-def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_manager_is_notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with bound(tmp_path / "n") as manager:
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
 
@@ -22,7 +22,7 @@ def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert manager.recv(100) == b"READY=1"
 
 
-def test_an_abstract_socket_is_written_with_an_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_at_sign_stands_for_an_abstract_socket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     name = f"ziggurat-test-{tmp_path.name}"
     with bound(f"\0{name}") as manager:
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
@@ -32,13 +32,13 @@ def test_an_abstract_socket_is_written_with_an_at(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("value", ["", "relative", "/nowhere/at/all"])
-def test_nobody_to_tell_is_no_error(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_service_manager_is_not_an_error(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", value)
 
     assert not sd_notify("READY=1")
 
 
-def test_without_the_variable_nobody_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_variable_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
 
     assert not sd_notify("READY=1")

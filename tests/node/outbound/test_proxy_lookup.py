@@ -50,5 +50,5 @@ async def test_a_proxy_that_hangs_up_is_a_protocol_error() -> None:
 async def test_a_reply_without_an_ip_address_is_an_error() -> None:
     proxy = ScriptedProxy(bound=("some.name", 0))
     async with proxy:
-        with pytest.raises(ResolveError, match="which is no address"):
+        with pytest.raises(ResolveError, match="which is not an IP address"):
             await ConnectionHandler(proxy_layer("proxy:9050"), proxy.connector()).resolve("seed.example")

@@ -5,7 +5,7 @@ import json
 from tests.node.running import run
 
 
-def test_the_demonstration_needs_nothing_and_succeeds() -> None:
+def test_the_demo_succeeds_without_arguments_or_a_network() -> None:
     done = run("demo", "--json")
 
     assert done.returncode == 0, done.stderr

@@ -20,7 +20,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
                 monkeypatch.delenv(name, raising=False)
 
 
-def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def show_config(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert main(["node", "--show-config", *arguments]) == 0
     return capsys.readouterr().out
 
@@ -33,7 +33,7 @@ def test_the_configuration_is_shown_with_the_source_of_each_setting(
     monkeypatch.setenv("ZIGGURAT_UACOMMENT", "a,b")
     monkeypatch.setenv("KASPAD_NODNSSEED", "1")
     monkeypatch.setenv("all_proxy", "socks5://x")
-    lines = shown(capsys, "--devnet", "-C", str(file), "--addpeer=h:1").splitlines()
+    lines = show_config(capsys, "--devnet", "-C", str(file), "--addpeer=h:1").splitlines()
 
     assert "devnet = true  # --devnet" in lines
     assert f"maxinpeers = 7  # {file}" in lines
@@ -42,49 +42,49 @@ def test_the_configuration_is_shown_with_the_source_of_each_setting(
     assert 'addpeer = ["h:1"]  # --addpeer' in lines
     assert "outpeers = 8  # default" in lines
     assert 'listen = "0.0.0.0:16611"  # default' in lines
-    assert "# utxoindex: ignored, it means nothing here" in lines
-    assert any(line.startswith("# all_proxy: not obeyed") for line in lines)
+    assert "# utxoindex: ignored; it has no effect here" in lines
+    assert any(line.startswith("# all_proxy: ignored; set a proxy") for line in lines)
 
 
-def test_every_setting_is_shown_in_words_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    assert set(tomllib.loads(shown(capsys, "--testnet"))) == {option.name for option in OPTIONS}
+def test_the_shown_configuration_is_toml_with_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(tomllib.loads(show_config(capsys, "--testnet"))) == {option.name for option in OPTIONS}
 
 
 def test_secrets_are_masked(capsys: pytest.CaptureFixture[str]) -> None:
-    text = shown(capsys, f"--socks5-proxy=socks5://user:{SECRET}@tor")
+    text = show_config(capsys, f"--socks5-proxy=socks5://user:{SECRET}@tor")
 
     assert SECRET not in text
     assert 'socks5-proxy = "socks5://***:***@tor:9050"  # --socks5-proxy' in text
 
 
-def test_with_a_proxy_the_listener_is_shown_to_be_none(capsys: pytest.CaptureFixture[str]) -> None:
-    assert 'listen = ""  # default' in shown(capsys, "--proxy=tor")
+def test_with_a_proxy_the_shown_listen_address_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 'listen = ""  # default' in show_config(capsys, "--proxy=tor")
 
 
-def test_showing_the_configuration_makes_no_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shown(capsys, "-b", str(tmp_path / "app"))
+def test_showing_the_configuration_creates_no_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_config(capsys, "-b", str(tmp_path / "app"))
 
     assert not (tmp_path / "app").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environ", "complaint"),
+    ("arguments", "environ", "message"),
     [
-        (["--socks5-proxy="], {}, "ziggurat node: --socks5-proxy: bad value '' (it is empty); right is HOST[:PORT]"),
-        ([], {"ZIGGURAT_SOCKS5_PROXY": ""}, "ziggurat node: ZIGGURAT_SOCKS5_PROXY: it is empty; right is HOST[:PORT]"),
+        (["--socks5-proxy="], {}, "ziggurat node: --socks5-proxy: bad value '' (empty); expected HOST[:PORT]"),
+        ([], {"ZIGGURAT_SOCKS5_PROXY": ""}, "ziggurat node: ZIGGURAT_SOCKS5_PROXY: empty; expected HOST[:PORT]"),
         (["--proxy=abc..abc:23456"], {}, "ziggurat node: --socks5-proxy: bad value 'abc..abc:23456'"),
         (["--proxy=192.0.0.1:def"], {}, "bad port: 'def'"),
-        (["--connect=h:1", "--addpeer=h:2"], {}, "exclude each other"),
-        (["--testnet", "--simnet"], {}, "exclude each other"),
+        (["--connect=h:1", "--addpeer=h:2"], {}, "mutually exclusive"),
+        (["--testnet", "--simnet"], {}, "mutually exclusive"),
         (["-C", "/nowhere/node.toml"], {}, "cannot read /nowhere/node.toml"),
         ([], {"ZIGGURAT_NONSENSE": "1"}, "ZIGGURAT_NONSENSE"),
         (["--outpeers=many"], {}, "--outpeers: bad value 'many'"),
     ],
 )
-def test_bad_arguments_are_one_line_on_stderr_and_exit_2(
+def test_bad_arguments_print_one_line_on_stderr_and_exit_with_2(
     arguments: list[str],
     environ: dict[str, str],
-    complaint: str,
+    message: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -96,11 +96,11 @@ def test_bad_arguments_are_one_line_on_stderr_and_exit_2(
 
     assert caught.value.code == 2
     assert out == ""
-    assert complaint in err
+    assert message in err
     assert err.count("\n") == 1
 
 
-def test_a_flag_that_nobody_knows_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_flag_is_rejected_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["node", "--nonsense"])
 
@@ -108,7 +108,7 @@ def test_a_flag_that_nobody_knows_is_refused_by_name(capsys: pytest.CaptureFixtu
     assert "--nonsense" in capsys.readouterr().err
 
 
-def test_it_works_as_a_process(tmp_path: Path) -> None:
+def test_it_runs_as_a_process(tmp_path: Path) -> None:
     done = run("node", "--show-config", "--simnet", STATE_DIRECTORY=str(tmp_path))
 
     assert done.returncode == 0, done.stderr

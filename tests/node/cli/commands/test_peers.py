@@ -1,4 +1,4 @@
-"""``ziggurat peers``; with a running node it is tested in ``test_daemon.py``."""
+"""``ziggurat peers``, without a running node; ``test_daemon.py`` has the tests with one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ziggurat.node.cli.command import main
-from ziggurat.node.cli.commands.peers import line
+from ziggurat.node.cli.commands.peers import peer_line
 
 PEER: dict[str, object] = {
     "address": "192.0.2.1:16111",
@@ -19,12 +19,14 @@ PEER: dict[str, object] = {
 }
 
 
-def test_without_a_node_it_says_so_and_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_running_node_it_prints_an_error_and_exits_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["peers", "--appdir", str(tmp_path), "--devnet"]) == 1
     out, err = capsys.readouterr()
 
     assert out == ""
-    assert f"no node runs in {tmp_path}/kaspa-devnet" in err
+    assert f"no node is running in {tmp_path}/kaspa-devnet" in err
 
 
 @pytest.mark.parametrize(
@@ -39,8 +41,8 @@ def test_without_a_node_it_says_so_and_exits_with_1(tmp_path: Path, capsys: pyte
     ],
 )
 def test_a_peer_is_one_line(changed: dict[str, object], shown: str) -> None:
-    assert line({**PEER, **changed}) == shown
+    assert peer_line({**PEER, **changed}) == shown
 
 
 def test_a_user_agent_cannot_forge_a_line_or_move_the_cursor() -> None:
-    assert line({**PEER, "user_agent": "a\nb\x1b[2J"}).isprintable()
+    assert peer_line({**PEER, "user_agent": "a\nb\x1b[2J"}).isprintable()

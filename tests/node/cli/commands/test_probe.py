@@ -1,4 +1,4 @@
-"""``ziggurat probe`` in a process of its own: what it prints, and its exit code."""
+"""``ziggurat probe`` as a process: its output and exit codes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_json_is_one_object_and_nothing_else_on_stdout() -> None:
     assert set(report["peer"]) == {"id", "user_agent", "protocol_version", "network", "services"}
 
 
-async def test_nobody_there_is_1() -> None:
+async def test_a_refused_connection_exits_with_1() -> None:
     code, out, _ = await probed("127.0.0.1:1", "--json")
     report = json.loads(out)
 
@@ -67,7 +67,7 @@ async def test_nobody_there_is_1() -> None:
     assert report["error"]["reply_code"] is None
 
 
-async def test_a_proxy_that_says_that_nobody_is_there_is_1() -> None:
+async def test_a_proxy_that_reports_a_refused_connection_exits_with_1() -> None:
     async with Socks5Server(connector=refuse).serve() as at:
         code, out, _ = await probed("peer.example", "--proxy", at.authority, "--json")
 
@@ -76,14 +76,14 @@ async def test_a_proxy_that_says_that_nobody_is_there_is_1() -> None:
     assert json.loads(out)["target"] == "http://peer.example:16111"
 
 
-async def test_a_proxy_that_is_not_there_is_3() -> None:
+async def test_an_unreachable_proxy_exits_with_3() -> None:
     code, out, _ = await probed("peer.example", ZIGGURAT_SOCKS5_PROXY="127.0.0.1:1")
 
     assert code == 3
     assert "Failed: " in out
 
 
-async def test_a_proxy_that_refuses_our_password_is_3_and_shows_none() -> None:
+async def test_a_rejected_password_exits_with_3_and_is_not_printed() -> None:
     async with Socks5Server({"u": "p"}).serve() as at:
         code, out, err = await probed("peer.example", "--proxy", f"socks5://u:S3CRET@{at.authority}")
 
@@ -105,7 +105,7 @@ async def test_a_proxy_that_refuses_our_password_is_3_and_shows_none() -> None:
         ["h:1", "--listen=127.0.0.1"],
     ],
 )
-def test_bad_arguments_are_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_arguments_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["probe", *arguments])
 
