@@ -40,7 +40,7 @@ STOPPING = "we are stopping"
 RETRY_INTERVAL = 1.0
 """Seconds between two attempts of one `Adaptor.connect_peer`."""
 
-STOP_LIMIT = 3.0
+STOP_TIMEOUT = 3.0
 """Seconds in which every peer is told and every connection closed. The node as a whole has five, of which a dial's
 linger may take one and the address book nearly another."""
 
@@ -82,7 +82,7 @@ class Adaptor:
         self.listening: NetAddress | None = None
         given = context or FlowContext()
         self._context = FlowContext(given.book, self.hub.publish, given.ping_interval)
-        self._factories = tuple(flows)
+        self._flow_factories = tuple(flows)
         self._rules = rules or Rules()
         self._proxied = proxied
         self._server: PeerServer | None = None
@@ -90,12 +90,12 @@ class Adaptor:
             self._server = PeerServer(
                 listener,
                 ConnectionCounter(limits, lambda: self.hub.is_full),
-                self._accepted,
+                self._on_inbound,
                 proxied=proxied,
                 max_message_size=connection_handler.max_message_size,
             )
         self._routers: set[Router] = set()
-        self._joining: set[anyio.CancelScope] = set()  # of handshakes under way
+        self._handshakes: set[anyio.CancelScope] = set()  # of handshakes under way
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
 
@@ -117,7 +117,7 @@ class Adaptor:
             RuntimeError: the adaptor is not running.
             ValueError: ``attempts`` is not positive, or the address has port 0.
         """
-        self._running()
+        self._require_running()
         check_count("attempts", attempts, optional=False)
         while True:
             attempts -= 1
@@ -136,7 +136,7 @@ class Adaptor:
                 with phase("handshake"):
                     await stream.open()
                     via = self.connection_handler.via
-                    return await self._join(stream, address, "outbound", via, OUTBOUND_LIMITS, current.ledger)
+                    return await self._add_peer(stream, address, "outbound", via, OUTBOUND_LIMITS, current.ledger)
 
     def peers(self) -> list[PeerInfo]:
         """Who is connected, the oldest first."""
@@ -153,7 +153,7 @@ class Adaptor:
 
     async def terminate_all(self, reason: str) -> None:
         """Close every connection and end every handshake; return when the connections are closed."""
-        for scope in tuple(self._joining):
+        for scope in tuple(self._handshakes):
             scope.cancel()
         routers = tuple(self._routers)
         for router in routers:
@@ -184,9 +184,9 @@ class Adaptor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        tasks = self._running()
+        tasks = self._require_running()
         self._tasks = None
-        with anyio.move_on_after(STOP_LIMIT, shield=True):
+        with anyio.move_on_after(STOP_TIMEOUT, shield=True):
             await self.terminate_all(STOPPING)
             if self._server is not None:
                 await self._server.aclose()
@@ -194,24 +194,24 @@ class Adaptor:
         await self._stack.aclose()
         self.hub.close()
 
-    def _running(self) -> TaskGroup:
+    def _require_running(self) -> TaskGroup:
         if self._tasks is None:
             raise RuntimeError("the adaptor is not running: use it as an async context manager")
         return self._tasks
 
     # -- one connection
 
-    def _accepted(self, stream: InboundStream) -> None:
+    def _on_inbound(self, stream: InboundStream) -> None:
         if self._tasks is None:
             stream.finish()  # we are stopping
         else:
-            self._tasks.start_soon(self._receive, stream)
+            self._tasks.start_soon(self._run_inbound, stream)
 
-    async def _receive(self, stream: InboundStream) -> None:
+    async def _run_inbound(self, stream: InboundStream) -> None:
         try:
             async with closing_with_reject(stream):
                 via = PROXIED if self._proxied else None
-                await self._join(stream, stream.address, "inbound", via, INBOUND_LIMITS)
+                await self._add_peer(stream, stream.address, "inbound", via, INBOUND_LIMITS)
         except HandshakeError as error:
             if self._server is not None:
                 self._server.refusals.write(stream.address, error.message, kind=error.kind.value)
@@ -220,7 +220,7 @@ class Adaptor:
         finally:
             stream.handshake_over()
 
-    async def _join(
+    async def _add_peer(
         self,
         stream: MessageStream,
         address: PeerAddress,
@@ -231,37 +231,37 @@ class Adaptor:
     ) -> PeerInfo:
         """Shake hands, and start the flows. From then on the stream belongs to the peer's router."""
         handshake = Handshake(self.identity.version(), limits, self._rules)
-        with self._until_stop() as tasks:
+        with self._cancelled_on_stop() as tasks:
             version = await run_handshake(stream, handshake, until=State.AGREED)
             info = peer_info(version, address, direction, via)
             with self.hub.reserve(info.key, direction):
                 router = Router(stream, info, ledger=ledger, on_close=self.hub.remove)
-                flows = [make(router) for make in self._factories]
+                flows = [make(router) for make in self._flow_factories]
                 flows += default_flows(router, self._context)
                 if version.address is not None:
                     flows.insert(0, AdvertisedAddress(self._context.book, version.address))
                 await run_handshake(stream, handshake)  # our Ready says that the flows have subscribed
                 self.hub.add(router, self.identity.id)
             self._routers.add(router)
-            tasks.start_soon(self._carry, router)
+            tasks.start_soon(self._run_router, router)
             for flow in flows:
-                router.launch(flow)
+                router.start_flow(flow)
             return info
 
     @contextmanager
-    def _until_stop(self) -> Generator[TaskGroup, None, None]:
+    def _cancelled_on_stop(self) -> Generator[TaskGroup, None, None]:
         """Run a block that ends with a `HandshakeError` when the adaptor stops."""
         if self._tasks is not None:
             with anyio.CancelScope() as scope:
-                self._joining.add(scope)
+                self._handshakes.add(scope)
                 try:
                     yield self._tasks
                     return
                 finally:
-                    self._joining.discard(scope)
+                    self._handshakes.discard(scope)
         raise HandshakeError(Kind.CLOSED, STOPPING, by_peer=False, silent=True)
 
-    async def _carry(self, router: Router) -> None:
+    async def _run_router(self, router: Router) -> None:
         try:
             await router.run()
         except Exception as error:

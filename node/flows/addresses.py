@@ -66,11 +66,11 @@ class AddressesReceiver:
     types = ("addresses",)
 
     def __init__(
-        self, router: Router, book: AddressBook, tell: Callable[[tuple[NetAddress, ...]], Awaitable[None]]
+        self, router: Router, book: AddressBook, on_received: Callable[[tuple[NetAddress, ...]], Awaitable[None]]
     ) -> None:
         self._router = router
         self._book = book
-        self._tell = tell
+        self._on_received = on_received
         self._route = router.subscribe(*self.types, capacity=1)
 
     async def run(self) -> None:
@@ -80,7 +80,7 @@ class AddressesReceiver:
         self._router.unsubscribe(self._route)
         addresses = addresses_from_wire(answer.addresses)
         await self._book.learn(addresses)
-        await self._tell(addresses)
+        await self._on_received(addresses)
 
 
 class AdvertisedAddress:

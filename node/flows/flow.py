@@ -21,7 +21,7 @@ FlowFactory: TypeAlias = Callable[[Router], Flow]
 """Makes a flow for one peer. The flow subscribes at once: the peer's first messages come right behind its handshake."""
 
 
-def _nobody(event: Event) -> None:
+def _ignore(event: Event) -> None:
     pass
 
 
@@ -36,21 +36,21 @@ class FlowContext:
     """
 
     book: AddressBook = field(default_factory=NoAddressBook)
-    publish: Callable[[Event], None] = _nobody
+    publish: Callable[[Event], None] = _ignore
     ping_interval: float = PING_INTERVAL
 
 
 def default_flows(router: Router, context: FlowContext) -> list[Flow]:
     """Make our own flows for one peer, except those whose message types another flow has subscribed."""
 
-    async def tell(addresses: tuple[NetAddress, ...]) -> None:
+    async def publish_received(addresses: tuple[NetAddress, ...]) -> None:
         context.publish(AddressesReceived(router.info, addresses))
 
     makers: list[tuple[tuple[str, ...], FlowFactory]] = [
         (PingResponder.types, PingResponder),
         (PingSender.types, lambda router: PingSender(router, context.ping_interval)),
         (AddressesSender.types, lambda router: AddressesSender(router, context.book)),
-        (AddressesReceiver.types, lambda router: AddressesReceiver(router, context.book, tell)),
+        (AddressesReceiver.types, lambda router: AddressesReceiver(router, context.book, publish_received)),
         (TransactionNotFound.types, TransactionNotFound),
         (RejectReceiver.types, RejectReceiver),
     ]

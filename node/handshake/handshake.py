@@ -58,7 +58,7 @@ TRANSITIONS: dict[tuple[State, str], State] = {
     (State.ANNOUNCED, "ready"): State.READY,
 }
 
-EXPECTED = {
+EXPECTED_PAYLOADS = {
     State.GREETING: "{Version, Verack}",
     State.INTRODUCED: "{Verack}",
     State.ACKNOWLEDGED: "{Version}",
@@ -94,7 +94,7 @@ INBOUND_LIMITS = HandshakeLimits(version=10.0)
 """Who dials speaks as soon as it has our headers: a round trip, which through Tor may take some seconds."""
 
 
-def _never(value: object) -> bool:
+def _refuse_none(value: object) -> bool:
     return False
 
 
@@ -108,9 +108,9 @@ class Rules:
         refuses_user_agent: of its user agent.
     """
 
-    is_duplicate: Callable[[bytes], bool] = _never
-    is_banned: Callable[[bytes], bool] = _never
-    refuses_user_agent: Callable[[str], bool] = _never
+    is_duplicate: Callable[[bytes], bool] = _refuse_none
+    is_banned: Callable[[bytes], bool] = _refuse_none
+    refuses_user_agent: Callable[[str], bool] = _refuse_none
 
 
 class Handshake:
@@ -129,11 +129,11 @@ class Handshake:
         self._limits = limits
         self._rules = rules or Rules()
         self._wire: VersionMessage | None = None
-        self._due: dict[str, tuple[float, float]] = {}  # what is awaited: its limit and its deadline
+        self._deadlines: dict[str, tuple[float, float]] = {}  # what is awaited: its limit and its deadline
 
     def begin(self, now: float) -> list[KaspadMessage]:
         """Send what is returned: our Version."""
-        self._await("Version", self._limits.version, now)
+        self._set_deadline("Version", self._limits.version, now)
         return [KaspadMessage(version=version_to_wire(self.ours))]
 
     def receive(self, message: KaspadMessage, now: float) -> list[KaspadMessage]:
@@ -148,20 +148,20 @@ class Handshake:
             raise HandshakeError(rejection.kind_of(reason), reason, by_peer=True)
         following = TRANSITIONS.get((self.state, payload))
         if following is None:
-            reason = rejection.unexpected_message(EXPECTED[self.state], payload)
+            reason = rejection.unexpected_message(EXPECTED_PAYLOADS[self.state], payload)
             raise HandshakeError(Kind.UNEXPECTED, reason, by_peer=False)
         answers: list[KaspadMessage] = []
         if payload == "version":
             self._wire = message.version
-            del self._due["Version"]
+            del self._deadlines["Version"]
             if following is State.INTRODUCED:
-                self._await("Verack", self._limits.verack, now)
+                self._set_deadline("Verack", self._limits.verack, now)
             answers = [KaspadMessage(verack=VerackMessage())]
         else:
-            self._due.pop(payload.capitalize(), None)
+            self._deadlines.pop(payload.capitalize(), None)
         self.state = following
         if following is State.AGREED:
-            self._judge()
+            self._check_peer()
         return answers
 
     def announce(self, now: float) -> list[KaspadMessage]:
@@ -173,13 +173,13 @@ class Handshake:
         if self.state is not State.AGREED:
             raise RuntimeError(f"cannot announce while {self.state.value}")
         self.state = State.ANNOUNCED
-        self._await("Ready", self._limits.ready, now)
+        self._set_deadline("Ready", self._limits.ready, now)
         return [KaspadMessage(ready=ReadyMessage())]
 
     @property
     def deadline(self) -> float | None:
         """Until when the next message has to come, on the caller's clock; ``None`` while nothing is awaited."""
-        return min((deadline for _, deadline in self._due.values()), default=None)
+        return min((deadline for _, deadline in self._deadlines.values()), default=None)
 
     def overdue(self) -> HandshakeTimeout:
         """The error for a `deadline` that has passed: it names what should have come first.
@@ -187,15 +187,15 @@ class Handshake:
         Raises:
             RuntimeError: nothing is awaited.
         """
-        if not self._due:
+        if not self._deadlines:
             raise RuntimeError(f"nothing is awaited while {self.state.value}")
-        name, (limit, _) = min(self._due.items(), key=lambda item: item[1][1])
+        name, (limit, _) = min(self._deadlines.items(), key=lambda item: item[1][1])
         return HandshakeTimeout(limit, name)
 
-    def _await(self, name: str, limit: float, now: float) -> None:
-        self._due[name] = (limit, now + limit)
+    def _set_deadline(self, name: str, limit: float, now: float) -> None:
+        self._deadlines[name] = (limit, now + limit)
 
-    def _judge(self) -> None:
+    def _check_peer(self) -> None:
         """kaspad's checks, in kaspad's order."""
         assert self._wire is not None
         try:

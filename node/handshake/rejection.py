@@ -57,10 +57,10 @@ class Kind(enum.Enum):
 TRANSIENT = frozenset({Kind.DUPLICATE, Kind.BUSY, Kind.TIMEOUT, Kind.CLOSED})
 """The same dial may succeed later without a change."""
 
-NO_PROTOCOL_ERROR = frozenset({Kind.BUSY, Kind.TIMEOUT, Kind.CLOSED})
+NOT_A_REFUSAL = frozenset({Kind.BUSY, Kind.TIMEOUT, Kind.CLOSED})
 """Nobody has said no: trying again soon is no nuisance."""
 
-STARTS = {
+KIND_BY_PREFIX = {
     DUPLICATE: Kind.DUPLICATE,
     LOOPBACK: Kind.SELF,
     BANNED: Kind.BANNED,
@@ -75,7 +75,7 @@ STARTS = {
 
 def kind_of(reason: str) -> Kind:
     """What a Reject's text means; ``REJECTED`` where it is none that we know."""
-    return next((kind for start, kind in STARTS.items() if reason.startswith(start)), Kind.REJECTED)
+    return next((kind for start, kind in KIND_BY_PREFIX.items() if reason.startswith(start)), Kind.REJECTED)
 
 
 def network_mismatch(ours: str, theirs: str) -> str:
@@ -121,9 +121,9 @@ class HandshakeError(ConnectError):
         self.silent = silent
         self.reason = one_line(reason.encode()[:MAX_REASON].decode(errors="ignore"))
         self.by_peer = by_peer
-        self.protocol_error = kind not in NO_PROTOCOL_ERROR
+        self.protocol_error = kind not in NOT_A_REFUSAL
         # Not super(): beside ConnectTimeout that would be its __init__, which wants other arguments.
-        ConnectError.__init__(self, _told(kind, self.reason, by_peer), hint=hint, transient=kind in TRANSIENT)
+        ConnectError.__init__(self, _error_text(kind, self.reason, by_peer), hint=hint, transient=kind in TRANSIENT)
 
     @property
     def reject(self) -> str | None:
@@ -141,7 +141,7 @@ class HandshakeTimeout(HandshakeError, ConnectTimeout):
         self.name = name
 
 
-def _told(kind: Kind, reason: str, by_peer: bool) -> str:
+def _error_text(kind: Kind, reason: str, by_peer: bool) -> str:
     if kind is Kind.CLOSED:
         return f"the peer ended the connection: {reason}" if by_peer else reason
     return f"the peer rejected us: {reason}" if by_peer else f"we rejected the peer: {reason}"

@@ -42,7 +42,7 @@ async def run_handshake(stream: MessageStream, handshake: Handshake, *, until: S
         if handshake.state is State.AGREED:
             await _send(stream, handshake, handshake.announce(anyio.current_time()))
         message = await _receive(stream, handshake)
-        _require_route(message)
+        _require_handshake_message(message)
         await _send(stream, handshake, handshake.receive(message, anyio.current_time()))
     assert handshake.peer is not None
     return handshake.peer
@@ -75,7 +75,7 @@ async def _receive(stream: MessageStream, handshake: Handshake) -> KaspadMessage
     raise handshake.overdue()
 
 
-def _require_route(message: KaspadMessage) -> None:
+def _require_handshake_message(message: KaspadMessage) -> None:
     """Refuse what no part of a handshake waits for. kaspad, too, closes then without a Reject."""
     payload = message.WhichOneof("payload")
     if payload not in HANDSHAKE_TYPES or message.response_id:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from ziggurat.node.peer import FULL, PROXIED
+from ziggurat.node.peer import INBOUND_LIMIT_REACHED, PROXIED
 from ziggurat.services.validation import check_count
 
 __all__ = ["ConnectionCounter", "InboundLimits"]
@@ -69,7 +69,7 @@ class ConnectionCounter:
         """Count a new connection, for `remove_connection` to uncount; return the reason if it is refused instead."""
         limits = self._limits
         if self._is_full():
-            return FULL
+            return INBOUND_LIMIT_REACHED
         if self.open >= limits.peers + limits.pending:
             return "too many inbound connections"
         if limits.per_address is not None and self._open[host] >= limits.per_address and not _is_shared(host):

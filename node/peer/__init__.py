@@ -14,13 +14,13 @@ from ziggurat.node.peer.events import (
     PeerDisconnected,
     TransactionsAnnounced,
 )
-from ziggurat.node.peer.hub import FULL, Hub
+from ziggurat.node.peer.hub import INBOUND_LIMIT_REACHED, Hub
 from ziggurat.node.peer.info import PROXIED, Direction, PeerInfo, PeerKey, peer_info
 from ziggurat.node.peer.route import Flow, FlowError, PeerClosed, Route
 from ziggurat.node.peer.router import Router
 
 __all__ = [
-    "FULL",
+    "INBOUND_LIMIT_REACHED",
     "PROXIED",
     "AddressesReceived",
     "BlockAnnounced",

@@ -25,7 +25,7 @@ __all__ = [
 CAPACITY = 4096
 """Events that wait for one listener. Beyond them the oldest is dropped: a listener that sleeps costs no memory."""
 
-MAX_ITEMS = 262_144
+MAX_QUEUED_ITEMS = 262_144
 """Transaction ids and addresses in those events: two of the largest inventories, some 20 MiB. A thousand of them, which
 the number of events would allow, are ten GiB."""
 
@@ -79,9 +79,9 @@ class EventStream:
         dropped: how many events were lost because the listener was too slow.
     """
 
-    def __init__(self, forget: Callable[[EventStream], None], capacity: int = CAPACITY) -> None:
+    def __init__(self, on_close: Callable[[EventStream], None], capacity: int = CAPACITY) -> None:
         self.dropped = 0
-        self._forget = forget
+        self._on_close = on_close
         self._capacity = capacity
         self._events: deque[Event] = deque()
         self._items = 0
@@ -91,9 +91,9 @@ class EventStream:
     def put(self, event: Event) -> None:
         """Add an event."""
         self._events.append(event)
-        self._items += _items(event)
-        while len(self._events) > self._capacity or (self._items > MAX_ITEMS and len(self._events) > 1):
-            self._take()
+        self._items += _item_count(event)
+        while len(self._events) > self._capacity or (self._items > MAX_QUEUED_ITEMS and len(self._events) > 1):
+            self._pop()
             self.dropped += 1
         self._changed.set()
 
@@ -101,7 +101,7 @@ class EventStream:
         """Listen no more; what waits can still be read."""
         self._closed = True
         self._changed.set()
-        self._forget(self)
+        self._on_close(self)
 
     def __aiter__(self) -> EventStream:
         return self
@@ -112,11 +112,11 @@ class EventStream:
                 raise StopAsyncIteration
             self._changed = anyio.Event()
             await self._changed.wait()
-        return self._take()
+        return self._pop()
 
-    def _take(self) -> Event:
+    def _pop(self) -> Event:
         event = self._events.popleft()
-        self._items -= _items(event)
+        self._items -= _item_count(event)
         return event
 
     def __enter__(self) -> EventStream:
@@ -126,7 +126,7 @@ class EventStream:
         self.close()
 
 
-def _items(event: Event) -> int:
+def _item_count(event: Event) -> int:
     if isinstance(event, TransactionsAnnounced):
         return len(event.ids)
     return len(event.addresses) if isinstance(event, AddressesReceived) else 0

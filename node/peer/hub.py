@@ -12,11 +12,11 @@ from ziggurat.node.peer.info import Direction, PeerInfo, PeerKey
 from ziggurat.node.peer.router import Router
 from ziggurat.node.wire import KaspadMessage
 
-__all__ = ["FULL", "Hub"]
+__all__ = ["INBOUND_LIMIT_REACHED", "Hub"]
 
-SAME_PEER = "the same peer is connected twice"
+CONNECTED_TWICE = "the same peer is connected twice"
 
-FULL = "the limit of inbound peers is reached"
+INBOUND_LIMIT_REACHED = "the limit of inbound peers is reached"
 
 
 class Hub:
@@ -53,7 +53,7 @@ class Hub:
         if key in self._routers or (key, direction) in self._reserved:
             raise HandshakeError(Kind.DUPLICATE, DUPLICATE, by_peer=False)
         if direction == "inbound" and self.is_full:
-            raise HandshakeError(Kind.BUSY, FULL, by_peer=False)
+            raise HandshakeError(Kind.BUSY, INBOUND_LIMIT_REACHED, by_peer=False)
         self._reserved.add((key, direction))
         try:
             yield
@@ -75,9 +75,9 @@ class Hub:
         if other is not None:
             ours_wins = our_id < info.id
             if (info.direction == "outbound") is not ours_wins and other.direction != info.direction:
-                raise HandshakeError(Kind.DUPLICATE, SAME_PEER, by_peer=False, silent=True)
-            self.remove(other, SAME_PEER)
-            other.close(SAME_PEER)
+                raise HandshakeError(Kind.DUPLICATE, CONNECTED_TWICE, by_peer=False, silent=True)
+            self.remove(other, CONNECTED_TWICE)
+            other.close(CONNECTED_TWICE)
         self._routers[key] = router
         write_event(
             None,

@@ -58,7 +58,7 @@ class Route:
     __slots__ = (
         "_capacity",
         "_closed",
-        "_hold",
+        "_on_queued",
         "_queue",
         "_waiter",
         "_when_full",
@@ -68,14 +68,14 @@ class Route:
     )
 
     def __init__(
-        self, id: int, types: frozenset[str], capacity: int, when_full: WhenFull, hold: Callable[[int, int], None]
+        self, id: int, types: frozenset[str], capacity: int, when_full: WhenFull, on_queued: Callable[[int, int], None]
     ) -> None:
         self.id = id
         self.types = types
         self.dropped = 0
         self._capacity = capacity
         self._when_full: WhenFull = when_full
-        self._hold = hold  # told how many messages and bytes more, or fewer, wait here
+        self._on_queued = on_queued  # told how many messages and bytes more, or fewer, wait here
         self._queue: deque[tuple[KaspadMessage, int]] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._closed: str | None = None
@@ -94,7 +94,7 @@ class Route:
         # A flow that keeps up has an empty queue: only what piles up is measured, which costs as much as writing it.
         size = message.ByteSize() if self._queue else 0
         self._queue.append((message, size))
-        self._hold(1, size)
+        self._on_queued(1, size)
         self._wake()
 
     def close(self, reason: str) -> None:
@@ -108,7 +108,7 @@ class Route:
         messages: list[KaspadMessage] = []
         while self._queue:
             message, size = self._queue.popleft()
-            self._hold(-1, -size)
+            self._on_queued(-1, -size)
             messages.append(message)
         return messages
 
@@ -130,7 +130,7 @@ class Route:
             if not self._queue:
                 raise PeerClosed(self._closed or "closed")
         message, size = self._queue.popleft()
-        self._hold(-1, -size)
+        self._on_queued(-1, -size)
         return message
 
     def __aiter__(self) -> Route:

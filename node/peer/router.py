@@ -3,7 +3,8 @@
 A message with a ``response_id`` goes to the route with that id, any other to the route that subscribed to its type. A
 message without a route closes the connection silently, as at kaspad; so does one whose route is full.
 
-Bounds of one connection: `ROUTE_CAPACITY`, `MAX_HELD`, `SEND_QUEUE_MESSAGES`, `SEND_QUEUE_BYTES`, `SEND_TIMEOUT`.
+Bounds of one connection: `ROUTE_CAPACITY`, `MAX_QUEUED_BYTES`, `SEND_QUEUE_MESSAGES`, `SEND_QUEUE_BYTES`,
+`SEND_TIMEOUT`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ __all__ = ["Flow", "Router"]
 ROUTE_CAPACITY = 256
 """Messages, as at kaspad: a flow that is so far behind will not catch up."""
 
-MAX_HELD = 32 * 1024 * 1024
+MAX_QUEUED_BYTES = 32 * 1024 * 1024
 """Bytes that wait in all routes of a connection, the first message of each aside: one message of the largest size."""
 
 READS_PER_YIELD = 32
@@ -88,9 +89,9 @@ class Router:
         self._outgoing = SendQueue()
         self._closing = anyio.Event()
         self._idle = anyio.Event()
-        self._waiting = self._held = 0
+        self._queued_messages = self._queued_bytes = 0
         self._tasks: TaskGroup | None = None
-        self._pending: list[Flow] = []
+        self._unstarted: list[Flow] = []
         stream.expect(lambda name, response_id: self._route(name, response_id) is not None)
 
     @property
@@ -121,7 +122,7 @@ class Router:
                 raise ValueError(f"there is no message type {name!r}")
             if self.is_subscribed(name):
                 raise ValueError(f"another flow has the message type {name!r}")
-        route = Route(next(_route_ids) & 0xFFFFFFFF, frozenset(types), capacity, when_full, self._hold)
+        route = Route(next(_route_ids) & 0xFFFFFFFF, frozenset(types), capacity, when_full, self._count_queued)
         self._by_id[route.id] = route
         for name in types:
             self._by_type[name] = route
@@ -167,12 +168,12 @@ class Router:
         """Note the round trip of the last ping."""
         self.info = dataclasses.replace(self.info, ping=seconds)
 
-    def launch(self, flow: Flow) -> None:
+    def start_flow(self, flow: Flow) -> None:
         """Let a flow talk, from now to the end of the connection."""
         if self._tasks is None:
-            self._pending.append(flow)
+            self._unstarted.append(flow)
         else:
-            self._tasks.start_soon(self._talk, flow)
+            self._tasks.start_soon(self._run_flow, flow)
 
     # -- life
 
@@ -187,7 +188,7 @@ class Router:
             return
         self.reason = one_line(reason)
         if reject is not None:
-            self._outgoing.put_last(KaspadMessage(reject=RejectMessage(reason=reject)))
+            self._outgoing.force_put(KaspadMessage(reject=RejectMessage(reason=reject)))
         self._outgoing.close()
         for route in self._by_id.values():
             route.close(self.reason)
@@ -203,11 +204,11 @@ class Router:
                 self._tasks = tasks
                 tasks.start_soon(self._read)
                 tasks.start_soon(self._write)
-                for flow in self._pending:
-                    tasks.start_soon(self._talk, flow)
-                await self._watch()
+                for flow in self._unstarted:
+                    tasks.start_soon(self._run_flow, flow)
+                await self._wait_until_closed()
                 with anyio.move_on_after(FLUSH_TIMEOUT):
-                    await self._outgoing.sent()
+                    await self._outgoing.wait_sent()
                 tasks.cancel_scope.cancel()
 
     async def _end(self) -> None:
@@ -218,11 +219,11 @@ class Router:
             route.drain()
         self.closed.set()
 
-    async def _watch(self) -> None:
+    async def _wait_until_closed(self) -> None:
         while not self._closing.is_set():
             with anyio.move_on_after(STALL_CHECK_INTERVAL):
                 await self._closing.wait()
-            if self._outgoing.stalled(SEND_TIMEOUT):
+            if self._outgoing.is_stalled(SEND_TIMEOUT):
                 self.close(f"the peer has not read for {SEND_TIMEOUT:g} s")
 
     async def _read(self) -> None:
@@ -240,7 +241,7 @@ class Router:
             reason = str(error)
         # What came before the end may say more about it than the end does.
         with anyio.move_on_after(DRAIN_TIMEOUT):
-            while self._waiting:
+            while self._queued_messages:
                 self._idle = anyio.Event()
                 await self._idle.wait()
         self.close(reason)
@@ -256,7 +257,7 @@ class Router:
         except RouteFull:
             self.close(f"too many messages at once: {payload}")
             return False
-        if self._held > MAX_HELD:
+        if self._queued_bytes > MAX_QUEUED_BYTES:
             self.close(f"too many bytes at once: {payload}")
             return False
         return True
@@ -275,7 +276,7 @@ class Router:
                 await self._closing.wait()
             self.close(str(error))
 
-    async def _talk(self, flow: Flow) -> None:
+    async def _run_flow(self, flow: Flow) -> None:
         """Run a flow; what it raises ends this connection and no other."""
         try:
             await flow.run()
@@ -288,10 +289,10 @@ class Router:
             write_event(None, "warning", "flow.failed", peer=str(self.address), error=one_line(repr(error)))
             self.close(f"a flow failed: {type(error).__name__}")
 
-    def _hold(self, messages: int, size: int) -> None:
-        self._waiting += messages
-        self._held += size
-        if not self._waiting:
+    def _count_queued(self, messages: int, size: int) -> None:
+        self._queued_messages += messages
+        self._queued_bytes += size
+        if not self._queued_messages:
             self._idle.set()
 
     def __repr__(self) -> str:

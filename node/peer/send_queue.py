@@ -47,10 +47,10 @@ class SendQueue:
         """Add a message if there is room."""
         if self._closed or self.full:
             return False
-        self.put_last(message)
+        self.force_put(message)
         return True
 
-    def put_last(self, message: KaspadMessage) -> None:
+    def force_put(self, message: KaspadMessage) -> None:
         """Add a message, room or not."""
         size = message.ByteSize() if self._queue else 0  # measured only where something piles up
         self._queue.append((message, size))
@@ -71,13 +71,13 @@ class SendQueue:
         self.close()
         self._empty.set()
 
-    async def sent(self) -> None:
+    async def wait_sent(self) -> None:
         """After `close`: wait until everything is out."""
         await self._empty.wait()
 
-    def stalled(self, patience: float) -> bool:
+    def is_stalled(self, timeout: float) -> bool:
         """Whether one message has been on its way for ``patience`` seconds."""
-        return self._sending_since is not None and anyio.current_time() - self._sending_since >= patience
+        return self._sending_since is not None and anyio.current_time() - self._sending_since >= timeout
 
     def __aiter__(self) -> SendQueue:
         return self

@@ -14,30 +14,30 @@ from grpclib.encoding.proto import ProtoCodec
 
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
-__all__ = ["MessageCodec", "MessageTooLarge", "Wanted", "envelope"]
+__all__ = ["MessageCodec", "MessageTooLarge", "Wanted", "read_envelope"]
 
 Wanted: TypeAlias = Callable[[str, int], bool]
 """Of a payload's name and a response id: whether somebody waits for it."""
 
 KIB, MIB = 1024, 1024 * 1024
 
-MAX_FIELDS = 8
+MAX_ENVELOPE_FIELDS = 8
 """Of the envelope. It has a payload and two ids; a few more do no harm, and a million are an attack."""
 
-CONTROL = 64 * KIB
+CONTROL_SIZE = 64 * KIB
 """Bytes of a message that carries a number or some hashes."""
 
-SIZES = {
+MAX_SIZES = {
     "addresses": MIB,  # 2500 entries have 100 KiB; who sends more is to hear of the count
     "invTransactions": 8 * MIB,  # 131072 ids have 4.6 MiB
     "requestTransactions": 8 * MIB,
     "reject": MIB,
-    **dict.fromkeys(("version", "verack", "ready", "ping", "pong", "requestAddresses", "invRelayBlock"), CONTROL),
-    **dict.fromkeys(("transactionNotFound", "requestHeaders", "requestBlockLocator", "requestAntipast"), CONTROL),
+    **dict.fromkeys(("version", "verack", "ready", "ping", "pong", "requestAddresses", "invRelayBlock"), CONTROL_SIZE),
+    **dict.fromkeys(("transactionNotFound", "requestHeaders", "requestBlockLocator", "requestAntipast"), CONTROL_SIZE),
 }
 """Bytes. What is not here carries blocks, or lists of them: the largest message of all is its limit."""
 
-NAMES = {field.number: field.name for field in KaspadMessage.DESCRIPTOR.oneofs_by_name["payload"].fields}
+PAYLOAD_NAMES = {field.number: field.name for field in KaspadMessage.DESCRIPTOR.oneofs_by_name["payload"].fields}
 RESPONSE_ID = KaspadMessage.DESCRIPTOR.fields_by_name["response_id"].number
 VARINT, BYTES = 0, 2
 
@@ -62,10 +62,10 @@ class MessageCodec(ProtoCodec):
         Raises:
             DecodeError: it is not protobuf, or larger than its type can be.
         """
-        if len(data) <= CONTROL:
+        if len(data) <= CONTROL_SIZE:
             return super().decode(data, message_type)
-        number, response_id = envelope(data)
-        name = NAMES.get(number)
+        number, response_id = read_envelope(data)
+        name = PAYLOAD_NAMES.get(number)
         message = KaspadMessage()
         if name is None:
             return message  # as protobuf takes a field that it does not know
@@ -73,12 +73,12 @@ class MessageCodec(ProtoCodec):
             getattr(message, name).SetInParent()
             message.response_id = response_id
             return message
-        if len(data) > SIZES.get(name, len(data)):
-            raise MessageTooLarge(f"a message {name} of {len(data)} bytes is larger than {SIZES[name]}")
+        if len(data) > MAX_SIZES.get(name, len(data)):
+            raise MessageTooLarge(f"a message {name} of {len(data)} bytes is larger than {MAX_SIZES[name]}")
         return super().decode(data, message_type)
 
 
-def envelope(data: bytes) -> tuple[int, int]:
+def read_envelope(data: bytes) -> tuple[int, int]:
     """Return the field number of the payload and the response id, 0 where there is none, without reading the payload.
 
     Raises:
@@ -87,8 +87,8 @@ def envelope(data: bytes) -> tuple[int, int]:
     number = response_id = at = count = 0
     while at < len(data):
         count += 1
-        if count > MAX_FIELDS:
-            raise DecodeError(f"more than {MAX_FIELDS} fields")
+        if count > MAX_ENVELOPE_FIELDS:
+            raise DecodeError(f"more than {MAX_ENVELOPE_FIELDS} fields")
         tag, at = _varint(data, at)
         value, at = _varint(data, at)
         if tag & 7 == BYTES:

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from tests.interop.kaspad import starting
-from tests.node.nodes import dialled
+from tests.node.nodes import dial_and_run
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
@@ -53,7 +53,7 @@ async def raw(handler: ConnectionHandler, address: NetAddress, *messages: Kaspad
             await stream.aclose()
         return said
 
-    return await dialled(handler, address, talk)
+    return await dial_and_run(handler, address, talk)
 
 
 async def test_the_wrong_network_is_refused_in_kaspads_words(new_folder: Callable[[str], Path]) -> None:

@@ -18,7 +18,7 @@ import structlog
 from anyio.abc import TaskGroup
 from grpclib.exceptions import StreamTerminatedError
 
-from tests.node.nodes import NETWORK, PORT, at, dialled
+from tests.node.nodes import NETWORK, PORT, at, dial_and_run
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.config.networks import DEVNET
 from ziggurat.node.config.settings import Settings
@@ -30,7 +30,7 @@ from ziggurat.node.inbound.server import PeerServer
 from ziggurat.node.inbound.stream import InboundStream
 from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.p2p_service import P2pService
-from ziggurat.node.peer.router import MAX_HELD
+from ziggurat.node.peer.router import MAX_QUEUED_BYTES
 from ziggurat.node.peer.send_queue import SEND_QUEUE_BYTES
 from ziggurat.node.testing import KaspaPeer, KaspaSession, MemoryNetwork
 from ziggurat.node.wire import p2p_pb2 as p2p
@@ -45,7 +45,7 @@ VERACK, READY = KaspadMessage(verack=p2p.VerackMessage()), KaspadMessage(ready=p
 
 MIB = 1024 * 1024
 
-PEER_BOUND = 2 * MAX_MESSAGE_SIZE + MAX_HELD + SEND_QUEUE_BYTES
+PEER_BOUND = 2 * MAX_MESSAGE_SIZE + MAX_QUEUED_BYTES + SEND_QUEUE_BYTES
 """Bytes that one peer can make a node hold: a message, compressed and inflated, messages held for flows, and the send
 queue. 112 MiB by default, reached only by messages of the largest size."""
 
@@ -219,7 +219,7 @@ class World:
 
     async def _dial(self, serve: Callable[[OutboundStream], Awaitable[None]], done: anyio.Event) -> None:
         try:
-            await dialled(ConnectionHandler(leaf=self.network.host(BAD), compression="gzip"), at(NODE), serve)
+            await dial_and_run(ConnectionHandler(leaf=self.network.host(BAD), compression="gzip"), at(NODE), serve)
         except ConnectError:
             done.set()
 
@@ -252,7 +252,7 @@ class World:
     @property
     def _has_bad(self) -> bool:
         connected = any(str(router.address.ip) == BAD for router in self.adaptor._routers)
-        return connected or bool(self.adaptor._joining)
+        return connected or bool(self.adaptor._handshakes)
 
     async def wait_dropped(self) -> float:
         """Wait until the node has dropped the hostile peer, and return how many seconds that took."""

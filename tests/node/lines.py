@@ -18,7 +18,7 @@ from ziggurat.node.wire.stream import LossReason, StreamLost
 ADDRESS = NetAddress.parse("10.0.0.2:16611")
 
 
-class Line:
+class FakeStream:
     """What the peer says is fed in; what we say is in ``sent``."""
 
     def __init__(self) -> None:
@@ -76,11 +76,11 @@ def info(id: bytes = b"p" * 16, direction: Direction = "outbound", address: NetA
 
 
 @asynccontextmanager
-async def routed(
+async def running_router(
     flows: Iterable[Flow] = (), on_close: Callable[[Router, str], None] | None = None
-) -> AsyncIterator[tuple[Router, Line]]:
+) -> AsyncIterator[tuple[Router, FakeStream]]:
     """A router that runs, and its line; both are over at the end."""
-    line = Line()
+    line = FakeStream()
     router = Router(line, info(), on_close=on_close)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(router.run)

@@ -53,7 +53,7 @@ def node(
     )
 
 
-async def dialled(
+async def dial_and_run(
     handler: ConnectionHandler, address: PeerAddress, talk: Callable[[OutboundStream], Awaitable[T]]
 ) -> T:
     """Dial as a node does, and talk in place of its handshake. What ``talk`` raises closes the stream."""

@@ -10,7 +10,7 @@ import anyio
 import pytest
 import structlog
 
-from tests.node.nodes import dialled
+from tests.node.nodes import dial_and_run
 from ziggurat.layers import Isolated, Socks5Layer, TimeoutLayer, UserPass
 from ziggurat.layers.testing import ScriptedProxy, Socks5Server, mock_connector, stream_pair
 from ziggurat.node.address import NamedAddress, NetAddress
@@ -116,7 +116,7 @@ async def test_a_peer_is_one_dial_from_the_first_byte_to_the_handshake() -> None
     async with kaspad() as (network, _):
         handler = ConnectionHandler(leaf=network.host("10.0.0.1"))
         with dial(KASPAD.uri()) as current:
-            assert await dialled(handler, KASPAD, first_message) == "version"
+            assert await dial_and_run(handler, KASPAD, first_message) == "version"
         assert [entry.name for entry in current.ledger.phases] == ["tcp", "keepalive", "http2", "handshake"]
         starts = [entry.start for entry in current.ledger.phases]
         assert starts == sorted(starts)
@@ -151,7 +151,7 @@ async def test_a_successful_dial_is_logged_once_as_connected_even_if_the_handsha
             raise HandshakeError(Kind.NETWORK, "why", by_peer=True)
 
         with logged() as logged_events, pytest.raises(HandshakeError) as caught:
-            await dialled(ConnectionHandler(leaf=network.host("10.0.0.1")), KASPAD, refuse)
+            await dial_and_run(ConnectionHandler(leaf=network.host("10.0.0.1")), KASPAD, refuse)
     assert logged_events == [("dial.started", "info"), ("dial.connected", "info")]
     assert (caught.value.phase, caught.value.target) == ("handshake", KASPAD.uri())
     assert caught.value.sent_to_target
@@ -178,7 +178,7 @@ async def test_a_peer_without_response_headers_has_ten_seconds() -> None:
 
     started = anyio.current_time()
     with pytest.raises(HandshakeTimeout) as caught:
-        await dialled(ConnectionHandler(leaf=leaf), KASPAD, first_message)  # type: ignore[arg-type]
+        await dial_and_run(ConnectionHandler(leaf=leaf), KASPAD, first_message)  # type: ignore[arg-type]
     assert (caught.value.name, caught.value.limit, caught.value.phase) == ("response headers", 10.0, "handshake")
     assert 10 <= anyio.current_time() - started < 13
 
@@ -211,7 +211,7 @@ async def test_each_dial_sends_different_credentials() -> None:
         handler = ConnectionHandler(proxy_layer("proxy:9050"), proxy.connector())
         for _ in range(2):
             with pytest.raises(ProxyRefused):
-                await dialled(handler, KASPAD, first_message)
+                await dial_and_run(handler, KASPAD, first_message)
     assert len({session.credentials for session in proxy.sessions}) == 2
 
 
@@ -267,6 +267,6 @@ async def test_with_a_proxy_only_the_proxy_resolves_names(monkeypatch: pytest.Mo
             await handler.resolve("seed.example")
         assert caught.value.reply_code == 7  # it supports only CONNECT
         with pytest.raises(ConnectError):
-            await dialled(handler, NamedAddress("seed.example", 16611), first_message)
+            await dial_and_run(handler, NamedAddress("seed.example", 16611), first_message)
         tasks.cancel_scope.cancel()
     assert {uri.host for uri in asked} == {"proxy"}

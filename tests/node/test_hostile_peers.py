@@ -31,7 +31,7 @@ from tests.node.hostile import (
     version,
     world,
 )
-from tests.node.nodes import PORT, at, dialled
+from tests.node.nodes import PORT, at, dial_and_run
 from ziggurat.node.connection_handler import MAX_MESSAGE_SIZE, ConnectionHandler
 from ziggurat.node.flows.ping import PING_INTERVAL, PONG_TIMEOUT
 from ziggurat.node.inbound.limits import InboundLimits
@@ -435,7 +435,7 @@ async def test_a_thousand_dialers_at_once_get_only_the_free_places(hosts: int) -
                     pass
 
             try:
-                await dialled(ConnectionHandler(leaf=leaves[number % hosts]), at(NODE), complete_handshake)
+                await dial_and_run(ConnectionHandler(leaf=leaves[number % hosts]), at(NODE), complete_handshake)
             except (ConnectError, StreamLost):
                 pass
 

@@ -65,7 +65,7 @@ class Pair:
         assert [stream for stream in self.streams if not stream.closed] == []
         assert self.here.peers() == self.there.peers() == []
         assert self.here._routers == self.there._routers == set()
-        assert self.here._joining == self.there._joining == set()
+        assert self.here._handshakes == self.there._handshakes == set()
         assert self.there._server is not None
         assert (self.there._server.counter.open, self.there._server.counter.pending) == (0, 0)
         assert not self.proxies

@@ -5,11 +5,11 @@ Peers and their users know these texts: a log of ours and one of theirs can be c
 
 from __future__ import annotations
 
-__all__ = ["MISSING", "NO_ARRAY", "RANGE", "TOO_LARGE", "ConversionError"]
+__all__ = ["MISSING", "OUT_OF_RANGE", "TOO_LARGE", "WRONG_LENGTH", "ConversionError"]
 
 MISSING = "Optional field is None while expected to be Some"
-NO_ARRAY = "Bytes size mismatch error could not convert slice to array"
-RANGE = "Integer parsing error: out of range integral type conversion attempted"
+WRONG_LENGTH = "Bytes size mismatch error could not convert slice to array"
+OUT_OF_RANGE = "Integer parsing error: out of range integral type conversion attempted"
 TOO_LARGE = "p2p conversion size too large error"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ziggurat.node.wire.convert.errors import MISSING, NO_ARRAY, ConversionError
+from ziggurat.node.wire.convert.errors import MISSING, WRONG_LENGTH, ConversionError
 from ziggurat.node.wire.p2p_pb2 import Hash, SubnetworkId, TransactionId
 
 __all__ = [
@@ -26,10 +26,10 @@ __all__ = [
 
 HASH_BYTES = 32
 SUBNETWORK_ID_BYTES = 20
-NO_SUBNETWORK = "could not convert slice to array"
+WRONG_SUBNETWORK_LENGTH = "could not convert slice to array"
 
 
-def _exactly(value: bytes, length: int, reason: str) -> bytes:
+def _require_length(value: bytes, length: int, reason: str) -> bytes:
     if len(value) != length:
         raise ConversionError(reason)
     return value
@@ -43,7 +43,7 @@ def hash_from_wire(message: Hash, *, present: bool = True) -> bytes:
     """
     if not present:
         raise ConversionError(MISSING)
-    return _exactly(message.bytes, HASH_BYTES, NO_ARRAY)
+    return _require_length(message.bytes, HASH_BYTES, WRONG_LENGTH)
 
 
 def hash_to_wire(value: bytes) -> Hash:
@@ -52,7 +52,7 @@ def hash_to_wire(value: bytes) -> Hash:
     Raises:
         ConversionError: there are more or fewer.
     """
-    return Hash(bytes=_exactly(value, HASH_BYTES, NO_ARRAY))
+    return Hash(bytes=_require_length(value, HASH_BYTES, WRONG_LENGTH))
 
 
 def hashes_from_wire(messages: Iterable[Hash]) -> tuple[bytes, ...]:
@@ -81,7 +81,7 @@ def transaction_id_from_wire(message: TransactionId, *, present: bool = True) ->
     """
     if not present:
         raise ConversionError(MISSING)
-    return _exactly(message.bytes, HASH_BYTES, NO_ARRAY)
+    return _require_length(message.bytes, HASH_BYTES, WRONG_LENGTH)
 
 
 def transaction_id_to_wire(value: bytes) -> TransactionId:
@@ -90,7 +90,7 @@ def transaction_id_to_wire(value: bytes) -> TransactionId:
     Raises:
         ConversionError: there are more or fewer.
     """
-    return TransactionId(bytes=_exactly(value, HASH_BYTES, NO_ARRAY))
+    return TransactionId(bytes=_require_length(value, HASH_BYTES, WRONG_LENGTH))
 
 
 def subnetwork_id_from_wire(message: SubnetworkId, *, present: bool = True) -> bytes | None:
@@ -99,7 +99,7 @@ def subnetwork_id_from_wire(message: SubnetworkId, *, present: bool = True) -> b
     Raises:
         ConversionError: the field is there and of another length, e.g. empty.
     """
-    return _exactly(message.bytes, SUBNETWORK_ID_BYTES, NO_SUBNETWORK) if present else None
+    return _require_length(message.bytes, SUBNETWORK_ID_BYTES, WRONG_SUBNETWORK_LENGTH) if present else None
 
 
 def subnetwork_id_to_wire(value: bytes | None) -> SubnetworkId | None:
@@ -108,4 +108,8 @@ def subnetwork_id_to_wire(value: bytes | None) -> SubnetworkId | None:
     Raises:
         ConversionError: there are more or fewer.
     """
-    return None if value is None else SubnetworkId(bytes=_exactly(value, SUBNETWORK_ID_BYTES, NO_SUBNETWORK))
+    return (
+        None
+        if value is None
+        else SubnetworkId(bytes=_require_length(value, SUBNETWORK_ID_BYTES, WRONG_SUBNETWORK_LENGTH))
+    )

@@ -55,14 +55,14 @@ class Header:
         return digest.digest()
 
     def _hashed(self) -> Iterator[bytes]:
-        yield _little(self.version, 2) + _little(len(self.parents), 8)
+        yield _little_endian(self.version, 2) + _little_endian(len(self.parents), 8)
         for level in self.parents:
-            yield _little(len(level), 8) + b"".join(level)
+            yield _little_endian(len(level), 8) + b"".join(level)
         yield self.hash_merkle_root + self.accepted_id_merkle_root + self.utxo_commitment
-        yield _little(self.timestamp, 8) + _little(self.bits, 4) + _little(self.nonce, 8)
-        yield _little(self.daa_score, 8) + _little(self.blue_score, 8)
+        yield _little_endian(self.timestamp, 8) + _little_endian(self.bits, 4) + _little_endian(self.nonce, 8)
+        yield _little_endian(self.daa_score, 8) + _little_endian(self.blue_score, 8)
         work = blue_work_to_wire(self.blue_work)
-        yield _little(len(work), 8) + work + self.pruning_point
+        yield _little_endian(len(work), 8) + work + self.pruning_point
 
 
 def header_from_wire(message: BlockHeader) -> Header:
@@ -111,5 +111,5 @@ def header_to_wire(header: Header) -> BlockHeader:
     )
 
 
-def _little(value: int, size: int) -> bytes:
+def _little_endian(value: int, size: int) -> bytes:
     return value.to_bytes(size, "little")

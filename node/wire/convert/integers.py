@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ziggurat.node.wire.convert.errors import RANGE, ConversionError
+from ziggurat.node.wire.convert.errors import OUT_OF_RANGE, ConversionError
 
 __all__ = ["BLUE_WORK_BYTES", "blue_work_from_wire", "blue_work_to_wire", "unsigned"]
 
@@ -17,7 +17,7 @@ def unsigned(value: int, bits: int) -> int:
         ConversionError: it is negative or too large.
     """
     if not 0 <= value < 1 << bits:
-        raise ConversionError(RANGE)
+        raise ConversionError(OUT_OF_RANGE)
     return value
 
 

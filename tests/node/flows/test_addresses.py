@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from tests.node.lines import routed, settle
+from tests.node.lines import running_router, settle
 from ziggurat.node.address import NetAddress
 from ziggurat.node.flows.addresses import AddressesReceiver, AddressesSender, NoAddressBook
 from ziggurat.node.wire import p2p_pb2 as p2p
@@ -34,16 +34,16 @@ def answer(count: int, ip: bytes = bytes(4)) -> KaspadMessage:
 
 
 async def test_who_asks_is_answered_each_time_with_a_thousand_at_most() -> None:
-    async with routed() as (router, line):
-        router.launch(AddressesSender(router, Book(1500)))
+    async with running_router() as (router, line):
+        router.start_flow(AddressesSender(router, Book(1500)))
         line.feed(ASK, ASK)
         await settle()
         assert [(len(m.addresses.addressList), m.response_id) for m in line.sent] == [(1000, 5)] * 2
 
 
 async def test_who_knows_nobody_says_so() -> None:
-    async with routed() as (router, line):
-        router.launch(AddressesSender(router, NoAddressBook()))
+    async with running_router() as (router, line):
+        router.start_flow(AddressesSender(router, NoAddressBook()))
         line.feed(ASK)
         await settle()
         assert line.names() == ["addresses"]
@@ -51,13 +51,13 @@ async def test_who_knows_nobody_says_so() -> None:
 
 
 async def test_we_ask_once_and_learn_the_answer() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         book, told = Book(), []
 
         async def tell(addresses: tuple[NetAddress, ...]) -> None:
             told.extend(addresses)
 
-        router.launch(AddressesReceiver(router, book, tell))
+        router.start_flow(AddressesReceiver(router, book, tell))
         await settle()
         assert line.names() == ["requestAddresses"]
         line.feed(answer(2500))
@@ -82,13 +82,13 @@ async def test_we_ask_once_and_learn_the_answer() -> None:
     ],
 )
 async def test_a_bad_answer_is_rejected_and_nothing_of_it_learned(message: KaspadMessage, reason: str) -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         book = Book()
 
         async def tell(addresses: tuple[NetAddress, ...]) -> None:
             raise AssertionError
 
-        router.launch(AddressesReceiver(router, book, tell))
+        router.start_flow(AddressesReceiver(router, book, tell))
         line.feed(message)
         await router.closed.wait()
         assert book.learned == []

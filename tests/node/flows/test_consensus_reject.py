@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.node.lines import routed, settle
+from tests.node.lines import running_router, settle
 from ziggurat.node.flows.consensus_reject import ConsensusReject
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
@@ -11,8 +11,8 @@ pytestmark = pytest.mark.asyncio_only
 
 @pytest.mark.parametrize("name", ConsensusReject.types)
 async def test_whatever_needs_the_chain_is_rejected(name: str) -> None:
-    async with routed() as (router, line):
-        router.launch(ConsensusReject(router))
+    async with running_router() as (router, line):
+        router.start_flow(ConsensusReject(router))
         message = KaspadMessage()
         getattr(message, name).SetInParent()
         line.feed(message)
@@ -21,9 +21,9 @@ async def test_whatever_needs_the_chain_is_rejected(name: str) -> None:
 
 
 async def test_what_a_user_serves_is_left_to_the_user() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         headers = router.subscribe("requestHeaders")
-        router.launch(ConsensusReject(router))
+        router.start_flow(ConsensusReject(router))
         message = KaspadMessage()
         message.requestHeaders.SetInParent()
         line.feed(message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.node.lines import info, routed, settle
+from tests.node.lines import info, running_router, settle
 from ziggurat.node.flows import FlowContext, default_flows
 from ziggurat.node.peer.events import AddressesReceived, Event, TransactionsAnnounced
 from ziggurat.node.wire import p2p_pb2 as p2p
@@ -19,7 +19,7 @@ REQUESTS = {
 
 
 async def test_everything_that_kaspad_may_ask_has_somebody() -> None:
-    async with routed() as (router, _):
+    async with running_router() as (router, _):
         default_flows(router, FlowContext())
         assert all(map(router.is_subscribed, REQUESTS | {"reject"}))
         fields = KaspadMessage.DESCRIPTOR.oneofs_by_name["payload"].fields
@@ -30,10 +30,10 @@ async def test_everything_that_kaspad_may_ask_has_somebody() -> None:
 
 
 async def test_a_users_own_flow_comes_first() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         mine = router.subscribe("ping")
         for flow in default_flows(router, FlowContext()):
-            router.launch(flow)
+            router.start_flow(flow)
         line.feed(KaspadMessage(ping=p2p.PingMessage(nonce=1)))
         assert (await mine.receive()).ping.nonce == 1
         await settle()
@@ -41,11 +41,11 @@ async def test_a_users_own_flow_comes_first() -> None:
 
 
 async def test_a_user_who_takes_one_kind_of_announcement_still_hears_of_the_other() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         events: list[Event] = []
         mine = router.subscribe("invRelayBlock")
         for flow in default_flows(router, FlowContext(publish=events.append)):
-            router.launch(flow)
+            router.start_flow(flow)
         inv = p2p.InvTransactionsMessage(ids=[p2p.TransactionId(bytes=b"t" * 32)])
         line.feed(KaspadMessage(invTransactions=inv), KaspadMessage(invRelayBlock=p2p.InvRelayBlockMessage()))
         assert (await mine.receive()).HasField("invRelayBlock")
@@ -55,10 +55,10 @@ async def test_a_user_who_takes_one_kind_of_announcement_still_hears_of_the_othe
 
 
 async def test_what_a_peer_tells_reaches_who_listens() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         events: list[Event] = []
         for flow in default_flows(router, FlowContext(publish=events.append)):
-            router.launch(flow)
+            router.start_flow(flow)
         line.feed(KaspadMessage(addresses=p2p.AddressesMessage(addressList=[p2p.NetAddress(ip=b"\n\0\0\1", port=5)])))
         await settle()
         assert [str(a) for e in events if isinstance(e, AddressesReceived) for a in e.addresses] == ["10.0.0.1:5"]

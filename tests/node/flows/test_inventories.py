@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.node.lines import info, routed, settle
+from tests.node.lines import info, running_router, settle
 from ziggurat.node.flows.inventories import CAPACITY, Inventories
 from ziggurat.node.peer.events import BlockAnnounced, Event, TransactionsAnnounced
 from ziggurat.node.wire import p2p_pb2 as p2p
@@ -20,9 +20,9 @@ def transactions(*ids: bytes) -> KaspadMessage:
 
 
 async def test_announcements_become_events_and_nothing_is_asked_for() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         events: list[Event] = []
-        router.launch(Inventories(router, events.append))
+        router.start_flow(Inventories(router, events.append))
         line.feed(block(b"b" * 32), transactions(b"1" * 32, b"2" * 32))
         await settle()
         assert events == [
@@ -33,7 +33,7 @@ async def test_announcements_become_events_and_nothing_is_asked_for() -> None:
 
 
 async def test_a_flood_is_dropped_and_not_punished() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         flow = Inventories(router, [].append)  # it does not run, so nobody reads
         line.feed(*[block(bytes(32))] * (CAPACITY + 100))
         await settle()
@@ -45,8 +45,8 @@ async def test_a_flood_is_dropped_and_not_punished() -> None:
     "message", [block(b"short"), transactions(b"short"), KaspadMessage(invRelayBlock=p2p.InvRelayBlockMessage())]
 )
 async def test_a_malformed_one_is_rejected(message: KaspadMessage) -> None:
-    async with routed() as (router, line):
-        router.launch(Inventories(router, [].append))
+    async with running_router() as (router, line):
+        router.start_flow(Inventories(router, [].append))
         line.feed(message)
         await router.closed.wait()
         assert line.names() == ["reject"]

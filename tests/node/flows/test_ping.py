@@ -3,7 +3,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from tests.node.lines import routed, settle
+from tests.node.lines import running_router, settle
 from ziggurat.node.flows.ping import PingResponder, PingSender
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage, PingMessage, PongMessage
 
@@ -11,8 +11,8 @@ pytestmark = pytest.mark.asyncio_only
 
 
 async def test_each_ping_is_answered_with_its_nonce_and_its_id() -> None:
-    async with routed() as (router, line):
-        router.launch(PingResponder(router))
+    async with running_router() as (router, line):
+        router.start_flow(PingResponder(router))
         line.feed(
             KaspadMessage(ping=PingMessage(nonce=2**64 - 1)), KaspadMessage(ping=PingMessage(nonce=5), request_id=9)
         )
@@ -21,8 +21,8 @@ async def test_each_ping_is_answered_with_its_nonce_and_its_id() -> None:
 
 
 async def test_a_round_trip_is_measured_each_two_minutes() -> None:
-    async with routed() as (router, line):
-        router.launch(PingSender(router))
+    async with running_router() as (router, line):
+        router.start_flow(PingSender(router))
         await anyio.sleep(119)
         assert line.sent == []
         await anyio.sleep(2)
@@ -40,8 +40,8 @@ async def test_a_round_trip_is_measured_each_two_minutes() -> None:
 
 
 async def test_another_nonce_is_rejected_in_kaspads_words() -> None:
-    async with routed() as (router, line):
-        router.launch(PingSender(router, 1.0))
+    async with running_router() as (router, line):
+        router.start_flow(PingSender(router, 1.0))
         await anyio.sleep(1.5)
         line.feed(KaspadMessage(pong=PongMessage(nonce=line.sent[0].ping.nonce ^ 1)))
         await router.closed.wait()
@@ -49,13 +49,13 @@ async def test_another_nonce_is_rejected_in_kaspads_words() -> None:
 
 
 async def test_no_answer_is_rejected_after_two_minutes() -> None:
-    async with routed() as (router, line):
-        router.launch(PingSender(router, 1.0))
+    async with running_router() as (router, line):
+        router.start_flow(PingSender(router, 1.0))
         await router.closed.wait()
         assert line.sent[-1].reject.reason == "timeout expired after 120s"
 
 
 async def test_an_interval_is_positive() -> None:
-    async with routed() as (router, _):
+    async with running_router() as (router, _):
         with pytest.raises(ValueError, match="interval must be a positive number of seconds, not 0"):
             PingSender(router, 0)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.node.lines import routed
+from tests.node.lines import running_router
 from ziggurat.node.flows.reject import RejectReceiver
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage, RejectMessage
 
@@ -10,8 +10,8 @@ pytestmark = pytest.mark.asyncio_only
 
 
 async def test_the_reason_is_the_peers_and_nothing_is_answered() -> None:
-    async with routed() as (router, line):
-        router.launch(RejectReceiver(router))
+    async with running_router() as (router, line):
+        router.start_flow(RejectReceiver(router))
         line.feed(KaspadMessage(reject=RejectMessage(reason="you did\nsomething")))
         await router.closed.wait()
         assert router.reason == "the peer rejected us: you did something"
@@ -19,8 +19,8 @@ async def test_the_reason_is_the_peers_and_nothing_is_answered() -> None:
 
 
 async def test_a_long_reason_is_cut() -> None:
-    async with routed() as (router, line):
-        router.launch(RejectReceiver(router))
+    async with running_router() as (router, line):
+        router.start_flow(RejectReceiver(router))
         line.feed(KaspadMessage(reject=RejectMessage(reason="x" * 100_000)))
         await router.closed.wait()
         assert router.reason is not None

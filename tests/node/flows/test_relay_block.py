@@ -7,7 +7,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from tests.node.lines import Line, routed, settle
+from tests.node.lines import FakeStream, running_router, settle
 from ziggurat.node.flows import BLOCK_TIMEOUT, request_block
 from ziggurat.node.peer.route import FlowError, PeerClosed
 from ziggurat.node.peer.router import Router
@@ -40,7 +40,7 @@ def announcement(hash: bytes = HASH) -> KaspadMessage:
     return KaspadMessage(invRelayBlock=p2p.InvRelayBlockMessage(hash=p2p.Hash(bytes=hash)))
 
 
-def answer(line: Line, block: p2p.BlockMessage) -> KaspadMessage:
+def answer(line: FakeStream, block: p2p.BlockMessage) -> KaspadMessage:
     return KaspadMessage(block=block, response_id=line.sent[-1].request_id)
 
 
@@ -50,9 +50,9 @@ async def closed(router: Router) -> None:
 
 
 async def test_the_requested_block_is_returned() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         flow = Watch(router)
-        router.launch(flow)
+        router.start_flow(flow)
         for block in (BLOCK, OTHER):
             line.feed(announcement(block.header.hash))
             await settle()
@@ -65,7 +65,7 @@ async def test_the_requested_block_is_returned() -> None:
 
 
 async def test_each_of_two_requests_at_once_gets_its_own_answer() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         found: dict[bytes, Block] = {}
 
         async def request(hash: bytes) -> None:
@@ -82,21 +82,21 @@ async def test_each_of_two_requests_at_once_gets_its_own_answer() -> None:
         assert found == {BLOCK.header.hash: BLOCK, OTHER.header.hash: OTHER}
 
 
-def another(line: Line) -> KaspadMessage:
+def another(line: FakeStream) -> KaspadMessage:
     return answer(line, block_to_wire(OTHER))
 
 
-def malformed(line: Line) -> KaspadMessage:
+def malformed(line: FakeStream) -> KaspadMessage:
     block = block_to_wire(BLOCK)
     block.header.ClearField("utxoCommitment")
     return answer(line, block)
 
 
-def header_alone(line: Line) -> KaspadMessage:
+def header_alone(line: FakeStream) -> KaspadMessage:
     return answer(line, p2p.BlockMessage(header=header_to_wire(BLOCK.header)))
 
 
-def another_type(line: Line) -> KaspadMessage:
+def another_type(line: FakeStream) -> KaspadMessage:
     return KaspadMessage(pong=p2p.PongMessage(), response_id=line.sent[-1].request_id)
 
 
@@ -109,10 +109,12 @@ def another_type(line: Line) -> KaspadMessage:
         (another_type, "expected message type/s block but got pong"),
     ],
 )
-async def test_a_peer_that_sends_something_else_is_rejected(bad: Callable[[Line], KaspadMessage], reason: str) -> None:
-    async with routed() as (router, line):
+async def test_a_peer_that_sends_something_else_is_rejected(
+    bad: Callable[[FakeStream], KaspadMessage], reason: str
+) -> None:
+    async with running_router() as (router, line):
         flow = Watch(router)
-        router.launch(flow)
+        router.start_flow(flow)
         line.feed(announcement())
         await settle()
         line.feed(bad(line))
@@ -123,8 +125,8 @@ async def test_a_peer_that_sends_something_else_is_rejected(bad: Callable[[Line]
 
 
 async def test_a_peer_that_sends_nothing_is_rejected_after_two_minutes() -> None:
-    async with routed() as (router, line):
-        router.launch(Watch(router))
+    async with running_router() as (router, line):
+        router.start_flow(Watch(router))
         line.feed(announcement())
         started = anyio.current_time()
         await closed(router)
@@ -133,8 +135,8 @@ async def test_a_peer_that_sends_nothing_is_rejected_after_two_minutes() -> None
 
 
 async def test_an_announced_hash_of_another_length_is_rejected_and_not_requested() -> None:
-    async with routed() as (router, line):
-        router.launch(Watch(router))
+    async with running_router() as (router, line):
+        router.start_flow(Watch(router))
         line.feed(announcement(b"short"))
         await closed(router)
         assert line.names() == ["reject"]
@@ -142,7 +144,7 @@ async def test_an_announced_hash_of_another_length_is_rejected_and_not_requested
 
 
 async def test_the_error_is_a_flow_error_whatever_was_wrong() -> None:
-    async with routed() as (router, _):
+    async with running_router() as (router, _):
         with pytest.raises(FlowError, match="timeout expired after 3s"):
             await request_block(router, HASH, timeout=3)
         with pytest.raises(FlowError, match="Bytes size mismatch"):
@@ -150,7 +152,7 @@ async def test_the_error_is_a_flow_error_whatever_was_wrong() -> None:
 
 
 async def test_a_connection_that_ends_is_no_breach() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
 
         async def end() -> None:
             line.end()
@@ -164,9 +166,9 @@ async def test_a_connection_that_ends_is_no_breach() -> None:
 
 
 async def test_a_block_that_is_sent_twice_closes_the_connection() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         flow = Watch(router)
-        router.launch(flow)
+        router.start_flow(flow)
         line.feed(announcement())
         await settle()
         line.feed(*[answer(line, block_to_wire(BLOCK))] * 2)
@@ -176,7 +178,7 @@ async def test_a_block_that_is_sent_twice_closes_the_connection() -> None:
 
 
 async def test_a_block_that_comes_too_late_closes_the_connection() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         with pytest.raises(FlowError):
             await request_block(router, HASH, timeout=1)
         line.feed(answer(line, block_to_wire(BLOCK)))

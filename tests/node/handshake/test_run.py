@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from tests.node.lines import Line
+from tests.node.lines import FakeStream
 from ziggurat.node.handshake.handshake import OUTBOUND_LIMITS, Handshake, State
 from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.rejection import HandshakeError, HandshakeTimeout, Kind
@@ -31,7 +31,9 @@ def fresh() -> Handshake:
     return Handshake(NodeIdentity(NETWORK).version(), OUTBOUND_LIMITS)
 
 
-async def shaken(line: Line, *said: KaspadMessage, end: bool = False, lost: str | None = None) -> Version | Exception:
+async def handshake_result(
+    line: FakeStream, *said: KaspadMessage, end: bool = False, lost: str | None = None
+) -> Version | Exception:
     """Run a handshake in its two steps, as the adaptor does; return the Version or the error."""
     line.feed(*said)
     if end:
@@ -48,7 +50,7 @@ async def shaken(line: Line, *said: KaspadMessage, end: bool = False, lost: str 
 
 
 async def test_the_first_step_ends_before_our_ready() -> None:
-    line, handshake = Line(), fresh()
+    line, handshake = FakeStream(), fresh()
     line.feed(hello(), VERACK, READY, PING)
 
     version = await run_handshake(line, handshake, until=State.AGREED)
@@ -61,7 +63,7 @@ async def test_the_first_step_ends_before_our_ready() -> None:
 
 
 async def test_large_messages_of_other_types_are_not_decoded() -> None:
-    line = Line()
+    line = FakeStream()
     line.feed(hello(), VERACK, READY)
     await run_handshake(line, fresh())
 
@@ -71,8 +73,8 @@ async def test_large_messages_of_other_types_are_not_decoded() -> None:
 
 
 async def test_a_peer_that_does_not_fit_is_told_why() -> None:
-    line = Line()
-    error = await shaken(line, hello("kaspa-simnet"), VERACK)
+    line = FakeStream()
+    error = await handshake_result(line, hello("kaspa-simnet"), VERACK)
 
     assert isinstance(error, HandshakeError)
     assert error.kind is Kind.NETWORK
@@ -82,8 +84,8 @@ async def test_a_peer_that_does_not_fit_is_told_why() -> None:
 
 @pytest.mark.parametrize("before", [[], [hello()], [hello(), VERACK]])
 async def test_a_reject_is_read_although_the_stream_is_reset_behind_it(before: list[KaspadMessage]) -> None:
-    line = Line()
-    error = await shaken(line, *before, REJECT, lost="Stream reset by remote party")
+    line = FakeStream()
+    error = await handshake_result(line, *before, REJECT, lost="Stream reset by remote party")
 
     assert isinstance(error, HandshakeError)
     assert (error.kind, error.by_peer) == (Kind.DUPLICATE, True)
@@ -91,8 +93,8 @@ async def test_a_reject_is_read_although_the_stream_is_reset_behind_it(before: l
 
 
 async def test_silence_ends_after_thirty_seconds_and_says_so() -> None:
-    line, started = Line(), anyio.current_time()
-    error = await shaken(line)
+    line, started = FakeStream(), anyio.current_time()
+    error = await handshake_result(line)
 
     assert isinstance(error, HandshakeTimeout)
     assert error.name == "Version"
@@ -101,9 +103,9 @@ async def test_silence_ends_after_thirty_seconds_and_says_so() -> None:
 
 
 async def test_a_peer_that_reads_nothing_has_no_longer_than_one_that_says_nothing() -> None:
-    line, started = Line(), anyio.current_time()
+    line, started = FakeStream(), anyio.current_time()
     line.blocked = True
-    error = await shaken(line, hello(), VERACK, READY)
+    error = await handshake_result(line, hello(), VERACK, READY)
 
     assert isinstance(error, HandshakeTimeout)
     assert 30 <= anyio.current_time() - started < 32
@@ -111,7 +113,10 @@ async def test_a_peer_that_reads_nothing_has_no_longer_than_one_that_says_nothin
 
 
 async def test_an_end_without_a_reason_is_transient() -> None:
-    for error in (await shaken(Line(), end=True), await shaken(Line(), hello(), lost="reset")):
+    for error in (
+        await handshake_result(FakeStream(), end=True),
+        await handshake_result(FakeStream(), hello(), lost="reset"),
+    ):
         assert isinstance(error, HandshakeError)
         assert error.kind is Kind.CLOSED
         assert error.transient
@@ -119,9 +124,9 @@ async def test_an_end_without_a_reason_is_transient() -> None:
 
 
 async def test_a_peer_that_is_too_busy_is_not_a_refusal() -> None:
-    line = Line()
+    line = FakeStream()
     line.why_lost = LossReason.BUSY
-    error = await shaken(line, lost="RESOURCE_EXHAUSTED: later")
+    error = await handshake_result(line, lost="RESOURCE_EXHAUSTED: later")
 
     assert isinstance(error, HandshakeError)
     assert error.kind is Kind.BUSY
@@ -132,8 +137,8 @@ async def test_a_peer_that_is_too_busy_is_not_a_refusal() -> None:
 async def test_what_no_part_of_a_handshake_waits_for_ends_it_without_a_reject(
     before: list[KaspadMessage], odd: KaspadMessage
 ) -> None:
-    line = Line()
-    error = await shaken(line, *before, odd)
+    line = FakeStream()
+    error = await handshake_result(line, *before, odd)
 
     assert isinstance(error, HandshakeError)
     assert error.kind is Kind.UNEXPECTED
@@ -142,23 +147,23 @@ async def test_what_no_part_of_a_handshake_waits_for_ends_it_without_a_reject(
 
 
 async def test_a_message_out_of_order_is_rejected_in_kaspads_words() -> None:
-    line = Line()
-    error = await shaken(line, hello(), READY)
+    line = FakeStream()
+    error = await handshake_result(line, hello(), READY)
 
     assert isinstance(error, HandshakeError)
     assert line.sent[-1].reject.reason == "expected message type/s {Verack} but got ready"
 
 
 async def test_cancelling_it_closes_the_stream_and_sends_no_reject() -> None:
-    line = Line()
+    line = FakeStream()
     with anyio.move_on_after(1):
-        await shaken(line)
+        await handshake_result(line)
     assert line.closed
     assert line.names() == ["version"]
 
 
 async def test_an_error_of_another_kind_closes_the_stream_and_sends_no_reject() -> None:
-    line = Line()
+    line = FakeStream()
     with pytest.raises(KeyError):
         async with closing_with_reject(line):
             raise KeyError
@@ -167,7 +172,7 @@ async def test_an_error_of_another_kind_closes_the_stream_and_sends_no_reject() 
 
 
 async def test_a_peer_that_does_not_read_its_reject_is_not_waited_for() -> None:
-    line, started = Line(), anyio.current_time()
+    line, started = FakeStream(), anyio.current_time()
     line.blocked = True
     with pytest.raises(HandshakeError):
         async with closing_with_reject(line):

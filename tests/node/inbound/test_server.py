@@ -12,7 +12,7 @@ from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError
 
 from tests.node.lines import settle
-from tests.node.nodes import NETWORK, at, dialled, node
+from tests.node.nodes import NETWORK, at, dial_and_run, node
 from ziggurat.layers.testing.memory import MemoryStream
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.connection_handler import ConnectionHandler
@@ -64,7 +64,10 @@ async def test_headers_and_our_version_come_before_the_peer_sends_anything() -> 
     network = MemoryNetwork()
     async with node(network, A):
         started = anyio.current_time()
-        assert await dialled(dialler(network, "10.0.0.2"), at(A), sending()) == ["version", "timeout expired after 10s"]
+        assert await dial_and_run(dialler(network, "10.0.0.2"), at(A), sending()) == [
+            "version",
+            "timeout expired after 10s",
+        ]
         assert anyio.current_time() - started == pytest.approx(10, abs=2)
 
 
@@ -78,7 +81,7 @@ async def test_a_slow_peer_gets_a_reject_that_names_the_limit(
     network = MemoryNetwork()
     async with node(network, A):
         started = anyio.current_time()
-        answer = await dialled(dialler(network, "10.0.0.2"), at(A), sending(*messages))
+        answer = await dial_and_run(dialler(network, "10.0.0.2"), at(A), sending(*messages))
         assert answer[-1] == reason
         assert anyio.current_time() - started == pytest.approx(seconds, abs=2)
 
@@ -114,7 +117,7 @@ async def test_stalled_handshakes_do_not_hold_up_others() -> None:
     network = MemoryNetwork()
     async with node(network, A) as a, anyio.create_task_group() as tasks:
         for number in range(20):
-            tasks.start_soon(dialled, dialler(network, f"10.0.1.{number}"), at(A), sending())
+            tasks.start_soon(dial_and_run, dialler(network, f"10.0.1.{number}"), at(A), sending())
         await anyio.sleep(1)
         async with node(network, "10.0.0.2", listens=False) as b:
             started = anyio.current_time()
@@ -128,14 +131,14 @@ async def test_the_third_handshake_from_one_address_is_refused_as_busy() -> None
     network = MemoryNetwork()
     async with node(network, A), anyio.create_task_group() as tasks:
         for _ in range(2):
-            tasks.start_soon(dialled, dialler(network, "10.0.0.2"), at(A), sending())
+            tasks.start_soon(dial_and_run, dialler(network, "10.0.0.2"), at(A), sending())
         await anyio.sleep(1)
         with pytest.raises(HandshakeError) as caught:
-            await dialled(dialler(network, "10.0.0.2"), at(A), sending())
+            await dial_and_run(dialler(network, "10.0.0.2"), at(A), sending())
         assert caught.value.kind is Kind.BUSY
         assert "too many pending inbound handshakes" in caught.value.reason
         await anyio.sleep(20)
-        await dialled(dialler(network, "10.0.0.2"), at(A), sending())  # the first two have ended
+        await dial_and_run(dialler(network, "10.0.0.2"), at(A), sending())  # the first two have ended
 
 
 async def test_a_thousand_connections_at_once_disturb_no_peer(caplog: pytest.LogCaptureFixture) -> None:
@@ -206,7 +209,7 @@ async def test_every_stream_ends_when_the_server_closes() -> None:
             await session.ready.wait()
 
             async def shake() -> None:
-                endings.append(await dialled(dialler(network, "10.0.0.3"), at(A), sending(hello())))
+                endings.append(await dial_and_run(dialler(network, "10.0.0.3"), at(A), sending(hello())))
 
             tasks.start_soon(shake)
             silent = await network.host("10.0.0.4")(URI)
@@ -233,7 +236,7 @@ async def test_a_reject_is_read_although_the_peer_then_resets_the_stream(
         await stream.aclose()
 
     async with node(network, A):
-        await dialled(dialler(network, "10.0.0.2"), at(A), reject)
+        await dial_and_run(dialler(network, "10.0.0.2"), at(A), reject)
         await anyio.sleep(1)
     assert any("peer.refused" in line and "peer is banned" in line for line in caplog.messages)
     assert not any("Server error" in line or "Application error" in line for line in caplog.messages)
@@ -282,7 +285,7 @@ async def test_a_message_beyond_the_limit_closes_the_connection_only(compression
                 await stream.send(big)
                 await ends_lost(stream)
 
-            await dialled(dialler(network, "10.0.0.2"), at(A), shout)
+            await dial_and_run(dialler(network, "10.0.0.2"), at(A), shout)
         await anyio.sleep(3)
         assert a.peers() == []
         async with node(network, "10.0.0.3") as another:
@@ -299,7 +302,7 @@ async def test_a_truncated_message_disconnects_the_peer(caplog: pytest.LogCaptur
             await ends_lost(stream)
 
         with a.subscribe_events() as events:
-            await dialled(dialler(network, "10.0.0.2"), at(A), stop_in_the_middle)
+            await dial_and_run(dialler(network, "10.0.0.2"), at(A), stop_in_the_middle)
             await anyio.sleep(3)
         assert a.peers() == []
         assert len([event async for event in events]) >= 2
@@ -316,7 +319,7 @@ async def test_a_lost_connection_removes_the_peer() -> None:
             host.die()
             assert await ends_lost(stream)
 
-        await dialled(ConnectionHandler(leaf=host), at(A), vanish)
+        await dial_and_run(ConnectionHandler(leaf=host), at(A), vanish)
         await anyio.sleep(2)
         assert a.peers() == []
         assert a._server is not None

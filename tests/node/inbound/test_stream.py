@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from tests.node.nodes import at, dialled
+from tests.node.nodes import at, dial_and_run
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
 from ziggurat.node.inbound.server import PeerServer
@@ -39,7 +39,7 @@ async def talk(
             max_message_size=1000,
         )
         await listener.start()
-        await dialled(ConnectionHandler(leaf=network.host("10.0.0.2")), at("10.0.0.1"), client)
+        await dial_and_run(ConnectionHandler(leaf=network.host("10.0.0.2")), at("10.0.0.1"), client)
         await listener.aclose()
 
 

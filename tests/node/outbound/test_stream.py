@@ -11,7 +11,7 @@ from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 from grpclib.server import Server, Stream
 
-from tests.node.nodes import at, dialled
+from tests.node.nodes import at, dial_and_run
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.node.outbound.stream import OutboundStream
@@ -62,7 +62,7 @@ async def test_a_busy_peer_is_a_transient_failure() -> None:
 
     async with served(busy) as handler:
         with pytest.raises(HandshakeError) as caught:
-            await dialled(handler, PEER, nothing)
+            await dial_and_run(handler, PEER, nothing)
     assert caught.value.kind is Kind.BUSY
     assert caught.value.transient
     assert caught.value.hint == "try again later"
@@ -74,7 +74,7 @@ async def test_a_server_without_the_p2p_service_is_rejected_for_good() -> None:
 
     async with served(serve) as handler:
         with pytest.raises(HandshakeError, match="it has no Kaspa P2P service") as caught:
-            await dialled(handler, PEER, nothing)
+            await dial_and_run(handler, PEER, nothing)
     assert not caught.value.transient
     assert caught.value.hint == "is this its P2P port?"
 
@@ -85,7 +85,7 @@ async def test_a_peer_that_hangs_up_before_its_headers_is_a_transient_failure() 
 
     async with served(serve) as handler:
         with pytest.raises(HandshakeError) as caught:
-            await dialled(handler, PEER, nothing)
+            await dial_and_run(handler, PEER, nothing)
     assert caught.value.kind is Kind.CLOSED
     assert caught.value.transient
 
@@ -105,7 +105,7 @@ async def test_messages_come_until_the_end_and_a_bad_status_is_an_error() -> Non
         await stream.aclose()
 
     async with served(serve) as handler:
-        await dialled(handler, PEER, talk)
+        await dial_and_run(handler, PEER, talk)
 
 
 async def test_a_message_beyond_our_own_limit_is_too_large_and_not_busy() -> None:
@@ -121,7 +121,7 @@ async def test_a_message_beyond_our_own_limit_is_too_large_and_not_busy() -> Non
         await stream.aclose()
 
     async with served(serve) as handler:
-        await dialled(handler, PEER, talk)
+        await dial_and_run(handler, PEER, talk)
 
 
 async def test_closing_ends_our_side_and_may_be_repeated() -> None:
@@ -139,7 +139,7 @@ async def test_closing_ends_our_side_and_may_be_repeated() -> None:
         await stream.aclose()
 
     async with served(serve) as handler:
-        await dialled(handler, PEER, talk)
+        await dial_and_run(handler, PEER, talk)
         await ended.wait()
 
 
@@ -155,4 +155,4 @@ async def test_a_message_that_is_not_protobuf_is_an_error() -> None:
         await stream.aclose()
 
     async with served(serve) as handler:
-        await dialled(handler, PEER, talk)
+        await dial_and_run(handler, PEER, talk)

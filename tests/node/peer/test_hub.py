@@ -3,11 +3,11 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from tests.node.lines import ADDRESS, Line, info
+from tests.node.lines import ADDRESS, FakeStream, info
 from ziggurat.node.address import NetAddress
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.node.peer.events import PeerConnected, PeerDisconnected
-from ziggurat.node.peer.hub import FULL, SAME_PEER, Hub
+from ziggurat.node.peer.hub import CONNECTED_TWICE, INBOUND_LIMIT_REACHED, Hub
 from ziggurat.node.peer.info import Direction
 from ziggurat.node.peer.router import Router
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage, PingMessage
@@ -19,7 +19,7 @@ PING = KaspadMessage(ping=PingMessage(nonce=1))
 
 
 def router(id: bytes = PEER, direction: Direction = "outbound", address: NetAddress = ADDRESS) -> Router:
-    return Router(Line(), info(id, direction, address))
+    return Router(FakeStream(), info(id, direction, address))
 
 
 async def test_a_peer_is_listed_and_told_of_and_gone_when_it_is_gone() -> None:
@@ -68,7 +68,7 @@ async def test_the_limit_of_inbound_peers_counts_places_too() -> None:
         assert hub.is_full
         with pytest.raises(HandshakeError) as caught, hub.reserve(info(LARGER).key, "inbound"):
             pass
-        assert (caught.value.kind, caught.value.reject) == (Kind.BUSY, FULL)
+        assert (caught.value.kind, caught.value.reject) == (Kind.BUSY, INBOUND_LIMIT_REACHED)
         with hub.reserve(info(LARGER).key, "outbound"):
             pass  # a peer that we choose is not a guest
     assert not hub.is_full
@@ -87,7 +87,7 @@ async def test_the_later_of_two_equal_connections_stays() -> None:
     hub, first, second = Hub(), router(), router()
     hub.add(first, SMALLER)
     hub.add(second, SMALLER)
-    assert first.reason == SAME_PEER
+    assert first.reason == CONNECTED_TWICE
     assert hub.get(info().key) is second
     hub.remove(first, "late")
     assert hub.get(info().key) is second
@@ -103,7 +103,7 @@ async def test_of_two_that_crossed_both_sides_keep_the_same(first: Direction, ou
 
     if second == stays:
         hub.add(routers[second], our_id)
-        assert routers[first].reason == SAME_PEER
+        assert routers[first].reason == CONNECTED_TWICE
     else:
         with pytest.raises(HandshakeError) as caught:
             hub.add(routers[second], our_id)

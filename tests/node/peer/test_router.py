@@ -5,10 +5,10 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from tests.node.lines import Line, info, routed, settle
+from tests.node.lines import FakeStream, info, running_router, settle
 from ziggurat.node.flows.reject import RejectReceiver
 from ziggurat.node.peer.route import FlowError, PeerClosed
-from ziggurat.node.peer.router import MAX_HELD, ROUTE_CAPACITY, SEND_TIMEOUT, Router
+from ziggurat.node.peer.router import MAX_QUEUED_BYTES, ROUTE_CAPACITY, SEND_TIMEOUT, Router
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.convert.errors import ConversionError
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
@@ -37,7 +37,7 @@ class Talk:
 
 
 async def test_messages_go_to_who_took_their_type() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         pings, pongs = router.subscribe("ping"), router.subscribe("pong")
         line.feed(ping(1), PONG, ping(2))
 
@@ -46,7 +46,7 @@ async def test_messages_go_to_who_took_their_type() -> None:
 
 
 async def test_an_answer_goes_to_the_route_of_its_number_whatever_its_type() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         pings, by_id = router.subscribe("ping"), router.subscribe()
         line.feed(ping(1, response_id=by_id.id), ping(2))
 
@@ -59,7 +59,7 @@ async def test_an_answer_goes_to_the_route_of_its_number_whatever_its_type() -> 
     [(PONG, "pong"), (KaspadMessage(), "without a known payload"), (ping(response_id=4_000_000_000), "ping")],
 )
 async def test_what_nobody_waits_for_closes_without_a_word(message: KaspadMessage, name: str) -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         router.subscribe("ping")
         line.feed(message)
         await router.closed.wait()
@@ -69,7 +69,7 @@ async def test_what_nobody_waits_for_closes_without_a_word(message: KaspadMessag
 
 
 async def test_a_type_is_taken_once_and_can_be_given_back() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         route = router.subscribe("ping", "pong")
         with pytest.raises(ValueError, match="another flow has the message type 'pong'"):
             router.subscribe("pong")
@@ -82,13 +82,13 @@ async def test_a_type_is_taken_once_and_can_be_given_back() -> None:
 
 @pytest.mark.parametrize("name", ["pingg", "Ping", "request_id", ""])
 async def test_a_type_must_exist(name: str) -> None:
-    async with routed() as (router, _):
+    async with running_router() as (router, _):
         with pytest.raises(ValueError, match="there is no message type"):
             router.subscribe(name)
 
 
 async def test_a_full_queue_closes_or_drops() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         router.subscribe("pong")
         dropping = router.subscribe("ping", capacity=2, when_full="drop")
         line.feed(*[ping()] * 5)
@@ -101,7 +101,7 @@ async def test_a_full_queue_closes_or_drops() -> None:
 
 
 async def test_a_burst_that_is_being_read_fills_no_queue() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         pings, count = router.subscribe("ping"), 0
         line.feed(*[ping()] * 10 * ROUTE_CAPACITY)
         line.end()
@@ -113,17 +113,17 @@ async def test_a_burst_that_is_being_read_fills_no_queue() -> None:
 
 
 async def test_bytes_that_wait_are_bounded() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         router.subscribe("addresses")
         entry = p2p.NetAddress(ip=bytes(4 * 1024 * 1024))
         message = KaspadMessage(addresses=p2p.AddressesMessage(addressList=[entry]))
-        line.feed(*[message] * (MAX_HELD // entry.ByteSize() + 2))
+        line.feed(*[message] * (MAX_QUEUED_BYTES // entry.ByteSize() + 2))
         await router.closed.wait()
         assert router.reason == "too many bytes at once: addresses"
 
 
 async def test_what_is_sent_goes_out_in_order_and_an_answer_where_it_was_asked() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         await router.send(ping(1))
         assert router.post(ping(2))
         await router.answer(ping(0, request_id=9), PONG)
@@ -134,7 +134,7 @@ async def test_what_is_sent_goes_out_in_order_and_an_answer_where_it_was_asked()
 
 
 async def test_a_peer_that_does_not_read_is_closed_after_two_minutes() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         line.blocked = True
         started = anyio.current_time()
         router.post(ping())
@@ -144,8 +144,8 @@ async def test_a_peer_that_does_not_read_is_closed_after_two_minutes() -> None:
 
 
 async def test_the_peers_word_wins_over_its_end() -> None:
-    async with routed() as (router, line):
-        router.launch(RejectReceiver(router))
+    async with running_router() as (router, line):
+        router.start_flow(RejectReceiver(router))
         line.feed(KaspadMessage(reject=p2p.RejectMessage(reason="because")))
         line.lose("reset")
         await router.closed.wait()
@@ -153,8 +153,8 @@ async def test_the_peers_word_wins_over_its_end() -> None:
 
 
 async def test_a_failed_send_leaves_the_word_to_what_still_comes() -> None:
-    async with routed() as (router, line):
-        router.launch(RejectReceiver(router))
+    async with running_router() as (router, line):
+        router.start_flow(RejectReceiver(router))
         line.unwritable = "broken pipe"
         router.post(ping())
         await settle()
@@ -164,7 +164,7 @@ async def test_a_failed_send_leaves_the_word_to_what_still_comes() -> None:
 
 
 async def test_what_came_before_the_end_is_dealt_with() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         seen: list[int] = []
 
         class Slow:
@@ -175,7 +175,7 @@ async def test_what_came_before_the_end_is_dealt_with() -> None:
                     await anyio.sleep(0.1)
                     seen.append(message.ping.nonce)
 
-        router.launch(Slow())
+        router.start_flow(Slow())
         line.feed(ping(1), ping(2), ping(3))
         line.end()
         await router.closed.wait()
@@ -183,7 +183,7 @@ async def test_what_came_before_the_end_is_dealt_with() -> None:
 
 
 async def test_a_flow_that_never_reads_does_not_hold_up_the_end() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         router.subscribe("ping")
         line.feed(ping())
         line.end()
@@ -194,8 +194,8 @@ async def test_a_flow_that_never_reads_does_not_hold_up_the_end() -> None:
 
 @pytest.mark.parametrize("error", [FlowError("you broke it"), ConversionError("you broke it")])
 async def test_a_breach_is_rejected_with_its_reason(error: Exception) -> None:
-    async with routed() as (router, line):
-        router.launch(Talk(error))
+    async with running_router() as (router, line):
+        router.start_flow(Talk(error))
         await router.closed.wait()
         assert router.reason == "we rejected the peer: you broke it"
         assert [message.reject.reason for message in line.sent] == ["you broke it"]
@@ -204,8 +204,8 @@ async def test_a_breach_is_rejected_with_its_reason(error: Exception) -> None:
 async def test_a_defect_of_a_flow_ends_this_connection_and_tells_the_peer_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with routed() as (router, line):
-        router.launch(Talk(KeyError("secret")))
+    async with running_router() as (router, line):
+        router.start_flow(Talk(KeyError("secret")))
         await router.closed.wait()
         assert router.reason == "a flow failed: KeyError"
         assert line.sent == []
@@ -213,10 +213,10 @@ async def test_a_defect_of_a_flow_ends_this_connection_and_tells_the_peer_nothin
 
 
 async def test_a_flow_may_end_and_the_connection_goes_on() -> None:
-    async with routed() as (router, _):
+    async with running_router() as (router, _):
         talk, gone = Talk(), Talk(PeerClosed("x"))
-        router.launch(talk)
-        router.launch(gone)
+        router.start_flow(talk)
+        router.start_flow(gone)
         await settle()
         assert talk.ran
         assert gone.ran
@@ -225,7 +225,7 @@ async def test_a_flow_may_end_and_the_connection_goes_on() -> None:
 
 async def test_it_is_closed_once_and_says_so_at_once() -> None:
     said: list[tuple[Router, str]] = []
-    async with routed(on_close=lambda *what: said.append(what)) as (router, line):
+    async with running_router(on_close=lambda *what: said.append(what)) as (router, line):
         route = router.subscribe("ping")
         router.close("first", reject="bye")
         router.close("second", reject="no")
@@ -242,7 +242,7 @@ async def test_it_is_closed_once_and_says_so_at_once() -> None:
 
 
 async def test_a_last_word_to_a_peer_that_does_not_read_is_not_waited_for() -> None:
-    async with routed() as (router, line):
+    async with running_router() as (router, line):
         line.blocked = True
         started = anyio.current_time()
         router.close("enough", reject="bye")
@@ -251,7 +251,7 @@ async def test_a_last_word_to_a_peer_that_does_not_read_is_not_waited_for() -> N
 
 
 async def test_a_cancellation_closes_the_stream() -> None:
-    line = Line()
+    line = FakeStream()
     router = Router(line, info())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(router.run)

@@ -21,7 +21,7 @@ async def test_what_is_put_comes_out_in_order_and_ends_after_the_close() -> None
     assert not await queue.put(SMALL)
     assert not queue.put_nowait(SMALL)
     assert [message.ping.nonce async for message in queue] == [0, 1, 2]
-    await queue.sent()
+    await queue.wait_sent()
 
 
 async def test_a_sender_waits_for_room_and_a_broadcast_does_not() -> None:
@@ -69,7 +69,7 @@ async def test_a_last_word_finds_room() -> None:
     queue = SendQueue()
     while queue.put_nowait(SMALL):
         pass
-    queue.put_last(KaspadMessage(reject=p2p.RejectMessage(reason="bye")))
+    queue.force_put(KaspadMessage(reject=p2p.RejectMessage(reason="bye")))
     queue.close()
     assert [message async for message in queue][-1].reject.reason == "bye"
 
@@ -77,20 +77,20 @@ async def test_a_last_word_finds_room() -> None:
 async def test_a_message_that_does_not_leave_is_noticed() -> None:
     queue = SendQueue()
     queue.put_nowait(SMALL)
-    assert not queue.stalled(1.0)
+    assert not queue.is_stalled(1.0)
     await anext(queue)
     await anyio.sleep(2)
-    assert queue.stalled(1.0)
+    assert queue.is_stalled(1.0)
     queue.close()
     with pytest.raises(StopAsyncIteration):
         await anext(queue)
-    assert not queue.stalled(1.0)
+    assert not queue.is_stalled(1.0)
 
 
 async def test_after_a_failure_nobody_waits() -> None:
     queue = SendQueue()
     queue.put_nowait(SMALL)
     queue.fail()
-    await queue.sent()
+    await queue.wait_sent()
     with pytest.raises(StopAsyncIteration):
         await anext(queue)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from tests.node.nodes import dialled
+from tests.node.nodes import dial_and_run
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
@@ -156,6 +156,6 @@ async def test_its_reject_names_the_limit_that_ran_out() -> None:
             return names
 
         started = anyio.current_time()
-        names = await dialled(handler, PEER, say_nothing)
+        names = await dial_and_run(handler, PEER, say_nothing)
         assert names == ["version", "reject", "timeout expired after 4s"]
         assert 4 <= anyio.current_time() - started < 8

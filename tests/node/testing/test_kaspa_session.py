@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from tests.node.lines import Line
+from tests.node.lines import FakeStream
 from ziggurat.node.address import NetAddress
 from ziggurat.node.testing import KaspaPeer, KaspaSession, sample_block
 from ziggurat.node.wire import p2p_pb2 as p2p
@@ -25,8 +25,10 @@ ADDRESSES = KaspadMessage(addresses=p2p.AddressesMessage())
 
 
 @asynccontextmanager
-async def session(*said: KaspadMessage, peer: KaspaPeer | None = None) -> AsyncIterator[tuple[KaspaSession, Line]]:
-    line = Line()
+async def session(
+    *said: KaspadMessage, peer: KaspaPeer | None = None
+) -> AsyncIterator[tuple[KaspaSession, FakeStream]]:
+    line = FakeStream()
     line.feed(*said)
     async with (peer or KaspaPeer()).run() as running:
         yield running._start_session(line, NetAddress.parse("10.0.0.1:5"), inbound=True), line

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ziggurat.node.wire import p2p_pb2 as p2p
-from ziggurat.node.wire.codec import CONTROL, NAMES, SIZES, MessageCodec, MessageTooLarge, envelope
+from ziggurat.node.wire.codec import (
+    CONTROL_SIZE,
+    MAX_SIZES,
+    PAYLOAD_NAMES,
+    MessageCodec,
+    MessageTooLarge,
+    read_envelope,
+)
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
 PROOF = KaspadMessage(
@@ -37,21 +44,21 @@ def decode(data: bytes, codec: MessageCodec | None = None) -> KaspadMessage:
 
 
 @given(
-    st.sampled_from(sorted(NAMES)),
+    st.sampled_from(sorted(PAYLOAD_NAMES)),
     st.binary(max_size=300),
     st.integers(0, 2**32 - 1),
     st.integers(0, 2**32 - 1),
 )
 def test_the_envelope_is_read_as_protobuf_reads_it(number: int, unknown: bytes, response: int, request: int) -> None:
     message = KaspadMessage(response_id=response, request_id=request)
-    getattr(message, NAMES[number]).MergeFromString(filler(unknown))
-    assert envelope(message.SerializeToString()) == (number, response)
+    getattr(message, PAYLOAD_NAMES[number]).MergeFromString(filler(unknown))
+    assert read_envelope(message.SerializeToString()) == (number, response)
 
 
 @given(st.binary(max_size=200))
 def test_garbage_is_an_error_or_what_protobuf_makes_of_it(data: bytes) -> None:
     try:
-        number, _ = envelope(data)
+        number, _ = read_envelope(data)
     except DecodeError:
         return
     assert number >= 0
@@ -91,10 +98,10 @@ def test_an_unknown_payload_is_none() -> None:
     assert decode(data).WhichOneof("payload") is None
 
 
-@pytest.mark.parametrize("name", sorted(SIZES))
+@pytest.mark.parametrize("name", sorted(MAX_SIZES))
 def test_each_type_has_its_size(name: str) -> None:
     message = KaspadMessage()
-    getattr(message, name).MergeFromString(filler(bytes(SIZES[name])))
+    getattr(message, name).MergeFromString(filler(bytes(MAX_SIZES[name])))
     with pytest.raises(MessageTooLarge, match=name):
         decode(message.SerializeToString())
 
@@ -102,10 +109,10 @@ def test_each_type_has_its_size(name: str) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"\x0a" + b"\xff" * 5 + bytes(CONTROL),  # a length beyond the end
-        b"\x0b" + bytes(CONTROL),  # a group
-        b"\xff" * 20 + bytes(CONTROL),  # a number that does not end
-        b"\x12\x00" * CONTROL,  # many empty payloads
+        b"\x0a" + b"\xff" * 5 + bytes(CONTROL_SIZE),  # a length beyond the end
+        b"\x0b" + bytes(CONTROL_SIZE),  # a group
+        b"\xff" * 20 + bytes(CONTROL_SIZE),  # a number that does not end
+        b"\x12\x00" * CONTROL_SIZE,  # many empty payloads
     ],
 )
 def test_a_bad_envelope_is_not_protobuf(data: bytes) -> None:
@@ -116,7 +123,7 @@ def test_a_bad_envelope_is_not_protobuf(data: bytes) -> None:
 def test_a_hostile_message_costs_no_more_memory_than_it_has_bytes() -> None:
     entries = b"\x0a\x00" * (8 * 1024 * 1024)  # 16 MiB; read, it would be half a gigabyte
     data = b"\x8a\x03" + varint(len(entries)) + entries  # pruningPointProof
-    assert NAMES[envelope(data)[0]] == "pruningPointProof"
+    assert PAYLOAD_NAMES[read_envelope(data)[0]] == "pruningPointProof"
     codec = MessageCodec()
     codec.wanted = lambda name, response_id: False
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

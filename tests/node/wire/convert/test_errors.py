@@ -6,8 +6,8 @@ from ziggurat.node.wire.convert import ConversionError, errors
 def test_the_reasons_are_those_that_kaspad_gives() -> None:
     assert errors.MISSING == "Optional field is None while expected to be Some"
     assert errors.TOO_LARGE == "p2p conversion size too large error"
-    assert errors.RANGE.startswith("Integer parsing error: ")
-    assert errors.NO_ARRAY.startswith("Bytes size mismatch error ")
+    assert errors.OUT_OF_RANGE.startswith("Integer parsing error: ")
+    assert errors.WRONG_LENGTH.startswith("Bytes size mismatch error ")
 
 
 def test_a_conversion_error_is_a_value_error_and_shows_its_reason() -> None:

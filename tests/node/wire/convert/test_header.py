@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ziggurat.node.wire.convert.errors import MISSING, RANGE, ConversionError
+from ziggurat.node.wire.convert.errors import MISSING, OUT_OF_RANGE, ConversionError
 from ziggurat.node.wire.convert.header import Header, header_from_wire, header_to_wire
 from ziggurat.node.wire.p2p_pb2 import BlockHeader, Hash
 
@@ -58,9 +58,9 @@ def test_a_negative_timestamp_is_refused_both_ways() -> None:
     message = header_to_wire(PLAIN)
     message.timestamp = -1
 
-    with pytest.raises(ConversionError, match=RANGE):
+    with pytest.raises(ConversionError, match=OUT_OF_RANGE):
         header_from_wire(message)
-    with pytest.raises(ConversionError, match=RANGE):
+    with pytest.raises(ConversionError, match=OUT_OF_RANGE):
         header_to_wire(replace(PLAIN, timestamp=-1))
 
 
@@ -68,13 +68,13 @@ def test_a_version_has_16_bits() -> None:
     message = header_to_wire(PLAIN)
     message.version = 65536
 
-    with pytest.raises(ConversionError, match=RANGE):
+    with pytest.raises(ConversionError, match=OUT_OF_RANGE):
         header_from_wire(message)
 
 
 @pytest.mark.parametrize("field", ["version", "bits", "nonce", "daa_score", "blue_score", "timestamp"])
 def test_a_number_that_does_not_fit_is_refused(field: str) -> None:
-    with pytest.raises(ConversionError, match=RANGE):
+    with pytest.raises(ConversionError, match=OUT_OF_RANGE):
         header_to_wire(replace(PLAIN, **{field: 2**64}))
 
 

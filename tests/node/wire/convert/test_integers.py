@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ziggurat.node.wire.convert.errors import RANGE, ConversionError
+from ziggurat.node.wire.convert.errors import OUT_OF_RANGE, ConversionError
 from ziggurat.node.wire.convert.integers import BLUE_WORK_BYTES, blue_work_from_wire, blue_work_to_wire, unsigned
 
 
@@ -13,7 +13,7 @@ def test_a_number_passes_exactly_when_it_has_so_many_bits(bits: int, value: int)
     if 0 <= value < 2**bits:
         assert unsigned(value, bits) == value
     else:
-        with pytest.raises(ConversionError, match=RANGE):
+        with pytest.raises(ConversionError, match=OUT_OF_RANGE):
             unsigned(value, bits)
 
 

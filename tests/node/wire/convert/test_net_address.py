@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ziggurat.node.address import NetAddress
 from ziggurat.node.wire import p2p_pb2
-from ziggurat.node.wire.convert.errors import RANGE, ConversionError
+from ziggurat.node.wire.convert.errors import OUT_OF_RANGE, ConversionError
 from ziggurat.node.wire.convert.net_address import (
     addresses_from_wire,
     addresses_to_wire,
@@ -51,7 +51,7 @@ def test_an_ip_of_another_length_is_refused(length: int) -> None:
 
 
 def test_a_port_above_65535_is_refused_and_port_0_is_not() -> None:
-    with pytest.raises(ConversionError, match=RANGE):
+    with pytest.raises(ConversionError, match=OUT_OF_RANGE):
         net_address_from_wire(p2p_pb2.NetAddress(ip=bytes(4), port=65536))
 
     assert net_address_from_wire(p2p_pb2.NetAddress(ip=bytes(4), port=0)).port == 0

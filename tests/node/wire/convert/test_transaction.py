@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ziggurat.node.wire import p2p_pb2
-from ziggurat.node.wire.convert.errors import MISSING, RANGE, TOO_LARGE, ConversionError
+from ziggurat.node.wire.convert.errors import MISSING, OUT_OF_RANGE, TOO_LARGE, ConversionError
 from ziggurat.node.wire.convert.transaction import (
     MAX_TRANSACTION,
     CovenantBinding,
@@ -37,12 +37,12 @@ def test_a_transaction_comes_back(transaction: Transaction) -> None:
 def test_a_count_of_signature_operations_has_8_bits_and_a_compute_budget_16() -> None:
     large = (replace(INPUT, compute_commit=256),)
 
-    with pytest.raises(ConversionError, match=RANGE):
+    with pytest.raises(ConversionError, match=OUT_OF_RANGE):
         transaction_to_wire(replace(PLAIN, inputs=large))
     message = transaction_to_wire(replace(PLAIN, version=1, inputs=large))
     assert transaction_from_wire(message).inputs[0].compute_commit == 256
     message.version = 0
-    with pytest.raises(ConversionError, match=RANGE):
+    with pytest.raises(ConversionError, match=OUT_OF_RANGE):
         transaction_from_wire(message)
 
 
@@ -50,7 +50,7 @@ def test_a_compute_budget_of_17_bits_is_refused() -> None:
     message = transaction_to_wire(replace(PLAIN, version=1))
     message.inputs[0].compute_commit = 65536
 
-    with pytest.raises(ConversionError, match=RANGE):
+    with pytest.raises(ConversionError, match=OUT_OF_RANGE):
         transaction_from_wire(message)
 
 
@@ -95,15 +95,15 @@ def test_an_output_may_have_no_covenant() -> None:
 def test_numbers_of_16_bits_are_checked_when_they_arrive() -> None:
     message = transaction_to_wire(PLAIN)
     message.version = 65536
-    with pytest.raises(ConversionError, match=RANGE):
+    with pytest.raises(ConversionError, match=OUT_OF_RANGE):
         transaction_from_wire(message)
     message = transaction_to_wire(PLAIN)
     message.outputs[0].scriptPublicKey.version = 65536
-    with pytest.raises(ConversionError, match=RANGE):
+    with pytest.raises(ConversionError, match=OUT_OF_RANGE):
         transaction_from_wire(message)
     message = transaction_to_wire(PLAIN)
     message.outputs[0].covenant.authorizingInput = 65536
-    with pytest.raises(ConversionError, match=RANGE):
+    with pytest.raises(ConversionError, match=OUT_OF_RANGE):
         transaction_from_wire(message)
 
 
@@ -119,5 +119,5 @@ def test_more_than_1_mib_is_refused_both_ways() -> None:
 
 @pytest.mark.parametrize("field", ["version", "lock_time", "gas", "storage_mass"])
 def test_a_number_that_does_not_fit_is_refused(field: str) -> None:
-    with pytest.raises(ConversionError, match=RANGE):
+    with pytest.raises(ConversionError, match=OUT_OF_RANGE):
         transaction_to_wire(replace(PLAIN, **{field: 2**64}))
