@@ -1,6 +1,6 @@
-"""A connected peer: its router and routes, its record, the hub that holds all peers, events for subscribers.
+"""Connected peers: a router and routes for each, its record, the hub of all peers, and events for subscribers.
 
-Imported by flows and by whatever makes connections; imports messages, addresses and the handshake.
+Imported by the flows and by the code that makes connections; imports messages, addresses and the handshake.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the node tells whoever listens: peers that come and go, and what they announce."""
+"""Events for subscribers: peers that connect and disconnect, and what they announce."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ __all__ = [
 ]
 
 CAPACITY = 4096
-"""Events that wait for one listener. Beyond them the oldest is dropped: a listener that sleeps costs no memory."""
+"""Events queued for one subscriber. Beyond them the oldest is dropped, so a slow subscriber costs bounded memory."""
 
 MAX_QUEUED_ITEMS = 262_144
-"""Transaction ids and addresses in those events: two of the largest inventories, some 20 MiB. A thousand of them, which
-the number of events would allow, are ten GiB."""
+"""Transaction ids and addresses in the queued events: two of the largest inventories, some 20 MiB. `CAPACITY` alone
+would allow thousands of them, which are more than ten GiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerConnected:
-    """A peer has come through the handshake."""
+    """A peer has completed the handshake."""
 
     peer: PeerInfo
 
 
 @dataclass(frozen=True, slots=True)
 class PeerDisconnected:
-    """A peer that was connected has gone; ``reason`` says why, in one line."""
+    """A connected peer has disconnected; ``reason`` says why, in one line."""
 
     peer: PeerInfo
     reason: str
@@ -63,7 +63,7 @@ class TransactionsAnnounced:
 
 @dataclass(frozen=True, slots=True)
 class AddressesReceived:
-    """A peer has told which other nodes it knows."""
+    """A peer has sent the addresses of other nodes."""
 
     peer: PeerInfo
     addresses: tuple[NetAddress, ...]
@@ -73,10 +73,10 @@ Event: TypeAlias = PeerConnected | PeerDisconnected | BlockAnnounced | Transacti
 
 
 class EventStream:
-    """Events for one listener, from the moment when it was made: ``async for event in stream``.
+    """The events since this stream was created, for one subscriber: ``async for event in stream``.
 
     Attributes:
-        dropped: how many events were lost because the listener was too slow.
+        dropped: the number of events lost because the subscriber was too slow.
     """
 
     def __init__(self, on_close: Callable[[EventStream], None], capacity: int = CAPACITY) -> None:
@@ -98,7 +98,7 @@ class EventStream:
         self._changed.set()
 
     def close(self) -> None:
-        """Listen no more; what waits can still be read."""
+        """Stop receiving events. Those already queued can still be read."""
         self._closed = True
         self._changed.set()
         self._on_close(self)

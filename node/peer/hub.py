@@ -20,10 +20,10 @@ INBOUND_LIMIT_REACHED = "the limit of inbound peers is reached"
 
 
 class Hub:
-    """The connected peers, and places reserved for those in their handshake.
+    """The connected peers, and places reserved for peers in their handshake.
 
     Args:
-        inbound_limit: how many inbound peers there may be; ``None`` for no limit.
+        inbound_limit: the maximum number of inbound peers; ``None`` for no limit.
     """
 
     def __init__(self, inbound_limit: int | None = None) -> None:
@@ -41,13 +41,13 @@ class Hub:
 
     @contextmanager
     def reserve(self, key: PeerKey, direction: Direction) -> Generator[None, None, None]:
-        """Reserve a place, for the length of a ``with`` block in which the handshake ends and `add` is called.
+        """Reserve a place during a ``with`` block that completes the handshake and calls `add`.
 
-        kaspad dials a peer twice at once when the first dial is slow: without a reservation both would succeed, each
-        side would close one of them, and not always the same.
+        When a dial is slow, kaspad dials the same peer again. Without a reservation both dials would succeed, and each
+        side would close one of the connections, not always the same one.
 
         Raises:
-            HandshakeError: the peer is connected, or another handshake with it is under way in the same direction; or
+            HandshakeError: the peer is connected, another handshake with it is under way in the same direction, or
                 there is no room for another inbound peer.
         """
         if key in self._routers or (key, direction) in self._reserved:
@@ -63,11 +63,11 @@ class Hub:
     def add(self, router: Router, our_id: bytes) -> None:
         """Add a peer.
 
-        Two nodes that dial each other at the same time have two connections: both keep the one that the smaller id
-        dialled.
+        Two nodes that dial each other at the same time get two connections. Both keep the one that was dialled by the
+        node with the smaller id.
 
         Raises:
-            HandshakeError: the connection that is there stays.
+            HandshakeError: another connection to the peer exists and is the one to keep.
         """
         info = router.info
         key = info.key
@@ -94,7 +94,7 @@ class Hub:
         self.publish(PeerConnected(info))
 
     def remove(self, router: Router, reason: str) -> None:
-        """Let go of a peer; one that is not there, or has been replaced, is no error."""
+        """Remove a peer. Does nothing if it is not here or was replaced by another connection."""
         info = router.info
         if self._routers.get(info.key) is not router:
             return
@@ -111,44 +111,44 @@ class Hub:
         self.publish(PeerDisconnected(info, reason))
 
     def get(self, key: PeerKey) -> Router | None:
-        """The connection to a peer."""
+        """Return the connection to a peer, or ``None``."""
         return self._routers.get(key)
 
     def routers(self) -> list[Router]:
-        """The connections to all peers."""
+        """Return the connections to all peers."""
         return list(self._routers.values())
 
     def peers(self) -> list[PeerInfo]:
-        """Who is connected, the oldest first."""
+        """Return the records of the connected peers, oldest connection first."""
         return [router.info for router in self._routers.values()]
 
     def count(self, direction: Direction) -> int:
-        """How many peers there are of one direction."""
+        """Return the number of connected peers of one direction."""
         return sum(router.direction == direction for router in self._routers.values())
 
     def taken(self, direction: Direction) -> int:
-        """How many places of one direction are taken: by peers, and by reservations."""
+        """Return the number of places taken in one direction, by peers and by reservations."""
         keys = {key for key, router in self._routers.items() if router.direction == direction}
         return len(keys | {key for key, reserved in self._reserved if reserved == direction})
 
     def broadcast(self, message: KaspadMessage) -> int:
-        """Send to all peers; one that is behind with reading does not get it. Answers how many do."""
+        """Queue a message for all peers, except those whose send queue is full. Return how many will get it."""
         return sum(router.post(message) for router in self._routers.values())
 
     # -- events
 
     def subscribe_events(self) -> EventStream:
-        """Listen, from now on; close the stream, or leave it as a context manager, when you have heard enough."""
+        """Return a stream of the events from now on. Close it, or use it as a context manager, to unsubscribe."""
         stream = EventStream(self._streams.discard)
         self._streams.add(stream)
         return stream
 
     def publish(self, event: Event) -> None:
-        """Tell all who listen."""
+        """Pass an event to all subscribers."""
         for stream in self._streams:
             stream.put(event)
 
     def close(self) -> None:
-        """Nothing more will happen."""
+        """Close all event streams."""
         for stream in list(self._streams):
             stream.close()

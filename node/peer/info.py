@@ -1,4 +1,4 @@
-"""The record of a peer, and the key that tells it from others."""
+"""The record of a peer, and the key that identifies it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["PROXIED", "Direction", "PeerInfo", "PeerKey", "peer_info", "peer_key
 Direction: TypeAlias = Literal["inbound", "outbound"]
 
 PROXIED = "proxied"
-"""Stands for the IP of a peer that came in through a proxy or an onion service: the socket shows our own end."""
+"""Replaces the IP of a peer that came in through a proxy or an onion service, where the socket shows only our proxy."""
 
 
 class PeerKey(NamedTuple):
-    """What makes two connections one peer: the id and the host. The port is no part of it: an inbound one is random.
+    """The identity of a peer: connections with equal keys are to the same peer. An inbound port is random and left out.
 
     Attributes:
-        id: 16 bytes, as the peer says.
+        id: the id in the peer's Version, 16 bytes.
         host: the canonical IP as text, the name that was dialled, or `PROXIED`.
     """
 
@@ -31,7 +31,7 @@ class PeerKey(NamedTuple):
 
 
 def peer_key(id: bytes, address: PeerAddress, *, proxied: bool = False) -> PeerKey:
-    """The key of a peer at ``address``; ``proxied`` for an inbound one whose own address nobody here can see."""
+    """Return the key of a peer at ``address``; ``proxied`` for an inbound peer whose own address we cannot see."""
     if proxied:
         return PeerKey(id, PROXIED)
     return PeerKey(id, address.name if isinstance(address, NamedAddress) else str(address.ip))
@@ -39,19 +39,19 @@ def peer_key(id: bytes, address: PeerAddress, *, proxied: bool = False) -> PeerK
 
 @dataclass(frozen=True, slots=True)
 class PeerInfo:
-    """One peer that has come through the handshake.
+    """The record of a peer that has completed the handshake.
 
     Attributes:
-        id: 16 bytes, of its process.
-        address: where it was dialled, or where it came from.
-        direction: ``outbound``: we dialled.
+        id: the id of the peer's process, 16 bytes.
+        address: the address that was dialled, or that an inbound peer came from.
+        direction: ``outbound`` if we dialled, else ``inbound``.
         via: the proxy that the dial went through, ``proxied`` for an inbound peer behind one; ``None`` when direct.
-        user_agent: text of the peer's choice.
-        protocol_version: the highest one that the peer speaks.
-        network: e.g. ``kaspa-mainnet``.
+        user_agent: the peer's user agent, which may be any text.
+        protocol_version: the highest protocol version that the peer supports.
+        network: the peer's network, e.g. ``kaspa-mainnet``.
         services: 0; no bit has a meaning.
-        connected_at: seconds of the event loop's clock.
-        ping: seconds of the last round trip; ``None`` before there was one.
+        connected_at: the time on the event loop's clock, in seconds.
+        ping: the last round trip time, in seconds; ``None`` before the first one.
     """
 
     id: bytes
@@ -67,12 +67,12 @@ class PeerInfo:
 
     @property
     def key(self) -> PeerKey:
-        """What makes two connections one peer."""
+        """The peer's key in the hub."""
         return peer_key(self.id, self.address, proxied=self.direction == "inbound" and self.via is not None)
 
 
 def peer_info(version: Version, address: PeerAddress, direction: Direction, via: str | None) -> PeerInfo:
-    """Make the record of a peer from what its Version says, as of now."""
+    """Return the record of a peer that connects now, from its Version."""
     return PeerInfo(
         id=version.id,
         address=address,

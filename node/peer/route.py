@@ -1,7 +1,7 @@
 """One flow's queue of received messages.
 
-Queues are bounded, as at kaspad: one that is full either costs the connection (the peer sends faster than it reads our
-answers) or drops what comes (inventories: there will be others).
+Queues are bounded, as in kaspad. When a queue is full, the router either closes the connection (the peer sends faster
+than it reads our replies) or drops the message (inventories, since more will follow).
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ WhenFull: TypeAlias = Literal["close", "drop"]
 
 
 class PeerClosed(Exception):
-    """The connection to the peer is over; ``str`` says why. A flow lets it pass."""
+    """The connection to the peer is closed; ``str`` says why. Flows let it propagate."""
 
 
 class FlowError(Exception):
-    """The peer broke a rule. ``str`` is the text of the Reject that it gets before the connection is closed."""
+    """The peer broke a rule. ``str`` is the text of the Reject that is sent before the connection is closed."""
 
 
 class RouteFull(Exception):
-    """A message came for a queue that is full, and must not be dropped."""
+    """A message that must not be dropped arrived at a full queue."""
 
 
 class Flow(Protocol):
-    """One conversation with one peer: it subscribes when it is made, and talks when it runs."""
+    """One protocol task for one peer. It subscribes to message types when created, and exchanges messages in `run`."""
 
     async def run(self) -> None:
-        """Talk. To return ends the flow; its routes are closed.
+        """Exchange messages with the peer. Returning leaves the connection open and the routes subscribed.
 
         Raises:
-            FlowError: the peer broke a rule; it is told so, and the connection is closed.
-            PeerClosed: the connection is over.
+            FlowError: the peer broke a rule; it gets a Reject, and the connection is closed.
+            PeerClosed: the connection is closed.
         """
         ...
 
 
 class Route:
-    """What a flow reads; made by `Router.subscribe`. ``async for message in route`` ends with the connection.
+    """A flow's queue of messages, from `Router.subscribe`. ``async for message in route`` ends with the connection.
 
     Attributes:
-        id: what a request carries as ``request_id``, so that its answer comes here whatever its type.
-        types: names of payloads that come here.
-        dropped: how many messages found the queue full.
+        id: the ``request_id`` to put into a request so that its response arrives here, whatever its type.
+        types: the names of the payloads that arrive here.
+        dropped: the number of messages dropped because the queue was full.
     """
 
     __slots__ = (
@@ -75,7 +75,7 @@ class Route:
         self.dropped = 0
         self._capacity = capacity
         self._when_full: WhenFull = when_full
-        self._on_queued = on_queued  # told how many messages and bytes more, or fewer, wait here
+        self._on_queued = on_queued  # called with the change in queued messages and bytes
         self._queue: deque[tuple[KaspadMessage, int]] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._closed: str | None = None
@@ -84,27 +84,27 @@ class Route:
         """Add a message.
 
         Raises:
-            RouteFull: the queue is full, and what comes must not be dropped.
+            RouteFull: the queue is full, and the message must not be dropped.
         """
         if len(self._queue) >= self._capacity:
             if self._when_full == "close":
                 raise RouteFull
             self.dropped += 1
             return
-        # A flow that keeps up has an empty queue: only what piles up is measured, which costs as much as writing it.
+        # ByteSize() costs as much as serializing. The queue of a flow that keeps up is empty, so most calls skip it.
         size = message.ByteSize() if self._queue else 0
         self._queue.append((message, size))
         self._on_queued(1, size)
         self._wake()
 
     def close(self, reason: str) -> None:
-        """Let nothing more come. What is there can still be received."""
+        """Accept no more messages. Those already queued can still be received."""
         if self._closed is None:
             self._closed = reason
         self._wake()
 
     def drain(self) -> list[KaspadMessage]:
-        """Take out what is there."""
+        """Remove and return all queued messages."""
         messages: list[KaspadMessage] = []
         while self._queue:
             message, size = self._queue.popleft()
@@ -116,11 +116,11 @@ class Route:
         """Return the next message.
 
         Args:
-            timeout: seconds; ``None`` waits as long as the connection lasts.
+            timeout: the time limit in seconds; ``None`` waits as long as the connection lasts.
 
         Raises:
-            PeerClosed: the connection is over, and everything was received.
-            FlowError: nothing came within ``timeout``; the text is kaspad's for it.
+            PeerClosed: the connection is closed, and every message was received.
+            FlowError: no message arrived within ``timeout``; the text is kaspad's.
         """
         if not self._queue:
             with anyio.move_on_after(timeout) as scope:

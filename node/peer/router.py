@@ -1,10 +1,9 @@
-"""The connection to one peer: received messages go to the flows' routes, sent ones leave in order.
+"""The connection to one peer: passes received messages to the flows' routes, and sends messages in order.
 
 A message with a ``response_id`` goes to the route with that id, any other to the route that subscribed to its type. A
-message without a route closes the connection silently, as at kaspad; so does one whose route is full.
+message without a route, or whose route is full, closes the connection without a Reject, as in kaspad.
 
-Bounds of one connection: `ROUTE_CAPACITY`, `MAX_QUEUED_BYTES`, `SEND_QUEUE_MESSAGES`, `SEND_QUEUE_BYTES`,
-`SEND_TIMEOUT`.
+Limits of a connection: `ROUTE_CAPACITY`, `MAX_QUEUED_BYTES`, `SEND_QUEUE_MESSAGES`, `SEND_QUEUE_BYTES`, `SEND_TIMEOUT`.
 """
 
 from __future__ import annotations
@@ -30,44 +29,44 @@ from ziggurat.services.ledger import Ledger
 __all__ = ["Flow", "Router"]
 
 ROUTE_CAPACITY = 256
-"""Messages, as at kaspad: a flow that is so far behind will not catch up."""
+"""Messages per route, as in kaspad: a flow that is this far behind will not catch up."""
 
 MAX_QUEUED_BYTES = 32 * 1024 * 1024
-"""Bytes that wait in all routes of a connection, the first message of each aside: one message of the largest size."""
+"""Bytes queued in all routes of a connection, the first message of each excluded; the size of the largest message."""
 
 READS_PER_YIELD = 32
-"""Messages after which the reader lets other tasks run, so that a flood does not fill a queue that is being emptied."""
+"""Messages after which the reader lets other tasks run, so that a burst does not fill a queue that is being read."""
 
 DRAIN_TIMEOUT = 1.0
-"""Seconds for flows to deal with what came before the peer's end: a Reject, above all."""
+"""Seconds for flows to process messages, above all a Reject, that arrived before the peer closed the connection."""
 
 FLUSH_TIMEOUT = 1.0
-"""Seconds for our last messages to go out."""
+"""Seconds for sending the queued messages when the connection is closed."""
 
 SEND_TIMEOUT = 120.0
-"""Seconds within which the peer has to take a message: kaspad's limit for an answer."""
+"""Seconds in which the peer must read a message; kaspad's limit for a response."""
 
 STALL_CHECK_INTERVAL = 30.0
-"""Seconds between two looks at whether the peer takes what we send."""
+"""Seconds between checks that the peer reads what we send."""
 
 _route_ids = itertools.count(1)
 
 
 class Router:
-    """One connection, from the handshake to its end. `run` carries it; everything else is for flows.
+    """One connection after its handshake. `run` reads and writes it; flows use the other methods.
 
     Args:
-        stream: its handshake is done. It belongs to the router from now on.
-        info: the peer.
+        stream: the peer's stream. The router closes it.
+        info: the peer's record.
         ledger: the record of the dial; ``None`` for an inbound peer.
-        on_close: called once with the router and the reason, as soon as it is closed and before our last messages are
-            out.
+        on_close: called once with the router and the reason, when the connection is being closed and before the queued
+            messages are sent.
 
     Attributes:
-        info: the peer, with its last ping.
-        ledger: see above.
-        reason: why it was closed; ``None`` while it is open.
-        closed: set when nothing is left of it.
+        info: the peer's record, with its last ping.
+        ledger: the record of the dial; ``None`` for an inbound peer.
+        reason: why the connection was closed; ``None`` while it is open.
+        closed: set when the stream is closed and all tasks have ended.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class Router:
 
     @property
     def address(self) -> PeerAddress:
-        """Where the peer was dialled, or where it came from."""
+        """The address that was dialled, or that an inbound peer came from."""
         return self.info.address
 
     @property
@@ -107,21 +106,21 @@ class Router:
     # -- for flows
 
     def subscribe(self, *types: str, capacity: int = ROUTE_CAPACITY, when_full: WhenFull = "close") -> Route:
-        """Take messages of these types, and answers that carry the route's id.
+        """Return a route that receives messages of these types, and responses to the route's id.
 
         Args:
-            *types: names of payloads as in the schema, e.g. ``ping``; none at all makes a route for answers by id.
-            capacity: messages that may wait.
-            when_full: ``close`` ends the connection with a peer that sends more, ``drop`` drops it.
+            *types: names of payloads in the schema, e.g. ``ping``; without any, the route receives only responses.
+            capacity: the maximum number of queued messages.
+            when_full: what happens to further messages: ``close`` closes the connection, ``drop`` drops them.
 
         Raises:
-            ValueError: there is no such type, or another flow has it.
+            ValueError: a type is unknown, or another flow has subscribed to it.
         """
         for name in types:
             if name not in KaspadMessage.DESCRIPTOR.fields_by_name or name.endswith("_id"):
-                raise ValueError(f"there is no message type {name!r}")
+                raise ValueError(f"unknown message type {name!r}")
             if self.is_subscribed(name):
-                raise ValueError(f"another flow has the message type {name!r}")
+                raise ValueError(f"another flow has subscribed to the message type {name!r}")
         route = Route(next(_route_ids) & 0xFFFFFFFF, frozenset(types), capacity, when_full, self._count_queued)
         self._by_id[route.id] = route
         for name in types:
@@ -131,7 +130,7 @@ class Router:
         return route
 
     def unsubscribe(self, route: Route) -> list[KaspadMessage]:
-        """Remove a route and return what waited in it. Other flows can subscribe to its types again."""
+        """Remove a route and return the messages queued in it. Other flows can subscribe to its types again."""
         self._by_id.pop(route.id, None)
         for name in route.types:
             if self._by_type.get(name) is route:
@@ -139,37 +138,37 @@ class Router:
         return route.drain()
 
     def is_subscribed(self, name: str) -> bool:
-        """Whether a flow has this type."""
+        """Return whether a flow has subscribed to this type."""
         return name in self._by_type
 
     async def send(self, message: KaspadMessage) -> None:
-        """Send a message; wait while too much waits to be sent.
+        """Queue a message to be sent; wait while the send queue is full.
 
         Raises:
-            PeerClosed: the connection is over.
+            PeerClosed: the connection is closed.
         """
         if self.reason is not None or not await self._outgoing.put(message):
             raise PeerClosed(self.reason or "closed")
 
     def post(self, message: KaspadMessage) -> bool:
-        """Send a message if there is room, at once; ``False`` when it was dropped."""
+        """Queue a message without waiting; return ``False`` if the queue is full or the connection is closed."""
         return self.reason is None and self._outgoing.put_nowait(message)
 
     async def answer(self, request: KaspadMessage, reply: KaspadMessage) -> None:
-        """Send ``reply`` to where ``request`` wants it.
+        """Send ``reply`` as the response to ``request``.
 
         Raises:
-            PeerClosed: the connection is over.
+            PeerClosed: the connection is closed.
         """
         reply.response_id = request.request_id
         await self.send(reply)
 
     def record_ping(self, seconds: float) -> None:
-        """Note the round trip of the last ping."""
+        """Store the round trip time of the last ping."""
         self.info = dataclasses.replace(self.info, ping=seconds)
 
     def start_flow(self, flow: Flow) -> None:
-        """Let a flow talk, from now to the end of the connection."""
+        """Run a flow in a task of the connection, once `run` is called."""
         if self._tasks is None:
             self._unstarted.append(flow)
         else:
@@ -178,11 +177,11 @@ class Router:
     # -- life
 
     def close(self, reason: str, *, reject: str | None = None) -> None:
-        """Close the connection; only the first call has an effect, and it does not wait.
+        """Start closing the connection, without waiting. Only the first call has an effect.
 
         Args:
-            reason: for our log and our user.
-            reject: the text of a Reject that the peer gets first; ``None`` leaves without a word.
+            reason: the reason for our log and for events.
+            reject: the text of a Reject to send first; ``None`` sends none.
         """
         if self.reason is not None:
             return
@@ -197,7 +196,10 @@ class Router:
             self._on_close(self, self.reason)
 
     async def run(self) -> None:
-        """Carry the connection until it is closed; a cancellation closes it. To be run once, in a task of its own."""
+        """Read, write and run the flows until the connection is closed. Cancelling it closes the connection.
+
+        Call it once, in its own task.
+        """
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._end)
             async with anyio.create_task_group() as tasks:
@@ -239,7 +241,7 @@ class Router:
                     await checkpoint()
         except StreamLost as error:
             reason = str(error)
-        # What came before the end may say more about it than the end does.
+        # Queued messages may hold a better reason, such as a Reject.
         with anyio.move_on_after(DRAIN_TIMEOUT):
             while self._queued_messages:
                 self._idle = anyio.Event()
@@ -250,7 +252,7 @@ class Router:
         payload = message.WhichOneof("payload")
         route = self._route(payload or "", message.response_id)
         if payload is None or route is None:
-            self.close(f"nobody waits for the message {payload or 'without a known payload'}")
+            self.close(f"unexpected message: {payload or 'no known payload'}")
             return False
         try:
             route.put(message)
@@ -270,14 +272,14 @@ class Router:
             async for message in self._outgoing:
                 await self._stream.send(message)
         except StreamLost as error:
-            # The peer may have said why before it went: the reader will tell, or notice the end.
+            # The peer may have sent a Reject before it left: give the reader time to find it.
             self._outgoing.fail()
             with anyio.move_on_after(DRAIN_TIMEOUT):
                 await self._closing.wait()
             self.close(str(error))
 
     async def _run_flow(self, flow: Flow) -> None:
-        """Run a flow; what it raises ends this connection and no other."""
+        """Run a flow. Its errors close this connection only."""
         try:
             await flow.run()
         except PeerClosed:
@@ -285,7 +287,7 @@ class Router:
         except (FlowError, ConversionError) as error:
             self.close(f"we rejected the peer: {error}", reject=str(error))
         except Exception as error:
-            # A defect of a flow, perhaps a user's: the peer is not told.
+            # A bug in a flow, perhaps a user's, is not the peer's fault: send no Reject.
             write_event(None, "warning", "flow.failed", peer=str(self.address), error=one_line(repr(error)))
             self.close(f"a flow failed: {type(error).__name__}")
 

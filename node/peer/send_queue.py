@@ -1,4 +1,4 @@
-"""What waits to be sent to one peer: bounded in messages and in bytes."""
+"""The queue of messages to send to one peer, bounded in messages and in bytes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ziggurat.node.wire import KaspadMessage
 __all__ = ["SEND_QUEUE_BYTES", "SEND_QUEUE_MESSAGES", "SendQueue"]
 
 SEND_QUEUE_MESSAGES = 1024
-"""Messages. A flow waits beyond them; what is broadcast is dropped for this peer."""
+"""Messages. When the queue is full, flows wait, and broadcasts to this peer are dropped."""
 
 SEND_QUEUE_BYTES = 16 * 1024 * 1024
-"""Bytes, beside the message that is being sent."""
+"""Bytes, not counting the first message."""
 
 
 class SendQueue:
-    """A queue with many senders and one writer, who iterates over it."""
+    """A queue for many senders. The task that writes to the stream iterates over it."""
 
     def __init__(self) -> None:
         self._queue: deque[tuple[KaspadMessage, int]] = deque()
@@ -32,11 +32,11 @@ class SendQueue:
 
     @property
     def full(self) -> bool:
-        """Whether a sender has to wait."""
+        """Whether senders have to wait."""
         return len(self._queue) >= SEND_QUEUE_MESSAGES or self._size > SEND_QUEUE_BYTES
 
     async def put(self, message: KaspadMessage) -> bool:
-        """Add a message, once there is room; ``False`` when the connection was closed meanwhile."""
+        """Add a message, waiting for room; return ``False`` if the queue was closed meanwhile."""
         while self.full and not self._closed:
             if self._room.is_set():
                 self._room = anyio.Event()
@@ -44,27 +44,27 @@ class SendQueue:
         return self.put_nowait(message)
 
     def put_nowait(self, message: KaspadMessage) -> bool:
-        """Add a message if there is room."""
+        """Add a message if there is room; return whether it was added."""
         if self._closed or self.full:
             return False
         self.force_put(message)
         return True
 
     def force_put(self, message: KaspadMessage) -> None:
-        """Add a message, room or not."""
-        size = message.ByteSize() if self._queue else 0  # measured only where something piles up
+        """Add a message even if the queue is full or closed."""
+        size = message.ByteSize() if self._queue else 0  # skipped while the queue is empty: ByteSize() is slow
         self._queue.append((message, size))
         self._size += size
         self._filled.set()
 
     def close(self) -> None:
-        """Take nothing more. What is there is still sent."""
+        """Accept no more messages. Those already queued are still sent."""
         self._closed = True
         self._filled.set()
         self._room.set()
 
     def fail(self) -> None:
-        """Nothing will be sent any more."""
+        """Discard all messages and close the queue: the stream is lost."""
         self._failed = True
         self._queue.clear()
         self._size = 0
@@ -72,18 +72,18 @@ class SendQueue:
         self._empty.set()
 
     async def wait_sent(self) -> None:
-        """After `close`: wait until everything is out."""
+        """Wait until the queue is closed and every message was sent or discarded."""
         await self._empty.wait()
 
     def is_stalled(self, timeout: float) -> bool:
-        """Whether one message has been on its way for ``patience`` seconds."""
+        """Return whether a message has been in the process of being sent for ``timeout`` seconds."""
         return self._sending_since is not None and anyio.current_time() - self._sending_since >= timeout
 
     def __aiter__(self) -> SendQueue:
         return self
 
     async def __anext__(self) -> KaspadMessage:
-        """Return the next message; to ask again says that it is out."""
+        """Return the next message. The call also marks the previous one as sent."""
         self._sending_since = None
         while not self._queue:
             if self._closed:

@@ -67,7 +67,7 @@ async def test_we_ask_once_and_learn_the_answer() -> None:
         assert router.reason is None
         line.feed(answer(1))
         await router.closed.wait()
-        assert router.reason == "nobody waits for the message addresses"
+        assert router.reason == "unexpected message: addresses"
 
 
 @pytest.mark.parametrize(

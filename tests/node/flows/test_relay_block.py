@@ -183,4 +183,4 @@ async def test_a_block_that_comes_too_late_closes_the_connection() -> None:
             await request_block(router, HASH, timeout=1)
         line.feed(answer(line, block_to_wire(BLOCK)))
         await closed(router)
-        assert router.reason == "nobody waits for the message block"
+        assert router.reason == "unexpected message: block"

@@ -56,7 +56,7 @@ async def test_an_answer_goes_to_the_route_of_its_number_whatever_its_type() -> 
 
 @pytest.mark.parametrize(
     ("message", "name"),
-    [(PONG, "pong"), (KaspadMessage(), "without a known payload"), (ping(response_id=4_000_000_000), "ping")],
+    [(PONG, "pong"), (KaspadMessage(), "no known payload"), (ping(response_id=4_000_000_000), "ping")],
 )
 async def test_what_nobody_waits_for_closes_without_a_word(message: KaspadMessage, name: str) -> None:
     async with running_router() as (router, line):
@@ -64,14 +64,14 @@ async def test_what_nobody_waits_for_closes_without_a_word(message: KaspadMessag
         line.feed(message)
         await router.closed.wait()
 
-        assert router.reason == f"nobody waits for the message {name}"
+        assert router.reason == f"unexpected message: {name}"
         assert line.sent == []
 
 
 async def test_a_type_is_taken_once_and_can_be_given_back() -> None:
     async with running_router() as (router, line):
         route = router.subscribe("ping", "pong")
-        with pytest.raises(ValueError, match="another flow has the message type 'pong'"):
+        with pytest.raises(ValueError, match="another flow has subscribed to the message type 'pong'"):
             router.subscribe("pong")
         line.feed(ping(3))
         await settle()
@@ -83,7 +83,7 @@ async def test_a_type_is_taken_once_and_can_be_given_back() -> None:
 @pytest.mark.parametrize("name", ["pingg", "Ping", "request_id", ""])
 async def test_a_type_must_exist(name: str) -> None:
     async with running_router() as (router, _):
-        with pytest.raises(ValueError, match="there is no message type"):
+        with pytest.raises(ValueError, match="unknown message type"):
             router.subscribe(name)
 
 
