@@ -1,4 +1,4 @@
-"""All connections of a node: made, accepted, greeted, given their flows, listed and closed."""
+"""All connections of a node: dials and accepts them, runs handshakes and flows, lists and closes peers."""
 
 from __future__ import annotations
 
@@ -38,29 +38,30 @@ __all__ = ["RETRY_INTERVAL", "Adaptor"]
 STOPPING = "we are stopping"
 
 RETRY_INTERVAL = 1.0
-"""Seconds between two attempts of one `Adaptor.connect_peer`."""
+"""Seconds between the attempts of an `Adaptor.connect_peer`."""
 
 STOP_TIMEOUT = 3.0
-"""Seconds in which every peer is told and every connection closed. The node as a whole has five, of which a dial's
-linger may take one and the address book nearly another."""
+"""Seconds to close all connections. The node as a whole has five, of which a dial's linger may take one and the address
+book nearly another."""
 
 
 class Adaptor:
-    """Owns the connection handler, the hub and, if there is one, the listener. ``async with`` runs it.
+    """The owner of the connection handler, the hub and the optional listener. ``async with`` runs it.
 
     Args:
-        connection_handler: how peers are reached.
-        identity: who we say we are.
-        flows: a user's own, made before ours for each peer; a message type that one of them takes is not ours.
-        context: what our own flows work with; its ``publish`` is the hub's.
-        listener: where inbound peers come from; ``None`` for a node that only dials.
-        limits: how many may come in.
+        connection_handler: the connection handler, which dials peers.
+        identity: the node's identity, which our Version messages state.
+        flows: the user's flows, created before the default ones for each peer. The default flows leave out the message
+            types that a user's flow has subscribed to.
+        context: the settings of the default flows; its ``publish`` is replaced by the hub's.
+        listener: the listener for inbound peers; ``None`` for a node that only dials.
+        limits: the limits for inbound peers.
         proxied: whether inbound peers come through a proxy or an onion service.
-        rules: of our own, for whom to refuse; duplicates are refused whatever they say.
+        rules: extra rules for refusing peers; duplicates are always refused.
 
     Attributes:
-        hub: the peers.
-        listening: where inbound peers are accepted; ``None`` without a listener.
+        hub: the connected peers.
+        listening: the address on which inbound peers are accepted; ``None`` without a listener.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Adaptor:
                 max_message_size=connection_handler.max_message_size,
             )
         self._routers: set[Router] = set()
-        self._handshakes: set[anyio.CancelScope] = set()  # of handshakes under way
+        self._handshakes: set[anyio.CancelScope] = set()  # the scopes of running handshakes
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
 
@@ -104,16 +105,16 @@ class Adaptor:
     async def connect_peer(
         self, address: PeerAddress, *, attempts: int = 1, interval: float = RETRY_INTERVAL
     ) -> PeerInfo:
-        """Dial a peer, and shake hands. It stays connected until one side closes.
+        """Dial a peer and complete the handshake. The peer stays connected until one side closes the connection.
 
         Args:
-            address: an IP or a name; with a proxy the name goes there unresolved.
-            attempts: how often to try. A refusal is final, and so is an error that is not transient.
-            interval: seconds between two attempts.
+            address: the peer's address; a proxy gets a name unresolved.
+            attempts: the maximum number of attempts. Refusals and errors that are not transient are not retried.
+            interval: the time between attempts, in seconds.
 
         Raises:
             ConnectError: the peer was not reached.
-            HandshakeError: it was, and the handshake failed.
+            HandshakeError: the peer was reached, but the handshake failed.
             RuntimeError: the adaptor is not running.
             ValueError: ``attempts`` is not positive, or the address has port 0.
         """
@@ -139,11 +140,11 @@ class Adaptor:
                     return await self._add_peer(stream, address, "outbound", via, OUTBOUND_LIMITS, current.ledger)
 
     def peers(self) -> list[PeerInfo]:
-        """Who is connected, the oldest first."""
+        """Return the records of the connected peers, oldest connection first."""
         return self.hub.peers()
 
     async def terminate(self, key: PeerKey, reason: str) -> bool:
-        """Close the connection to a peer, and answer when that is done; ``False`` when it was not connected."""
+        """Close the connection to a peer and wait until it is closed; return ``False`` if there was none."""
         router = self.hub.get(key)
         if router is None:
             return False
@@ -152,7 +153,7 @@ class Adaptor:
         return True
 
     async def terminate_all(self, reason: str) -> None:
-        """Close every connection and end every handshake; return when the connections are closed."""
+        """Cancel all handshakes, close all connections, and wait until the connections are closed."""
         for scope in tuple(self._handshakes):
             scope.cancel()
         routers = tuple(self._routers)
@@ -162,11 +163,11 @@ class Adaptor:
             await router.closed.wait()
 
     def broadcast(self, message: KaspadMessage) -> int:
-        """Send to all peers; one that does not keep up with reading does not get it. Answers how many do."""
+        """Queue a message for all peers, except those whose send queue is full. Return how many will get it."""
         return self.hub.broadcast(message)
 
     def subscribe_events(self) -> EventStream:
-        """Listen to what happens from now on; see `EventStream`."""
+        """Return a stream of the events from now on; see `EventStream`."""
         return self.hub.subscribe_events()
 
     # -- life
@@ -203,7 +204,7 @@ class Adaptor:
 
     def _on_inbound(self, stream: InboundStream) -> None:
         if self._tasks is None:
-            stream.finish()  # we are stopping
+            stream.finish()  # the adaptor is stopping
         else:
             self._tasks.start_soon(self._run_inbound, stream)
 
@@ -215,7 +216,7 @@ class Adaptor:
         except HandshakeError as error:
             if self._server is not None:
                 self._server.refusals.write(stream.address, error.message, kind=error.kind.value)
-        except Exception as error:  # of a user's flow: it costs this peer, and no other
+        except Exception as error:  # a bug in a user's flow affects this peer only
             write_event(None, "warning", "flow.failed", peer=str(stream.address), error=one_line(repr(error)))
         finally:
             stream.handshake_over()
@@ -229,7 +230,7 @@ class Adaptor:
         limits: HandshakeLimits,
         ledger: Ledger | None = None,
     ) -> PeerInfo:
-        """Shake hands, and start the flows. From then on the stream belongs to the peer's router."""
+        """Run the handshake and start the flows. After that, the peer's router owns the stream."""
         handshake = Handshake(self.identity.version(), limits, self._rules)
         with self._cancelled_on_stop() as tasks:
             version = await run_handshake(stream, handshake, until=State.AGREED)
@@ -240,7 +241,7 @@ class Adaptor:
                 flows += default_flows(router, self._context)
                 if version.address is not None:
                     flows.insert(0, AdvertisedAddress(self._context.book, version.address))
-                await run_handshake(stream, handshake)  # our Ready says that the flows have subscribed
+                await run_handshake(stream, handshake)  # sends our Ready, so the flows must have subscribed
                 self.hub.add(router, self.identity.id)
             self._routers.add(router)
             tasks.start_soon(self._run_router, router)
@@ -250,7 +251,7 @@ class Adaptor:
 
     @contextmanager
     def _cancelled_on_stop(self) -> Generator[TaskGroup, None, None]:
-        """Run a block that ends with a `HandshakeError` when the adaptor stops."""
+        """Cancel the block, and raise a `HandshakeError`, when the adaptor stops."""
         if self._tasks is not None:
             with anyio.CancelScope() as scope:
                 self._handshakes.add(scope)

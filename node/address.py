@@ -14,10 +14,10 @@ IpAddress: TypeAlias = IPv4Address | IPv6Address
 
 
 def canonical_ip(ip: IpAddress) -> IpAddress:
-    """Answer with the one form of an address that is compared and stored.
+    """Return the canonical form of an address, in which addresses are compared and stored.
 
-    A v4-mapped address (RFC 4291 2.5.5.2) is what a dual-stack socket and a Go peer make of an IPv4 one: the same host.
-    A zone id (RFC 4007) names an interface of one machine and means nothing to another.
+    Dual-stack sockets and Go peers write IPv4 addresses as v4-mapped ones (RFC 4291 2.5.5.2), which become IPv4 again.
+    A zone id (RFC 4007) is dropped: it names an interface of one machine and means nothing on another.
     """
     if isinstance(ip, IPv4Address):
         return ip
@@ -28,15 +28,15 @@ def canonical_ip(ip: IpAddress) -> IpAddress:
 
 @dataclass(frozen=True, slots=True)
 class NetAddress:
-    """An IP address and a port. Two that reach the same socket are equal.
+    """An IP address and a port. Addresses of the same socket compare equal.
 
     Attributes:
-        ip: made canonical: v4-mapped becomes IPv4, a zone id is dropped.
-        port: 0 to 65535. Peers may gossip port 0, and no dial takes it.
+        ip: the IP in canonical form: a v4-mapped address becomes IPv4, and a zone id is dropped.
+        port: the port, 0 to 65535. Peers may gossip port 0, but it cannot be dialled.
 
     Raises:
         ValueError: the port is out of range.
-        TypeError: ``ip`` is text.
+        TypeError: ``ip`` is not an IP address object, e.g. text.
     """
 
     ip: IpAddress
@@ -51,14 +51,14 @@ class NetAddress:
 
     @classmethod
     def parse(cls, text: str, default_port: int | None = None) -> NetAddress:
-        """Read ``IP[:PORT]``; an IPv6 address with a port stands in brackets.
+        """Parse ``IP[:PORT]``; an IPv6 address with a port needs brackets.
 
         Args:
-            text: a literal; names are not looked up.
-            default_port: taken where the text has none; ``None`` makes that an error.
+            text: the address; names are not looked up.
+            default_port: the port to use if the text has none; ``None`` requires one.
 
         Raises:
-            ValueError: it is something else; the message quotes it.
+            ValueError: the text is not an address; the message quotes it.
         """
         try:
             ip, port = ip_address(text), None
@@ -74,7 +74,7 @@ class NetAddress:
         return cls(ip, port)
 
     def uri(self) -> Uri:
-        """The target of a dial to it.
+        """Return the target for dialling this address.
 
         Raises:
             ValueError: the port is 0.
@@ -87,14 +87,14 @@ class NetAddress:
 
 @dataclass(frozen=True, slots=True)
 class NamedAddress:
-    """A name and a port: a DNS name, which a proxy resolves, or an onion service. It is never compared with an IP.
+    """A host name and a port: a DNS name, which a proxy resolves, or an onion service. It never equals an IP address.
 
     Attributes:
-        name: made lower case and checked, as `Uri` does it.
-        port: 1 to 65535.
+        name: the name, checked and lower-cased as in `Uri`.
+        port: the port, 1 to 65535.
 
     Raises:
-        ValueError: the name or the port is wrong; or the name is an IP address.
+        ValueError: the name or the port is invalid, or the name is an IP address.
     """
 
     name: str
@@ -103,11 +103,11 @@ class NamedAddress:
     def __post_init__(self) -> None:
         uri = Uri("http", self.name, self.port)
         if uri.is_literal:
-            raise ValueError(f"{self.name!r} is an IP address and no name: use NetAddress")
+            raise ValueError(f"{self.name!r} is an IP address, not a name: use NetAddress")
         object.__setattr__(self, "name", uri.host)
 
     def uri(self) -> Uri:
-        """The target of a dial to it."""
+        """Return the target for dialling this address."""
         return Uri("http", self.name, self.port)
 
     def __str__(self) -> str:
@@ -118,14 +118,14 @@ PeerAddress: TypeAlias = NetAddress | NamedAddress
 
 
 def parse_peer_address(text: str, default_port: int | None = None) -> PeerAddress:
-    """Read ``IP[:PORT]`` or ``NAME[:PORT]``.
+    """Parse ``IP[:PORT]`` or ``NAME[:PORT]``.
 
     Args:
-        text: an IPv6 address with a port stands in brackets.
-        default_port: taken where the text has none; ``None`` makes that an error.
+        text: the address; an IPv6 address with a port needs brackets.
+        default_port: the port to use if the text has none; ``None`` requires one.
 
     Raises:
-        ValueError: it is neither; the message quotes it.
+        ValueError: the text is neither; the message quotes it.
     """
     try:
         return NetAddress.parse(text, default_port)
@@ -134,7 +134,7 @@ def parse_peer_address(text: str, default_port: int | None = None) -> PeerAddres
             raise
     host, port = split_authority(text)
     if _is_ip(host):
-        return NetAddress.parse(text, default_port)  # which says what is wrong with the port
+        return NetAddress.parse(text, default_port)  # raises: its message names the bad port
     port = default_port if port is None else port
     if port is None:
         raise ValueError(f"bad address: {text!r} has no port")

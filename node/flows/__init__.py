@@ -1,7 +1,7 @@
-"""What the node says to its peers, one conversation a module, and what a user's own flows are made of.
+"""The default flows, one protocol exchange per module, and the types for writing flows.
 
-A flow is made with the `Router` of a peer, subscribes to the message types that it takes, and talks in ``run``. A
-user's own flows are made first, and ours leave the types alone that they take. Imported by the adaptor and the service.
+A flow is created with a peer's `Router`, subscribes to message types, and exchanges messages in ``run``. A user's flows
+are created first; ours leave out the types that those subscribe to. Imported by the adaptor and the service.
 """
 
 from __future__ import annotations

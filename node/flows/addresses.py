@@ -1,4 +1,4 @@
-"""Who else is there? Each side asks once, right after the handshake, and answers as often as it is asked."""
+"""Exchange of node addresses: each side asks once, right after the handshake, and answers every request."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["AddressBook", "AddressesReceiver", "AddressesSender", "AdvertisedAdd
 
 
 class AddressBook(Protocol):
-    """What the flows need of an address manager."""
+    """The part of an address manager that the flows use."""
 
     async def sample(self, count: int) -> Sequence[NetAddress]:
-        """Some addresses to pass on, at random, at most ``count``."""
+        """Return at most ``count`` random addresses to pass on."""
         ...
 
     async def learn(self, addresses: Sequence[NetAddress]) -> None:
-        """Addresses that a peer told of; none of them is known to be good."""
+        """Store addresses that a peer sent. None has been tried yet."""
         ...
 
 
 class NoAddressBook:
-    """Knows nobody, and forgets what it is told."""
+    """An address book that is always empty."""
 
     async def sample(self, count: int) -> Sequence[NetAddress]:
         return ()
@@ -41,7 +41,7 @@ class NoAddressBook:
 
 
 class AddressesSender:
-    """Answers requests for addresses, with a thousand at most: what kaspad sends."""
+    """Answers requests for addresses with at most 1000, as kaspad does."""
 
     types = ("requestAddresses",)
 
@@ -58,9 +58,9 @@ class AddressesSender:
 
 
 class AddressesReceiver:
-    """Asks once, and takes one answer: 2500 at most, each well-formed, or the peer is rejected.
+    """Requests addresses once. The reply must hold at most 2500 well-formed entries, or the peer is rejected.
 
-    A peer that does not answer is left in peace; a second answer closes the connection, as at kaspad.
+    A peer need not reply. A second reply closes the connection, as in kaspad.
     """
 
     types = ("addresses",)
@@ -84,7 +84,7 @@ class AddressesReceiver:
 
 
 class AdvertisedAddress:
-    """Learns the address at which a peer says, in its Version, that it can be reached."""
+    """Stores the address that a peer advertises in its Version."""
 
     def __init__(self, book: AddressBook, address: NetAddress) -> None:
         self._book = book

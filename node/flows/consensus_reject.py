@@ -1,7 +1,7 @@
-"""What needs the chain cannot be served here: the peer is told so, and let go.
+"""Rejection of requests for consensus data, which a node without a chain cannot serve.
 
-Nobody asks a node that announces no blocks; who does takes us for something else. kaspad keeps no score: a Reject costs
-this connection and nothing more.
+We announce no blocks, so peers have no reason to ask. kaspad keeps no score of rejections: a Reject ends this connection
+and has no other effect.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __all__ = ["ConsensusReject"]
 
 
 class ConsensusReject:
-    """Rejects the peer at the first request for consensus data."""
+    """Rejects the peer on its first request for consensus data."""
 
     types = (
         "requestRelayBlocks",
@@ -33,7 +33,7 @@ class ConsensusReject:
     )
 
     def __init__(self, router: Router) -> None:
-        free = (name for name in self.types if not router.is_subscribed(name))  # a user's flow may serve some of them
+        free = (name for name in self.types if not router.is_subscribed(name))  # a user's flow may serve some
         self._route = router.subscribe(*free)
 
     async def run(self) -> None:
@@ -41,4 +41,4 @@ class ConsensusReject:
             request = await self._route.receive()
         except PeerClosed:
             return
-        raise FlowError(f"this node keeps no chain and cannot serve {request.WhichOneof('payload')}")
+        raise FlowError(f"this node has no chain and cannot serve {request.WhichOneof('payload')}")

@@ -1,4 +1,4 @@
-"""What flows are made of, and which ones a node has."""
+"""The context of the default flows, and the function that creates them for a peer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ziggurat.node.peer import AddressesReceived, Event, Flow, Router
 __all__ = ["FlowContext", "FlowFactory", "default_flows"]
 
 FlowFactory: TypeAlias = Callable[[Router], Flow]
-"""Makes a flow for one peer. The flow subscribes at once: the peer's first messages come right behind its handshake."""
+"""Creates a flow for one peer. The flow must subscribe at once: messages may arrive right after the handshake."""
 
 
 def _ignore(event: Event) -> None:
@@ -27,12 +27,12 @@ def _ignore(event: Event) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FlowContext:
-    """What our own flows work with.
+    """The settings of the default flows.
 
     Attributes:
-        book: where addresses come from and go to.
-        publish: tells who listens.
-        ping_interval: seconds.
+        book: the address book to read from and add to.
+        publish: called with each event.
+        ping_interval: the time between pings, in seconds.
     """
 
     book: AddressBook = field(default_factory=NoAddressBook)
@@ -41,7 +41,7 @@ class FlowContext:
 
 
 def default_flows(router: Router, context: FlowContext) -> list[Flow]:
-    """Make our own flows for one peer, except those whose message types another flow has subscribed."""
+    """Create the default flows for one peer, except those whose message types another flow has subscribed to."""
 
     async def publish_received(addresses: tuple[NetAddress, ...]) -> None:
         context.publish(AddressesReceived(router.info, addresses))

@@ -1,4 +1,4 @@
-"""What peers announce: blocks and transactions. A node without a chain asks for none of them; it tells who listens."""
+"""Announcements of blocks and transactions. A node without a chain requests none of them; it publishes events."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ziggurat.node.wire import inv_relay_block_from_wire, inv_transactions_from_
 __all__ = ["Inventories"]
 
 CAPACITY = 256
-"""Announcements that may wait; more are dropped, as at kaspad: there will be others."""
+"""Queued announcements. More are dropped, as in kaspad, since others will follow."""
 
 
 class Inventories:
-    """Turns announcements into events. A malformed one costs the connection."""
+    """Turns announcements into events. A malformed one closes the connection."""
 
     types = ("invRelayBlock", "invTransactions")
 
     def __init__(self, router: Router, publish: Callable[[Event], None]) -> None:
         self._router = router
         self._publish = publish
-        free = (name for name in self.types if not router.is_subscribed(name))  # a user's flow may take one of the two
+        free = (name for name in self.types if not router.is_subscribed(name))  # a user's flow may read one of them
         self._route = router.subscribe(*free, capacity=CAPACITY, when_full="drop")
 
     async def run(self) -> None:

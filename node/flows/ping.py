@@ -1,4 +1,4 @@
-"""Is the peer there? Asked each two minutes, and answered at once."""
+"""Pings: sent every two minutes, and answered at once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ziggurat.services.validation import check_seconds
 __all__ = ["PING_INTERVAL", "PONG_TIMEOUT", "PingResponder", "PingSender"]
 
 PING_INTERVAL = 120.0
-"""Seconds between two pings, and to the first one; as kaspad."""
+"""Seconds before the first ping and between pings, as in kaspad."""
 
 PONG_TIMEOUT = 120.0
-"""Seconds that the peer has to answer; as kaspad."""
+"""Seconds in which the peer must answer, as in kaspad."""
 
 
 class PingResponder:
-    """Sends each ping's nonce back."""
+    """Answers each ping with a pong that has the same nonce."""
 
     types = ("ping",)
 
@@ -34,11 +34,11 @@ class PingResponder:
 
 
 class PingSender:
-    """Measures the round trip, which is the peer's `PeerInfo.ping`.
+    """Pings the peer and stores the round trip time in its `PeerInfo.ping`.
 
     Args:
-        router: the peer's.
-        interval: seconds before each ping.
+        router: the connection to the peer.
+        interval: the time before each ping, in seconds.
 
     Raises:
         ValueError: ``interval`` is not positive.

@@ -1,4 +1,4 @@
-"""The peer says why it leaves."""
+"""The peer's Reject, which says why it closes the connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["RejectReceiver"]
 
 
 class RejectReceiver:
-    """Closes the connection with the peer's own reason, which ``peer.disconnected`` tells. Nothing is answered."""
+    """Closes the connection with the peer's reason, which ``peer.disconnected`` logs. Sends no reply."""
 
     types = ("reject",)
 

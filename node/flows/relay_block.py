@@ -8,17 +8,17 @@ from ziggurat.node.wire import Block, ConversionError, KaspadMessage, block_from
 __all__ = ["BLOCK_TIMEOUT", "request_block"]
 
 BLOCK_TIMEOUT = 120.0
-"""Seconds that a peer has to send a block, as in kaspad."""
+"""Seconds in which a peer must send a block, as in kaspad."""
 
 
 async def request_block(router: Router, hash: bytes, *, timeout: float | None = BLOCK_TIMEOUT) -> Block:
     """Request a block from a peer that has announced it, and wait for it.
 
-    Only the hash is checked: the header is the requested one. The proof of work, the signatures, and whether the
-    transactions belong to the header are not.
+    Only the hash of the header is checked. The proof of work, the signatures, and whether the transactions belong to the
+    header are not.
 
-    A block that arrives after the timeout, or after a cancellation, closes the connection. kaspad closes it when it
-    does not have the block.
+    A block that arrives after the timeout, or after a cancellation, closes the connection. kaspad closes it if it does
+    not have the block.
 
     Args:
         router: the connection to the peer.
@@ -26,10 +26,10 @@ async def request_block(router: Router, hash: bytes, *, timeout: float | None = 
         timeout: the time limit in seconds; ``None`` waits as long as the connection lasts.
 
     Raises:
-        FlowError: no block came in time, or another one, or a malformed one; or ``hash`` does not have 32 bytes.
+        FlowError: no block arrived in time, the block is a different one or malformed, or ``hash`` is not 32 bytes.
         PeerClosed: the connection is closed.
     """
-    answers = router.subscribe(capacity=1)  # a route for this answer alone, found by its id
+    answers = router.subscribe(capacity=1)  # a route for this response only, by its id
     try:
         wanted = request_relay_blocks_to_wire([hash])
         await router.send(KaspadMessage(requestRelayBlocks=wanted, request_id=answers.id))
@@ -41,7 +41,7 @@ async def request_block(router: Router, hash: bytes, *, timeout: float | None = 
 
 
 def _checked(answer: KaspadMessage, hash: bytes) -> Block:
-    """The block in an answer. The errors have kaspad's texts."""
+    """Return the block in a response. Errors have kaspad's texts."""
     if (payload := answer.WhichOneof("payload")) != "block":
         raise FlowError(f"expected message type/s block but got {payload}")
     block = block_from_wire(answer.block)

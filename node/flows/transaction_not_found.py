@@ -1,4 +1,4 @@
-"""A node without a mempool has no transaction, and says so of each that it is asked for."""
+"""Requests for transactions. A node without a mempool answers each id with "not found"."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["TransactionNotFound"]
 
 
 class TransactionNotFound:
-    """Answers each id in the order of the request. A request for more than 131072 is rejected."""
+    """Answers each id, in the order of the request. A request for more than 131072 ids is rejected."""
 
     types = ("requestTransactions",)
 

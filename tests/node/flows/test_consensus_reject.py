@@ -17,7 +17,7 @@ async def test_whatever_needs_the_chain_is_rejected(name: str) -> None:
         getattr(message, name).SetInParent()
         line.feed(message)
         await router.closed.wait()
-        assert line.sent[-1].reject.reason == f"this node keeps no chain and cannot serve {name}"
+        assert line.sent[-1].reject.reason == f"this node has no chain and cannot serve {name}"
 
 
 async def test_what_a_user_serves_is_left_to_the_user() -> None:

@@ -44,7 +44,7 @@ def test_without_a_default_there_must_be_a_port(text: str) -> None:
 
 
 def test_a_name_is_no_ip() -> None:
-    with pytest.raises(ValueError, match="is an IP address and no name"):
+    with pytest.raises(ValueError, match="is an IP address, not a name"):
         NamedAddress("1.2.3.4", 5)
 
 
