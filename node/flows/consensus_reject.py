@@ -1,7 +1,7 @@
 """Rejection of requests for consensus data, which a node without a chain cannot serve.
 
-We announce no blocks, so peers have no reason to ask. kaspad keeps no score of rejections: a Reject ends this connection
-and has no other effect.
+We announce no blocks, so peers have no reason to ask. kaspad keeps no score of rejections: a Reject only ends this
+connection.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ BLOCK_TIMEOUT = 120.0
 async def request_block(router: Router, hash: bytes, *, timeout: float | None = BLOCK_TIMEOUT) -> Block:
     """Request a block from a peer that has announced it, and wait for it.
 
-    Only the hash of the header is checked. The proof of work, the signatures, and whether the transactions belong to the
-    header are not.
+    Only the hash of the header is checked, not the proof of work, the signatures, or whether the transactions belong to
+    the header.
 
     A block that arrives after the timeout, or after a cancellation, closes the connection. kaspad closes it if it does
     not have the block.

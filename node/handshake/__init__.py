@@ -1,6 +1,6 @@
-"""The Kaspa handshake: state table, its run over a stream, our identity, and the reasons for a refusal.
+"""The Kaspa handshake: its state machine, running it over a stream, our identity, and the reasons for refusals.
 
-Imported by whatever connects; imports messages and addresses only.
+Imported by the code that makes connections; imports messages and addresses only.
 """
 
 from __future__ import annotations

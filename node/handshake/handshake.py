@@ -1,18 +1,16 @@
 """The handshake of two Kaspa nodes, without I/O: messages and the time go in, messages come out.
 
-Both sides do the same, whoever dialled::
+It is the same for both sides, inbound and outbound::
 
     GREETING --version--> INTRODUCED --verack--> AGREED --(our Ready)--> ANNOUNCED --ready--> READY
         |                                          ^
         +-----verack----> ACKNOWLEDGED --version---+
 
-Rules of this file:
-
-1. All transitions are in `TRANSITIONS`. What is not there is an unexpected message.
-2. Between AGREED and our Ready the caller subscribes its flows: the peer's first messages come right behind its own.
-3. What the peer says of itself is judged when both its Version and its Verack have come, in kaspad's order, so that
-   both sides of a refusal have seen who refuses.
-4. Time is a number that the caller passes: `Handshake.deadline` says until when the next message has to come.
+1. `TRANSITIONS` holds all transitions. Any other message is unexpected.
+2. The caller subscribes its flows between AGREED and our Ready: the peer may send messages right after its own Ready.
+3. The peer's Version is checked, in kaspad's order, once both its Version and its Verack have arrived. So both sides of
+   a refusal have seen each other's Version.
+4. The caller passes the time: `Handshake.deadline` is the time by which the next message must arrive.
 """
 
 from __future__ import annotations
@@ -40,14 +38,14 @@ __all__ = ["INBOUND_LIMITS", "OUTBOUND_LIMITS", "TRANSITIONS", "Handshake", "Han
 
 
 class State(enum.Enum):
-    """How far we are."""
+    """The state of a handshake."""
 
-    GREETING = "our Version is out"
-    INTRODUCED = "the peer's Version is here"
-    ACKNOWLEDGED = "the peer's Verack is here, and its Version is not"
-    AGREED = "both are here, and nothing speaks against the peer"
-    ANNOUNCED = "our Ready is out"
-    READY = "the peer's Ready is here"
+    GREETING = "our Version was sent"
+    INTRODUCED = "the peer's Version was received"
+    ACKNOWLEDGED = "the peer's Verack was received before its Version"
+    AGREED = "the peer's Version and Verack were received and accepted"
+    ANNOUNCED = "our Ready was sent"
+    READY = "the peer's Ready was received"
 
 
 TRANSITIONS: dict[tuple[State, str], State] = {
@@ -70,12 +68,12 @@ EXPECTED_PAYLOADS = {
 
 @dataclass(frozen=True, slots=True)
 class HandshakeLimits:
-    """Seconds that the peer has.
+    """The time limits for the peer's messages, in seconds.
 
     Attributes:
-        version: from the start to its Version.
-        verack: from its Version to its Verack.
-        ready: from our Ready to its own.
+        version: the time from the start to the peer's Version.
+        verack: the time from the peer's Version to its Verack.
+        ready: the time from our Ready to the peer's.
     """
 
     version: float
@@ -88,10 +86,10 @@ class HandshakeLimits:
 
 
 OUTBOUND_LIMITS = HandshakeLimits(version=30.0)
-"""A kaspad before 2.1.0 greets one dialler after the other: a busy one may take half a minute to come to us."""
+"""Before 2.1.0, kaspad runs inbound handshakes one at a time, so a busy one may take half a minute to reach ours."""
 
 INBOUND_LIMITS = HandshakeLimits(version=10.0)
-"""Who dials speaks as soon as it has our headers: a round trip, which through Tor may take some seconds."""
+"""The dialling side sends its Version when it has our headers: a round trip, which may take seconds through Tor."""
 
 
 def _refuse_none(value: object) -> bool:
@@ -100,12 +98,12 @@ def _refuse_none(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is looked up elsewhere when a peer is judged. Each answers ``True`` to refuse.
+    """The caller's rules for peers. Each returns ``True`` to refuse the peer.
 
     Attributes:
-        is_duplicate: of the peer's id: are we connected with it already?
-        is_banned: of its id; for an inbound peer.
-        refuses_user_agent: of its user agent.
+        is_duplicate: called with the peer's id: whether we are already connected to it.
+        is_banned: called with the peer's id: whether it is banned.
+        refuses_user_agent: called with the peer's user agent.
     """
 
     is_duplicate: Callable[[bytes], bool] = _refuse_none
@@ -114,12 +112,12 @@ class Rules:
 
 
 class Handshake:
-    """One handshake. `begin`, then `receive` each message, until `state` is AGREED; `announce`, and on to READY.
+    """One handshake. Call `begin`, `receive` for each message until AGREED, `announce`, and `receive` until READY.
 
     Attributes:
-        state: how far we are.
-        peer: the peer's Version, once it is here and can be read.
-        ours: our own.
+        state: the current state.
+        peer: the peer's Version, once it has been received and parsed.
+        ours: our Version.
     """
 
     def __init__(self, ours: Version, limits: HandshakeLimits, rules: Rules | None = None) -> None:
@@ -129,18 +127,18 @@ class Handshake:
         self._limits = limits
         self._rules = rules or Rules()
         self._wire: VersionMessage | None = None
-        self._deadlines: dict[str, tuple[float, float]] = {}  # what is awaited: its limit and its deadline
+        self._deadlines: dict[str, tuple[float, float]] = {}  # by awaited message: its limit and its deadline
 
     def begin(self, now: float) -> list[KaspadMessage]:
-        """Send what is returned: our Version."""
+        """Start the handshake; return the messages to send: our Version."""
         self._set_deadline("Version", self._limits.version, now)
         return [KaspadMessage(version=version_to_wire(self.ours))]
 
     def receive(self, message: KaspadMessage, now: float) -> list[KaspadMessage]:
-        """Take a message of the peer; send what is returned.
+        """Process a message from the peer; return the messages to send.
 
         Raises:
-            HandshakeError: it is over; tell the peer its `reject`, if there is one.
+            HandshakeError: the handshake failed. Send its `reject` to the peer, if it is not ``None``.
         """
         payload = message.WhichOneof("payload") or "nothing"
         if payload == "reject":
@@ -165,30 +163,30 @@ class Handshake:
         return answers
 
     def announce(self, now: float) -> list[KaspadMessage]:
-        """Say that everything here is ready for the peer's messages; send what is returned.
+        """Declare that our flows are ready for messages; return the messages to send: our Ready.
 
         Raises:
-            RuntimeError: the two have not agreed, or this was said before.
+            RuntimeError: the state is not AGREED.
         """
         if self.state is not State.AGREED:
-            raise RuntimeError(f"cannot announce while {self.state.value}")
+            raise RuntimeError(f"cannot announce in state {self.state.name} ({self.state.value})")
         self.state = State.ANNOUNCED
         self._set_deadline("Ready", self._limits.ready, now)
         return [KaspadMessage(ready=ReadyMessage())]
 
     @property
     def deadline(self) -> float | None:
-        """Until when the next message has to come, on the caller's clock; ``None`` while nothing is awaited."""
+        """The time by which the next message must arrive, on the caller's clock; ``None`` if no message is awaited."""
         return min((deadline for _, deadline in self._deadlines.values()), default=None)
 
     def overdue(self) -> HandshakeTimeout:
-        """The error for a `deadline` that has passed: it names what should have come first.
+        """Return the error for a `deadline` that has passed. It names the message that was due first.
 
         Raises:
-            RuntimeError: nothing is awaited.
+            RuntimeError: no message is awaited.
         """
         if not self._deadlines:
-            raise RuntimeError(f"nothing is awaited while {self.state.value}")
+            raise RuntimeError(f"no message is awaited in state {self.state.name} ({self.state.value})")
         name, (limit, _) = min(self._deadlines.items(), key=lambda item: item[1][1])
         return HandshakeTimeout(limit, name)
 
@@ -196,7 +194,7 @@ class Handshake:
         self._deadlines[name] = (limit, now + limit)
 
     def _check_peer(self) -> None:
-        """kaspad's checks, in kaspad's order."""
+        """Make kaspad's checks, in kaspad's order."""
         assert self._wire is not None
         try:
             peer = self.peer = version_from_wire(self._wire)

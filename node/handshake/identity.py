@@ -1,4 +1,4 @@
-"""Who we say we are."""
+"""Our identity in the handshake."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ziggurat.services.version import version
 __all__ = ["MIN_PROTOCOL_VERSION", "PROTOCOL_VERSION", "NodeIdentity", "user_agent"]
 
 PROTOCOL_VERSION = 11
-"""kaspad 2.1.0's. Every release takes a higher number than its own and then speaks its own."""
+"""The version of kaspad 2.1.0. Every release accepts peers with a higher number and then uses its own."""
 
 MIN_PROTOCOL_VERSION = 10
-"""Below it blocks are written in another way, and kaspad 2.1.0 refuses them, too."""
+"""Older versions encode blocks differently; kaspad 2.1.0 refuses them, too."""
 
 
 def user_agent(comments: Iterable[str] = ()) -> str:
-    """``/ziggurat:VERSION/``, or ``/ziggurat:VERSION(one; two)/``; honest, and cut to 256 bytes.
+    """Return ``/ziggurat:VERSION/``, or ``/ziggurat:VERSION(one; two)/`` with comments, cut to 256 bytes.
 
     Raises:
-        ValueError: a comment has one of ``/()`` or a control character in it.
+        ValueError: a comment contains one of ``/:()`` or a control character.
     """
     parts = list(comments)
     for part in parts:
@@ -40,17 +40,17 @@ def _new_id() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class NodeIdentity:
-    """What our Version messages say.
+    """The contents of our Version messages.
 
     Args:
-        network: e.g. ``kaspa-mainnet``.
-        user_agent: what we call ourselves.
-        id: 16 bytes, new for each process: by it a node notices that it has dialled itself, or a peer twice.
-        address: where others can reach us; ``None`` says nothing, as behind a proxy.
-        protocol_version: the highest one that we speak.
+        network: the network, e.g. ``kaspa-mainnet``.
+        user_agent: our user agent.
+        id: 16 bytes, new for each process; nodes detect connections to themselves and duplicate connections by it.
+        address: the address to advertise; ``None`` advertises none, as behind a proxy.
+        protocol_version: the highest protocol version that we support.
 
     Raises:
-        ValueError: the network is empty, or the id has not 16 bytes.
+        ValueError: the network is empty, or the id is not 16 bytes.
     """
 
     network: str
@@ -66,7 +66,7 @@ class NodeIdentity:
             raise ValueError(f"id must have {PEER_ID_BYTES} bytes, not {len(self.id)}")
 
     def version(self, *, timestamp: int | None = None) -> Version:
-        """Our Version; ``timestamp`` is in milliseconds since 1970, ``None`` takes the time of day."""
+        """Return our Version; ``timestamp`` is in milliseconds since 1970, ``None`` is the current time."""
         return Version(
             protocol_version=self.protocol_version,
             network=self.network,

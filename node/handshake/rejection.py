@@ -1,7 +1,7 @@
-"""Why a handshake came to nothing: kaspad's own words for it, read and written.
+"""Why handshakes fail: the texts of kaspad's Rejects, parsed and written.
 
-A peer that refuses says so in a Reject, whose text is all that tells one reason from another. The same texts go out in
-ours, so that the log of a kaspad and one of ours can be compared.
+A peer refuses with a Reject, and only its text says why. Our Rejects use the same texts, so that the logs of a kaspad
+and ours can be compared.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ DUPLICATE = "DUPLICATE_CONNECTION"
 LOOPBACK = "LOOPBACK_CONNECTION"
 BANNED = "peer is banned"
 TOO_MANY_PENDING = "too many pending inbound handshakes"
-"""gRPC's RESOURCE_EXHAUSTED says it, before any message. Behind a shared proxy or exit it is a neighbour's doing."""
+"""Sent as gRPC's RESOURCE_EXHAUSTED, before any message. Others behind the same proxy or exit may have caused it."""
 
 MAX_REASON = 2048
-"""Bytes of a Reject's reason that are looked at; kaspad cuts there, too."""
+"""Bytes of a Reject's reason that are kept, as in kaspad."""
 
 
 class Kind(enum.Enum):
-    """What went wrong."""
+    """The kind of failure."""
 
     DUPLICATE = "duplicate"
     SELF = "self"
@@ -55,10 +55,10 @@ class Kind(enum.Enum):
 
 
 TRANSIENT = frozenset({Kind.DUPLICATE, Kind.BUSY, Kind.TIMEOUT, Kind.CLOSED})
-"""The same dial may succeed later without a change."""
+"""Failures after which the same dial may succeed later, without a change."""
 
 NOT_A_REFUSAL = frozenset({Kind.BUSY, Kind.TIMEOUT, Kind.CLOSED})
-"""Nobody has said no: trying again soon is no nuisance."""
+"""Failures without a refusal or a protocol error, after which an early retry does not bother the peer."""
 
 KIND_BY_PREFIX = {
     DUPLICATE: Kind.DUPLICATE,
@@ -74,44 +74,44 @@ KIND_BY_PREFIX = {
 
 
 def kind_of(reason: str) -> Kind:
-    """What a Reject's text means; ``REJECTED`` where it is none that we know."""
+    """Return the kind of failure that a Reject's text means; ``REJECTED`` for an unknown text."""
     return next((kind for start, kind in KIND_BY_PREFIX.items() if reason.startswith(start)), Kind.REJECTED)
 
 
 def network_mismatch(ours: str, theirs: str) -> str:
-    """The peer is on another network."""
+    """Return the text for a peer on another network."""
     return f"Network mismatch - local: {ours}, remote: {theirs}"
 
 
 def version_mismatch(ours: int, theirs: int) -> str:
-    """The peer is too old."""
+    """Return the text for a peer that is too old."""
     return f"P2P protocol version mismatch - local: {ours}, remote: {theirs}"
 
 
 def user_agent_rejected(user_agent: str) -> str:
-    """A rule of ours says no to what the peer calls itself."""
+    """Return the text for a user agent that our rules refuse."""
     return f"peer user agent rejected: {user_agent}"
 
 
 def timeout_expired(seconds: float) -> str:
-    """The peer took too long."""
+    """Return the text for a peer that took too long."""
     return f"timeout expired after {seconds:g}s"
 
 
 def unexpected_message(expected: str, got: str) -> str:
-    """Another message was due."""
+    """Return the text for a message out of order."""
     return f"expected message type/s {expected} but got {got}"
 
 
 class HandshakeError(ConnectError):
-    """A peer was reached, and the two did not come together. ``phase`` is ``handshake``.
+    """A peer was reached, but the handshake failed. ``phase`` is ``handshake``.
 
     Attributes:
-        kind: what went wrong.
-        reason: the text of the Reject, the peer's or ours; else what happened.
+        kind: the kind of failure.
+        reason: the text of the peer's or our Reject; without a Reject, a description of the failure.
         by_peer: whether the peer refused us or left, rather than we.
-        protocol_error: whether it is a refusal or a breach of the protocol, after which a retry is useless.
-        silent: whether we leave without a Reject.
+        protocol_error: whether this is a refusal or a breach of the protocol, after which a retry is useless.
+        silent: whether to close without sending a Reject.
     """
 
     def __init__(
@@ -122,17 +122,17 @@ class HandshakeError(ConnectError):
         self.reason = one_line(reason.encode()[:MAX_REASON].decode(errors="ignore"))
         self.by_peer = by_peer
         self.protocol_error = kind not in NOT_A_REFUSAL
-        # Not super(): beside ConnectTimeout that would be its __init__, which wants other arguments.
+        # Not super(): in HandshakeTimeout that is ConnectTimeout, whose __init__ has other parameters.
         ConnectError.__init__(self, _error_text(kind, self.reason, by_peer), hint=hint, transient=kind in TRANSIENT)
 
     @property
     def reject(self) -> str | None:
-        """The text of the Reject to send before leaving; ``None`` for none."""
+        """The text of the Reject to send before closing; ``None`` to send none."""
         return None if self.by_peer or self.silent else self.reason
 
 
 class HandshakeTimeout(HandshakeError, ConnectTimeout):
-    """The peer took too long. ``name`` says for what, ``limit`` is in seconds."""
+    """The peer took too long. ``name`` is the message that was due, ``limit`` is in seconds."""
 
     def __init__(self, limit: float, name: str, *, silent: bool = False) -> None:
         HandshakeError.__init__(self, Kind.TIMEOUT, timeout_expired(limit), by_peer=False, silent=silent)

@@ -1,4 +1,4 @@
-"""The handshake over a stream: `Handshake` with messages and a clock."""
+"""Running a `Handshake` over a stream, with the event loop's clock."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ __all__ = ["closing_with_reject", "run_handshake"]
 HANDSHAKE_TYPES = frozenset({"version", "verack", "ready", "reject"})
 
 REJECT_TIMEOUT = 1.0
-"""Seconds for a Reject to go out before the stream is closed."""
+"""Seconds for sending a Reject before the stream is closed."""
 
 
 async def run_handshake(stream: MessageStream, handshake: Handshake, *, until: State = State.READY) -> Version:
-    """Exchange messages until the handshake has reached a state.
+    """Exchange messages until the handshake reaches a state.
 
     Args:
-        stream: open.
-        handshake: a fresh one, or one that an earlier call has brought to ``AGREED``.
-        until: ``AGREED`` returns when the peer is acceptable and before our Ready is sent, ``READY`` at the end. The
-            peer sends messages of other types only after our Ready.
+        stream: an open stream.
+        handshake: a new handshake, or one that an earlier call has brought to ``AGREED``.
+        until: ``AGREED`` returns once the peer is accepted, before our Ready is sent; ``READY`` returns when the
+            handshake is complete. The peer sends messages of other types only after our Ready.
 
     Returns:
         The peer's Version.
 
     Raises:
-        HandshakeError: it failed; `closing_with_reject` tells the peer.
+        HandshakeError: the handshake failed; `closing_with_reject` sends the Reject.
     """
     if handshake.state is State.GREETING:
         stream.expect(lambda name, response_id: name in HANDSHAKE_TYPES and not response_id)
@@ -50,11 +50,11 @@ async def run_handshake(stream: MessageStream, handshake: Handshake, *, until: S
 
 @asynccontextmanager
 async def closing_with_reject(stream: MessageStream) -> AsyncGenerator[None, None]:
-    """Close the stream if the block raises. If it was we who refused, the peer gets a Reject with the reason first."""
+    """Close the stream if the block raises. If we refused the peer, send a Reject with the reason first."""
     try:
         yield
     except BaseException as error:
-        with anyio.CancelScope(shield=True):  # bounded, and so is aclose()
+        with anyio.CancelScope(shield=True):  # both steps have time limits
             if isinstance(error, HandshakeError) and error.reject is not None:
                 with anyio.move_on_after(REJECT_TIMEOUT):
                     await _try_to_send(stream, KaspadMessage(reject=RejectMessage(reason=error.reject)))
@@ -76,10 +76,10 @@ async def _receive(stream: MessageStream, handshake: Handshake) -> KaspadMessage
 
 
 def _require_handshake_message(message: KaspadMessage) -> None:
-    """Refuse what no part of a handshake waits for. kaspad, too, closes then without a Reject."""
+    """Refuse messages that belong to no handshake, without a Reject, as kaspad does."""
     payload = message.WhichOneof("payload")
     if payload not in HANDSHAKE_TYPES or message.response_id:
-        reason = f"the message {payload or 'without a known payload'} came during the handshake"
+        reason = f"unexpected message during the handshake: {payload or 'no known payload'}"
         raise HandshakeError(Kind.UNEXPECTED, reason, by_peer=False, silent=True)
 
 
@@ -95,7 +95,7 @@ async def _try_to_send(stream: MessageStream, message: KaspadMessage) -> None:
     try:
         await stream.send(message)
     except StreamLost:
-        pass  # what the peer sent before it left can still be read, and may be a Reject
+        pass  # messages that the peer sent before, perhaps a Reject, can still be read
 
 
 def _time_left(handshake: Handshake) -> float:

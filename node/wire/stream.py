@@ -1,4 +1,4 @@
-"""A stream of whole messages, both ways; an inbound and an outbound one look the same."""
+"""A bidirectional stream of messages. Inbound and outbound streams have the same interface."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ __all__ = ["MESSAGE_STREAM", "LossReason", "MessageStream", "StreamLost", "strea
 
 
 MESSAGE_STREAM = "/protowire.P2P/MessageStream"
-"""``:path`` of the one gRPC method of the network: a stream of `KaspadMessage` both ways, for as long as the peers stay
-connected. It is the only place where kaspad's package name is seen on the wire, and it must not be ours."""
+"""The ``:path`` of the network's only gRPC method, a bidirectional stream of `KaspadMessage` that lasts as long as the
+connection. Only here does a package name appear on the wire, and it must be kaspad's, not ours."""
 
 
 class LossReason(enum.Enum):
     """Why a stream was lost."""
 
-    BUSY = "the peer has too much to do (gRPC's RESOURCE_EXHAUSTED)"
-    STATUS = "the peer ended it with another gRPC status"
-    RESET = "it was reset, or the connection was lost"
-    TOO_LARGE = "a message was larger than it may be"
+    BUSY = "the peer is busy (gRPC's RESOURCE_EXHAUSTED)"
+    STATUS = "the peer ended the stream with another gRPC status"
+    RESET = "the stream was reset, or the connection was lost"
+    TOO_LARGE = "a message was too large"
     MALFORMED = "a message was not protobuf, or broke gRPC's rules"
 
 
 class StreamLost(Exception):
-    """The stream is over, and not by a clean end. ``str`` is one line on why, ``reason`` the same for programs."""
+    """The stream did not end cleanly. ``str`` says why in one line; ``reason`` is the same for programs."""
 
     def __init__(self, text: str, reason: LossReason = LossReason.RESET) -> None:
         super().__init__(text)
@@ -41,35 +41,35 @@ class StreamLost(Exception):
 
 
 class MessageStream(Protocol):
-    """One stream of messages. One task sends, one receives, and `aclose` may be called by a third."""
+    """A stream of messages. One task sends, one receives, and any task may call `aclose`."""
 
     async def send(self, message: KaspadMessage, /) -> None:
-        """Send one message, as fast as the peer takes it.
+        """Send a message, waiting until the peer has room for it.
 
         Raises:
-            StreamLost: nothing can be sent any more.
+            StreamLost: the stream is lost, and no more messages can be sent.
         """
         ...
 
     async def receive(self) -> KaspadMessage | None:
-        """Return the next message, or ``None`` when the peer has ended its side. A cancelled wait loses nothing.
+        """Return the next message, or ``None`` after the peer has ended its side. Cancelling loses no message.
 
         Raises:
-            StreamLost: the stream is over; every complete message was returned before.
+            StreamLost: the stream is lost; all complete messages have been returned before.
         """
         ...
 
     def expect(self, wanted: Wanted, /) -> None:
-        """Decode large messages only where ``wanted`` says so; others keep their type and nothing else."""
+        """Decode large messages only if ``wanted`` returns ``True``; of others, keep the type and response id only."""
         ...
 
     async def aclose(self) -> None:
-        """End our side, let sent data go out for a moment, and close. Does not raise."""
+        """End our side, wait briefly for unsent data, and close the stream. Does not raise."""
         ...
 
 
 def stream_lost(error: Exception) -> StreamLost:
-    """Map what grpclib raises on a stream."""
+    """Map an exception that grpclib raised on a stream."""
     if isinstance(error, MessageSizeError | MessageTooLarge):
         return StreamLost(_text(error), LossReason.TOO_LARGE)
     if isinstance(error, GRPCError):

@@ -217,7 +217,7 @@ CASES = [
     Case(wrong_version, "peer.refused", "P2P protocol version mismatch - local: 11, remote: 9"),
     Case(our_own_id, "peer.refused", "LOOPBACK_CONNECTION"),
     Case(malformed_id, "peer.refused", "we rejected the peer: .*16"),
-    Case(ping_before_version, "peer.refused", "the message ping came during the handshake"),
+    Case(ping_before_version, "peer.refused", "unexpected message during the handshake: ping"),
 ]
 
 

@@ -1,7 +1,7 @@
-"""Between what is on the wire and what the node works with: pure functions, one module for each noun.
+"""Conversions between protobuf messages and the node's types: pure functions, one module for each type.
 
-``x_from_wire`` believes nothing and raises `ConversionError`, whose text is a reason for a Reject; ``x_to_wire`` raises
-the same for a value that no peer would take, so that a bug of ours does not cost a connection far away.
+``x_from_wire`` validates its input and raises `ConversionError`, whose text is the reason for a Reject. ``x_to_wire``
+raises the same for values that a peer would reject, so that a bug fails here and not at a remote peer.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from ziggurat.node.wire.p2p_pb2 import BlockMessage
 __all__ = ["MAX_BLOCK_BODY", "Block", "block_from_wire", "block_to_wire"]
 
 MAX_BLOCK_BODY = 2 * 1024 * 1024
-"""Bytes of the encoded message without its header. kaspad takes no larger one."""
+"""Bytes of the encoded message without its header; kaspad's limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Block:
 
 
 def block_from_wire(message: BlockMessage) -> Block:
-    """Read a block.
+    """Convert a block from its message.
 
     Raises:
         ConversionError: the body is larger than 2 MiB, or a part is absent or malformed.
@@ -41,10 +41,10 @@ def block_from_wire(message: BlockMessage) -> Block:
 
 
 def block_to_wire(block: Block) -> BlockMessage:
-    """Write a block.
+    """Convert a block to its message.
 
     Raises:
-        ConversionError: the body comes out larger than 2 MiB, or a part is malformed.
+        ConversionError: the body is larger than 2 MiB, or a part is malformed.
     """
     message = BlockMessage(
         header=header_to_wire(block.header),

@@ -1,7 +1,4 @@
-"""What is wrong with a message, in the words that kaspad uses in its Reject.
-
-Peers and their users know these texts: a log of ours and one of theirs can be compared.
-"""
+"""Errors in messages, with the texts of kaspad's Rejects, so that logs of both nodes can be compared."""
 
 from __future__ import annotations
 
@@ -14,4 +11,4 @@ TOO_LARGE = "p2p conversion size too large error"
 
 
 class ConversionError(ValueError):
-    """A message, or a value that was to become one, breaks a rule of the network. ``str`` is the Reject's reason."""
+    """A message, or a value to be converted to one, breaks a rule of the network. ``str`` is the Reject's reason."""

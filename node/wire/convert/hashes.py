@@ -1,7 +1,6 @@
-"""Hashes and ids: raw bytes of one length each. In the node they are plain ``bytes``, shown by ``.hex()``.
+"""Hashes and ids, each of a fixed length. The node stores them as plain ``bytes``.
 
-Absent and present-but-empty are different errors, as they are to kaspad; so whoever reads an optional field says with
-``present`` which of the two it is.
+As in kaspad, an absent field and an empty one are different errors, so callers pass ``present`` for optional fields.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ def _require_length(value: bytes, length: int, reason: str) -> bytes:
 
 
 def hash_from_wire(message: Hash, *, present: bool = True) -> bytes:
-    """Read 32 bytes.
+    """Return the 32 bytes of a hash.
 
     Raises:
-        ConversionError: the field is absent, or of another length.
+        ConversionError: the field is absent, or does not have 32 bytes.
     """
     if not present:
         raise ConversionError(MISSING)
@@ -47,37 +46,37 @@ def hash_from_wire(message: Hash, *, present: bool = True) -> bytes:
 
 
 def hash_to_wire(value: bytes) -> Hash:
-    """Write 32 bytes.
+    """Convert a hash to its message.
 
     Raises:
-        ConversionError: there are more or fewer.
+        ConversionError: the value does not have 32 bytes.
     """
     return Hash(bytes=_require_length(value, HASH_BYTES, WRONG_LENGTH))
 
 
 def hashes_from_wire(messages: Iterable[Hash]) -> tuple[bytes, ...]:
-    """Read a list of hashes; one bad entry spoils it.
+    """Convert a list of hashes. One malformed entry makes the list invalid.
 
     Raises:
-        ConversionError: an entry has another length.
+        ConversionError: an entry does not have 32 bytes.
     """
     return tuple(map(hash_from_wire, messages))
 
 
 def hashes_to_wire(values: Iterable[bytes]) -> list[Hash]:
-    """Write a list of hashes.
+    """Convert a list of hashes to messages.
 
     Raises:
-        ConversionError: an entry has another length.
+        ConversionError: an entry does not have 32 bytes.
     """
     return list(map(hash_to_wire, values))
 
 
 def transaction_id_from_wire(message: TransactionId, *, present: bool = True) -> bytes:
-    """Read 32 bytes.
+    """Return the 32 bytes of a transaction id.
 
     Raises:
-        ConversionError: the field is absent, or of another length.
+        ConversionError: the field is absent, or does not have 32 bytes.
     """
     if not present:
         raise ConversionError(MISSING)
@@ -85,28 +84,28 @@ def transaction_id_from_wire(message: TransactionId, *, present: bool = True) ->
 
 
 def transaction_id_to_wire(value: bytes) -> TransactionId:
-    """Write 32 bytes.
+    """Convert a transaction id to its message.
 
     Raises:
-        ConversionError: there are more or fewer.
+        ConversionError: the value does not have 32 bytes.
     """
     return TransactionId(bytes=_require_length(value, HASH_BYTES, WRONG_LENGTH))
 
 
 def subnetwork_id_from_wire(message: SubnetworkId, *, present: bool = True) -> bytes | None:
-    """Read 20 bytes; an absent field is ``None``.
+    """Return the 20 bytes of a subnetwork id, or ``None`` if the field is absent.
 
     Raises:
-        ConversionError: the field is there and of another length, e.g. empty.
+        ConversionError: the field is present but does not have 20 bytes, e.g. is empty.
     """
     return _require_length(message.bytes, SUBNETWORK_ID_BYTES, WRONG_SUBNETWORK_LENGTH) if present else None
 
 
 def subnetwork_id_to_wire(value: bytes | None) -> SubnetworkId | None:
-    """Write 20 bytes; ``None`` leaves the field absent.
+    """Convert a subnetwork id to its message; ``None`` leaves the field absent.
 
     Raises:
-        ConversionError: there are more or fewer.
+        ConversionError: the value does not have 20 bytes.
     """
     return (
         None

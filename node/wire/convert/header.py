@@ -48,7 +48,7 @@ class Header:
 
     @property
     def hash(self) -> bytes:
-        """The hash of the block, 32 bytes; computed anew each time."""
+        """The hash of the block, 32 bytes; computed on each access."""
         digest = blake2b(key=b"BlockHash", digest_size=HASH_BYTES)
         for part in self._hashed():
             digest.update(part)
@@ -66,10 +66,10 @@ class Header:
 
 
 def header_from_wire(message: BlockHeader) -> Header:
-    """Read a header.
+    """Convert a header from its message.
 
     Raises:
-        ConversionError: a hash is absent or malformed, or a number out of range.
+        ConversionError: a hash is absent or malformed, or a number is out of range.
     """
     return Header(
         version=unsigned(message.version, 16),
@@ -90,10 +90,10 @@ def header_from_wire(message: BlockHeader) -> Header:
 
 
 def header_to_wire(header: Header) -> BlockHeader:
-    """Write a header.
+    """Convert a header to its message.
 
     Raises:
-        ConversionError: a hash is malformed, or a number out of range.
+        ConversionError: a hash is malformed, or a number is out of range.
     """
     return BlockHeader(
         version=unsigned(header.version, 16),

@@ -1,4 +1,4 @@
-"""Numbers that are narrower than their fields: protobuf knows 32 and 64 bits, the network also 8 and 16."""
+"""Range checks for integers that are narrower than their protobuf fields, e.g. of 8 or 16 bits."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from ziggurat.node.wire.convert.errors import OUT_OF_RANGE, ConversionError
 __all__ = ["BLUE_WORK_BYTES", "blue_work_from_wire", "blue_work_to_wire", "unsigned"]
 
 BLUE_WORK_BYTES = 24
-"""Accumulated work is a number of 192 bits."""
+"""Blue work, the accumulated work, has 192 bits."""
 
 
 def unsigned(value: int, bits: int) -> int:
-    """Answer with ``value`` if it is a number of so many bits.
+    """Return ``value`` if it is an unsigned integer of at most ``bits`` bits.
 
     Raises:
-        ConversionError: it is negative or too large.
+        ConversionError: the value is negative or too large.
     """
     if not 0 <= value < 1 << bits:
         raise ConversionError(OUT_OF_RANGE)
@@ -22,10 +22,10 @@ def unsigned(value: int, bits: int) -> int:
 
 
 def blue_work_from_wire(value: bytes) -> int:
-    """Read big-endian bytes. Leading zero bytes are stripped by whoever sends, and do no harm where they are not.
+    """Convert blue work from big-endian bytes. Senders strip leading zeros, but they are accepted.
 
     Raises:
-        ConversionError: more bytes than the number has.
+        ConversionError: there are more than 24 bytes.
     """
     if len(value) > BLUE_WORK_BYTES:
         raise ConversionError("Bytes size mismatch error conversion attempted from a slice too large")
@@ -33,9 +33,9 @@ def blue_work_from_wire(value: bytes) -> int:
 
 
 def blue_work_to_wire(value: int) -> bytes:
-    """Write big-endian bytes without leading zeros; 0 is no bytes at all.
+    """Convert blue work to big-endian bytes without leading zeros; 0 is empty.
 
     Raises:
-        ConversionError: it is negative or too large.
+        ConversionError: the value is negative or has more than 192 bits.
     """
     return unsigned(value, 8 * BLUE_WORK_BYTES).to_bytes((value.bit_length() + 7) // 8, "big")

@@ -1,4 +1,4 @@
-"""Announcements and requests: lists of hashes with a meaning."""
+"""Announcements and requests of blocks and transactions."""
 
 from __future__ import annotations
 
@@ -27,56 +27,56 @@ __all__ = [
 ]
 
 MAX_TRANSACTION_IDS = 131072
-"""In one message, announced or asked for; more costs the connection."""
+"""Ids in one announcement or request. A message with more closes the connection."""
 
 
 def inv_relay_block_from_wire(message: p2p_pb2.InvRelayBlockMessage) -> bytes:
-    """Read the hash of an announced block.
+    """Return the hash of an announced block.
 
     Raises:
-        ConversionError: it is absent or malformed.
+        ConversionError: the hash is absent or malformed.
     """
     return hash_from_wire(message.hash, present=message.HasField("hash"))
 
 
 def inv_relay_block_to_wire(block: bytes) -> p2p_pb2.InvRelayBlockMessage:
-    """Announce a block. kaspad then asks for it, and leaves after 120 s without an answer.
+    """Return the announcement of a block. kaspad requests the block, and disconnects if it gets none within 120 s.
 
     Raises:
-        ConversionError: the hash has not 32 bytes.
+        ConversionError: the hash does not have 32 bytes.
     """
     return p2p_pb2.InvRelayBlockMessage(hash=hash_to_wire(block))
 
 
 def inv_transactions_from_wire(message: p2p_pb2.InvTransactionsMessage) -> tuple[bytes, ...]:
-    """Read the ids of announced transactions.
+    """Return the ids of announced transactions.
 
     Raises:
-        ConversionError: there are more than 131072, or one is malformed.
+        ConversionError: there are more than 131072 ids, or one is malformed.
     """
     return _ids_from_wire(message.ids)
 
 
 def request_transactions_from_wire(message: p2p_pb2.RequestTransactionsMessage) -> tuple[bytes, ...]:
-    """Read which transactions a peer asks for; it expects an answer for each, in this order.
+    """Return the ids of requested transactions. The peer expects a response for each, in this order.
 
     Raises:
-        ConversionError: there are more than 131072, or one is malformed.
+        ConversionError: there are more than 131072 ids, or one is malformed.
     """
     return _ids_from_wire(message.ids)
 
 
 def transaction_not_found_to_wire(transaction_id: bytes) -> p2p_pb2.TransactionNotFoundMessage:
-    """Say that we have not got it.
+    """Return the response for a transaction that we do not have.
 
     Raises:
-        ConversionError: the id has not 32 bytes.
+        ConversionError: the id does not have 32 bytes.
     """
     return p2p_pb2.TransactionNotFoundMessage(id=transaction_id_to_wire(transaction_id))
 
 
 def request_relay_blocks_from_wire(message: p2p_pb2.RequestRelayBlocksMessage) -> tuple[bytes, ...]:
-    """Read which blocks a peer asks for.
+    """Return the hashes of requested blocks.
 
     Raises:
         ConversionError: a hash is malformed.
@@ -85,10 +85,10 @@ def request_relay_blocks_from_wire(message: p2p_pb2.RequestRelayBlocksMessage) -
 
 
 def request_relay_blocks_to_wire(hashes: Iterable[bytes]) -> p2p_pb2.RequestRelayBlocksMessage:
-    """Ask for blocks. kaspad rejects the peer for one that it has not.
+    """Return a request for blocks. kaspad rejects a peer that requests a block it does not have.
 
     Raises:
-        ConversionError: a hash has not 32 bytes.
+        ConversionError: a hash does not have 32 bytes.
     """
     return p2p_pb2.RequestRelayBlocksMessage(hashes=hashes_to_wire(hashes))
 

@@ -1,4 +1,4 @@
-"""Addresses of nodes, one or a list."""
+"""Addresses of nodes, and lists of them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = [
 
 MAX_ADDRESSES_SENT = 1000
 MAX_ADDRESSES_RECEIVED = 2500
-"""What kaspad takes of others; more is an error of the sender."""
+"""kaspad's limit for received lists; a longer one closes the connection."""
 
 
 def net_address_from_wire(message: p2p_pb2.NetAddress) -> NetAddress:
-    """Read an address. The timestamp means nothing and is not read.
+    """Convert an address from its message. The timestamp has no meaning and is ignored.
 
-    A v4-mapped address becomes the IPv4 one. kaspad keeps the two apart and would list, dial and hand out a node twice.
+    A v4-mapped address becomes IPv4. kaspad keeps the two apart, and would list, dial and pass on a node twice.
 
     Raises:
-        ConversionError: the IP is of neither 4 nor 16 bytes, or the port is above 65535.
+        ConversionError: the IP has neither 4 nor 16 bytes, or the port is above 65535.
     """
     if len(message.ip) not in (4, 16):
         raise ConversionError(f"IP has illegal length {len(message.ip)}")
@@ -39,12 +39,12 @@ def net_address_from_wire(message: p2p_pb2.NetAddress) -> NetAddress:
 
 
 def net_address_to_wire(address: NetAddress) -> p2p_pb2.NetAddress:
-    """Write an address: 4 bytes or 16, and no timestamp."""
+    """Convert an address to its message: an IP of 4 or 16 bytes, and no timestamp."""
     return p2p_pb2.NetAddress(ip=address.ip.packed, port=address.port)
 
 
 def addresses_from_wire(message: p2p_pb2.AddressesMessage) -> tuple[NetAddress, ...]:
-    """Read a list. One bad entry spoils it, as at kaspad.
+    """Convert a list of addresses. One malformed entry makes the list invalid, as in kaspad.
 
     Raises:
         ConversionError: there are more than 2500 entries, or one is malformed.
@@ -55,10 +55,10 @@ def addresses_from_wire(message: p2p_pb2.AddressesMessage) -> tuple[NetAddress, 
 
 
 def addresses_to_wire(addresses: Iterable[NetAddress]) -> p2p_pb2.AddressesMessage:
-    """Write a list, in its order.
+    """Convert addresses to a message, in their order.
 
     Raises:
-        ConversionError: there are more than 1000.
+        ConversionError: there are more than 1000 addresses.
     """
     entries = list(map(net_address_to_wire, addresses))
     if len(entries) > MAX_ADDRESSES_SENT:

@@ -1,10 +1,10 @@
 """The parents of a block, level by level, and their compressed form on the wire.
 
-A block names parents for up to 255 levels, and most levels name the same. So a run of equal levels is
-sent once, with the number of levels up to its end: ``[(3, a), (5, b)]`` is ``a a a b b``. (Peers before protocol
-version 9, which the handshake refuses, sent an entry for each level.)
+A block has parents on up to 255 levels, and most levels have the same ones. So a run of equal levels is sent once, with
+the number of levels up to its end: ``[(3, a), (5, b)]`` is ``a a a b b``. (Before protocol version 9, which the
+handshake refuses, peers sent an entry for each level.)
 
-Levels of a run share one tuple, so that 255 levels cost little more than one, whatever a peer sends.
+The levels of a run share one tuple, so that 255 levels take little more memory than one.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ Parents = tuple[tuple[bytes, ...], ...]
 
 MAX_LEVELS = 255
 MAX_PARENTS = MAX_LEVELS * 2048
-"""Of all levels together, written out."""
+"""Parents on all levels together, uncompressed."""
 
 
 def parents_from_wire(messages: Iterable[BlockLevelParents]) -> Parents:
-    """Read parents into one tuple for each level.
+    """Convert parents to one tuple for each level.
 
     Raises:
-        ConversionError: a hash is malformed, runs do not grow or are not maximal, or there is too much of it.
+        ConversionError: a hash is malformed, the ends of the runs do not increase, adjacent runs are equal, or there
+            are too many levels or parents.
     """
     levels: list[tuple[bytes, ...]] = []
     total = 0
@@ -49,10 +50,10 @@ def parents_from_wire(messages: Iterable[BlockLevelParents]) -> Parents:
 
 
 def parents_to_wire(parents: Parents) -> list[BlockLevelParents]:
-    """Write parents.
+    """Convert parents to messages, one for each run of equal levels.
 
     Raises:
-        ConversionError: a hash is malformed, or there is too much of it.
+        ConversionError: a hash is malformed, or there are too many levels or parents.
     """
     if len(parents) > MAX_LEVELS:
         raise ConversionError("Parents by level exceeds maximum levels of 255")

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 MAX_TRANSACTION = 1024 * 1024
-"""Bytes of the encoded message. kaspad takes no larger one."""
+"""Bytes of the encoded message; kaspad's limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +120,10 @@ class Transaction:
 
 
 def transaction_from_wire(message: p2p_pb2.TransactionMessage) -> Transaction:
-    """Read a transaction.
+    """Convert a transaction from its message.
 
     Raises:
-        ConversionError: it is larger than 1 MiB, a part is absent or malformed, or a number out of range.
+        ConversionError: the message is larger than 1 MiB, a part is absent or malformed, or a number is out of range.
     """
     if message.ByteSize() > MAX_TRANSACTION:
         raise ConversionError(TOO_LARGE)
@@ -144,10 +144,10 @@ def transaction_from_wire(message: p2p_pb2.TransactionMessage) -> Transaction:
 
 
 def transaction_to_wire(transaction: Transaction) -> p2p_pb2.TransactionMessage:
-    """Write a transaction.
+    """Convert a transaction to its message.
 
     Raises:
-        ConversionError: it comes out larger than 1 MiB, an id is malformed, or a number out of range.
+        ConversionError: the message is larger than 1 MiB, an id is malformed, or a number is out of range.
     """
     message = p2p_pb2.TransactionMessage(
         version=unsigned(transaction.version, 16),

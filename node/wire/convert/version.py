@@ -1,4 +1,4 @@
-"""Who a node says it is."""
+"""The Version message, in which a node introduces itself."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ PEER_ID_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What both sides say first.
+    """The first message of each side.
 
     Attributes:
-        protocol_version: the highest one spoken; the lower of two is used.
-        network: e.g. ``kaspa-mainnet``; must be equal on both sides.
-        id: 16 bytes, random for each process.
-        user_agent: e.g. ``/kaspad:2.1.0/``. Text of the peer's choice.
-        timestamp: milliseconds since 1970, by the sender's clock. kaspad checks nothing of it, nor do we.
+        protocol_version: the sender's highest protocol version; the lower one of the two sides is used.
+        network: the network, e.g. ``kaspa-mainnet``; must be equal on both sides.
+        id: the sender's id, 16 bytes, random for each process.
+        user_agent: the sender's user agent, which may be any text; e.g. ``/kaspad:2.1.0/``.
+        timestamp: the sender's clock, in milliseconds since 1970. Neither kaspad nor we check it.
         services: 0; no bit has a meaning.
-        address: where the sender can be reached; ``None`` unless it knows.
-        disable_relay_tx: asks for no transaction inventories. kaspad sends them all the same.
-        subnetwork_id: 20 bytes; ``None`` for all.
+        address: the address that the sender advertises; ``None`` for none.
+        disable_relay_tx: requests no transaction inventories. kaspad sends them anyway.
+        subnetwork_id: 20 bytes; ``None`` for all subnetworks.
     """
 
     protocol_version: int
@@ -47,15 +47,15 @@ class Version:
 
 
 def truncated_user_agent(text: str) -> str:
-    """Cut to 256 bytes of UTF-8, at the end of a character."""
+    """Return the text cut to 256 bytes of UTF-8, between characters."""
     return text.encode(errors="replace")[:MAX_USER_AGENT].decode(errors="ignore")
 
 
 def version_from_wire(message: VersionMessage) -> Version:
-    """Read a version. A user agent that is too long is cut, which is no error.
+    """Convert a Version from its message. A user agent that is too long is cut.
 
     Raises:
-        ConversionError: the id has not 16 bytes, or an address or a subnetwork id is there and malformed.
+        ConversionError: the id does not have 16 bytes, or the address or the subnetwork id is malformed.
     """
     return Version(
         protocol_version=message.protocolVersion,
@@ -71,10 +71,10 @@ def version_from_wire(message: VersionMessage) -> Version:
 
 
 def version_to_wire(version: Version) -> VersionMessage:
-    """Write a version; fields that are ``None`` stay absent, since a present and empty one is refused.
+    """Convert a Version to its message. Fields that are ``None`` stay absent, since peers refuse empty ones.
 
     Raises:
-        ConversionError: the id has not 16 bytes, the subnetwork id not 20, or a number is out of range.
+        ConversionError: the id does not have 16 bytes, the subnetwork id does not have 20, or a number is out of range.
     """
     return VersionMessage(
         protocolVersion=unsigned(version.protocol_version, 32),
