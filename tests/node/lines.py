@@ -1,4 +1,4 @@
-"""A `MessageStream` that a test plays the far end of, and how to run a router on it."""
+"""A fake `MessageStream` whose peer is the test, and a router that runs on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ADDRESS = NetAddress.parse("10.0.0.2:16611")
 
 
 class FakeStream:
-    """What the peer says is fed in; what we say is in ``sent``."""
+    """A stream that receives what a test feeds it, and records in ``sent`` what we send."""
 
     def __init__(self) -> None:
         self.sent: list[KaspadMessage] = []
@@ -27,13 +27,13 @@ class FakeStream:
         self.blocked = False  # the peer does not read
         self.unwritable: str | None = None
         self.lost: str | None = None
-        self.why_lost = LossReason.RESET
-        self._said: deque[KaspadMessage] = deque()
+        self.loss_reason = LossReason.RESET
+        self._received: deque[KaspadMessage] = deque()
         self._ended = False
         self._changed = anyio.Event()
 
     def feed(self, *messages: KaspadMessage) -> None:
-        self._said.extend(messages)
+        self._received.extend(messages)
         self._changed.set()
 
     def end(self) -> None:
@@ -52,14 +52,14 @@ class FakeStream:
         self.sent.append(message)
 
     async def receive(self) -> KaspadMessage | None:
-        while not self._said:
+        while not self._received:
             if self.lost is not None:
-                raise StreamLost(self.lost, self.why_lost)
+                raise StreamLost(self.lost, self.loss_reason)
             if self._ended:
                 return None
             self._changed = anyio.Event()
             await self._changed.wait()
-        return self._said.popleft()
+        return self._received.popleft()
 
     def expect(self, wanted: Wanted, /) -> None:
         self.wanted = wanted
@@ -79,7 +79,7 @@ def info(id: bytes = b"p" * 16, direction: Direction = "outbound", address: NetA
 async def running_router(
     flows: Iterable[Flow] = (), on_close: Callable[[Router, str], None] | None = None
 ) -> AsyncIterator[tuple[Router, FakeStream]]:
-    """A router that runs, and its line; both are over at the end."""
+    """Run a router on a fake stream, and close both at the end."""
     line = FakeStream()
     router = Router(line, info(), on_close=on_close)
     async with anyio.create_task_group() as tasks:
@@ -92,5 +92,5 @@ async def running_router(
 
 
 async def settle() -> None:
-    """Let everything happen that can happen without time passing."""
+    """Wait until no task can go on without time passing."""
     await anyio.sleep(0.001)

@@ -1,4 +1,4 @@
-"""Whole nodes on a network in memory."""
+"""Whole nodes on an in-memory network."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def node(
 async def dial_and_run(
     handler: ConnectionHandler, address: PeerAddress, talk: Callable[[OutboundStream], Awaitable[T]]
 ) -> T:
-    """Dial as a node does, and talk in place of its handshake. What ``talk`` raises closes the stream."""
+    """Dial as a node does, but run ``talk`` in place of the handshake. An error in ``talk`` closes the stream."""
     with dial(address.uri()):
         stream = await handler.connect(address)
         async with closing_with_reject(stream):

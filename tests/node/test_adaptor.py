@@ -1,4 +1,4 @@
-"""Nodes that dial each other, on a network in memory and in virtual time."""
+"""Nodes that dial each other, on an in-memory network and in virtual time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.asyncio_only
 A, B = "10.0.0.1", "10.0.0.2"
 
 
-async def test_two_nodes_know_each_other_talk_and_part() -> None:
+async def test_two_nodes_connect_ping_and_disconnect() -> None:
     network = MemoryNetwork()
     async with node(network, A) as a, node(network, B) as b:
         with a.subscribe_events() as events:
@@ -71,7 +71,7 @@ async def test_a_node_is_not_dialled_twice() -> None:
         assert len(a.peers()) == len(b.peers()) == 1
 
 
-async def test_two_dials_at_once_leave_one_connection_as_kaspad_makes_them() -> None:
+async def test_two_simultaneous_dials_from_kaspad_leave_one_connection() -> None:
     network, kaspad = MemoryNetwork(), KaspaPeer()
     async with node(network, A) as a, kaspad.run():
         leaf = network.host(B)
@@ -103,17 +103,17 @@ async def test_two_nodes_that_dial_each_other_at_once_keep_the_same_connection(_
         assert {a.peers()[0].direction, b.peers()[0].direction} == {"inbound", "outbound"}
 
 
-async def test_a_node_that_dials_itself_notices() -> None:
+async def test_a_node_that_dials_itself_is_refused() -> None:
     network = MemoryNetwork()
     async with node(network, A) as a:
         with pytest.raises(HandshakeError) as caught:
             await a.connect_peer(at(A))
-        # Both ends are ours, and either may be the first to notice.
+        # Both ends are ours, and either may notice first.
         assert caught.value.kind in (Kind.SELF, Kind.DUPLICATE)
         assert a.peers() == []
 
 
-async def test_a_peer_dialled_by_name_is_known_by_it() -> None:
+async def test_a_peer_dialled_by_name_is_keyed_by_that_name() -> None:
     network = MemoryNetwork()
     network.names["peer.example"] = B
     async with node(network, A) as a, node(network, B):
@@ -130,7 +130,7 @@ async def test_a_peer_dialled_by_name_is_known_by_it() -> None:
         ]
 
 
-async def test_who_comes_through_an_onion_service_is_kept_apart() -> None:
+async def test_inbound_peers_through_an_onion_service_share_the_proxied_host() -> None:
     network = MemoryNetwork()
     async with node(network, "127.0.0.1", proxied=True) as a, node(network, A) as one, node(network, B) as two:
         await one.connect_peer(at("127.0.0.1"))
@@ -148,7 +148,7 @@ async def test_a_dead_address_is_a_connect_error() -> None:
         assert a.peers() == []
 
 
-async def test_a_peer_that_dies_is_gone() -> None:
+async def test_a_peer_that_dies_is_removed() -> None:
     network = MemoryNetwork()
     async with node(network, A) as a, node(network, B) as b:
         host = b.connection_handler.leaf
@@ -159,7 +159,7 @@ async def test_a_peer_that_dies_is_gone() -> None:
         assert host is not None
 
 
-async def test_everybody_is_told_when_a_node_stops() -> None:
+async def test_a_node_that_stops_closes_all_connections() -> None:
     network, kaspad, another = MemoryNetwork(), KaspaPeer(), KaspaPeer()
     async with kaspad.run(), another.run(), kaspad.listen(network.host(B).listener(16611)):
         async with node(network, A) as a:
@@ -174,7 +174,7 @@ async def test_everybody_is_told_when_a_node_stops() -> None:
         assert network.listening.keys() == {at(B)}
 
 
-async def test_the_limit_of_inbound_peers_holds_at_the_door() -> None:
+async def test_inbound_peers_above_the_limit_are_refused() -> None:
     network = MemoryNetwork()
     async with node(network, A, limits=InboundLimits(peers=2)) as a:
         refused = 0
@@ -193,7 +193,7 @@ async def test_the_limit_of_inbound_peers_holds_at_the_door() -> None:
         assert len(network.dials) == 5
 
 
-async def test_the_limit_holds_when_all_come_at_once() -> None:
+async def test_the_inbound_limit_holds_for_simultaneous_dials() -> None:
     network = MemoryNetwork()
     async with node(network, A, limits=InboundLimits(peers=3)) as a, AsyncExitStack() as stack:
         others = [
@@ -242,7 +242,7 @@ async def test_a_users_flow_subscribes_and_sends() -> None:
     assert [block.header.nonce for block in got] == [7]
 
 
-async def test_a_defect_in_a_users_flow_costs_that_peer_and_no_other(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_bug_in_a_users_flow_affects_that_peer_only(caplog: pytest.LogCaptureFixture) -> None:
     network = MemoryNetwork()
 
     def broken(router: Router) -> Router:
@@ -265,7 +265,7 @@ async def test_a_defect_in_a_users_flow_costs_that_peer_and_no_other(caplog: pyt
     assert "flow.failed" in caplog.text
 
 
-async def test_a_message_that_cannot_be_written_costs_that_peer_and_no_other() -> None:
+async def test_a_message_that_cannot_be_serialized_affects_that_peer_only() -> None:
     network = MemoryNetwork()
     async with node(network, A) as a, node(network, B), node(network, "10.0.0.3"):
         info = await a.connect_peer(at(B))
@@ -277,7 +277,7 @@ async def test_a_message_that_cannot_be_written_costs_that_peer_and_no_other() -
         assert [str(peer.address) for peer in a.peers()] == [str(at("10.0.0.3"))]
 
 
-async def test_announcements_reach_who_listens_and_a_broadcast_everybody() -> None:
+async def test_a_broadcast_announcement_becomes_an_event_at_the_peer() -> None:
     network = MemoryNetwork()
     async with node(network, A) as a, node(network, B) as b:
         await a.connect_peer(at(B))
@@ -303,7 +303,7 @@ class Book:
         self.learned += addresses  # type: ignore[arg-type]
 
 
-async def test_addresses_travel_both_ways_and_with_the_version() -> None:
+async def test_addresses_are_exchanged_both_ways_and_in_the_version() -> None:
     network = MemoryNetwork()
     own, theirs = at("10.9.9.1"), at("10.9.9.2")
     book_a, book_b = Book(at("10.1.1.1")), Book(at("10.2.2.2"))
@@ -318,7 +318,7 @@ async def test_addresses_travel_both_ways_and_with_the_version() -> None:
     assert book_b.learned == [own, at("10.1.1.1")]
 
 
-async def test_rules_of_our_own_reach_both_sides() -> None:
+async def test_a_refusal_by_a_rule_reaches_the_peer() -> None:
     network = MemoryNetwork()
     rules = Rules(refuses_user_agent=lambda agent: agent == "/10.0.0.1/")
     async with node(network, A) as a, node(network, B, rules=rules) as b:
@@ -329,7 +329,7 @@ async def test_rules_of_our_own_reach_both_sides() -> None:
         assert b.peers() == []
 
 
-async def test_a_dial_that_is_given_up_leaves_nothing() -> None:
+async def test_a_cancelled_dial_leaves_nothing_behind() -> None:
     network, kaspad = MemoryNetwork(), KaspaPeer()
     scope = anyio.CancelScope()
 
@@ -337,7 +337,7 @@ async def test_a_dial_that_is_given_up_leaves_nothing() -> None:
         scope.cancel()
         return False
 
-    rules = Rules(refuses_user_agent=give_up)  # asked in the middle of the handshake
+    rules = Rules(refuses_user_agent=give_up)  # called in the middle of the handshake
     async with node(network, A, rules=rules) as a, kaspad.run(), kaspad.listen(network.host(B).listener(16611)):
         with scope:
             await a.connect_peer(at(B))
@@ -345,11 +345,11 @@ async def test_a_dial_that_is_given_up_leaves_nothing() -> None:
         await anyio.sleep(5)
         assert a.peers() == []
         assert all(session.closed.is_set() for session in kaspad.sessions)
-        await a.connect_peer(at(B))  # no reservation has stayed either
+        await a.connect_peer(at(B))  # and no reservation is left
 
 
 def refusing(kind: Kind) -> Rules:
-    """Rules that end each handshake with a refusal of ours, of that kind."""
+    """Return rules that refuse each peer with this kind of error."""
 
     def refuse(id: bytes) -> bool:
         raise HandshakeError(kind, "why", by_peer=False)
@@ -360,7 +360,7 @@ def refusing(kind: Kind) -> Rules:
 @pytest.mark.parametrize(
     ("kind", "dials"), [(Kind.NETWORK, 1), (Kind.DUPLICATE, 1), (Kind.REJECTED, 1), (Kind.TIMEOUT, 3), (Kind.BUSY, 3)]
 )
-async def test_a_refusal_is_final_and_other_failures_of_the_handshake_are_not(kind: Kind, dials: int) -> None:
+async def test_refusals_are_not_retried_but_other_handshake_failures_are(kind: Kind, dials: int) -> None:
     network = MemoryNetwork()
     async with node(network, A, rules=refusing(kind)) as a, node(network, B):
         with pytest.raises(HandshakeError):
@@ -368,7 +368,7 @@ async def test_a_refusal_is_final_and_other_failures_of_the_handshake_are_not(ki
     assert len(network.dials) == dials
 
 
-async def test_attempts_come_at_intervals_and_end_with_the_last_error() -> None:
+async def test_attempts_are_made_at_intervals_and_the_last_error_is_raised() -> None:
     network = MemoryNetwork()
     async with node(network, A) as a:
         started = anyio.current_time()
@@ -392,13 +392,13 @@ async def test_a_later_attempt_may_succeed() -> None:
     assert len(network.dials) == 3
 
 
-async def test_attempts_are_positive() -> None:
+async def test_attempts_must_be_positive() -> None:
     async with node(MemoryNetwork(), A) as a:
         with pytest.raises(ValueError, match="attempts must be a whole number"):
             await a.connect_peer(at(B), attempts=0)
 
 
-async def test_a_dial_that_its_caller_has_open_is_joined_up_to_the_handshake() -> None:
+async def test_the_callers_open_dial_is_joined_and_includes_the_handshake() -> None:
     network = MemoryNetwork()
     async with node(network, A) as a, node(network, B):
         with dial(at(B).uri()) as current, phase("mine"):
@@ -410,11 +410,11 @@ async def test_a_dial_that_its_caller_has_open_is_joined_up_to_the_handshake() -
         assert router.ledger is current.ledger
 
 
-async def test_a_handshake_under_way_ends_when_the_node_stops() -> None:
+async def test_stopping_the_node_ends_a_running_handshake() -> None:
     network, errors = MemoryNetwork(), []
 
     def serve(stream: InboundStream) -> None:
-        pass  # it opens the stream, and says nothing
+        pass  # open the stream, but send nothing
 
     async def connect(adaptor: Adaptor) -> None:
         try:
@@ -435,13 +435,13 @@ async def test_a_handshake_under_way_ends_when_the_node_stops() -> None:
     await mute.aclose()
 
 
-async def test_it_has_to_run() -> None:
+async def test_connecting_requires_a_running_adaptor() -> None:
     adaptor = Adaptor(ConnectionHandler(leaf=MemoryNetwork().host(A)), NodeIdentity(NETWORK))
     with pytest.raises(RuntimeError, match="not running"):
         await adaptor.connect_peer(at(B))
 
 
-async def test_an_address_in_use_is_an_error_at_the_start() -> None:
+async def test_an_address_in_use_fails_the_start() -> None:
     network = MemoryNetwork()
     async with node(network, A):
         with pytest.raises(OSError, match="address in use"):

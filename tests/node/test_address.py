@@ -10,7 +10,7 @@ from ziggurat.node.address import NetAddress, canonical_ip
 from ziggurat.services.uri import Uri
 
 
-def test_a_v4_mapped_address_is_the_ipv4_one() -> None:
+def test_a_v4_mapped_address_equals_the_ipv4_one() -> None:
     mapped = NetAddress(IPv6Address("::ffff:192.0.2.7"), 16111)
 
     assert mapped == NetAddress(IPv4Address("192.0.2.7"), 16111)
@@ -22,7 +22,7 @@ def test_a_zone_id_is_dropped() -> None:
 
 
 @given(st.builds(IPv6Address, st.integers(0, (1 << 128) - 1)) | st.builds(IPv4Address, st.integers(0, (1 << 32) - 1)))
-def test_making_canonical_twice_changes_nothing_more(ip: IPv4Address | IPv6Address) -> None:
+def test_the_canonical_form_is_stable(ip: IPv4Address | IPv6Address) -> None:
     assert canonical_ip(canonical_ip(ip)) == canonical_ip(ip)
 
 
@@ -30,7 +30,7 @@ def test_making_canonical_twice_changes_nothing_more(ip: IPv4Address | IPv6Addre
     st.builds(IPv6Address, st.integers(0, (1 << 128) - 1)) | st.builds(IPv4Address, st.integers(0, (1 << 32) - 1)),
     st.integers(0, 65535),
 )
-def test_what_is_shown_can_be_read_back(ip: IPv4Address | IPv6Address, port: int) -> None:
+def test_str_can_be_parsed_back(ip: IPv4Address | IPv6Address, port: int) -> None:
     assert NetAddress.parse(str(NetAddress(ip, port))) == NetAddress(ip, port)
 
 
@@ -45,7 +45,7 @@ def test_what_is_shown_can_be_read_back(ip: IPv4Address | IPv6Address, port: int
         ("[::ffff:10.0.0.1]:5", "10.0.0.1:5"),
     ],
 )
-def test_an_address_is_read_with_or_without_a_port(text: str, expected: str) -> None:
+def test_an_address_is_parsed_with_or_without_a_port(text: str, expected: str) -> None:
     assert str(NetAddress.parse(text, 16111)) == expected
 
 
@@ -68,15 +68,15 @@ def test_a_port_out_of_range_is_refused(port: object) -> None:
         NetAddress(ip_address("10.0.0.1"), port)  # type: ignore[arg-type]
 
 
-def test_text_is_no_address() -> None:
+def test_text_instead_of_an_ip_is_refused() -> None:
     with pytest.raises(TypeError, match=r"'10\.0\.0\.1'"):
         NetAddress("10.0.0.1", 1)  # type: ignore[arg-type]
 
 
-def test_a_dial_goes_to_the_address() -> None:
+def test_the_uri_is_the_address() -> None:
     assert NetAddress.parse("[::1]:7").uri() == Uri("http", "::1", 7)
 
 
-def test_nobody_dials_port_0() -> None:
+def test_port_0_cannot_be_dialled() -> None:
     with pytest.raises(ValueError, match="bad port"):
         NetAddress.parse("10.0.0.1:0").uri()

@@ -22,7 +22,7 @@ class Book:
         self.learned: list[NetAddress] = []
 
     async def sample(self, count: int) -> Sequence[NetAddress]:
-        return self.known  # more than was asked for, when there are more
+        return self.known  # ignores ``count``
 
     async def learn(self, addresses: Sequence[NetAddress]) -> None:
         self.learned += addresses
@@ -33,7 +33,7 @@ def answer(count: int, ip: bytes = bytes(4)) -> KaspadMessage:
     return KaspadMessage(addresses=p2p.AddressesMessage(addressList=entries))
 
 
-async def test_who_asks_is_answered_each_time_with_a_thousand_at_most() -> None:
+async def test_every_request_is_answered_with_at_most_1000_addresses() -> None:
     async with running_router() as (router, line):
         router.start_flow(AddressesSender(router, Book(1500)))
         line.feed(ASK, ASK)
@@ -41,7 +41,7 @@ async def test_who_asks_is_answered_each_time_with_a_thousand_at_most() -> None:
         assert [(len(m.addresses.addressList), m.response_id) for m in line.sent] == [(1000, 5)] * 2
 
 
-async def test_who_knows_nobody_says_so() -> None:
+async def test_an_empty_book_is_answered_with_an_empty_list() -> None:
     async with running_router() as (router, line):
         router.start_flow(AddressesSender(router, NoAddressBook()))
         line.feed(ASK)
@@ -50,7 +50,7 @@ async def test_who_knows_nobody_says_so() -> None:
         assert len(line.sent[0].addresses.addressList) == 0
 
 
-async def test_we_ask_once_and_learn_the_answer() -> None:
+async def test_we_request_once_and_store_the_reply() -> None:
     async with running_router() as (router, line):
         book, told = Book(), []
 
@@ -81,7 +81,7 @@ async def test_we_ask_once_and_learn_the_answer() -> None:
         ),
     ],
 )
-async def test_a_bad_answer_is_rejected_and_nothing_of_it_learned(message: KaspadMessage, reason: str) -> None:
+async def test_a_malformed_reply_is_rejected_and_not_stored(message: KaspadMessage, reason: str) -> None:
     async with running_router() as (router, line):
         book = Book()
 
@@ -95,7 +95,7 @@ async def test_a_bad_answer_is_rejected_and_nothing_of_it_learned(message: Kaspa
         assert line.sent[-1].reject.reason == reason
 
 
-async def test_no_book_forgets() -> None:
+async def test_the_empty_address_book_stays_empty() -> None:
     book = NoAddressBook()
     await book.learn(Book().known)
     assert await book.sample(10) == ()

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.asyncio_only
 
 
 @pytest.mark.parametrize("name", ConsensusReject.types)
-async def test_whatever_needs_the_chain_is_rejected(name: str) -> None:
+async def test_requests_for_consensus_data_are_rejected(name: str) -> None:
     async with running_router() as (router, line):
         router.start_flow(ConsensusReject(router))
         message = KaspadMessage()
@@ -20,7 +20,7 @@ async def test_whatever_needs_the_chain_is_rejected(name: str) -> None:
         assert line.sent[-1].reject.reason == f"this node has no chain and cannot serve {name}"
 
 
-async def test_what_a_user_serves_is_left_to_the_user() -> None:
+async def test_types_of_a_users_flow_are_left_out() -> None:
     async with running_router() as (router, line):
         headers = router.subscribe("requestHeaders")
         router.start_flow(ConsensusReject(router))

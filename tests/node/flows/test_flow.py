@@ -1,4 +1,4 @@
-"""Which flows a peer gets, and whose are first."""
+"""The flows that a peer gets, and the precedence of a user's."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ REQUESTS = {
 }
 
 
-async def test_everything_that_kaspad_may_ask_has_somebody() -> None:
+async def test_every_request_of_kaspad_has_a_flow() -> None:
     async with running_router() as (router, _):
         default_flows(router, FlowContext())
         assert all(map(router.is_subscribed, REQUESTS | {"reject"}))
         fields = KaspadMessage.DESCRIPTOR.oneofs_by_name["payload"].fields
         asked = {field.name for field in fields if field.name.startswith("request")}
         assert {name for name in asked if not router.is_subscribed(name)} == set()
-        # What only an answer may be, and what belongs to the handshake, closes the connection.
+        # Types that are only responses, or belong to the handshake, close the connection.
         assert not any(map(router.is_subscribed, ("version", "verack", "ready", "block", "transaction", "ibdBlock")))
 
 
-async def test_a_users_own_flow_comes_first() -> None:
+async def test_a_users_flow_takes_precedence() -> None:
     async with running_router() as (router, line):
         mine = router.subscribe("ping")
         for flow in default_flows(router, FlowContext()):
@@ -40,7 +40,7 @@ async def test_a_users_own_flow_comes_first() -> None:
         assert "pong" not in line.names()
 
 
-async def test_a_user_who_takes_one_kind_of_announcement_still_hears_of_the_other() -> None:
+async def test_a_users_flow_for_one_kind_of_announcement_leaves_the_other_to_ours() -> None:
     async with running_router() as (router, line):
         events: list[Event] = []
         mine = router.subscribe("invRelayBlock")
@@ -54,7 +54,7 @@ async def test_a_user_who_takes_one_kind_of_announcement_still_hears_of_the_othe
         assert events == [TransactionsAnnounced(info(), (b"t" * 32,))]
 
 
-async def test_what_a_peer_tells_reaches_who_listens() -> None:
+async def test_received_addresses_are_published() -> None:
     async with running_router() as (router, line):
         events: list[Event] = []
         for flow in default_flows(router, FlowContext(publish=events.append)):

@@ -19,7 +19,7 @@ def transactions(*ids: bytes) -> KaspadMessage:
     return KaspadMessage(invTransactions=p2p.InvTransactionsMessage(ids=[p2p.TransactionId(bytes=id) for id in ids]))
 
 
-async def test_announcements_become_events_and_nothing_is_asked_for() -> None:
+async def test_announcements_become_events_and_nothing_is_requested() -> None:
     async with running_router() as (router, line):
         events: list[Event] = []
         router.start_flow(Inventories(router, events.append))
@@ -32,9 +32,9 @@ async def test_announcements_become_events_and_nothing_is_asked_for() -> None:
         assert line.sent == []
 
 
-async def test_a_flood_is_dropped_and_not_punished() -> None:
+async def test_excess_announcements_are_dropped_and_the_connection_stays_open() -> None:
     async with running_router() as (router, line):
-        flow = Inventories(router, [].append)  # it does not run, so nobody reads
+        flow = Inventories(router, [].append)  # not started, so its route is not read
         line.feed(*[block(bytes(32))] * (CAPACITY + 100))
         await settle()
         assert router.reason is None
@@ -44,7 +44,7 @@ async def test_a_flood_is_dropped_and_not_punished() -> None:
 @pytest.mark.parametrize(
     "message", [block(b"short"), transactions(b"short"), KaspadMessage(invRelayBlock=p2p.InvRelayBlockMessage())]
 )
-async def test_a_malformed_one_is_rejected(message: KaspadMessage) -> None:
+async def test_a_malformed_announcement_is_rejected(message: KaspadMessage) -> None:
     async with running_router() as (router, line):
         router.start_flow(Inventories(router, [].append))
         line.feed(message)

@@ -20,7 +20,7 @@ async def test_each_ping_is_answered_with_its_nonce_and_its_id() -> None:
         assert [(m.pong.nonce, m.response_id) for m in line.sent] == [(2**64 - 1, 0), (5, 9)]
 
 
-async def test_a_round_trip_is_measured_each_two_minutes() -> None:
+async def test_the_round_trip_is_measured_every_two_minutes() -> None:
     async with running_router() as (router, line):
         router.start_flow(PingSender(router))
         await anyio.sleep(119)
@@ -39,7 +39,7 @@ async def test_a_round_trip_is_measured_each_two_minutes() -> None:
         assert router.info.ping == pytest.approx(1, abs=0.1)
 
 
-async def test_another_nonce_is_rejected_in_kaspads_words() -> None:
+async def test_a_wrong_nonce_is_rejected_with_kaspads_text() -> None:
     async with running_router() as (router, line):
         router.start_flow(PingSender(router, 1.0))
         await anyio.sleep(1.5)
@@ -48,14 +48,14 @@ async def test_another_nonce_is_rejected_in_kaspads_words() -> None:
         assert line.sent[-1].reject.reason == "nonce mismatch between ping and pong"
 
 
-async def test_no_answer_is_rejected_after_two_minutes() -> None:
+async def test_a_missing_pong_is_rejected_after_two_minutes() -> None:
     async with running_router() as (router, line):
         router.start_flow(PingSender(router, 1.0))
         await router.closed.wait()
         assert line.sent[-1].reject.reason == "timeout expired after 120s"
 
 
-async def test_an_interval_is_positive() -> None:
+async def test_the_interval_must_be_positive() -> None:
     async with running_router() as (router, _):
         with pytest.raises(ValueError, match="interval must be a positive number of seconds, not 0"):
             PingSender(router, 0)

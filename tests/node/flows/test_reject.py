@@ -9,7 +9,7 @@ from ziggurat.node.wire.p2p_pb2 import KaspadMessage, RejectMessage
 pytestmark = pytest.mark.asyncio_only
 
 
-async def test_the_reason_is_the_peers_and_nothing_is_answered() -> None:
+async def test_the_peers_reason_is_kept_and_not_answered() -> None:
     async with running_router() as (router, line):
         router.start_flow(RejectReceiver(router))
         line.feed(KaspadMessage(reject=RejectMessage(reason="you did\nsomething")))

@@ -1,4 +1,4 @@
-"""Announced blocks are downloaded, and only the one that was requested is taken."""
+"""Announced blocks are downloaded, and only the requested block is accepted."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ async def test_an_announced_hash_of_another_length_is_rejected_and_not_requested
         assert line.sent[-1].reject.reason.startswith("Bytes size mismatch")
 
 
-async def test_the_error_is_a_flow_error_whatever_was_wrong() -> None:
+async def test_a_timeout_and_a_malformed_hash_are_flow_errors() -> None:
     async with running_router() as (router, _):
         with pytest.raises(FlowError, match="timeout expired after 3s"):
             await request_block(router, HASH, timeout=3)
@@ -151,7 +151,7 @@ async def test_the_error_is_a_flow_error_whatever_was_wrong() -> None:
             await request_block(router, b"short")
 
 
-async def test_a_connection_that_ends_is_no_breach() -> None:
+async def test_a_closed_connection_is_not_a_flow_error() -> None:
     async with running_router() as (router, line):
 
         async def end() -> None:
@@ -177,7 +177,7 @@ async def test_a_block_that_is_sent_twice_closes_the_connection() -> None:
         assert "block" in router.reason
 
 
-async def test_a_block_that_comes_too_late_closes_the_connection() -> None:
+async def test_a_block_that_arrives_too_late_closes_the_connection() -> None:
     async with running_router() as (router, line):
         with pytest.raises(FlowError):
             await request_block(router, HASH, timeout=1)

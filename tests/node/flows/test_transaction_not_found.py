@@ -25,7 +25,7 @@ async def test_each_id_is_answered_in_order() -> None:
         assert {m.response_id for m in line.sent} == {7}
 
 
-async def test_more_than_fits_into_our_queue_is_answered_as_the_peer_reads() -> None:
+async def test_more_ids_than_the_send_queue_holds_are_answered_as_the_peer_reads() -> None:
     async with running_router() as (router, line):
         router.start_flow(TransactionNotFound(router))
         line.feed(ask(*[bytes(32)] * 5000))

@@ -1,4 +1,4 @@
-"""The state table, each role against the other, and every way in which it can end badly."""
+"""The state table, both sides against each other, and every way for a handshake to fail."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def refused(theirs: Version | KaspadMessage, ours: Version = OURS, rules: Rules 
     shake = Handshake(ours, OUTBOUND_LIMITS, rules)
     shake.begin(0.0)
     message = theirs if isinstance(theirs, KaspadMessage) else hello(theirs)
-    assert names(shake.receive(message, 0.0)) == ["verack"]  # who is refused still learns who refuses
+    assert names(shake.receive(message, 0.0)) == ["verack"]  # the peer gets our Verack even if we refuse it
     with pytest.raises(HandshakeError) as caught:
         shake.receive(VERACK, 0.0)
     return caught.value
 
 
 @given(st.lists(st.booleans(), max_size=40))
-def test_two_nodes_come_to_terms_in_whatever_order_their_messages_travel(turns: list[bool]) -> None:
-    """Two handshakes, a queue between them each way; the draws say whose queue moves next."""
+def test_the_handshake_completes_in_whatever_order_messages_travel(turns: list[bool]) -> None:
+    """Run two handshakes with a queue in each direction; the draws say which queue delivers next."""
     sides = [Handshake(OURS, OUTBOUND_LIMITS), Handshake(THEIRS, INBOUND_LIMITS)]
-    queues = [sides[1].begin(0.0), sides[0].begin(0.0)]  # what waits for side 0 and for side 1
+    queues = [sides[1].begin(0.0), sides[0].begin(0.0)]  # the messages for side 0 and for side 1
     draws = iter(turns)
     while queues[0] or queues[1]:
         side = int(next(draws, not queues[0]))
@@ -67,7 +67,7 @@ def test_two_nodes_come_to_terms_in_whatever_order_their_messages_travel(turns: 
     assert [shake.deadline for shake in sides] == [None, None]
 
 
-def test_the_version_goes_first_and_everything_in_turn() -> None:
+def test_the_usual_sequence_of_messages() -> None:
     shake = Handshake(OURS, OUTBOUND_LIMITS)
 
     assert names(shake.begin(0.0)) == ["version"]
@@ -100,7 +100,7 @@ PATHS = {
 
 
 @pytest.mark.parametrize(("state", "payload"), list(product(PATHS, EVERY)))
-def test_what_is_not_in_the_table_is_unexpected(state: State, payload: str) -> None:
+def test_a_message_not_in_the_table_is_unexpected(state: State, payload: str) -> None:
     shake = Handshake(OURS, OUTBOUND_LIMITS)
     shake.begin(0.0)
     for message in PATHS[state]:
@@ -131,7 +131,7 @@ def test_a_message_without_a_payload_is_unexpected() -> None:
         shake.receive(KaspadMessage(), 0.0)
 
 
-def test_ready_is_said_once_and_only_when_both_agree() -> None:
+def test_announce_is_refused_before_agreed() -> None:
     shake = Handshake(OURS, OUTBOUND_LIMITS)
     with pytest.raises(RuntimeError, match="cannot announce"):
         shake.announce(0.0)
@@ -154,7 +154,7 @@ def change(**fields: object) -> Version:
         (change(protocol_version=9), Kind.VERSION, "P2P protocol version mismatch - local: 11, remote: 9"),
     ],
 )
-def test_a_peer_that_does_not_fit_is_told_so_in_kaspads_words(theirs: Version, kind: Kind, reason: str) -> None:
+def test_an_incompatible_peer_is_rejected_with_kaspads_text(theirs: Version, kind: Kind, reason: str) -> None:
     error = refused(theirs)
 
     assert (error.kind, error.reason, error.reject) == (kind, reason, reason)
@@ -164,7 +164,7 @@ def test_a_peer_that_does_not_fit_is_told_so_in_kaspads_words(theirs: Version, k
 
 
 @pytest.mark.parametrize("version", [10, 11, 12, 2**32 - 1])
-def test_a_newer_version_is_none_of_our_business(version: int) -> None:
+def test_newer_protocol_versions_are_accepted(version: int) -> None:
     shake = Handshake(OURS, OUTBOUND_LIMITS)
     shake.begin(0.0)
     shake.receive(hello(change(protocol_version=version)), 0.0)
@@ -172,7 +172,7 @@ def test_a_newer_version_is_none_of_our_business(version: int) -> None:
     assert shake.state is State.AGREED
 
 
-def test_rules_from_elsewhere_are_asked_with_what_the_peer_said() -> None:
+def test_rules_are_called_with_the_peers_values() -> None:
     error = refused(THEIRS, rules=Rules(is_duplicate=lambda id: id == b"t" * 16))
     assert (error.kind, error.reject, error.transient) == (Kind.DUPLICATE, "DUPLICATE_CONNECTION", True)
     error = refused(THEIRS, rules=Rules(refuses_user_agent=lambda agent: agent == "/theirs:1/"))
@@ -181,7 +181,7 @@ def test_rules_from_elsewhere_are_asked_with_what_the_peer_said() -> None:
     assert (error.kind, error.reject) == (Kind.BANNED, "peer is banned")
 
 
-def test_the_checks_come_in_kaspads_order() -> None:
+def test_checks_are_made_in_kaspads_order() -> None:
     everything = change(id=OURS.id, network="x", protocol_version=1)
     rules = Rules(is_duplicate=lambda _: True, refuses_user_agent=lambda _: True)
 
@@ -199,12 +199,12 @@ def test_the_checks_come_in_kaspads_order() -> None:
         (p2p.VersionMessage(id=bytes(16), address=p2p.NetAddress()), "IP has illegal length 0"),
     ],
 )
-def test_a_version_that_cannot_be_read_is_rejected(message: p2p.VersionMessage, reason: str) -> None:
+def test_a_malformed_version_is_rejected(message: p2p.VersionMessage, reason: str) -> None:
     error = refused(KaspadMessage(version=message))
     assert (error.kind, error.reject) == (Kind.MALFORMED, reason)
 
 
-def test_a_reject_of_the_peer_is_not_answered() -> None:
+def test_a_reject_from_the_peer_is_not_answered() -> None:
     shake = Handshake(OURS, OUTBOUND_LIMITS)
     shake.begin(0.0)
     with pytest.raises(HandshakeError) as caught:
@@ -217,7 +217,7 @@ def test_a_reject_of_the_peer_is_not_answered() -> None:
 @pytest.mark.parametrize(
     ("said", "name", "limit"), [([], "Version", 30.0), ([hello()], "Verack", 4.0), ([hello(), VERACK], "Ready", 8.0)]
 )
-def test_each_step_has_its_own_time(said: list[KaspadMessage], name: str, limit: float) -> None:
+def test_each_step_has_its_own_time_limit(said: list[KaspadMessage], name: str, limit: float) -> None:
     shake = Handshake(OURS, OUTBOUND_LIMITS)
     shake.begin(100.0)
     for message in said:
@@ -236,12 +236,12 @@ def test_each_step_has_its_own_time(said: list[KaspadMessage], name: str, limit:
     assert isinstance(error, TimeoutError)
 
 
-def test_our_listener_waits_ten_seconds_for_a_version() -> None:
+def test_an_inbound_peer_has_ten_seconds_for_its_version() -> None:
     shake = Handshake(OURS, INBOUND_LIMITS)
     shake.begin(0.0)
     assert shake.deadline == 10.0
 
 
-def test_a_limit_is_positive() -> None:
+def test_limits_must_be_positive() -> None:
     with pytest.raises(ValueError, match="verack must be a positive number of seconds, not 0"):
         HandshakeLimits(1.0, verack=0)

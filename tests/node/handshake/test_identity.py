@@ -8,29 +8,29 @@ from ziggurat.node.address import NetAddress
 from ziggurat.node.handshake.identity import NodeIdentity, user_agent
 
 
-def test_the_user_agent_is_honest() -> None:
+def test_the_user_agent_names_ziggurat_and_its_version() -> None:
     version = importlib.metadata.version("ziggurat")
 
     assert user_agent() == f"/ziggurat:{version}/"
     assert user_agent(["one", "two"]) == f"/ziggurat:{version}(one; two)/"
 
 
-def test_a_long_one_is_cut() -> None:
+def test_a_long_user_agent_is_cut() -> None:
     assert len(user_agent(["x" * 300]).encode()) == 256
 
 
 @pytest.mark.parametrize("comment", ["a/b", "(", "a:b", "\n"])
-def test_a_comment_must_not_look_like_something_else(comment: str) -> None:
+def test_a_comment_with_special_characters_is_refused(comment: str) -> None:
     with pytest.raises(ValueError, match="bad user agent comment"):
         user_agent([comment])
 
 
-def test_each_process_has_an_id_of_its_own() -> None:
+def test_each_identity_has_a_new_id() -> None:
     assert NodeIdentity("n").id != NodeIdentity("n").id
     assert len(NodeIdentity("n").id) == 16
 
 
-def test_its_version_says_all_of_it() -> None:
+def test_the_version_contains_the_identity() -> None:
     address = NetAddress.parse("1.2.3.4:5")
     version = NodeIdentity("kaspa-devnet", "/x/", b"i" * 16, address).version(timestamp=7)
 
@@ -45,7 +45,7 @@ def test_its_version_says_all_of_it() -> None:
     assert NodeIdentity("n").version().address is None
 
 
-def test_it_is_checked() -> None:
+def test_an_invalid_identity_is_refused() -> None:
     with pytest.raises(ValueError, match="network must not be empty"):
         NodeIdentity("")
     with pytest.raises(ValueError, match="id must have 16 bytes, not 3"):

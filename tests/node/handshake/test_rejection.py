@@ -25,11 +25,11 @@ from ziggurat.services import ConnectError, ConnectTimeout
         ("", Kind.REJECTED),
     ],
 )
-def test_a_text_is_read_as_it_is_written(reason: str, kind: Kind) -> None:
+def test_a_reject_text_maps_back_to_its_kind(reason: str, kind: Kind) -> None:
     assert kind_of(reason) is kind
 
 
-def test_it_is_a_connect_error_and_one_line() -> None:
+def test_a_handshake_error_is_a_connect_error_of_one_line() -> None:
     error = HandshakeError(Kind.REJECTED, "go\naway\x1b[31m" + "x" * 5000, by_peer=True)
 
     assert isinstance(error, ConnectError)
@@ -40,19 +40,19 @@ def test_it_is_a_connect_error_and_one_line() -> None:
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_nobody_dials_again_at_once_after_a_no(kind: Kind) -> None:
+def test_which_kinds_are_protocol_errors_and_which_are_transient(kind: Kind) -> None:
     error = HandshakeError(kind, "why", by_peer=True)
 
     assert error.protocol_error is (kind not in (Kind.BUSY, Kind.TIMEOUT, Kind.CLOSED))
     assert error.transient is (kind in (Kind.BUSY, Kind.TIMEOUT, Kind.CLOSED, Kind.DUPLICATE))
 
 
-def test_what_the_peer_is_told() -> None:
+def test_only_our_refusals_have_a_reject() -> None:
     assert HandshakeError(Kind.SELF, "why", by_peer=False).reject == "why"
     assert HandshakeError(Kind.SELF, "why", by_peer=True).reject is None
 
 
-def test_a_timeout_is_both_and_can_be_copied() -> None:
+def test_a_handshake_timeout_is_a_connect_timeout_and_can_be_copied() -> None:
     error = HandshakeTimeout(4.0, "Verack")
     again = copy.copy(error)
 

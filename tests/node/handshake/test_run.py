@@ -34,7 +34,7 @@ def fresh() -> Handshake:
 async def handshake_result(
     line: FakeStream, *said: KaspadMessage, end: bool = False, lost: str | None = None
 ) -> Version | Exception:
-    """Run a handshake in its two steps, as the adaptor does; return the Version or the error."""
+    """Run both steps of a handshake, as the adaptor does; return the Version or the error."""
     line.feed(*said)
     if end:
         line.end()
@@ -58,7 +58,7 @@ async def test_the_first_step_ends_before_our_ready() -> None:
     assert line.names() == ["version", "verack"]
     assert await run_handshake(line, handshake) == version
     assert line.names() == ["version", "verack", "ready"]
-    assert await line.receive() == PING  # what comes behind the handshake is left for the flows
+    assert await line.receive() == PING  # messages after the handshake are left for the flows
     assert not line.closed
 
 
@@ -72,7 +72,7 @@ async def test_large_messages_of_other_types_are_not_decoded() -> None:
     assert not line.wanted("block", 0)
 
 
-async def test_a_peer_that_does_not_fit_is_told_why() -> None:
+async def test_an_incompatible_peer_gets_a_reject_with_the_reason() -> None:
     line = FakeStream()
     error = await handshake_result(line, hello("kaspa-simnet"), VERACK)
 
@@ -83,7 +83,7 @@ async def test_a_peer_that_does_not_fit_is_told_why() -> None:
 
 
 @pytest.mark.parametrize("before", [[], [hello()], [hello(), VERACK]])
-async def test_a_reject_is_read_although_the_stream_is_reset_behind_it(before: list[KaspadMessage]) -> None:
+async def test_a_reject_is_read_even_if_a_reset_follows_it(before: list[KaspadMessage]) -> None:
     line = FakeStream()
     error = await handshake_result(line, *before, REJECT, lost="Stream reset by remote party")
 
@@ -92,7 +92,7 @@ async def test_a_reject_is_read_although_the_stream_is_reset_behind_it(before: l
     assert "reject" not in line.names()
 
 
-async def test_silence_ends_after_thirty_seconds_and_says_so() -> None:
+async def test_a_silent_peer_is_rejected_after_thirty_seconds() -> None:
     line, started = FakeStream(), anyio.current_time()
     error = await handshake_result(line)
 
@@ -102,7 +102,7 @@ async def test_silence_ends_after_thirty_seconds_and_says_so() -> None:
     assert line.sent[-1].reject.reason == "timeout expired after 30s"
 
 
-async def test_a_peer_that_reads_nothing_has_no_longer_than_one_that_says_nothing() -> None:
+async def test_a_peer_that_does_not_read_gets_the_same_time_limit() -> None:
     line, started = FakeStream(), anyio.current_time()
     line.blocked = True
     error = await handshake_result(line, hello(), VERACK, READY)
@@ -112,7 +112,7 @@ async def test_a_peer_that_reads_nothing_has_no_longer_than_one_that_says_nothin
     assert line.closed
 
 
-async def test_an_end_without_a_reason_is_transient() -> None:
+async def test_a_lost_stream_is_transient() -> None:
     for error in (
         await handshake_result(FakeStream(), end=True),
         await handshake_result(FakeStream(), hello(), lost="reset"),
@@ -123,9 +123,9 @@ async def test_an_end_without_a_reason_is_transient() -> None:
         assert not error.protocol_error
 
 
-async def test_a_peer_that_is_too_busy_is_not_a_refusal() -> None:
+async def test_resource_exhausted_means_that_the_peer_is_busy() -> None:
     line = FakeStream()
-    line.why_lost = LossReason.BUSY
+    line.loss_reason = LossReason.BUSY
     error = await handshake_result(line, lost="RESOURCE_EXHAUSTED: later")
 
     assert isinstance(error, HandshakeError)
@@ -134,7 +134,7 @@ async def test_a_peer_that_is_too_busy_is_not_a_refusal() -> None:
 
 @pytest.mark.parametrize("before", [[], [hello()], [hello(), VERACK]])
 @pytest.mark.parametrize("odd", [PING, KaspadMessage(), KaspadMessage(verack=p2p.VerackMessage(), response_id=7)])
-async def test_what_no_part_of_a_handshake_waits_for_ends_it_without_a_reject(
+async def test_a_message_foreign_to_the_handshake_ends_it_without_a_reject(
     before: list[KaspadMessage], odd: KaspadMessage
 ) -> None:
     line = FakeStream()
@@ -146,7 +146,7 @@ async def test_what_no_part_of_a_handshake_waits_for_ends_it_without_a_reject(
     assert line.closed
 
 
-async def test_a_message_out_of_order_is_rejected_in_kaspads_words() -> None:
+async def test_a_message_out_of_order_is_rejected_with_kaspads_text() -> None:
     line = FakeStream()
     error = await handshake_result(line, hello(), READY)
 
@@ -154,7 +154,7 @@ async def test_a_message_out_of_order_is_rejected_in_kaspads_words() -> None:
     assert line.sent[-1].reject.reason == "expected message type/s {Verack} but got ready"
 
 
-async def test_cancelling_it_closes_the_stream_and_sends_no_reject() -> None:
+async def test_cancellation_closes_the_stream_without_a_reject() -> None:
     line = FakeStream()
     with anyio.move_on_after(1):
         await handshake_result(line)
@@ -162,7 +162,7 @@ async def test_cancelling_it_closes_the_stream_and_sends_no_reject() -> None:
     assert line.names() == ["version"]
 
 
-async def test_an_error_of_another_kind_closes_the_stream_and_sends_no_reject() -> None:
+async def test_any_other_error_closes_the_stream_without_a_reject() -> None:
     line = FakeStream()
     with pytest.raises(KeyError):
         async with closing_with_reject(line):

@@ -14,7 +14,7 @@ def stream(capacity: int = 10) -> tuple[EventStream, list[EventStream]]:
     return EventStream(forgotten.append, capacity), forgotten
 
 
-async def test_events_come_in_order_and_end_with_the_close() -> None:
+async def test_events_arrive_in_order_and_end_when_the_stream_is_closed() -> None:
     one, forgotten = stream()
     events: list[Event] = [PeerConnected(info()), PeerDisconnected(info(), "why")]
     with one:
@@ -24,7 +24,7 @@ async def test_events_come_in_order_and_end_with_the_close() -> None:
     assert forgotten == [one]
 
 
-async def test_a_listener_that_sleeps_loses_the_oldest() -> None:
+async def test_a_slow_subscriber_loses_the_oldest_events() -> None:
     one, _ = stream(2)
     for number in range(5):
         one.put(PeerDisconnected(info(), str(number)))
@@ -33,18 +33,18 @@ async def test_a_listener_that_sleeps_loses_the_oldest() -> None:
     assert one.dropped == 3
 
 
-async def test_what_waits_is_bounded_by_what_is_in_it_too() -> None:
+async def test_the_ids_in_queued_events_are_bounded_too() -> None:
     one, _ = stream()
     ids = (bytes(32),) * 131_072
     for _ in range(5):
         one.put(TransactionsAnnounced(info(), ids))
     assert one.dropped == 3
-    one.put(TransactionsAnnounced(info(), ids * 3))  # larger than all that may wait: the newest is kept all the same
+    one.put(TransactionsAnnounced(info(), ids * 3))  # above the limit on its own, but the newest event is always kept
     one.close()
     assert [len(event.ids) async for event in one if isinstance(event, TransactionsAnnounced)] == [3 * 131_072]
 
 
-async def test_what_was_read_makes_room() -> None:
+async def test_reading_an_event_makes_room() -> None:
     one, _ = stream()
     ids = (bytes(32),) * 131_072
     for _ in range(5):
@@ -53,7 +53,7 @@ async def test_what_was_read_makes_room() -> None:
     assert one.dropped == 0
 
 
-async def test_a_listener_is_woken() -> None:
+async def test_a_waiting_subscriber_is_woken() -> None:
     one, _ = stream()
     got: list[Event] = []
 

@@ -22,7 +22,7 @@ def router(id: bytes = PEER, direction: Direction = "outbound", address: NetAddr
     return Router(FakeStream(), info(id, direction, address))
 
 
-async def test_a_peer_is_listed_and_told_of_and_gone_when_it_is_gone() -> None:
+async def test_a_peer_is_listed_and_announced_until_it_is_removed() -> None:
     hub, one = Hub(), router()
     with hub.subscribe_events() as events:
         hub.add(one, SMALLER)
@@ -40,21 +40,21 @@ async def test_a_peer_is_listed_and_told_of_and_gone_when_it_is_gone() -> None:
     assert (told[1].reason, told[1].peer.ping) == ("why", 0.5)
 
 
-async def test_a_place_is_reserved_for_the_length_of_a_block() -> None:
+async def test_a_place_is_reserved_during_the_block() -> None:
     hub, key = Hub(), info().key
     with hub.reserve(key, "inbound"):
         with pytest.raises(HandshakeError) as caught, hub.reserve(key, "inbound"):
             pass
         assert (caught.value.kind, caught.value.reject) == (Kind.DUPLICATE, "DUPLICATE_CONNECTION")
         with hub.reserve(key, "outbound"):
-            pass  # the two have dialled each other: `add` decides
+            pass  # both sides may dial at once: `add` decides
     with hub.reserve(key, "inbound"):
         hub.add(router(), SMALLER)
     with pytest.raises(HandshakeError), hub.reserve(key, "inbound"):
         pass
 
 
-async def test_a_handshake_that_fails_gives_its_place_back() -> None:
+async def test_a_failed_handshake_releases_its_place() -> None:
     hub, key = Hub(1), info(direction="inbound").key
     for _ in range(2):
         with pytest.raises(KeyError), hub.reserve(key, "inbound"):
@@ -62,7 +62,7 @@ async def test_a_handshake_that_fails_gives_its_place_back() -> None:
     assert not hub.is_full
 
 
-async def test_the_limit_of_inbound_peers_counts_places_too() -> None:
+async def test_the_inbound_limit_counts_reserved_places() -> None:
     hub = Hub(inbound_limit=1)
     with hub.reserve(info(direction="inbound").key, "inbound"):
         assert hub.is_full
@@ -70,11 +70,11 @@ async def test_the_limit_of_inbound_peers_counts_places_too() -> None:
             pass
         assert (caught.value.kind, caught.value.reject) == (Kind.BUSY, INBOUND_LIMIT_REACHED)
         with hub.reserve(info(LARGER).key, "outbound"):
-            pass  # a peer that we choose is not a guest
+            pass  # the limit is for inbound peers only
     assert not hub.is_full
 
 
-async def test_places_are_counted_once() -> None:
+async def test_a_reserved_place_and_its_peer_count_once() -> None:
     hub = Hub()
     with hub.reserve(info(direction="inbound").key, "inbound"), hub.reserve(info(LARGER).key, "outbound"):
         assert (hub.taken("inbound"), hub.taken("outbound")) == (1, 1)
@@ -83,7 +83,7 @@ async def test_places_are_counted_once() -> None:
     assert hub.taken("inbound") == 1
 
 
-async def test_the_later_of_two_equal_connections_stays() -> None:
+async def test_the_later_of_two_connections_in_one_direction_stays() -> None:
     hub, first, second = Hub(), router(), router()
     hub.add(first, SMALLER)
     hub.add(second, SMALLER)
@@ -95,7 +95,9 @@ async def test_the_later_of_two_equal_connections_stays() -> None:
 
 @pytest.mark.parametrize("first", ["inbound", "outbound"])
 @pytest.mark.parametrize(("our_id", "stays"), [(SMALLER, "outbound"), (LARGER, "inbound")])
-async def test_of_two_that_crossed_both_sides_keep_the_same(first: Direction, our_id: bytes, stays: Direction) -> None:
+async def test_of_two_crossed_connections_both_sides_keep_the_same(
+    first: Direction, our_id: bytes, stays: Direction
+) -> None:
     hub = Hub()
     second: Direction = "outbound" if first == "inbound" else "inbound"
     routers = {direction: router(direction=direction) for direction in (first, second)}
@@ -108,11 +110,11 @@ async def test_of_two_that_crossed_both_sides_keep_the_same(first: Direction, ou
         with pytest.raises(HandshakeError) as caught:
             hub.add(routers[second], our_id)
         assert caught.value.kind is Kind.DUPLICATE
-        assert caught.value.reject is None  # each side knows by itself
+        assert caught.value.reject is None  # the peer comes to the same decision
     assert hub.get(info(PEER).key) is routers[stays]
 
 
-async def test_a_broadcast_goes_to_all_who_are_there() -> None:
+async def test_a_broadcast_goes_to_all_open_connections() -> None:
     hub, one, two = Hub(), router(), router(address=NetAddress.parse("10.0.0.9:1"))
     hub.add(one, SMALLER)
     hub.add(two, SMALLER)
@@ -121,7 +123,7 @@ async def test_a_broadcast_goes_to_all_who_are_there() -> None:
     assert hub.broadcast(PING) == 1
 
 
-async def test_the_end_of_the_hub_is_the_end_of_the_events() -> None:
+async def test_closing_the_hub_ends_the_event_streams() -> None:
     hub = Hub()
     events = hub.subscribe_events()
     hub.close()

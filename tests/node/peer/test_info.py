@@ -32,23 +32,23 @@ def test_an_address_is_an_ip_or_a_name(text: str, address: object) -> None:
 @pytest.mark.parametrize(
     "text", ["", ":5", "a b", "1.2.3.4:x", "[::1]:99999", "[peer]:1", "1.2.3.999", "a:0", "::1:x:"]
 )
-def test_what_is_neither_is_refused(text: str) -> None:
+def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"bad (address|host|port)"):
         parse_peer_address(text, 16111)
 
 
 @pytest.mark.parametrize("text", ["1.2.3.4", "peer.example", "::1"])
-def test_without_a_default_there_must_be_a_port(text: str) -> None:
+def test_without_a_default_the_port_is_required(text: str) -> None:
     with pytest.raises(ValueError, match="has no port"):
         parse_peer_address(text)
 
 
-def test_a_name_is_no_ip() -> None:
+def test_a_named_address_refuses_an_ip() -> None:
     with pytest.raises(ValueError, match="is an IP address, not a name"):
         NamedAddress("1.2.3.4", 5)
 
 
-def test_a_name_is_dialled_as_it_is() -> None:
+def test_a_name_is_dialled_unresolved() -> None:
     address = NamedAddress("Peer.example", 5)
     assert address.uri() == Uri.parse("http://peer.example:5")
     assert str(address) == "peer.example:5"
@@ -61,7 +61,7 @@ def test_a_key_is_the_id_and_the_host_without_the_port() -> None:
     assert peer_key(ID, NamedAddress("a.onion", 5)) == PeerKey(ID, "a.onion")
 
 
-def test_who_came_through_a_proxy_has_a_key_space_of_its_own() -> None:
+def test_inbound_peers_behind_a_proxy_have_their_own_keys() -> None:
     assert peer_key(ID, NetAddress.parse("127.0.0.1:5"), proxied=True) == PeerKey(ID, PROXIED)
     inbound = dataclasses.replace(info(ID, "inbound"), via=PROXIED)
     assert inbound.key == PeerKey(ID, PROXIED)

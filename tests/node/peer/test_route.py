@@ -27,7 +27,7 @@ def route(capacity: int = 2, when_full: WhenFull = "close", held: Held | None = 
     return Route(1, frozenset({"ping"}), capacity, when_full, held or Held())
 
 
-async def test_messages_come_in_order_and_then_the_end() -> None:
+async def test_messages_arrive_in_order_before_the_route_closes() -> None:
     one = route()
     one.put(ping(1))
     one.put(ping(2))
@@ -38,7 +38,7 @@ async def test_messages_come_in_order_and_then_the_end() -> None:
         await one.receive()
 
 
-async def test_a_waiting_flow_is_woken_by_a_message_and_by_the_end() -> None:
+async def test_a_waiting_flow_is_woken_by_a_message_and_by_a_close() -> None:
     one, got = route(), []
 
     async def read() -> None:
@@ -50,12 +50,12 @@ async def test_a_waiting_flow_is_woken_by_a_message_and_by_the_end() -> None:
         await anyio.sleep(1)
         one.put(ping(7))
         await anyio.sleep(1)
-        assert got == []  # the comprehension is not done
+        assert got == []  # the comprehension has not ended
         one.close("gone")
     assert got == [7, "end"]
 
 
-async def test_a_full_route_says_so_or_drops() -> None:
+async def test_a_full_route_raises_or_drops() -> None:
     strict, lax = route(2), route(2, "drop")
     for one in (strict, lax):
         one.put(ping(1))
@@ -67,7 +67,7 @@ async def test_a_full_route_says_so_or_drops() -> None:
     assert [m.ping.nonce for m in lax.drain()] == [1, 2]
 
 
-async def test_only_what_piles_up_is_counted_in_bytes() -> None:
+async def test_only_messages_behind_another_are_measured_in_bytes() -> None:
     held = Held()
     one = route(10, held=held)
     one.put(ping(1))
@@ -83,7 +83,7 @@ async def test_only_what_piles_up_is_counted_in_bytes() -> None:
     assert (held.messages, held.size) == (0, 0)
 
 
-async def test_patience_ends_in_kaspads_words() -> None:
+async def test_a_timeout_has_kaspads_text() -> None:
     one, started = route(), anyio.current_time()
     with pytest.raises(FlowError, match="timeout expired after 120s"):
         await one.receive(120.0)
@@ -92,7 +92,7 @@ async def test_patience_ends_in_kaspads_words() -> None:
     assert (await one.receive(120.0)).ping.nonce == 1
 
 
-async def test_the_end_is_not_taken_for_impatience() -> None:
+async def test_a_close_during_the_wait_is_not_a_timeout() -> None:
     one = route()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(close_later, one)
@@ -105,7 +105,7 @@ async def close_later(one: Route) -> None:
     one.close("gone")
 
 
-async def test_two_readers_are_one_too_many() -> None:
+async def test_a_second_reader_is_refused() -> None:
     one = route()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(one.receive)
@@ -115,5 +115,5 @@ async def test_two_readers_are_one_too_many() -> None:
         one.put(ping(1))
 
 
-def test_a_route_can_be_read_about() -> None:
+def test_the_repr_shows_types_and_queue_length() -> None:
     assert repr(route()) == "Route(1, ping, 0 waiting)"

@@ -1,4 +1,4 @@
-"""One connection: dealt out, bounded, closed once, and always in the peer's own words where it had some."""
+"""One connection: messages are routed, queues are bounded, it closes once, and the peer's Reject is the reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PONG = KaspadMessage(pong=p2p.PongMessage())
 
 
 class Talk:
-    """A flow that does what a test wants."""
+    """A flow that returns or raises at once."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
@@ -36,7 +36,7 @@ class Talk:
             raise self.error
 
 
-async def test_messages_go_to_who_took_their_type() -> None:
+async def test_messages_go_to_the_route_of_their_type() -> None:
     async with running_router() as (router, line):
         pings, pongs = router.subscribe("ping"), router.subscribe("pong")
         line.feed(ping(1), PONG, ping(2))
@@ -45,7 +45,7 @@ async def test_messages_go_to_who_took_their_type() -> None:
         assert (await pongs.receive()).HasField("pong")
 
 
-async def test_an_answer_goes_to_the_route_of_its_number_whatever_its_type() -> None:
+async def test_a_response_goes_to_the_route_of_its_id_whatever_its_type() -> None:
     async with running_router() as (router, line):
         pings, by_id = router.subscribe("ping"), router.subscribe()
         line.feed(ping(1, response_id=by_id.id), ping(2))
@@ -58,7 +58,7 @@ async def test_an_answer_goes_to_the_route_of_its_number_whatever_its_type() -> 
     ("message", "name"),
     [(PONG, "pong"), (KaspadMessage(), "no known payload"), (ping(response_id=4_000_000_000), "ping")],
 )
-async def test_what_nobody_waits_for_closes_without_a_word(message: KaspadMessage, name: str) -> None:
+async def test_an_unexpected_message_closes_the_connection_without_a_reject(message: KaspadMessage, name: str) -> None:
     async with running_router() as (router, line):
         router.subscribe("ping")
         line.feed(message)
@@ -68,7 +68,7 @@ async def test_what_nobody_waits_for_closes_without_a_word(message: KaspadMessag
         assert line.sent == []
 
 
-async def test_a_type_is_taken_once_and_can_be_given_back() -> None:
+async def test_a_type_has_one_subscriber_and_can_be_unsubscribed() -> None:
     async with running_router() as (router, line):
         route = router.subscribe("ping", "pong")
         with pytest.raises(ValueError, match="another flow has subscribed to the message type 'pong'"):
@@ -87,7 +87,7 @@ async def test_a_type_must_exist(name: str) -> None:
             router.subscribe(name)
 
 
-async def test_a_full_queue_closes_or_drops() -> None:
+async def test_a_full_route_closes_the_connection_or_drops_messages() -> None:
     async with running_router() as (router, line):
         router.subscribe("pong")
         dropping = router.subscribe("ping", capacity=2, when_full="drop")
@@ -100,7 +100,7 @@ async def test_a_full_queue_closes_or_drops() -> None:
         assert router.reason == "too many messages at once: pong"
 
 
-async def test_a_burst_that_is_being_read_fills_no_queue() -> None:
+async def test_a_burst_does_not_fill_a_queue_that_is_being_read() -> None:
     async with running_router() as (router, line):
         pings, count = router.subscribe("ping"), 0
         line.feed(*[ping()] * 10 * ROUTE_CAPACITY)
@@ -112,7 +112,7 @@ async def test_a_burst_that_is_being_read_fills_no_queue() -> None:
         assert router.reason == "the peer ended the connection"
 
 
-async def test_bytes_that_wait_are_bounded() -> None:
+async def test_queued_bytes_are_bounded() -> None:
     async with running_router() as (router, line):
         router.subscribe("addresses")
         entry = p2p.NetAddress(ip=bytes(4 * 1024 * 1024))
@@ -122,7 +122,7 @@ async def test_bytes_that_wait_are_bounded() -> None:
         assert router.reason == "too many bytes at once: addresses"
 
 
-async def test_what_is_sent_goes_out_in_order_and_an_answer_where_it_was_asked() -> None:
+async def test_messages_are_sent_in_order_and_responses_carry_the_request_id() -> None:
     async with running_router() as (router, line):
         await router.send(ping(1))
         assert router.post(ping(2))
@@ -133,7 +133,7 @@ async def test_what_is_sent_goes_out_in_order_and_an_answer_where_it_was_asked()
         assert line.sent[2].request_id == 0
 
 
-async def test_a_peer_that_does_not_read_is_closed_after_two_minutes() -> None:
+async def test_a_peer_that_does_not_read_is_disconnected_after_two_minutes() -> None:
     async with running_router() as (router, line):
         line.blocked = True
         started = anyio.current_time()
@@ -143,7 +143,7 @@ async def test_a_peer_that_does_not_read_is_closed_after_two_minutes() -> None:
         assert SEND_TIMEOUT <= anyio.current_time() - started < SEND_TIMEOUT + 40
 
 
-async def test_the_peers_word_wins_over_its_end() -> None:
+async def test_a_reject_takes_precedence_over_the_lost_stream() -> None:
     async with running_router() as (router, line):
         router.start_flow(RejectReceiver(router))
         line.feed(KaspadMessage(reject=p2p.RejectMessage(reason="because")))
@@ -152,7 +152,7 @@ async def test_the_peers_word_wins_over_its_end() -> None:
         assert router.reason == "the peer rejected us: because"
 
 
-async def test_a_failed_send_leaves_the_word_to_what_still_comes() -> None:
+async def test_a_reject_that_arrives_after_a_failed_send_is_the_reason() -> None:
     async with running_router() as (router, line):
         router.start_flow(RejectReceiver(router))
         line.unwritable = "broken pipe"
@@ -163,7 +163,7 @@ async def test_a_failed_send_leaves_the_word_to_what_still_comes() -> None:
         assert router.reason == "the peer rejected us: because"
 
 
-async def test_what_came_before_the_end_is_dealt_with() -> None:
+async def test_messages_received_before_the_end_are_processed() -> None:
     async with running_router() as (router, line):
         seen: list[int] = []
 
@@ -179,10 +179,10 @@ async def test_what_came_before_the_end_is_dealt_with() -> None:
         line.feed(ping(1), ping(2), ping(3))
         line.end()
         await router.closed.wait()
-        assert seen[:2] == [1, 2]  # the third is in the flow's hands when the queue is empty
+        assert seen[:2] == [1, 2]  # the router waits for empty queues, not for the flow to process the third
 
 
-async def test_a_flow_that_never_reads_does_not_hold_up_the_end() -> None:
+async def test_a_flow_that_never_reads_does_not_delay_the_close() -> None:
     async with running_router() as (router, line):
         router.subscribe("ping")
         line.feed(ping())
@@ -193,7 +193,7 @@ async def test_a_flow_that_never_reads_does_not_hold_up_the_end() -> None:
 
 
 @pytest.mark.parametrize("error", [FlowError("you broke it"), ConversionError("you broke it")])
-async def test_a_breach_is_rejected_with_its_reason(error: Exception) -> None:
+async def test_a_flow_error_is_sent_as_a_reject(error: Exception) -> None:
     async with running_router() as (router, line):
         router.start_flow(Talk(error))
         await router.closed.wait()
@@ -201,7 +201,7 @@ async def test_a_breach_is_rejected_with_its_reason(error: Exception) -> None:
         assert [message.reject.reason for message in line.sent] == ["you broke it"]
 
 
-async def test_a_defect_of_a_flow_ends_this_connection_and_tells_the_peer_nothing(
+async def test_a_bug_in_a_flow_closes_this_connection_without_a_reject(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with running_router() as (router, line):
@@ -212,7 +212,7 @@ async def test_a_defect_of_a_flow_ends_this_connection_and_tells_the_peer_nothin
     assert "flow.failed" in caplog.text
 
 
-async def test_a_flow_may_end_and_the_connection_goes_on() -> None:
+async def test_a_connection_outlives_its_flows() -> None:
     async with running_router() as (router, _):
         talk, gone = Talk(), Talk(PeerClosed("x"))
         router.start_flow(talk)
@@ -223,7 +223,7 @@ async def test_a_flow_may_end_and_the_connection_goes_on() -> None:
         assert router.reason is None
 
 
-async def test_it_is_closed_once_and_says_so_at_once() -> None:
+async def test_only_the_first_close_counts_and_on_close_is_called_at_once() -> None:
     said: list[tuple[Router, str]] = []
     async with running_router(on_close=lambda *what: said.append(what)) as (router, line):
         route = router.subscribe("ping")
@@ -241,7 +241,7 @@ async def test_it_is_closed_once_and_says_so_at_once() -> None:
             await router.subscribe("pong").receive()
 
 
-async def test_a_last_word_to_a_peer_that_does_not_read_is_not_waited_for() -> None:
+async def test_closing_does_not_wait_for_a_peer_that_reads_nothing() -> None:
     async with running_router() as (router, line):
         line.blocked = True
         started = anyio.current_time()

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.asyncio_only
 SMALL = KaspadMessage(verack=p2p.VerackMessage())
 
 
-async def test_what_is_put_comes_out_in_order_and_ends_after_the_close() -> None:
+async def test_messages_come_out_in_order_and_end_after_a_close() -> None:
     queue = SendQueue()
     for nonce in range(3):
         assert await queue.put(KaspadMessage(ping=p2p.PingMessage(nonce=nonce)))
@@ -24,7 +24,7 @@ async def test_what_is_put_comes_out_in_order_and_ends_after_the_close() -> None
     await queue.wait_sent()
 
 
-async def test_a_sender_waits_for_room_and_a_broadcast_does_not() -> None:
+async def test_put_waits_for_room_and_put_nowait_does_not() -> None:
     queue = SendQueue()
     for _ in range(SEND_QUEUE_MESSAGES):
         assert queue.put_nowait(SMALL)
@@ -46,10 +46,10 @@ async def test_bytes_are_bounded_too() -> None:
     count = 0
     while queue.put_nowait(big):
         count += 1
-    assert count == 5  # the one that is sent, and four of a quarter each
+    assert count == 5  # the first is not counted, and four of a quarter each fit
 
 
-async def test_a_close_wakes_who_waits_for_room() -> None:
+async def test_a_close_wakes_waiting_senders() -> None:
     queue = SendQueue()
     while queue.put_nowait(SMALL):
         pass
@@ -65,7 +65,7 @@ async def test_a_close_wakes_who_waits_for_room() -> None:
     assert results == [False]
 
 
-async def test_a_last_word_finds_room() -> None:
+async def test_force_put_ignores_the_limit() -> None:
     queue = SendQueue()
     while queue.put_nowait(SMALL):
         pass
@@ -74,7 +74,7 @@ async def test_a_last_word_finds_room() -> None:
     assert [message async for message in queue][-1].reject.reason == "bye"
 
 
-async def test_a_message_that_does_not_leave_is_noticed() -> None:
+async def test_a_stalled_message_is_detected() -> None:
     queue = SendQueue()
     queue.put_nowait(SMALL)
     assert not queue.is_stalled(1.0)
@@ -87,7 +87,7 @@ async def test_a_message_that_does_not_leave_is_noticed() -> None:
     assert not queue.is_stalled(1.0)
 
 
-async def test_after_a_failure_nobody_waits() -> None:
+async def test_a_failure_discards_messages_and_ends_the_wait() -> None:
     queue = SendQueue()
     queue.put_nowait(SMALL)
     queue.fail()

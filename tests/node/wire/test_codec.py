@@ -1,4 +1,4 @@
-"""What is read of a message, and what not."""
+"""Which messages are decoded, and which are not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def varint(value: int) -> bytes:
 
 
 def filler(data: bytes) -> bytes:
-    """A field that nobody knows, which protobuf keeps."""
+    """Return an unknown field, which protobuf keeps."""
     return b"\xfa\x3f" + varint(len(data)) + data
 
 
@@ -56,7 +56,7 @@ def test_the_envelope_is_read_as_protobuf_reads_it(number: int, unknown: bytes, 
 
 
 @given(st.binary(max_size=200))
-def test_garbage_is_an_error_or_what_protobuf_makes_of_it(data: bytes) -> None:
+def test_garbage_is_a_decode_error_or_an_envelope(data: bytes) -> None:
     try:
         number, _ = read_envelope(data)
     except DecodeError:
@@ -64,14 +64,14 @@ def test_garbage_is_an_error_or_what_protobuf_makes_of_it(data: bytes) -> None:
     assert number >= 0
 
 
-def test_small_messages_are_read_whoever_wants_them() -> None:
+def test_small_messages_are_always_decoded() -> None:
     codec = MessageCodec()
     codec.wanted = lambda name, response_id: False
     ping = KaspadMessage(ping=p2p.PingMessage(nonce=7))
     assert decode(ping.SerializeToString(), codec) == ping
 
 
-def test_what_nobody_waits_for_is_a_type_and_an_id() -> None:
+def test_an_unexpected_message_keeps_its_type_and_id_only() -> None:
     codec, asked = MessageCodec(), []
 
     def wanted(name: str, response_id: int) -> bool:
@@ -87,19 +87,19 @@ def test_what_nobody_waits_for_is_a_type_and_an_id() -> None:
     assert message.ByteSize() < 10
 
 
-def test_what_is_wanted_is_read() -> None:
+def test_an_expected_message_is_decoded() -> None:
     codec = MessageCodec()
     codec.wanted = lambda name, response_id: name == "pruningPointProof"
     assert decode(PROOF.SerializeToString(), codec) == PROOF
 
 
-def test_an_unknown_payload_is_none() -> None:
+def test_an_unknown_payload_is_decoded_as_none() -> None:
     data = b"\xc2\x3e" + b"\x80\x80\x08" + bytes(131072)  # field 1000
     assert decode(data).WhichOneof("payload") is None
 
 
 @pytest.mark.parametrize("name", sorted(MAX_SIZES))
-def test_each_type_has_its_size(name: str) -> None:
+def test_each_type_has_a_maximum_size(name: str) -> None:
     message = KaspadMessage()
     getattr(message, name).MergeFromString(filler(bytes(MAX_SIZES[name])))
     with pytest.raises(MessageTooLarge, match=name):
@@ -111,17 +111,17 @@ def test_each_type_has_its_size(name: str) -> None:
     [
         b"\x0a" + b"\xff" * 5 + bytes(CONTROL_SIZE),  # a length beyond the end
         b"\x0b" + bytes(CONTROL_SIZE),  # a group
-        b"\xff" * 20 + bytes(CONTROL_SIZE),  # a number that does not end
+        b"\xff" * 20 + bytes(CONTROL_SIZE),  # a varint that does not end
         b"\x12\x00" * CONTROL_SIZE,  # many empty payloads
     ],
 )
-def test_a_bad_envelope_is_not_protobuf(data: bytes) -> None:
+def test_a_malformed_envelope_is_a_decode_error(data: bytes) -> None:
     with pytest.raises(DecodeError):
         decode(data)
 
 
-def test_a_hostile_message_costs_no_more_memory_than_it_has_bytes() -> None:
-    entries = b"\x0a\x00" * (8 * 1024 * 1024)  # 16 MiB; read, it would be half a gigabyte
+def test_an_unexpected_message_of_empty_entries_is_not_expanded_in_memory() -> None:
+    entries = b"\x0a\x00" * (8 * 1024 * 1024)  # 16 MiB; decoded, half a gigabyte
     data = b"\x8a\x03" + varint(len(entries)) + entries  # pruningPointProof
     assert PAYLOAD_NAMES[read_envelope(data)[0]] == "pruningPointProof"
     codec = MessageCodec()

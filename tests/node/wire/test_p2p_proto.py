@@ -1,9 +1,9 @@
-"""The schema is the network's, and the committed code is the schema's.
+"""The schema matches the network's, and the committed code matches the schema.
 
-``schema.txt`` holds the numbers, names and types of kaspad 2.1.0, taken from it by a script and not from our schema.
+``schema.txt`` holds the numbers, names and types of kaspad 2.1.0, extracted from its schema by a script.
 
-The comparison of bytes needs the pinned compiler, which wants an older protobuf than this environment may have. It is
-taken from this interpreter where it is installed, else from the one that ``ZIGGURAT_PROTO_PYTHON`` names.
+Comparing the bytes needs the pinned compiler, which requires an older protobuf than this environment may have. It is
+taken from this interpreter if installed, else from the interpreter that ``ZIGGURAT_PROTO_PYTHON`` names.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def messages() -> dict[str, list[tuple[int, str, str]]]:
 
 
 def compiler() -> str | None:
-    """The interpreter that has the pinned versions, if there is one."""
+    """Return the interpreter that has the pinned versions, or ``None``."""
     ask = f"import importlib.metadata as m; print(all(m.version(n) == v for n, v in {PINS}.items()))"
     for python in (sys.executable, os.environ.get("ZIGGURAT_PROTO_PYTHON")):
         if python and subprocess.run([python, "-c", ask], capture_output=True, text=True).stdout.strip() == "True":
@@ -67,11 +67,11 @@ def shape(field: FieldDescriptor) -> tuple[int, str, int | str, bool]:
     return field.number, field.name, kind, bool(repeated)
 
 
-def test_the_table_is_whole() -> None:
+def test_the_schema_table_is_complete() -> None:
     assert (len(payloads()), len(messages())) == (53, 72)
 
 
-def test_every_payload_has_the_number_the_name_and_the_type_of_the_network() -> None:
+def test_every_payload_has_the_networks_number_name_and_type() -> None:
     oneof = p2p_pb2.KaspadMessage.DESCRIPTOR.oneofs_by_name["payload"]
 
     assert sorted((f.number, f.name, f.message_type.name) for f in oneof.fields) == sorted(payloads())
@@ -88,7 +88,7 @@ def test_there_are_no_other_messages() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(messages()))
-def test_every_message_has_the_fields_of_the_network(name: str) -> None:
+def test_every_message_has_the_networks_fields(name: str) -> None:
     expected = [
         (number, field, TYPES.get(kind.removesuffix("[]"), kind.removesuffix("[]")), kind.endswith("[]"))
         for number, field, kind in messages()[name]
@@ -109,7 +109,7 @@ def test_the_rpc_schema_of_kaspad_can_be_loaded_beside_ours() -> None:
 
 
 def test_the_committed_code_describes_the_committed_schema(tmp_path: Path) -> None:
-    """With any compiler: what the schema says, not how the code looks."""
+    """Compare the descriptors, which any compiler can produce."""
     if importlib.util.find_spec("grpc_tools") is None:
         pytest.skip("grpcio-tools is not installed")
     found = tmp_path / "p2p.bin"

@@ -1,4 +1,4 @@
-"""How hypothesis makes the node's values: ``st.from_type(Header)`` and so on give valid ones."""
+"""Hypothesis strategies for the node's types: ``st.from_type(Header)`` and so on generate valid values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def unsigned(bits: int) -> st.SearchStrategy[int]:
 
 hashes = st.binary(min_size=32, max_size=32)
 few_hashes = st.lists(hashes, max_size=3).map(tuple)
-# Few different levels, so that there are runs.
+# Few different levels, so that runs occur.
 parents = st.lists(
     st.sampled_from([(), (b"a" * 32,), (b"b" * 32,), (b"a" * 32, b"b" * 32)]) | few_hashes, max_size=255
 ).map(tuple)

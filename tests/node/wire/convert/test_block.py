@@ -19,7 +19,7 @@ LARGE = Transaction(0, (), (), 0, bytes(20), 0, bytes(800 * 1024), 0)
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.from_type(Block))
-def test_a_block_comes_back(block: Block) -> None:
+def test_a_block_survives_a_round_trip(block: Block) -> None:
     message = p2p_pb2.BlockMessage.FromString(block_to_wire(block).SerializeToString())
 
     assert block_from_wire(message) == block
@@ -40,8 +40,8 @@ def test_a_body_above_2_mib_is_refused_both_ways() -> None:
         block_to_wire(Block(HEADER, (LARGE,) * 3))
 
 
-def test_the_header_does_not_count() -> None:
-    levels = tuple((bytes([level]) * 32,) * 2048 for level in range(255))  # all different, so none is left out
+def test_the_header_does_not_count_towards_the_limit() -> None:
+    levels = tuple((bytes([level]) * 32,) * 2048 for level in range(255))  # all different, so not compressed
     message = block_to_wire(Block(replace(HEADER, parents=levels), (LARGE,) * 2))
 
     assert message.ByteSize() > MAX_BLOCK_BODY

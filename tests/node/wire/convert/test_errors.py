@@ -3,7 +3,7 @@ from __future__ import annotations
 from ziggurat.node.wire.convert import ConversionError, errors
 
 
-def test_the_reasons_are_those_that_kaspad_gives() -> None:
+def test_the_reasons_are_kaspads() -> None:
     assert errors.MISSING == "Optional field is None while expected to be Some"
     assert errors.TOO_LARGE == "p2p conversion size too large error"
     assert errors.OUT_OF_RANGE.startswith("Integer parsing error: ")

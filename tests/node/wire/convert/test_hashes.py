@@ -45,12 +45,12 @@ def test_a_list_keeps_its_order(values: list[bytes]) -> None:
     assert hashes_from_wire(hashes_to_wire(values)) == tuple(values)
 
 
-def test_one_bad_entry_spoils_a_list() -> None:
+def test_one_malformed_entry_invalidates_a_list() -> None:
     with pytest.raises(ConversionError):
         hashes_from_wire([Hash(bytes=b"a" * 32), Hash(bytes=b"a" * 31)])
 
 
-def test_absent_is_told_from_present_and_empty() -> None:
+def test_absent_and_empty_fields_are_different_errors() -> None:
     with pytest.raises(ConversionError, match=MISSING):
         hash_from_wire(Hash(), present=False)
     with pytest.raises(ConversionError, match=MISSING):
@@ -60,7 +60,7 @@ def test_absent_is_told_from_present_and_empty() -> None:
 
 
 @given(st.none() | st.binary(min_size=20, max_size=20))
-def test_a_subnetwork_id_comes_back_and_none_stays_absent(value: bytes | None) -> None:
+def test_a_subnetwork_id_survives_a_round_trip_and_none_stays_absent(value: bytes | None) -> None:
     message = subnetwork_id_to_wire(value)
 
     assert (message is None) == (value is None)

@@ -17,7 +17,7 @@ PLAIN = Header(2, ((HASH,),), HASH, HASH, HASH, 1, 2, 3, 4, 5, 6, HASH)
 
 @settings(deadline=None)
 @given(st.from_type(Header))
-def test_a_header_comes_back(header: Header) -> None:
+def test_a_header_survives_a_round_trip(header: Header) -> None:
     message = BlockHeader.FromString(header_to_wire(header).SerializeToString())
 
     assert header_from_wire(message) == header
@@ -34,7 +34,7 @@ def test_an_absent_hash_is_refused(
         header_from_wire(message)
 
 
-def test_each_hash_stands_in_its_own_field() -> None:
+def test_each_hash_has_its_own_field() -> None:
     message = BlockHeader(
         hashMerkleRoot=Hash(bytes=b"1" * 32),
         acceptedIdMerkleRoot=Hash(bytes=b"2" * 32),

@@ -9,7 +9,7 @@ from ziggurat.node.wire.convert.integers import BLUE_WORK_BYTES, blue_work_from_
 
 
 @given(st.sampled_from([8, 16, 32, 63, 64]), st.integers())
-def test_a_number_passes_exactly_when_it_has_so_many_bits(bits: int, value: int) -> None:
+def test_a_number_passes_only_if_it_fits_the_bits(bits: int, value: int) -> None:
     if 0 <= value < 2**bits:
         assert unsigned(value, bits) == value
     else:
@@ -25,7 +25,7 @@ def test_the_first_number_that_is_too_large_is_refused(bits: int) -> None:
 
 
 @given(st.integers(0, 2**192 - 1))
-def test_blue_work_comes_back(work: int) -> None:
+def test_blue_work_survives_a_round_trip(work: int) -> None:
     assert blue_work_from_wire(blue_work_to_wire(work)) == work
 
 
@@ -35,7 +35,7 @@ def test_blue_work_is_written_without_leading_zeros(work: int) -> None:
 
 
 @given(st.binary(max_size=BLUE_WORK_BYTES))
-def test_leading_zeros_of_a_peer_do_no_harm(value: bytes) -> None:
+def test_leading_zeros_are_accepted(value: bytes) -> None:
     assert blue_work_to_wire(blue_work_from_wire(value)) == value.lstrip(b"\0")
 
 

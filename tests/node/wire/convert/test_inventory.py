@@ -12,13 +12,13 @@ hashes = st.binary(min_size=32, max_size=32)
 
 
 @given(hashes)
-def test_a_single_hash_comes_back(value: bytes) -> None:
+def test_a_single_hash_survives_a_round_trip(value: bytes) -> None:
     assert inventory.inv_relay_block_from_wire(inventory.inv_relay_block_to_wire(value)) == value
     assert inventory.transaction_not_found_to_wire(value).id.bytes == value
 
 
 @given(st.lists(hashes, max_size=20))
-def test_a_list_comes_back_in_its_order(values: list[bytes]) -> None:
+def test_a_list_survives_a_round_trip_in_order(values: list[bytes]) -> None:
     expected = tuple(values)
 
     ids = [p2p_pb2.TransactionId(bytes=value) for value in values]
@@ -27,7 +27,7 @@ def test_a_list_comes_back_in_its_order(values: list[bytes]) -> None:
     assert inventory.request_relay_blocks_from_wire(inventory.request_relay_blocks_to_wire(values)) == expected
 
 
-def test_an_announcement_of_nothing_is_refused() -> None:
+def test_an_announcement_without_a_hash_is_refused() -> None:
     with pytest.raises(ConversionError, match=MISSING):
         inventory.inv_relay_block_from_wire(p2p_pb2.InvRelayBlockMessage())
 
@@ -46,7 +46,7 @@ def test_more_than_131072_ids_are_refused() -> None:
         inventory.request_transactions_from_wire(request)
 
 
-def test_one_bad_entry_spoils_a_list() -> None:
+def test_one_malformed_entry_invalidates_a_list() -> None:
     with pytest.raises(ConversionError, match="Bytes size mismatch"):
         inventory.inv_transactions_from_wire(p2p_pb2.InvTransactionsMessage(ids=[p2p_pb2.TransactionId(bytes=b"x")]))
     with pytest.raises(ConversionError, match="Bytes size mismatch"):

@@ -20,12 +20,14 @@ ONE = NetAddress(IPv4Address("106.10.138.240"), 123)
 
 
 @given(st.from_type(NetAddress))
-def test_an_address_comes_back(address: NetAddress) -> None:
+def test_an_address_survives_a_round_trip(address: NetAddress) -> None:
     assert net_address_from_wire(net_address_to_wire(address)) == address
 
 
 @given(st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16), st.integers(0, 65535), st.integers(0))
-def test_a_message_comes_back_but_for_its_timestamp_and_v4_mapping(ip: bytes, port: int, timestamp: int) -> None:
+def test_a_message_survives_a_round_trip_except_for_timestamp_and_v4_mapping(
+    ip: bytes, port: int, timestamp: int
+) -> None:
     message = p2p_pb2.NetAddress(ip=ip, port=port, timestamp=timestamp % 2**63)
 
     again = net_address_to_wire(net_address_from_wire(message))
@@ -62,7 +64,7 @@ def test_a_list_keeps_its_order(addresses: list[NetAddress]) -> None:
     assert addresses_from_wire(addresses_to_wire(addresses)) == tuple(addresses)
 
 
-def test_1000_are_sent_and_2500_are_taken_and_not_one_more() -> None:
+def test_lists_are_limited_to_1000_sent_and_2500_received() -> None:
     assert len(addresses_to_wire([ONE] * 1000).addressList) == 1000
     with pytest.raises(ConversionError):
         addresses_to_wire([ONE] * 1001)
@@ -73,7 +75,7 @@ def test_1000_are_sent_and_2500_are_taken_and_not_one_more() -> None:
         addresses_from_wire(message)
 
 
-def test_one_bad_entry_spoils_a_list() -> None:
+def test_one_malformed_entry_invalidates_a_list() -> None:
     message = p2p_pb2.AddressesMessage(addressList=[net_address_to_wire(ONE), p2p_pb2.NetAddress(ip=b"abc")])
 
     with pytest.raises(ConversionError, match="IP has illegal length 3"):

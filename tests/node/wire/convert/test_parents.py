@@ -26,13 +26,13 @@ levels = st.lists(
 
 @settings(deadline=None)
 @given(levels)
-def test_parents_come_back(parents: Parents) -> None:
+def test_parents_survive_a_round_trip(parents: Parents) -> None:
     assert parents_from_wire(parents_to_wire(parents)) == parents
 
 
 @settings(deadline=None)
 @given(levels)
-def test_runs_grow_and_neighbours_differ(parents: Parents) -> None:
+def test_run_ends_increase_and_adjacent_runs_differ(parents: Parents) -> None:
     entries = parents_to_wire(parents)
     ends = [entry.cumulativeLevel for entry in entries]
 
@@ -67,7 +67,7 @@ def test_more_than_255_levels_are_not_sent() -> None:
         parents_to_wire((A,) * 256)
 
 
-def test_too_many_parents_are_refused_both_ways_however_short_they_are_written() -> None:
+def test_too_many_parents_are_refused_both_ways_even_if_compressed() -> None:
     many = A * 2049
 
     with pytest.raises(ConversionError, match="size is too large"):
@@ -77,7 +77,7 @@ def test_too_many_parents_are_refused_both_ways_however_short_they_are_written()
     assert sum(map(len, parents_from_wire([run(255, A * 2048)]))) == MAX_PARENTS
 
 
-def test_a_run_of_255_levels_is_held_once() -> None:
+def test_a_run_of_255_levels_is_stored_once() -> None:
     entries = [run(255, A * 2048)]
     tracemalloc.start()
     try:

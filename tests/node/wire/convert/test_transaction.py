@@ -28,7 +28,7 @@ PLAIN = Transaction(0, (INPUT,), (OUTPUT,), 6, b"s" * 20, 7, b"payload", 8)
 
 @settings(deadline=None)
 @given(st.from_type(Transaction))
-def test_a_transaction_comes_back(transaction: Transaction) -> None:
+def test_a_transaction_survives_a_round_trip(transaction: Transaction) -> None:
     message = p2p_pb2.TransactionMessage.FromString(transaction_to_wire(transaction).SerializeToString())
 
     assert transaction_from_wire(message) == transaction
@@ -92,7 +92,7 @@ def test_an_output_may_have_no_covenant() -> None:
     assert transaction_from_wire(message).outputs[0].covenant is None
 
 
-def test_numbers_of_16_bits_are_checked_when_they_arrive() -> None:
+def test_received_16_bit_numbers_are_checked() -> None:
     message = transaction_to_wire(PLAIN)
     message.version = 65536
     with pytest.raises(ConversionError, match=OUT_OF_RANGE):

@@ -15,13 +15,13 @@ PLAIN = Version(protocol_version=11, network="kaspa-simnet", id=bytes(range(16))
 
 @settings(deadline=None)
 @given(st.from_type(Version))
-def test_a_version_comes_back(version: Version) -> None:
+def test_a_version_survives_a_round_trip(version: Version) -> None:
     message = p2p_pb2.VersionMessage.FromString(version_to_wire(version).SerializeToString())
 
     assert version_from_wire(message) == version
 
 
-def test_what_is_none_is_absent_and_not_empty() -> None:
+def test_none_becomes_an_absent_field_not_an_empty_one() -> None:
     message = version_to_wire(PLAIN)
 
     assert not message.HasField("address")
@@ -69,14 +69,14 @@ def test_a_user_agent_is_cut_to_256_bytes_between_characters(text: str) -> None:
     assert cut == text or len((cut + text[len(cut)]).encode()) > 256
 
 
-def test_a_long_user_agent_is_no_error() -> None:
+def test_a_long_user_agent_is_cut_without_an_error() -> None:
     message = version_to_wire(PLAIN)
     message.userAgent = "x" + "é" * 200
 
     assert version_from_wire(message).user_agent == "x" + "é" * 127
 
 
-def test_nobody_checks_the_clock_of_a_peer_but_we_send_a_sane_one() -> None:
+def test_a_received_timestamp_is_not_checked_but_a_sent_one_is() -> None:
     message = version_to_wire(PLAIN)
     message.timestamp = -1
 
