@@ -196,10 +196,7 @@ class Router:
             self._on_close(self, self.reason)
 
     async def run(self) -> None:
-        """Read, write and run the flows until the connection is closed. Cancelling it closes the connection.
-
-        Call it once, in its own task.
-        """
+        """Read, write and run the flows until the connection is closed. Call once; cancelling closes the connection."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._end)
             async with anyio.create_task_group() as tasks:

@@ -53,8 +53,8 @@ async def test_two_nodes_connect_ping_and_disconnect() -> None:
             await anyio.sleep(1)
             assert a.peers() == b.peers() == []
             assert not await b.terminate(seen.key, "again")
-        told = [event async for event in events]
-        assert [type(event) for event in told if isinstance(event, PeerConnected | PeerDisconnected)] == [
+        received = [event async for event in events]
+        assert [type(event) for event in received if isinstance(event, PeerConnected | PeerDisconnected)] == [
             PeerConnected,
             PeerDisconnected,
         ]

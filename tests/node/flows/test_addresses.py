@@ -52,18 +52,18 @@ async def test_an_empty_book_is_answered_with_an_empty_list() -> None:
 
 async def test_we_request_once_and_store_the_reply() -> None:
     async with running_router() as (router, line):
-        book, told = Book(), []
+        book, received = Book(), []
 
-        async def tell(addresses: tuple[NetAddress, ...]) -> None:
-            told.extend(addresses)
+        async def on_received(addresses: tuple[NetAddress, ...]) -> None:
+            received.extend(addresses)
 
-        router.start_flow(AddressesReceiver(router, book, tell))
+        router.start_flow(AddressesReceiver(router, book, on_received))
         await settle()
         assert line.names() == ["requestAddresses"]
         line.feed(answer(2500))
         await settle()
         assert len(book.learned) == 2500
-        assert told == book.learned
+        assert received == book.learned
         assert router.reason is None
         line.feed(answer(1))
         await router.closed.wait()
@@ -85,10 +85,10 @@ async def test_a_malformed_reply_is_rejected_and_not_stored(message: KaspadMessa
     async with running_router() as (router, line):
         book = Book()
 
-        async def tell(addresses: tuple[NetAddress, ...]) -> None:
+        async def on_received(addresses: tuple[NetAddress, ...]) -> None:
             raise AssertionError
 
-        router.start_flow(AddressesReceiver(router, book, tell))
+        router.start_flow(AddressesReceiver(router, book, on_received))
         line.feed(message)
         await router.closed.wait()
         assert book.learned == []

@@ -34,10 +34,10 @@ async def test_a_peer_is_listed_and_announced_until_it_is_removed() -> None:
         hub.remove(one, "why")
         hub.remove(one, "again")
         assert hub.peers() == []
-    told = [event async for event in events]
-    assert [type(event) for event in told] == [PeerConnected, PeerDisconnected]
-    assert isinstance(told[1], PeerDisconnected)
-    assert (told[1].reason, told[1].peer.ping) == ("why", 0.5)
+    received = [event async for event in events]
+    assert [type(event) for event in received] == [PeerConnected, PeerDisconnected]
+    assert isinstance(received[1], PeerDisconnected)
+    assert (received[1].reason, received[1].peer.ping) == ("why", 0.5)
 
 
 async def test_a_place_is_reserved_during_the_block() -> None:
