@@ -8,6 +8,7 @@ one fails, the first to connect wins, and the others are closed.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from dataclasses import dataclass
@@ -16,21 +17,19 @@ from itertools import chain, zip_longest
 
 import anyio
 import sniffio
-from anyio.abc import ByteStream, SocketStream
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
 from ziggurat.services.dial import dial, phase
-from ziggurat.services.errors import ConnectError, ConnectRefused, ResolveError
+from ziggurat.services.errors import ConnectError, ConnectRefused
 from ziggurat.services.limit import Limit
+from ziggurat.services.resolver import look_up
 from ziggurat.services.stream import ObservedStream, WrappedStream
 from ziggurat.services.system_error import reason, system_error
 from ziggurat.services.transport_stream import StreamProtocol, TransportStream
 from ziggurat.services.uri import Uri
 from ziggurat.services.validation import check_seconds
 
-__all__ = ["TcpConnector"]
-
-TEMPORARY_FAILURES = frozenset({socket.EAI_AGAIN})
-"""Temporary failures of the resolver; any other answer will be the same next time."""
+__all__ = ["TcpConnector", "is_self_connected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +39,11 @@ class TcpConnector:
     It returns a `TransportStream` on asyncio, and a `WrappedStream` over anyio's socket stream on trio.
 
     Args:
-        timeout: seconds for ``dns`` and ``tcp`` together; ``None`` for no limit.
+        timeout: seconds for ``tcp`` alone, from the first attempt to an open connection; ``None`` for no limit.
         local_address: IP address to dial from; ``None`` leaves the choice to the system. Only addresses of its
             family are tried.
         happy_eyeballs_delay: seconds before the next address is tried alongside a slow one (RFC 8305 section 8).
+        dns_timeout: seconds for ``dns``; ``None`` for no limit.
 
     Raises:
         TypeError, ValueError: a duration is not a positive number, or the local address is not an IP address.
@@ -52,9 +52,11 @@ class TcpConnector:
     timeout: float | None = None
     local_address: str | None = None
     happy_eyeballs_delay: float = 0.25
+    dns_timeout: float | None = 5.0
 
     def __post_init__(self) -> None:
         check_seconds("timeout", self.timeout)
+        check_seconds("dns_timeout", self.dns_timeout)
         check_seconds("happy_eyeballs_delay", self.happy_eyeballs_delay, optional=False)
         if self.local_address is not None:
             try:
@@ -68,21 +70,19 @@ class TcpConnector:
         Raises:
             ResolveError: phase ``dns``.
             ConnectRefused, ConnectError: phase ``tcp``.
-            ConnectTimeout: ``timeout`` ran out, in either phase.
+            ConnectTimeout: ``dns_timeout`` or ``timeout`` ran out.
         """
         with dial(uri) as current:
             via = None if uri == current.ledger.target else uri.authority
             if uri.scheme == "unix":
                 raise ConnectError(f"TcpConnector cannot dial {uri}", hint="use SocketConnector", transient=False)
-            with Limit(self.timeout, "TcpConnector timeout") as limit:
-                if uri.is_literal:
-                    addresses = [uri.host]
-                else:
-                    with phase("dns", via=via, limit=limit):
-                        addresses = await _resolve(uri.host, uri.port, self.local_address)
-                with phase("tcp", via=via, limit=limit):
-                    stream = await self._connect(addresses, uri.port)
-                    return current.established(stream)
+            addresses = [uri.host]
+            if not uri.is_literal:
+                with Limit(self.dns_timeout, "dns_timeout") as limit, phase("dns", via=via, limit=limit):
+                    addresses = await _resolve(uri.host, self.local_address)
+            with Limit(self.timeout, "TcpConnector timeout") as limit, phase("tcp", via=via, limit=limit):
+                stream = await self._connect(addresses, uri.port)
+                return current.established(stream)
 
     async def _connect(self, addresses: list[str], port: int) -> ObservedStream:
         if len(addresses) > 1:
@@ -127,21 +127,11 @@ class TcpConnector:
         return winner
 
 
-async def _resolve(host: str, port: int, local_address: str | None) -> list[str]:
+async def _resolve(host: str, local_address: str | None) -> list[str]:
     family = socket.AF_UNSPEC
     if local_address is not None:
         family = socket.AF_INET6 if ":" in local_address else socket.AF_INET
-    try:
-        found = await anyio.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        again = error.errno in TEMPORARY_FAILURES
-        hint = "the resolver failed" if again else "check the name"
-        raise ResolveError(f"{host}: {error.strerror}", hint=hint, transient=again) from error
-    except (OSError, UnicodeError) as error:  # a label of more than 63 bytes
-        raise ResolveError(f"{host}: {error}", hint="check the name", transient=False) from error
-    addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
-    if not addresses:
-        raise ResolveError(f"{host}: no address", hint="check the name", transient=False)
+    addresses = await look_up(host, family=family)
     # RFC 8305 section 4: alternate the families, beginning with the one that the system's order (RFC 6724) puts first.
     first = [a for a in addresses if (":" in a) == (":" in addresses[0])]
     second = [a for a in addresses if (":" in a) != (":" in addresses[0])]
@@ -149,6 +139,24 @@ async def _resolve(host: str, port: int, local_address: str | None) -> list[str]
 
 
 async def _open(address: str, port: int, local_address: str | None) -> ObservedStream:
+    stream = await _open_any(address, port, local_address)
+    if is_self_connected(stream):
+        await anyio.aclose_forcefully(stream)
+        raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+    return stream
+
+
+def is_self_connected(stream: ObservedStream) -> bool:
+    """Whether both ends of a connection are one socket.
+
+    A dial to a local port of the ephemeral range, on which nothing listens, may get that very port as its own, and is
+    then answered by itself: TCP's simultaneous open (RFC 9293 3.5). Go's net package looks for it, too.
+    """
+    local = stream.extra(SocketAttribute.local_address, None)
+    return local is not None and local == stream.extra(SocketAttribute.remote_address, None)
+
+
+async def _open_any(address: str, port: int, local_address: str | None) -> ObservedStream:
     if sniffio.current_async_library() == "asyncio":
         local = None if local_address is None else (local_address, 0)
         transport, protocol = await asyncio.get_running_loop().create_connection(

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import pytest
 import sniffio
-from anyio.abc import ByteStream, SocketAttribute
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
 from anyio.lowlevel import checkpoint
 
 from ziggurat.services import (
@@ -30,7 +30,7 @@ from ziggurat.services import (
     WrappedStream,
     dial,
 )
-from ziggurat.services.tcp import _connect_error, _resolve
+from ziggurat.services.tcp import _connect_error, _resolve, is_self_connected
 
 pytestmark = pytest.mark.real_io
 
@@ -287,7 +287,7 @@ async def test_a_label_that_is_too_long_is_a_resolve_error() -> None:
 async def test_families_alternate_and_duplicates_are_dropped(names: dict[str, Any]) -> None:
     names["many.test"] = ["2001:db8::1", "2001:db8::2", "2001:db8::1", "192.0.2.1", "192.0.2.2", "192.0.2.3"]
 
-    assert await _resolve("many.test", 80, None) == [
+    assert await _resolve("many.test", None) == [
         "2001:db8::1",
         "192.0.2.1",
         "2001:db8::2",
@@ -299,18 +299,18 @@ async def test_families_alternate_and_duplicates_are_dropped(names: dict[str, An
 async def test_the_scope_of_a_link_local_address_is_kept(names: dict[str, Any]) -> None:
     names["near.test"] = ["fe80::1%2"]
 
-    assert await _resolve("near.test", 80, None) == ["fe80::1%2"]
+    assert await _resolve("near.test", None) == ["fe80::1%2"]
 
 
-async def test_a_slow_lookup_uses_up_the_timeout(names: dict[str, Any]) -> None:
+async def test_a_slow_lookup_uses_up_its_own_timeout(names: dict[str, Any]) -> None:
     answer = names["slow.test"] = threading.Event()
     try:
         with pytest.raises(ConnectTimeout) as caught:
-            await TcpConnector(timeout=0.05)(Uri("http", "slow.test", 80))
+            await TcpConnector(dns_timeout=0.05)(Uri("http", "slow.test", 80))
     finally:
         answer.set()
 
-    assert (caught.value.phase, caught.value.name, caught.value.limit) == ("dns", "TcpConnector timeout", 0.05)
+    assert (caught.value.phase, caught.value.name, caught.value.limit) == ("dns", "dns_timeout", 0.05)
 
 
 # --- refusals, timeouts and the race ----------------------------------------------------------------------------------
@@ -447,7 +447,7 @@ async def test_a_cancellation_at_any_await_leaves_no_socket_open(
 
 
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf")])
-@pytest.mark.parametrize("name", ["timeout", "happy_eyeballs_delay"])
+@pytest.mark.parametrize("name", ["timeout", "dns_timeout", "happy_eyeballs_delay"])
 def test_a_duration_that_is_not_positive_and_finite_is_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"^{name} must be a positive number of seconds.*, not {value!r}$"):
         TcpConnector(**{name: value})  # type: ignore[arg-type]
@@ -470,3 +470,34 @@ async def test_a_unix_uri_is_refused_with_a_hint() -> None:
         await TcpConnector()(Uri("unix", path="/s"))
 
     assert not caught.value.transient
+
+
+async def test_a_slow_name_does_not_use_up_the_time_for_tcp(names: dict[str, Any]) -> None:
+    slow = threading.Event()
+    names["slow.test"] = slow
+    with listening() as listener:
+        port = listener.getsockname()[1]
+        # The lookup takes longer than tcp may.
+        threading.Timer(0.2, slow.set).start()
+        with pytest.raises(ResolveError, match=r"slow\.test: no address"):  # what the stand-in says in the end
+            await TcpConnector(timeout=0.05)(Uri("http", "slow.test", port))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_connection_to_itself_is_recognised(host: str) -> None:
+    raw = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    raw.bind((host, 0))
+    raw.connect(raw.getsockname()[:2])  # simultaneous open, with itself
+    raw.setblocking(False)
+    stream = WrappedStream(await SocketStream.from_socket(raw))
+
+    assert is_self_connected(stream)
+    await stream.aclose()
+
+
+async def test_two_ends_on_one_host_are_not_one_socket() -> None:
+    with listening() as listener:
+        stream = await TcpConnector()(uri_of(listener))
+        assert isinstance(stream, TransportStream | WrappedStream)
+        assert not is_self_connected(stream)
+        await stream.aclose()

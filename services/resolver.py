@@ -1,0 +1,105 @@
+"""Look names up by the system's resolver, in daemon threads of our own.
+
+``getaddrinfo`` blocks for as long as a name server is silent, usually 30 seconds, and cannot be cancelled. In an event
+loop's own pool of threads such a lookup takes one of a few places, so that a handful of dead names holds up every other
+name, and the end of the loop waits for it. Here an abandoned lookup costs one thread until the system gives up as well;
+nothing waits for that thread, not even the end of the program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import sniffio
+
+from ziggurat.services.errors import ResolveError
+
+__all__ = ["MAX_LOOKUPS", "look_up"]
+
+MAX_LOOKUPS = 64
+"""Lookups under way at once in this process, those that were given up included. Each is a thread."""
+
+TEMPORARY_FAILURES = frozenset({socket.EAI_AGAIN})
+"""Temporary failures of the resolver; any other answer will be the same next time."""
+
+_places = threading.BoundedSemaphore(MAX_LOOKUPS)
+
+
+async def look_up(host: str, *, family: int = socket.AF_UNSPEC) -> list[str]:
+    """Return the IP addresses of a name, in the system's order (RFC 6724) and each once.
+
+    Args:
+        host: the name.
+        family: ``socket.AF_INET`` or ``AF_INET6`` for addresses of one family only.
+
+    Raises:
+        ResolveError: there is none, or the resolver could not tell (then it is transient); or `MAX_LOOKUPS` lookups are
+            under way already (transient, at once).
+    """
+    if not _places.acquire(blocking=False):
+        hint = "the name servers of this machine do not answer"
+        raise ResolveError(f"{host}: {MAX_LOOKUPS} lookups are under way already", hint=hint, transient=True)
+    lookup = _Lookup(host, family)
+    try:
+        threading.Thread(target=lookup.run, name=f"look up {host:.40}", daemon=True).start()
+    except RuntimeError as error:  # no more threads
+        _places.release()
+        raise ResolveError(f"{host}: {error}", transient=True) from error
+    await lookup.done.wait()
+    return lookup.addresses()
+
+
+class _Lookup:
+    """One lookup: `run` is the thread's part, the rest belongs to the event loop."""
+
+    def __init__(self, host: str, family: int) -> None:
+        self.done = anyio.Event()
+        self._host = host
+        self._family = family
+        self._notify = _notifier()
+        self._found: list[str] | Exception = []
+
+    def run(self) -> None:
+        try:
+            rows = socket.getaddrinfo(self._host, None, self._family, socket.SOCK_STREAM)
+            self._found = list(dict.fromkeys(_text(address) for *_, address in rows))
+        except Exception as error:
+            self._found = error
+        finally:
+            _places.release()
+        try:
+            self._notify(self.done.set)
+        except RuntimeError:
+            pass  # the loop has ended; nobody waits any more
+
+    def addresses(self) -> list[str]:
+        found, host = self._found, self._host
+        if isinstance(found, socket.gaierror):
+            again = found.errno in TEMPORARY_FAILURES
+            hint = "the resolver could not be reached" if again else "check the name"
+            raise ResolveError(f"{host}: {found.strerror}", hint=hint, transient=again) from found
+        if isinstance(found, Exception):  # a UnicodeError for a label of more than 63 bytes
+            raise ResolveError(f"{host}: {found}", hint="check the name", transient=False) from found
+        if not found:
+            raise ResolveError(f"{host}: no address", hint="check the name", transient=False)
+        return found
+
+
+def _text(address: tuple[Any, ...]) -> str:
+    """The IP address of a row, with its scope (RFC 4007) where it has one: the system gives that as a number."""
+    ip, scope = str(address[0]), address[3] if len(address) == 4 else 0
+    return f"{ip}%{scope}" if scope and "%" not in ip else ip
+
+
+def _notifier() -> Callable[[Callable[[], object]], object]:
+    """Return what calls a function on the running event loop, from any thread and without waiting."""
+    if sniffio.current_async_library() == "asyncio":
+        return asyncio.get_running_loop().call_soon_threadsafe
+    from trio.lowlevel import current_trio_token  # here: only where trio runs
+
+    return current_trio_token().run_sync_soon
