@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Iterable
 
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Hold, Limiter, Mode
+from ziggurat.layers.events import Level
 from ziggurat.layers.keepalive import KeepAliveLayer
 from ziggurat.layers.layer import Layer, Stack, layer_fn
 from ziggurat.layers.logging import EventLogger, LoggingLayer
@@ -70,10 +71,16 @@ class ServiceBuilder:
         return Stack(self.layers, connector)
 
     def logging(
-        self, *, logger: EventLogger | None = None, mask_target: bool | Callable[[Uri], str] = False
+        self,
+        *,
+        logger: EventLogger | None = None,
+        mask_target: bool | Callable[[Uri], str] = False,
+        failure_level: Callable[[BaseException], Level] | None = None,
     ) -> ServiceBuilder:
         """Log each dial; see `LoggingLayer`."""
-        return self.layer(LoggingLayer(logger=logger, mask_target=mask_target))
+        if failure_level is None:
+            return self.layer(LoggingLayer(logger=logger, mask_target=mask_target))
+        return self.layer(LoggingLayer(logger=logger, mask_target=mask_target, failure_level=failure_level))
 
     def timeout(self, seconds: float, name: str | None = None) -> ServiceBuilder:
         """Limit the time of everything below; see `TimeoutLayer`."""

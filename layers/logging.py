@@ -28,7 +28,7 @@ from functools import partial
 from anyio import get_cancelled_exc_class
 from anyio.abc import ByteStream
 
-from ziggurat.layers.events import EventLogger, write_event
+from ziggurat.layers.events import EventLogger, Level, write_event
 from ziggurat.services.dial import dial
 from ziggurat.services.errors import ConnectError, ConnectTimeout, ProxyError, one_line
 from ziggurat.services.ledger import Ledger
@@ -42,6 +42,10 @@ __all__ = ["EventLogger", "Logging", "LoggingLayer"]
 MASK = "***"
 
 
+def _warning(error: BaseException) -> Level:
+    return "warning"
+
+
 @dataclass(frozen=True, slots=True)
 class LoggingLayer:
     """Wraps a connector in `Logging`.
@@ -52,14 +56,20 @@ class LoggingLayer:
         mask_target: ``True`` to write ``***`` for the target, or a function that returns the text to write. The error
             is then reduced to its type, limit and reply code, since messages quote names, addresses and certificates.
 
+        failure_level: gives the level of a ``dial.failed`` for its error, e.g. ``debug`` for what is logged elsewhere.
+            It is not asked about a dial that the caller cancelled.
+
     Raises:
-        TypeError: ``mask_target`` is neither.
+        TypeError: ``mask_target`` is neither, or ``failure_level`` is not a function.
     """
 
     logger: EventLogger | None = field(default=None, repr=False)
     mask_target: bool | Callable[[Uri], str] = False
+    failure_level: Callable[[BaseException], Level] = field(default=_warning, repr=False)
 
     def __post_init__(self) -> None:
+        if not callable(self.failure_level):
+            raise TypeError(f"failure_level must be a function of the error, not {self.failure_level!r}")
         if not isinstance(self.mask_target, bool) and not callable(self.mask_target):
             raise TypeError(f"mask_target must be a bool or a function of the Uri, not {self.mask_target!r}")
 
@@ -117,9 +127,10 @@ class Logging:
             text = "cancelled"
         else:
             text = _story(error) if self.config.mask_target is False else self._masked(uri, ledger, error)
+        level: Level = "info" if cancelled else self.config.failure_level(error)
         write_event(
             self.config.logger,
-            "info" if cancelled else "warning",
+            level,
             "dial.failed",
             dial=ledger.id,
             target=target,

@@ -7,16 +7,14 @@ With a proxy, this machine dials only the proxy and resolves only the proxy's ow
 from __future__ import annotations
 
 import dataclasses
-import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 from ipaddress import ip_address
 from typing import Literal
 
-import anyio
-
 from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
 from ziggurat.node.address import PeerAddress
-from ziggurat.node.outbound import OutboundStream, resolve_through_proxy
+from ziggurat.node.outbound import OutboundStream, failure_level, resolve_through_proxy
 from ziggurat.node.wire import MessageCodec
 from ziggurat.services import (
     Connecting,
@@ -25,17 +23,20 @@ from ziggurat.services import (
     Limit,
     ResolveError,
     SocketConnector,
+    TcpConnector,
+    UnixConnector,
     Uri,
     dial,
     phase,
 )
+from ziggurat.services.resolver import look_up
 
 __all__ = ["ConnectionHandler", "Resolver", "proxy_layer"]
 
 Resolver = Callable[[str], Awaitable[list[str]]]
 
 REACH_TIMEOUT = 1.0
-"""Seconds to connect to a direct peer, or to the proxy (DNS and TCP); kaspad's limit for a peer."""
+"""Seconds for the TCP connection to a direct peer, or to the proxy; kaspad's limit for a peer. DNS comes before it."""
 
 PROXY_HANDSHAKE_TIMEOUT = 10.0
 """Seconds for greeting and authentication. The proxy is near, but a busy Tor is slow to reply."""
@@ -95,10 +96,12 @@ class ConnectionHandler:
         compression: Literal["gzip"] | None = None,
     ) -> None:
         self.proxy = proxy
-        self.leaf = SocketConnector() if leaf is None else leaf
+        reach = SocketConnector(TcpConnector(timeout=REACH_TIMEOUT), UnixConnector(timeout=REACH_TIMEOUT))
+        self.leaf = reach if leaf is None else leaf
         self.max_message_size = max_message_size
         self._compression: Literal["gzip"] | None = compression
-        self._resolver = _system_resolver if resolver is None else resolver
+        self._resolver = look_up if resolver is None else resolver
+        self._failure_level = partial(failure_level, proxied=proxy is not None)
 
     @property
     def via(self) -> str | None:
@@ -110,12 +113,11 @@ class ConnectionHandler:
         onion = peer is not None and peer.host.endswith(".onion")
         return (
             ServiceBuilder()  # outermost first: the dial goes from top to bottom
-            .logging()  # dial.started, dial.connected, dial.failed
+            .logging(failure_level=self._failure_level)  # dial.started, dial.connected, dial.failed
             .timeout(ONION_TUNNEL_TIMEOUT if onion else TUNNEL_TIMEOUT, name="tunnel")  # all below, to the open tunnel
             .option_layer(self.proxy)  # the proxy resolves names; None dials directly
             .keepalive(KEEPALIVE)  # TCP keepalive: detects a dead peer or proxy
-            .timeout(REACH_TIMEOUT, name="reach proxy" if self.proxy else "reach peer")
-            .service(self.leaf)  # opens the socket
+            .service(self.leaf)  # DNS in 5 s, TCP in 1 s
         )
 
     def endpoint(self, peer: Uri) -> Endpoint:
@@ -163,18 +165,10 @@ class ConnectionHandler:
         if self.proxy is None:
             with dial(target), phase("dns", limit=LOOKUP_TIMEOUT):
                 return await self._resolver(host)
-        below = ServiceBuilder().keepalive(KEEPALIVE).timeout(REACH_TIMEOUT, name="reach proxy").service(self.leaf)
+        below = ServiceBuilder().keepalive(KEEPALIVE).service(self.leaf)
         with dial(target), Limit(LOOKUP_TIMEOUT, "look-up"):
             found = await resolve_through_proxy(self.proxy, below, target)
         try:
             return [str(ip_address(found))]
         except ValueError:
             raise ResolveError(f"the proxy returned {found!r}, which is not an IP address") from None
-
-
-async def _system_resolver(host: str) -> list[str]:
-    try:
-        found = await anyio.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise ResolveError(f"{host}: {error.strerror or error}", transient=True) from error
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))

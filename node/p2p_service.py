@@ -90,7 +90,7 @@ class P2pService:
             inbound=settings.inbound_limit,
             seeders=settings.seeders,
             port=settings.network.port,
-            proxied=handler.proxy is not None,
+            via=handler.via,
         )
         self.manager = ConnectionManager(config, self.adaptor, book, handler.resolve, rng)
 

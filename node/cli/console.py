@@ -90,6 +90,10 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
         f"moved it to {e.get('moved_to')} and started a new one"
     ),
     "keepalive.skipped": lambda e: f"no TCP keepalive: {e.get('reason')}",
+    "network.unreachable": lambda e: f"no route to {e.get('network')}: {e.get('error')}",
+    "network.reachable": lambda e: f"{e.get('network')} is reachable again{_elapsed(e, 'after')}",
+    "proxy.down": lambda e: f"proxy {e.get('via')} is down: {e.get('error')}",
+    "proxy.up": lambda e: f"proxy {e.get('via')} is up again{_elapsed(e, 'after')}",
     "outbound.missing": lambda e: f"{e.get('count')} of {e.get('target')} outbound peers missing",
     "seeder.answered": lambda e: f"seeder {e.get('seeder')} returned {e.get('count')} addresses",
     "seeder.by_name": lambda e: f"dialling seeder {e.get('seeder')} by name: {e.get('via')} cannot resolve it",

@@ -7,7 +7,7 @@ line.
 from __future__ import annotations
 
 from ziggurat.node.outbound.connection_manager import ConnectionManager, ConnectionManagerConfig
-from ziggurat.node.outbound.failure import is_proxy_failure
+from ziggurat.node.outbound.failure import failure_level, is_proxy_failure
 from ziggurat.node.outbound.proxy_lookup import resolve_through_proxy
 from ziggurat.node.outbound.stream import OutboundStream
 
@@ -15,6 +15,7 @@ __all__ = [
     "ConnectionManager",
     "ConnectionManagerConfig",
     "OutboundStream",
+    "failure_level",
     "is_proxy_failure",
     "resolve_through_proxy",
 ]

@@ -1,34 +1,38 @@
 """Keep the configured number of outbound peers: those that the user requests, and others from the address book.
 
-It works in ticks: one at the start, every 30 seconds, when a peer is requested, and when a requested peer is due for a
-retry. Each dials requested peers first, as kaspad does.
+Every requested peer has a task of its own, the book has one, and the seeders have one: whatever one of them waits for,
+a dead onion service or a silent name server, the others go on.
+
+A failed dial counts against what failed. A proxy or a network that is away is an `Outage`: one line when it begins and
+one when it ends, one dial per interval in between, and nothing of it counts against a peer. Nor does a failure count
+while no dial at all gets through, since a lost uplink looks like that: addresses are marked once there is a sign that
+others can be reached.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 import anyio
+from anyio.abc import TaskGroup
 
 from ziggurat.layers.events import write_event
 from ziggurat.node.address import NetAddress, PeerAddress
-from ziggurat.node.outbound.failure import counts_against_target, is_proxy_failure
+from ziggurat.node.outbound.failure import Cause, cause_of
+from ziggurat.node.outbound.outage import Outages
 from ziggurat.node.outbound.peer_request import PeerRequest
-from ziggurat.node.outbound.seeding import ask_seeders
+from ziggurat.node.outbound.seeding import Seeders
 from ziggurat.node.peer import PeerInfo
-from ziggurat.services import ConnectError
+from ziggurat.services import ConnectError, ConnectRefused, Http2Error
 from ziggurat.services.errors import one_line
 
 __all__ = ["AddressBook", "ConnectionManager", "ConnectionManagerConfig", "ConnectionStatus", "Peers"]
 
 TICK_INTERVAL = 30.0
-"""Seconds between ticks, as in kaspad."""
-
-Outcome: TypeAlias = Literal["connected", "failed", "proxy"]
+"""Seconds between two looks at how many peers are missing, as in kaspad."""
 
 
 class Peers(Protocol):
@@ -56,15 +60,15 @@ class ConnectionManagerConfig:
         inbound: the limit of inbound peers, for `ConnectionManager.status`.
         seeders: DNS seeders, looked up when the address book yields too few peers.
         port: the port of the nodes that seeders return.
-        proxied: whether dials go through a proxy. Its failures do not count against peers, and a seeder that it cannot
-            look up is dialled by name.
+        via: the proxy that dials go through; ``None`` for direct dials. A seeder that it cannot look up is dialled by
+            name.
     """
 
     outbound: int = 8
     inbound: int = 128
     seeders: Sequence[str] = ()
     port: int = 16111
-    proxied: bool = False
+    via: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,9 @@ class ConnectionStatus:
 
 class ConnectionManager:
     """The component that dials peers and redials lost ones.
+
+    Events: ``network.unreachable`` and ``network.reachable`` (``network``: ipv4 or ipv6), ``proxy.down`` and
+    ``proxy.up`` (``via``), ``peer.refused``, ``outbound.missing``, ``dial.crashed``, and those of seeding.
 
     Args:
         config: the numbers to keep, and the seeders.
@@ -100,16 +107,23 @@ class ConnectionManager:
         self._config = config
         self._peers = peers
         self._addresses = addresses
-        self._resolve = resolve
-        self._rng = random.SystemRandom() if rng is None else rng
+        rng = random.SystemRandom() if rng is None else rng
+        self._seeders = Seeders(config.seeders, config.port, resolve, rng)
         self._requests: dict[PeerAddress, PeerRequest] = {}
         self._wake = anyio.Event()
+        self._tasks: TaskGroup | None = None
+        self._seed_at = float("-inf")  # not before
+        self._dialling = 0  # dials of our own choice that are under way
+        self._suspects: dict[NetAddress, None] = {}  # failed, and not marked yet
+        self._outages = Outages(config.via)
 
     def add_request(self, address: PeerAddress, *, permanent: bool) -> None:
         """Request a connection, to be dialled right away; a permanent one is redialled whenever it fails or is lost."""
         known = self._requests.get(address)
-        self._requests[address] = PeerRequest(address, permanent or (known is not None and known.permanent))
-        self._wake.set()
+        request = PeerRequest(address, permanent or (known is not None and known.permanent))
+        self._requests[address] = request
+        if self._tasks is not None:
+            self._tasks.start_soon(self._serve, request)
 
     def status(self) -> ConnectionStatus:
         """Return the current numbers."""
@@ -120,116 +134,154 @@ class ConnectionManager:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        while True:
-            self._wake = anyio.Event()  # before the tick, so that a request made during it starts another
-            until = anyio.current_time() + TICK_INTERVAL
-            await self._dial_requests()
-            await self._fill_outbound(until)
-            with anyio.move_on_after(self._until_next_tick()):
-                await self._wake.wait()
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            try:
+                for request in tuple(self._requests.values()):
+                    tasks.start_soon(self._serve, request)
+                tasks.start_soon(self._keep_filled)
+                await anyio.sleep_forever()
+            finally:
+                self._tasks = None
 
     # -- requests
 
-    async def _dial_requests(self) -> None:
-        connected = self._outbound()
-        now = anyio.current_time()
-        async with anyio.create_task_group() as tasks:
-            for request in list(self._requests.values()):
-                if request.address in connected:
-                    self._connected(request)
-                elif request.due <= now:
-                    tasks.start_soon(self._dial_request, request)
+    async def _serve(self, request: PeerRequest) -> None:
+        """Keep a requested peer connected, for as long as the request stands."""
+        while self._requests.get(request.address) is request:  # else it was requested again
+            if request.address in self._outbound():
+                request.succeeded()
+            elif request.due <= anyio.current_time():
+                await self._dial_request(request)
+            if not request.permanent:
+                self._requests.pop(request.address, None)
+                return
+            until_due = request.due - anyio.current_time()
+            connected = request.address in self._outbound()
+            await anyio.sleep(until_due if until_due > 0 else TICK_INTERVAL if connected else 0)
 
     async def _dial_request(self, request: PeerRequest) -> None:
-        if await self._dial(request.address) == "connected":
-            self._connected(request)
-            return
-        request.failed(anyio.current_time())
-        if not request.permanent:
-            self._remove(request)
-
-    def _connected(self, request: PeerRequest) -> None:
-        request.succeeded()
-        if not request.permanent:
-            self._remove(request)
-
-    def _remove(self, request: PeerRequest) -> None:
-        if self._requests.get(request.address) is request:  # else it has been requested again meanwhile
-            del self._requests[request.address]
-
-    def _until_next_tick(self) -> float:
-        now = anyio.current_time()
-        connected = self._outbound()
-        waiting = [r.due - now for r in self._requests.values() if r.address not in connected and r.due > now]
-        return min([TICK_INTERVAL, *waiting])
+        outage = self._outages.of(request.address)
+        while not outage.permits():
+            await outage.wait()
+        cause = await self._dial(request.address)
+        if cause is None:
+            request.succeeded()
+        elif cause in (Cause.TARGET, Cause.NEUTRAL):
+            request.failed(anyio.current_time())
+        # Else it was not the peer, which is dialled again as soon as the proxy or the network is back.
 
     # -- outbound
 
-    async def _fill_outbound(self, until: float) -> None:
-        if self._missing() <= 0:
-            return
-        write_event(None, "debug", "outbound.missing", count=self._missing(), target=self._config.outbound)
-        if not await self._dial_from_book(until) or self._missing() <= 0 or not self._config.seeders:
-            return
-        found = await ask_seeders(
-            self._resolve,
-            self._config.seeders,
-            self._config.port,
-            missing=self._missing(),
-            target=self._config.outbound,
-            rng=self._rng,
-        )
-        self._addresses.add(found.addresses)
-        if found.addresses:
-            await self._dial_from_book(until)
-        connected = self._outbound()
-        names = [address for address in found.names if address not in connected]
-        await self._dial_all(names[: max(0, self._missing())])
+    async def _keep_filled(self) -> None:
+        while True:
+            self._wake = wake = anyio.Event()
+            await self._fill(anyio.current_time() + TICK_INTERVAL)
+            with anyio.move_on_after(self._pause()):
+                await wake.wait()
 
-    async def _dial_from_book(self, until: float) -> bool:
-        """Dial addresses from the book, as many at once as peers are missing. Return ``False`` if cut short."""
+    def _pause(self) -> float:
+        """Seconds to the next look, which during an outage is when a dial may try whether it is over."""
+        return min(TICK_INTERVAL, self._outages.until_retry) if self._missing() > 0 else TICK_INTERVAL
+
+    async def _fill(self, until: float) -> None:
+        """Dial addresses from the book, as many at once as peers are missing; ask the seeders if some still are."""
+        missing = self._missing()
+        if missing <= 0:
+            return
+        write_event(None, "debug", "outbound.missing", count=missing, target=self._config.outbound)
         excluded = {a for a in (*self._outbound(), *self._requests) if isinstance(a, NetAddress)}
-        # Peers may gossip port 0, which cannot be dialled.
-        order = (address for address in self._addresses.pick_order(excluded) if address.port)
-        while (missing := self._missing()) > 0:
-            if anyio.current_time() >= until or self._wake.is_set():
-                return False  # requests come first: a book of thousands must not delay them
-            batch = list(islice(order, missing))
-            if not batch:
-                return True
-            outcomes = await self._dial_all(batch)
-            if all(outcome == "proxy" for outcome in outcomes):
-                return False  # the proxy would fail for the other addresses too
-        return True
-
-    async def _dial_all(self, addresses: Iterable[PeerAddress]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-
-        async def dial(address: PeerAddress) -> None:
-            outcomes.append(await self._dial(address))
-
+        order = iter(self._addresses.pick_order(excluded))
         async with anyio.create_task_group() as tasks:
-            for address in addresses:
-                tasks.start_soon(dial, address)
-        return outcomes
+            for _ in range(missing):
+                tasks.start_soon(self._dial_from_book, order, until)
+        self._suspects.clear()  # a round in which every dial failed says nothing of the targets
+        if self._missing() > 0 and not self._outages.are_total and not self._wake.is_set():
+            self._start_seeding()
 
-    async def _dial(self, address: PeerAddress) -> Outcome:
+    async def _dial_from_book(self, order: Iterator[NetAddress], until: float) -> None:
+        while self._missing() > self._dialling and anyio.current_time() < until:
+            # Peers may gossip port 0, which cannot be dialled.
+            address = next((each for each in order if each.port and self._outages.of(each).permits()), None)
+            if address is None:
+                return
+            await self._dial_own(address)
+
+    async def _dial_own(self, address: PeerAddress) -> None:
+        self._dialling += 1
+        try:
+            await self._dial(address)
+        finally:
+            self._dialling -= 1
+
+    def _start_seeding(self) -> None:
+        now = anyio.current_time()
+        if self._tasks is not None and now >= self._seed_at:
+            self._seed_at = now + TICK_INTERVAL
+            self._tasks.start_soon(self._seed)
+
+    async def _seed(self) -> None:
+        found = await self._seeders.ask(missing=self._missing(), target=self._config.outbound)
+        if found is None:
+            return  # they are being asked already
+        for error in found.errors:
+            if self._outages.proxy is not None and cause_of(error, proxied=True) is Cause.PROXY:
+                self._outages.proxy.report_failure(error)
+        if self._addresses.add(found.addresses):
+            self._wake.set()
+        names = [address for address in found.names if address not in self._outbound()]
+        async with anyio.create_task_group() as tasks:
+            for address in names[: max(0, self._missing() - self._dialling)]:
+                tasks.start_soon(self._dial_own, address)
+
+    # -- one dial, and what it tells
+
+    async def _dial(self, address: PeerAddress) -> Cause | None:
+        """Dial a peer; return what made it fail, or ``None``."""
         try:
             await self._peers.connect_peer(address)
         except ConnectError as error:
-            proxied = self._config.proxied
             if error.phase == "handshake":
                 _log_refusal(address, error)  # the stack has logged any other failure
-            if isinstance(address, NetAddress) and counts_against_target(error, proxied=proxied):
-                self._addresses.mark_failure(address)
-            return "proxy" if is_proxy_failure(error, proxied=proxied) else "failed"
+            cause = cause_of(error, proxied=self._proxied)
+            self._learn(address, error, cause)
+            return cause
         except Exception as error:
             # A bug, ours or a library's. One peer's data must not bring down a node that has other peers.
             write_event(None, "warning", "dial.crashed", target=str(address), error=one_line(repr(error)))
-            return "failed"
+            return Cause.NEUTRAL
+        self._works(address)
+        self._mark_suspects()
         if isinstance(address, NetAddress):
             self._addresses.mark_success(address)
-        return "connected"
+        return None
+
+    def _learn(self, address: PeerAddress, error: ConnectError, cause: Cause) -> None:
+        if cause is Cause.PROXY or cause is Cause.NETWORK:
+            self._outages.of(address).report_failure(error)
+            return
+        if cause is Cause.NEUTRAL:
+            return
+        self._works(address)  # there is a route, or the proxy has answered
+        if isinstance(address, NetAddress):
+            self._suspects[address] = None
+        answered = error.phase == "handshake" or isinstance(error, Http2Error | ConnectRefused)
+        if answered or self._outbound():
+            self._mark_suspects()
+
+    def _works(self, address: PeerAddress) -> None:
+        if self._outages.of(address).report_success():
+            self._wake.set()
+
+    def _mark_suspects(self) -> None:
+        """Count the failures so far against their targets: some other target was reached."""
+        for address in self._suspects:
+            self._addresses.mark_failure(address)
+        self._suspects.clear()
+
+    @property
+    def _proxied(self) -> bool:
+        return self._config.via is not None
 
     def _outbound(self) -> set[PeerAddress]:
         return {peer.address for peer in self._peers.peers() if peer.direction == "outbound"}

@@ -1,58 +1,95 @@
-"""Classify failed dials: the fault of the proxy, of the target, or of this machine."""
+"""Classify a failed dial: was it the proxy, a network of this machine, or the target?"""
 
 from __future__ import annotations
 
+import enum
 import errno
 from typing import cast
 
+from ziggurat.layers.events import Level
 from ziggurat.node.handshake import HandshakeError, Kind
 from ziggurat.services import ConnectError, LimitExceeded, ProxyError
 
-__all__ = ["counts_against_target", "is_proxy_failure"]
+__all__ = ["Cause", "cause_of", "failure_level", "is_proxy_failure"]
 
-TARGET_REPLY_CODES = frozenset({*range(0x03, 0x07), *range(0xF0, 0xF8)})
-"""SOCKS5 replies that say that the proxy tried and the target failed: RFC 1928 section 6, and Tor's replies for onion
-services (socks-extensions)."""
+ABOUT_THE_TARGET = frozenset({*range(0x03, 0x07), *range(0xF0, 0xF8)})
+"""Replies for a target that the proxy could not reach: RFC 1928 section 6, and Tor's own for onion services
+(socks-extensions)."""
 
-PROXY_PHASES = frozenset({"dns", "tcp", "unix", "proxy.greeting", "proxy.auth"})
-"""Phases of a proxied dial that come before the proxy learns the target."""
+REFUSED_THE_REQUEST = frozenset({0x01, 0x02})
+"""General failure, and not allowed by the ruleset. The proxy works: it understood the request and answered it. Tor says
+0x01 for a private address."""
 
-NO_NETWORK_ERRNOS = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE})
-"""This machine has no network or no free socket, so any dial would fail."""
+BEFORE_THE_REQUEST = frozenset({"dns", "tcp", "unix", "proxy.greeting", "proxy.auth"})
+"""Phases of a dial through a proxy that come before the target is named."""
 
-NEUTRAL_KINDS = frozenset({Kind.DUPLICATE, Kind.BUSY})
-"""We are already connected, or the peer has too many handshakes under way, perhaps others' through the same proxy."""
+NO_NETWORK = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
+"""This machine has no route: every target of the network fails in the same way."""
+
+NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+"""This process, or this machine, has no socket left."""
+
+NEUTRAL = frozenset({Kind.DUPLICATE, Kind.BUSY})
+"""The peer is connected already; or it has no room, which behind a shared proxy may be a neighbour's doing."""
+
+
+class Cause(enum.Enum):
+    """What made a dial fail."""
+
+    PROXY = "the proxy was not reached, or does not work"
+    NETWORK = "this machine has no route"
+    TARGET = "the target was not reached, or is no peer for us"
+    NEUTRAL = "nothing that speaks against the target, the proxy or the network"
+
+
+def cause_of(error: ConnectError, *, proxied: bool) -> Cause:
+    """Return what made a dial fail.
+
+    Args:
+        error: what the dial raised.
+        proxied: whether it went through a proxy.
+    """
+    if isinstance(error, HandshakeError):
+        return Cause.NEUTRAL if error.kind in NEUTRAL else Cause.TARGET
+    if isinstance(error, ProxyError) and error.reply_code in REFUSED_THE_REQUEST:
+        return Cause.TARGET
+    if is_proxy_failure(error, proxied=proxied):
+        return Cause.PROXY
+    if _has_errno(error, NO_NETWORK):
+        return Cause.NETWORK
+    neutral = isinstance(error, LimitExceeded) or _has_errno(error, NO_DESCRIPTORS)
+    return Cause.NEUTRAL if neutral else Cause.TARGET
+
+
+def failure_level(error: BaseException, *, proxied: bool) -> Level:
+    """Return the level at which a failed dial is logged: ``debug`` for an outage, which has events of its own."""
+    outage = isinstance(error, ConnectError) and cause_of(error, proxied=proxied) in (Cause.PROXY, Cause.NETWORK)
+    return "debug" if outage else "warning"
 
 
 def is_proxy_failure(error: ConnectError, *, proxied: bool) -> bool:
-    """Return whether the proxy failed: it was unreachable, or refused for a reason other than the target.
+    """Whether a dial tells nothing of its target because the proxy was not reached, or refused the request.
 
     Args:
-        error: the dial's error.
-        proxied: whether the dial went through a proxy.
+        error: what the dial raised.
+        proxied: whether it went through a proxy.
     """
     if not proxied:
         return False
     if isinstance(error, ProxyError):
-        return error.reply_code not in TARGET_REPLY_CODES
-    return error.phase in PROXY_PHASES
+        return error.reply_code not in ABOUT_THE_TARGET
+    return error.phase in BEFORE_THE_REQUEST
 
 
-def counts_against_target(error: ConnectError, *, proxied: bool) -> bool:
-    """Return whether a failed dial counts against the target: it was tried, and is neither connected nor busy."""
-    if isinstance(error, HandshakeError):
-        return error.kind not in NEUTRAL_KINDS
-    return not (isinstance(error, LimitExceeded) or is_proxy_failure(error, proxied=proxied) or _has_no_network(error))
-
-
-def _has_no_network(error: BaseException) -> bool:
+def _has_errno(error: BaseException, numbers: frozenset[int]) -> bool:
     seen: BaseException | None = error
-    for _ in range(8):  # causes may form a cycle
+    for _ in range(8):  # causes may be a ring
         if seen is None:
             return False
-        if isinstance(seen, OSError) and seen.errno in NO_NETWORK_ERRNOS:
+        if isinstance(seen, OSError) and seen.errno in numbers:
             return True
         if isinstance(seen, BaseExceptionGroup):
-            return any(map(_has_no_network, cast("BaseExceptionGroup[BaseException]", seen).exceptions))
+            group = cast("BaseExceptionGroup[BaseException]", seen).exceptions
+            return any(_has_errno(each, numbers) for each in group)
         seen = seen.__cause__
     return False

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from typing import Literal
 
 import anyio
 import pytest
@@ -326,3 +327,22 @@ async def test_each_attempt_in_a_dial_is_logged_once(logs: list[dict[str, object
             except ConnectRefused:
                 pass
     assert [event for event, _ in events(logs)] == ["dial.started", "dial.failed", "dial.started", "dial.connected"]
+
+
+async def test_the_level_of_a_failure_is_the_users_choice(logs: list[dict[str, object]]) -> None:
+    asked: list[BaseException] = []
+
+    def level(error: BaseException) -> Literal["debug", "warning"]:
+        asked.append(error)
+        return "debug"
+
+    layer = LoggingLayer(failure_level=level)
+    with pytest.raises(ConnectRefused) as caught:
+        await layer.layer(leaf_with(("tcp", None), error=ConnectRefused("no")))(TARGET)
+    connector, _ = mock_connector("tcp")
+    with anyio.move_on_after(1.0):
+        await layer.layer(connector)(TARGET)
+    assert events(logs)[1::2] == [("dial.failed", "debug"), ("dial.failed", "info")]
+    assert asked == [caught.value]  # not about a dial that the caller cancelled
+    with pytest.raises(TypeError, match="failure_level must be a function"):
+        LoggingLayer(failure_level="debug")  # type: ignore[arg-type]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
@@ -17,7 +18,9 @@ from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.node.outbound.connection_manager import TICK_INTERVAL, ConnectionManager, ConnectionManagerConfig
 from ziggurat.node.peer.info import Direction, PeerInfo, PeerKey
-from ziggurat.services import ConnectError, ConnectRefused, ProxyAuthError, ProxyRefused
+from ziggurat.services import ConnectError, ConnectRefused, ConnectTimeout, ProxyAuthError, ProxyRefused, ResolveError
+
+PROXY = "127.0.0.1:9050"
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -44,6 +47,7 @@ class Network:
         self.dials: list[tuple[float, PeerAddress]] = []
         self.error: Callable[[PeerAddress], ConnectError | None] = lambda address: None
         self.delay = 0.0
+        self.delays: dict[PeerAddress, float] = {}
         self.at_once = self.most_at_once = 0
 
     async def connect_peer(self, address: PeerAddress) -> PeerInfo:
@@ -51,7 +55,7 @@ class Network:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
-            await anyio.sleep(self.delay)
+            await anyio.sleep(self.delays.get(address, self.delay))
         finally:
             self.at_once -= 1
         if error := self.error(address):
@@ -75,10 +79,12 @@ class Dns:
         self.texts = list(texts)
         self.error = error
         self.asked: list[str] = []
+        self.delay = 0.0
 
     async def __call__(self, name: str) -> list[str]:
         await anyio.lowlevel.checkpoint()
         self.asked.append(name)
+        await anyio.sleep(self.delay)
         if self.error is not None:
             raise self.error
         return self.texts
@@ -166,22 +172,22 @@ async def test_a_duplicate_and_a_proxys_failure_do_not_count_against_the_address
 ) -> None:
     network.error = lambda address: error
     book.add([at(0)])
-    async with running(outbound=1, proxied=True):
+    async with running(outbound=1, via=PROXY):
         await anyio.sleep(5 * TICK_INTERVAL)
 
     assert book.failures(at(0)) == 1
 
 
-async def test_a_dead_proxy_is_not_tried_with_each_address_in_turn(
+async def test_a_dead_proxy_is_tried_once_per_interval_and_not_with_each_address(
     network: Network, book: AddressManager, running: Any
 ) -> None:
     network.error = lambda address: ProxyAuthError("wrong password")
     book.add([at(n) for n in range(100)])
-    async with running(outbound=4, proxied=True):
-        await anyio.sleep(TICK_INTERVAL - 1)
+    async with running(outbound=4, via=PROXY):
+        await anyio.sleep(4)
         assert len(network.dials) == 4
-        await anyio.sleep(TICK_INTERVAL)
-        assert len(network.dials) == 8
+        await anyio.sleep(600)
+    assert 4 + 15 <= len(network.dials) <= 4 + 25  # one each 30 s in the end
 
 
 async def test_a_lost_peer_is_replaced_at_the_next_tick(network: Network, book: AddressManager, running: Any) -> None:
@@ -333,7 +339,7 @@ async def test_a_seeder_that_the_proxy_cannot_look_up_is_dialled_by_name(
     network: Network, dns: Dns, running: Any
 ) -> None:
     dns.error = ProxyRefused("command not supported", reply_code=7)
-    async with running(outbound=2, seeders=("a.example", "b.example", "c.example"), port=5, proxied=True):
+    async with running(outbound=2, seeders=("a.example", "b.example", "c.example"), port=5, via=PROXY):
         await anyio.sleep(1)
 
     assert len(network.dials) == 2
@@ -395,3 +401,160 @@ async def test_with_a_target_of_zero_only_requests_are_dialled(
 
     assert [str(address) for _, address in network.dials] == ["192.0.2.99:1"]
     assert dns.asked == []
+
+
+# --- whatever one waits for, the others go on ------------------------------------------------------------------------
+
+
+async def test_a_silent_requested_peer_delays_nothing_of_our_own(
+    network: Network, book: AddressManager, running: Any
+) -> None:
+    """lndg#458, lnd#5628: a dead onion service among the requested peers held up the first dial by 300 s."""
+    onion = NamedAddress(f"{'a' * 56}.onion", 16111)
+    network.delays[onion] = 300.0
+    book.add([at(n) for n in range(8)])
+    async with running(outbound=8, via=PROXY) as manager:
+        manager.add_request(onion, permanent=True)
+        await anyio.sleep(1)
+        assert manager.status().outbound == 8
+
+
+async def test_every_requested_peer_is_retried_when_it_is_due_whatever_others_wait_for(
+    network: Network, running: Any
+) -> None:
+    """dcrd#133."""
+    network.error = lambda address: ConnectRefused("no")
+    network.delays[at(0)] = 300.0
+    async with running(outbound=0) as manager:
+        manager.add_request(at(0), permanent=True)
+        manager.add_request(at(1), permanent=True)
+        await anyio.sleep(300)
+    assert network.times(at(1)) == [0, 30, 90, 210]
+
+
+async def test_silent_seeders_do_not_delay_a_lost_requested_peer(
+    network: Network, book: AddressManager, dns: Dns, running: Any
+) -> None:
+    """Nine seeders that take ten seconds each held up a redial by 117 s."""
+    dns.delay = 10.0
+    dns.error = ResolveError("silent", transient=True)
+    book.add([at(n) for n in range(5)])
+    seeders = tuple(f"s{n}.example" for n in range(9))
+    mine = parse_peer_address("192.0.2.99:2")
+    async with running(outbound=8, seeders=seeders) as manager:
+        manager.add_request(mine, permanent=True)
+        await anyio.sleep(3)
+        network.drop(mine)
+        await anyio.sleep(TICK_INTERVAL + 1)
+        assert manager.status().outbound == 6
+    assert len(network.times(mine)) == 2
+
+
+# --- what fails for all is told once, and counts against none ---------------------------------------------------------
+
+
+@contextmanager
+def logged() -> Iterator[list[tuple[str, str]]]:
+    structlog.configure()
+    told: list[tuple[str, str]] = []
+    with structlog.testing.capture_logs() as events:
+        yield told
+    told += [(str(event["event"]), str(event["log_level"])) for event in events if event["log_level"] != "debug"]
+
+
+def no_route() -> ConnectError:
+    error = ConnectError("network is unreachable")
+    error.phase = "tcp"
+    error.__cause__ = OSError(errno.ENETUNREACH, "network is unreachable")
+    return error
+
+
+async def test_without_a_network_there_is_one_line_and_the_book_stays(
+    network: Network, book: AddressManager, dns: Dns, running: Any
+) -> None:
+    """BitcoinUnlimited#1383, bitcoin#8491, #28061: 24,579 lines in 95 s, and an empty book."""
+    book.add([at(n) for n in range(200)])
+    network.error = lambda address: no_route()
+    with logged() as told:
+        async with running(outbound=8, seeders=("a.example",)) as manager:
+            await anyio.sleep(600)
+            assert len(network.dials) < 40
+            assert dns.asked == []
+            network.error = lambda address: None
+            await anyio.sleep(30)
+            assert manager.status().outbound == 8  # at once, when one got through
+    assert told == [("network.unreachable", "warning"), ("network.reachable", "info")]
+    assert all(book.failures(at(n)) in (0, 1) for n in range(200))
+
+
+async def test_a_network_that_this_machine_lacks_is_left_alone_and_the_other_is_used(
+    network: Network, book: AddressManager, running: Any
+) -> None:
+    sixes = [NetAddress.parse(f"[2001:db8::{n:x}]:16111") for n in range(1, 200)]
+    network.error = lambda address: no_route() if address in sixes else None
+    book.add([*sixes, *(at(n) for n in range(8))])
+    with logged() as told:
+        async with running(outbound=8) as manager:
+            await anyio.sleep(40)
+            assert manager.status().outbound == 8
+    assert told == [("network.unreachable", "warning")]
+    assert sum(address in sixes for _, address in network.dials) < 20
+    assert all(book.failures(address) == 1 for address in sixes)
+
+
+async def test_an_outage_in_which_every_dial_times_out_does_not_empty_the_book(
+    network: Network, book: AddressManager, running: Any
+) -> None:
+    """smoldot#1475, gocoin#13: the route is there, and nothing answers."""
+    book.add([at(n) for n in range(20)])
+    network.error = lambda address: ConnectTimeout(1.0, "reach peer")
+    async with running(outbound=8):
+        await anyio.sleep(3600)
+        assert all(book.failures(at(n)) == 1 for n in range(20))
+        network.error = lambda address: None if address == at(7) else ConnectTimeout(1.0, "reach peer")
+        await anyio.sleep(120)
+    assert sorted({book.failures(at(n)) for n in range(20)} - {None}) != [1]  # now it counts
+
+
+async def test_a_proxy_that_was_away_is_back_for_all_within_a_retry(network: Network, running: Any) -> None:
+    """Its failure doubled each peer's own wait: after four minutes away it was tried again up to eight minutes late."""
+    down = ConnectRefused("no")
+    down.phase = "tcp"
+    network.error = lambda address: down
+    with logged() as told:
+        async with running(outbound=0, via=PROXY) as manager:
+            for number in range(4):
+                manager.add_request(at(number), permanent=True)
+            await anyio.sleep(240)
+            network.error = lambda address: None
+            await anyio.sleep(31)
+            assert manager.status().outbound == 4
+    assert told == [("proxy.down", "warning"), ("proxy.up", "info")]
+
+
+async def test_a_proxy_that_refuses_requests_is_not_away_and_the_seeders_are_asked(
+    network: Network, book: AddressManager, dns: Dns, running: Any
+) -> None:
+    """One peer gossips private addresses, for which Tor replies 0x01: that left a node without peers for good."""
+    dns.texts = ["203.0.113.1", "203.0.113.2"]
+    good = {NetAddress.parse(f"{text}:16111") for text in dns.texts}
+    refused = ProxyRefused("general failure", reply_code=1)
+    refused.phase = "proxy.connect"
+    network.error = lambda address: None if address in good else refused
+    book.add([at(n) for n in range(30)])
+    with logged() as told:
+        async with running(outbound=3, via=PROXY, seeders=("a.example",)) as manager:
+            await anyio.sleep(40)
+            assert manager.status().outbound == 2
+            await anyio.sleep(TICK_INTERVAL)
+    assert ("proxy.down", "warning") not in told
+    assert any(book.failures(at(n)) != 1 for n in range(30))  # the proxy opened other tunnels, so it counts
+
+
+async def test_a_seeder_that_fails_again_and_again_is_one_warning(network: Network, dns: Dns, running: Any) -> None:
+    dns.error = ResolveError("no such name", transient=True)
+    with logged() as told:
+        async with running(outbound=1, seeders=("a.example", "b.example")):
+            await anyio.sleep(20 * TICK_INTERVAL)
+    assert told == [("seeder.failed", "warning")] * 2
+    assert len(dns.asked) > 20

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
-from ziggurat.node.outbound.failure import counts_against_target, is_proxy_failure
+from ziggurat.node.outbound.failure import Cause, cause_of, is_proxy_failure
 from ziggurat.services import (
     ConnectError,
     ConnectRefused,
@@ -33,45 +33,75 @@ def test_any_other_reply_is_the_proxys_fault(code: int | None) -> None:
 
 
 @pytest.mark.parametrize("error", [ProxyAuthError("no"), ProxyProtocolError("HTTP")])
-def test_a_failed_negotiation_with_the_proxy_is_the_proxys_fault(error: ConnectError) -> None:
+def test_a_proxy_that_speaks_otherwise_is_to_blame(error: ConnectError) -> None:
     assert is_proxy_failure(error, proxied=True)
 
 
 @pytest.mark.parametrize("phase", ["dns", "tcp", "unix", "proxy.greeting", "proxy.auth"])
-def test_a_failure_before_the_request_is_the_proxys_fault(phase: str) -> None:
+def test_what_fails_before_the_request_is_the_proxys_fault(phase: str) -> None:
     assert is_proxy_failure(in_phase(ConnectTimeout(1.0, "reach proxy"), phase), proxied=True)
 
 
 @pytest.mark.parametrize("phase", ["proxy.connect", "http2", "handshake"])
-def test_a_failure_after_the_request_is_not_the_proxys_fault(phase: str) -> None:
+def test_what_fails_behind_it_is_not(phase: str) -> None:
     assert not is_proxy_failure(in_phase(ConnectTimeout(60.0, "tunnel"), phase), proxied=True)
 
 
-def test_without_a_proxy_no_failure_is_the_proxys_fault() -> None:
+def test_without_a_proxy_no_proxy_is_to_blame() -> None:
     assert not is_proxy_failure(in_phase(ConnectRefused("no"), "tcp"), proxied=False)
 
 
-@pytest.mark.parametrize(("kind", "neutral"), [(Kind.DUPLICATE, True), (Kind.BUSY, True), (Kind.SELF, False)])
-def test_a_duplicate_or_busy_peer_does_not_count_against_the_target(kind: Kind, neutral: bool) -> None:
-    error = HandshakeError(kind, "reason", by_peer=True)
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (HandshakeError(Kind.DUPLICATE, "reason", by_peer=True), Cause.NEUTRAL),
+        (HandshakeError(Kind.BUSY, "reason", by_peer=True), Cause.NEUTRAL),
+        (HandshakeError(Kind.SELF, "reason", by_peer=True), Cause.TARGET),
+        (LimitExceeded("full"), Cause.NEUTRAL),
+        (ConnectTimeout(1.0, "reach peer"), Cause.TARGET),
+        (ConnectRefused("no"), Cause.TARGET),
+    ],
+)
+def test_without_a_proxy_a_failure_is_the_targets_unless_it_is_nobodys(error: ConnectError, cause: Cause) -> None:
+    assert cause_of(error, proxied=False) is cause
 
-    assert counts_against_target(error, proxied=False) is not neutral
 
-
-def test_our_own_limit_does_not_count_against_the_target() -> None:
-    assert not counts_against_target(LimitExceeded("full"), proxied=False)
-
-
-def test_a_machine_without_a_network_does_not_count_against_the_target() -> None:
+def with_errno(*numbers: int) -> ConnectError:
     error = ConnectError("no way")
-    error.__cause__ = ExceptionGroup("all", [OSError(errno.ENETUNREACH, "unreachable")])
+    error.__cause__ = ExceptionGroup("all", [OSError(number, "system") for number in numbers])
+    return error
 
-    assert not counts_against_target(error, proxied=False)
+
+def test_a_machine_without_a_route_is_a_network_that_is_away() -> None:
+    assert cause_of(with_errno(errno.ENETUNREACH), proxied=False) is Cause.NETWORK
 
 
-def test_a_refused_connection_counts_against_the_target() -> None:
+def test_a_process_without_descriptors_counts_against_nothing() -> None:
+    assert cause_of(with_errno(errno.EMFILE), proxied=False) is Cause.NEUTRAL
+
+
+def test_a_refusal_is_the_targets_whatever_ring_its_causes_make() -> None:
     error = ConnectRefused("no")
     error.__cause__ = OSError(errno.ECONNREFUSED, "refused")
     error.__cause__.__cause__ = error
 
-    assert counts_against_target(error, proxied=False)
+    assert cause_of(error, proxied=False) is Cause.TARGET
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 4, 5, 6, 0xF0, 0xF7])
+def test_a_proxy_that_answers_a_request_works(code: int) -> None:
+    """Tor replies 0x01 for a private address that a peer gossiped."""
+    assert cause_of(in_phase(ProxyRefused("no", reply_code=code), "proxy.connect"), proxied=True) is Cause.TARGET
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        in_phase(ConnectRefused("no"), "tcp"),
+        ProxyAuthError("no"),
+        ProxyProtocolError("HTTP"),
+        ProxyRefused("no", reply_code=7),
+    ],
+)
+def test_a_proxy_that_is_not_there_or_does_not_work_is_away(error: ConnectError) -> None:
+    assert cause_of(error, proxied=True) is Cause.PROXY

@@ -4,14 +4,14 @@ import random
 
 import anyio
 
-from ziggurat.node.outbound.seeding import SeedResult, ask_seeders
+from ziggurat.node.outbound.seeding import Seeders, SeedResult
 from ziggurat.services import ConnectRefused, ProxyAuthError, ProxyRefused, ResolveError
 
 SEEDERS = ("one.example", "two.example", "three.example", "four.example")
 
 
 class Dns:
-    """A resolver that returns three addresses per name, after a second."""
+    """Answers with three addresses a name, after a second."""
 
     def __init__(self, *broken: str, error: Exception | None = None) -> None:
         self.asked: list[str] = []
@@ -27,10 +27,12 @@ class Dns:
 
 
 async def ask(dns: Dns, *, missing: int, target: int = 8) -> SeedResult:
-    return await ask_seeders(dns, SEEDERS, 16111, missing=missing, target=target, rng=random.Random(1))
+    found = await Seeders(SEEDERS, 16111, dns, random.Random(1)).ask(missing=missing, target=target)
+    assert found is not None
+    return found
 
 
-async def test_all_are_queried_at_once_when_more_than_half_of_the_peers_are_missing() -> None:
+async def test_all_are_asked_at_once_when_more_than_half_is_missing() -> None:
     dns = Dns()
     started = anyio.current_time()
     found = await ask(dns, missing=5)
@@ -41,7 +43,7 @@ async def test_all_are_queried_at_once_when_more_than_half_of_the_peers_are_miss
     assert {address.port for address in found.addresses} == {16111}
 
 
-async def test_else_they_are_queried_one_by_one_until_there_are_two_addresses_per_missing_peer() -> None:
+async def test_else_one_after_the_other_until_there_are_two_for_each_that_is_missing() -> None:
     dns = Dns()
     found = await ask(dns, missing=2)
 
@@ -53,13 +55,13 @@ async def test_their_order_is_random() -> None:
     orders = set()
     for seed in range(20):
         dns = Dns()
-        await ask_seeders(dns, SEEDERS, 1, missing=1, target=8, rng=random.Random(seed))
+        await Seeders(SEEDERS, 1, dns, random.Random(seed)).ask(missing=1, target=8)
         orders.add(tuple(dns.asked))
 
     assert len(orders) == 4
 
 
-async def test_a_seeder_that_fails_is_skipped() -> None:
+async def test_a_seeder_that_fails_is_passed_over() -> None:
     dns = Dns(*SEEDERS[:3])
     found = await ask(dns, missing=1)
 
@@ -67,16 +69,18 @@ async def test_a_seeder_that_fails_is_skipped() -> None:
     assert found.names == []
 
 
-async def test_a_seeder_that_the_proxy_cannot_look_up_is_returned_to_be_dialled_by_name() -> None:
+async def test_a_seeder_that_the_proxy_does_not_look_up_can_be_dialled_by_name() -> None:
     found = await ask(Dns(*SEEDERS, error=ProxyRefused("no such command", reply_code=7)), missing=8)
 
     assert {str(address) for address in found.names} == {f"{name}:16111" for name in SEEDERS}
     assert found.addresses == []
 
 
-async def test_when_the_proxy_is_down_no_seeder_is_dialled_by_name() -> None:
-    assert (await ask(Dns(*SEEDERS, error=ConnectRefused("nobody listens")), missing=8)) == SeedResult()
+async def test_with_a_proxy_that_is_not_there_no_seeder_is_dialled_by_name() -> None:
+    found = await ask(Dns(*SEEDERS, error=ConnectRefused("nobody listens")), missing=8)
+    assert (found.addresses, found.names) == ([], [])
 
 
-async def test_when_the_proxy_refuses_our_credentials_no_seeder_is_dialled_by_name() -> None:
-    assert (await ask(Dns(*SEEDERS, error=ProxyAuthError("wrong password")), missing=8)) == SeedResult()
+async def test_a_proxy_that_does_not_let_us_in_is_asked_for_no_name() -> None:
+    found = await ask(Dns(*SEEDERS, error=ProxyAuthError("wrong password")), missing=8)
+    assert (found.addresses, found.names) == ([], [])
