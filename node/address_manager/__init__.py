@@ -6,7 +6,7 @@ A writer thread keeps it in SQLite. Imported by the P2P service, the settings an
 from __future__ import annotations
 
 from ziggurat.node.address_manager.manager import MAX_ADDRESSES, AddressManager
-from ziggurat.node.address_manager.routable import is_publicly_routable
+from ziggurat.node.address_manager.routable import is_publicly_routable, is_worth_dialling
 from ziggurat.node.address_manager.store import StoreError
 
-__all__ = ["MAX_ADDRESSES", "AddressManager", "StoreError", "is_publicly_routable"]
+__all__ = ["MAX_ADDRESSES", "AddressManager", "StoreError", "is_publicly_routable", "is_worth_dialling"]

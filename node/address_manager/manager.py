@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -37,10 +37,18 @@ class AddressManager:
     Args:
         rng: the source of randomness; ``None`` takes the system's.
         logger: the logger for the events, as in `write_event`.
+        accepts: which addresses are kept, beside those that are loopback or unspecified; ``None`` keeps all others.
     """
 
-    def __init__(self, *, rng: random.Random | None = None, logger: EventLogger | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        rng: random.Random | None = None,
+        logger: EventLogger | None = None,
+        accepts: Callable[[NetAddress], bool] | None = None,
+    ) -> None:
         self._rng = random.SystemRandom() if rng is None else rng
+        self._accepts = accepts
         self._logger = logger
         self._failures: dict[NetAddress, int] = {}
         # The same addresses by number of failures, oldest first, so that eviction needs no search: a peer may send 2500
@@ -51,7 +59,12 @@ class AddressManager:
 
     @classmethod
     async def open(
-        cls, path: Path, *, rng: random.Random | None = None, logger: EventLogger | None = None
+        cls,
+        path: Path,
+        *,
+        rng: random.Random | None = None,
+        logger: EventLogger | None = None,
+        accepts: Callable[[NetAddress], bool] | None = None,
     ) -> AddressManager:
         """Open the book in a file, or create one. A damaged file is renamed, and the log says so.
 
@@ -59,15 +72,17 @@ class AddressManager:
             path: the file, in an existing directory.
             rng: as above.
             logger: as above.
+            accepts: as above; what the file has beside is forgotten.
 
         Raises:
             StoreError: the file can neither be read nor created; the message names it.
         """
-        book = cls(rng=rng, logger=logger)
+        book = cls(rng=rng, logger=logger, accepts=accepts)
         events = StoreEvents(book._on_stored, book._on_failed, book._on_damaged)
         book._store, known = await AddressStore.open(path, events)
         for address, failures in known.items():
-            book._insert(address, failures)
+            if book._keeps(address):
+                book._insert(address, failures)
         if known:
             write_event(logger, "info", "addresses.loaded", count=len(book))
         return book
@@ -86,14 +101,14 @@ class AddressManager:
         return self._failures.get(address)
 
     def add(self, addresses: Iterable[NetAddress]) -> int:
-        """Add new addresses. Loopback and unspecified addresses are skipped, private ones are not.
+        """Add new addresses that the book accepts.
 
         Returns:
             The number of new addresses.
         """
         added = 0
         for address in addresses:
-            if address not in self._failures and not (address.ip.is_loopback or address.ip.is_unspecified):
+            if address not in self._failures and self._keeps(address):
                 self._insert(address, FIRST_FAILURES)
                 added += 1
         if added:
@@ -156,6 +171,11 @@ class AddressManager:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def _keeps(self, address: NetAddress) -> bool:
+        if address.ip.is_loopback or address.ip.is_unspecified:
+            return False
+        return self._accepts is None or self._accepts(address)
 
     def _insert(self, address: NetAddress, failures: int) -> None:
         if len(self._failures) >= MAX_ADDRESSES:

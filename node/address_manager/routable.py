@@ -1,12 +1,12 @@
-"""The check whether an address is reachable from the whole internet, and so may be advertised."""
+"""Which addresses may be advertised, and which are worth a dial when a peer gossips them."""
 
 from __future__ import annotations
 
 from ipaddress import ip_network
 
-from ziggurat.node.address import IpAddress, canonical_ip
+from ziggurat.node.address import IpAddress, NetAddress, canonical_ip
 
-__all__ = ["is_publicly_routable"]
+__all__ = ["SERVICE_PORTS", "is_publicly_routable", "is_worth_dialling"]
 
 NOT_ROUTABLE = tuple(
     map(
@@ -45,3 +45,28 @@ def is_publicly_routable(ip: IpAddress) -> bool:
     """Return whether a node may advertise the address. v4-mapped addresses count as IPv4."""
     ip = canonical_ip(ip)
     return not any(ip in network for network in NOT_ROUTABLE)
+
+
+SERVICE_PORTS = frozenset(
+    {
+        *range(1, 1024),  # system ports, RFC 6335: ssh, mail, web
+        *(1433, 1521, 3306, 5432, 50000),  # SQL Server, Oracle, MySQL, PostgreSQL, Db2
+        *(5984, 6379, 7000, 7001, 8086, 9042, 9200, 9300, 11211, 27017),  # CouchDB, Redis, Cassandra .. MongoDB
+        *(1883, 2049, 2375, 2376, 3389, 5060, 5900, 6667, 10250),  # MQTT, NFS, Docker, RDP, SIP, VNC, IRC, kubelet
+    }
+)
+"""Ports of well-known services, on which no Kaspa node listens. A node that dials what any peer gossips can be made to
+scan them at somebody's host, and hosting companies block a server for that."""
+
+
+def is_worth_dialling(address: NetAddress) -> bool:
+    """Return whether a gossiped address is kept and dialled on a public network.
+
+    kaspad keeps and dials private addresses and any port, too. What the user names is dialled whatever this says.
+    """
+    return (
+        is_publicly_routable(address.ip)
+        and not address.ip.is_multicast
+        and not address.ip.is_reserved
+        and address.port not in SERVICE_PORTS
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 
 from ziggurat.layers.events import write_event
-from ziggurat.node.address_manager import AddressManager
+from ziggurat.node.address_manager import AddressManager, is_worth_dialling
 from ziggurat.node.config import Resolved, Settings, locked
 from ziggurat.node.daemon.control import serve_control
 from ziggurat.node.daemon.sd_notify import sd_notify
@@ -50,7 +50,8 @@ async def run_daemon(resolved: Resolved) -> None:
             signals = receiver.enter_context(anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
             with locked(resolved.settings.directory) as directory:
                 _warn_about_ignored_settings(resolved)
-                book = await AddressManager.open(directory / ADDRESS_BOOK_FILE)
+                accepts = None if resolved.settings.network.private else is_worth_dialling
+                book = await AddressManager.open(directory / ADDRESS_BOOK_FILE, accepts=accepts)
                 try:
                     await _run(resolved.settings, directory, book, partial(_wait_for_signal, signals, receiver))
                 finally:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ziggurat.node.address import NetAddress
-from ziggurat.node.address_manager import MAX_ADDRESSES, AddressManager, database
+from ziggurat.node.address_manager import MAX_ADDRESSES, AddressManager, database, is_worth_dialling
 
 
 def at(text: str) -> NetAddress:
@@ -319,3 +319,15 @@ class TestWithAFile:
             book.add(many(1, start=2 * MAX_ADDRESSES))
         with closing(database.connect(path)) as connection:
             assert len(database.read(connection)) == MAX_ADDRESSES
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.real_io
+async def test_what_it_does_not_accept_is_neither_learned_nor_taken_from_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "addresses.db"
+    good, private = NetAddress.parse("8.8.8.8:16111"), NetAddress.parse("10.0.0.1:16111")
+    async with await AddressManager.open(path) as book:
+        book.add([good, private])
+    async with await AddressManager.open(path, accepts=is_worth_dialling) as book:
+        assert (good in book, private in book) == (True, False)
+        assert book.add([private, NetAddress.parse("9.9.9.9:22")]) == 0

@@ -4,7 +4,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from ziggurat.node.address_manager.routable import is_publicly_routable
+from ziggurat.node.address import NetAddress
+from ziggurat.node.address_manager.routable import is_publicly_routable, is_worth_dialling
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,30 @@ def test_a_v4_mapped_address_counts_as_ipv4(mapped: str, routable: bool) -> None
 
 def test_a_zone_id_does_not_make_an_address_routable() -> None:
     assert not is_publicly_routable(ip_address("fe80::1%eth0"))
+
+
+@pytest.mark.parametrize(
+    ("text", "worth"),
+    [
+        ("8.8.8.8:16111", True),
+        ("[2606:4700::1]:16111", True),
+        ("8.8.8.8:1024", True),
+        ("10.0.0.1:16111", False),
+        ("192.168.1.1:16111", False),
+        ("169.254.169.254:16111", False),  # a cloud's metadata
+        ("100.64.0.1:16111", False),
+        ("224.0.0.1:16111", False),
+        ("255.255.255.255:16111", False),
+        ("[fd00::1]:16111", False),
+        ("[fe80::1]:16111", False),
+        ("[ff02::1]:16111", False),
+        ("8.8.8.8:22", False),
+        ("8.8.8.8:443", False),
+        ("8.8.8.8:5432", False),
+        ("8.8.8.8:6379", False),
+        ("8.8.8.8:0", True),  # not a service; it is never dialled for another reason
+    ],
+)
+def test_gossip_of_private_addresses_and_service_ports_is_not_worth_a_dial(text: str, worth: bool) -> None:
+    """lighthouse#3006, parity-ethereum#2478: hosting companies block servers for such dials."""
+    assert is_worth_dialling(NetAddress.parse(text)) is worth
