@@ -18,6 +18,7 @@ from ziggurat.layers.no_delay import NoDelayLayer
 from ziggurat.layers.socks5.auth import Auth
 from ziggurat.layers.socks5.handshake import Literals, Pipeline
 from ziggurat.layers.socks5.layer import Socks5Layer
+from ziggurat.layers.socks5.redaction import hide_arguments
 from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.layers.tls import TlsLayer
 from ziggurat.services.service import Connector
@@ -110,6 +111,7 @@ class ServiceBuilder:
         """Speak TLS with the host of the Uri; see `TlsLayer`."""
         return self.layer(TlsLayer(context, alpn=alpn, timeout=timeout))
 
+    @hide_arguments
     def socks5(
         self,
         proxy: str | Uri,

@@ -109,6 +109,11 @@ class Handshake:
             return 0
         return self._size() - len(self._buffer)
 
+    @property
+    def confidential(self) -> bool:
+        """Whether `outgoing` may contain credentials."""
+        return self._credentials is not None
+
     def outgoing(self) -> bytes:
         """Return what to send now, in one write; empty if it was pipelined."""
         data, self._outgoing = self._outgoing, b""

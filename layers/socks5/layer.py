@@ -15,6 +15,7 @@ from anyio.abc import ByteStream
 from ziggurat.layers.socks5.auth import Auth, Credentials, Isolated, UserPass, credentials_source
 from ziggurat.layers.socks5.handshake import NO_AUTH, Handshake, Literals, Pipeline, State, connect_request
 from ziggurat.layers.socks5.proxy import parse_proxy
+from ziggurat.layers.socks5.redaction import drop_frames, hide_arguments
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.limit import Limit
 from ziggurat.services.phase import Phase
@@ -52,6 +53,7 @@ class Socks5Layer:
     pipeline: Pipeline
     literals: Literals
 
+    @hide_arguments
     def __init__(
         self,
         proxy: str | Uri,
@@ -62,13 +64,14 @@ class Socks5Layer:
         pipeline: Pipeline = None,
         literals: Literals = "as-is",
     ) -> None:
+        if not isinstance(cast(object, proxy), (str, Uri)):
+            raise TypeError(f"proxy must be a str or a Uri, not {type(proxy).__name__}")
         address, embedded = parse_proxy(proxy) if isinstance(proxy, str) else (proxy, None)
         if address.scheme not in ("socks5", "socks5h", "unix"):
             raise ValueError(f"bad proxy scheme: {address.scheme!r} (a SOCKS5 proxy is socks5:// or socks5h://)")
         if embedded is not None and auth is not None:
             raise ValueError("credentials in both the proxy's address and auth=: pass them once")
-        if not isinstance(cast(object, auth), (UserPass, Isolated, type(None))):
-            raise TypeError(f"auth must be UserPass, Isolated or None, not {type(auth).__name__}")
+        _check_auth(auth)
         for name, value in (("handshake_timeout", handshake_timeout), ("connect_timeout", connect_timeout)):
             check_seconds(name, value)
         if pipeline not in (None, "auth", "all"):
@@ -85,6 +88,13 @@ class Socks5Layer:
 
     def layer(self, inner: Connector, /) -> Connector:
         return Socks5(inner, self, credentials_source(self.auth))
+
+
+def _check_auth(auth: object) -> None:
+    if isinstance(auth, type):
+        raise TypeError(f"auth: {auth.__name__} is a class: pass an instance, {auth.__name__}(...)")
+    if not isinstance(auth, (UserPass, Isolated, type(None))):
+        raise TypeError(f"auth must be UserPass, Isolated or None, not {type(auth).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +141,7 @@ class Socks5:
 async def _exchange(stream: ByteStream, handshake: Handshake, state: State, entry: Phase) -> None:
     """Send this state's message and read exactly its reply."""
     try:
-        if message := handshake.outgoing():
-            await stream.send(message)
-            entry.sent += len(message)
+        entry.sent += await _send(stream, handshake)
         while handshake.state is state:
             data = await stream.receive(handshake.wants)
             entry.received += len(data)
@@ -142,3 +150,18 @@ async def _exchange(stream: ByteStream, handshake: Handshake, state: State, entr
         raise handshake.closed(reset=False) from error
     except (BrokenResourceError, ClosedResourceError) as error:
         raise handshake.closed(reset=True) from error
+
+
+async def _send(stream: ByteStream, handshake: Handshake) -> int:
+    """Send this state's message; return its length."""
+    message = handshake.outgoing()
+    try:
+        if message:
+            await stream.send(message)
+        return len(message)
+    except BaseException as error:
+        if handshake.confidential:
+            drop_frames(error)  # those of the streams below, which have the message
+        raise
+    finally:
+        message = b""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tracebacks import places_of
 from ziggurat.layers.socks5.auth import Credentials, Isolated, UserPass, credentials_source
 from ziggurat.services import Uri
 
@@ -23,6 +28,59 @@ def test_lengths_are_checked_in_bytes_of_utf_8(value: str) -> None:
 
 def test_255_bytes_are_allowed() -> None:
     UserPass("é" * 127 + "x", "x" * 255)
+
+
+@pytest.mark.parametrize("wrong", [None, b"hunter2", 5, ("hunter2",)])
+def test_what_is_not_text_is_a_type_error_that_names_its_type(wrong: object) -> None:
+    with pytest.raises(TypeError, match=f"password must be a str, not {type(wrong).__name__}") as caught:
+        UserPass("u", wrong)  # type: ignore[arg-type]
+    assert places_of("hunter2", caught.value) == []
+    with pytest.raises(TypeError, match="username must be a str"):
+        UserPass(wrong, "p")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("password", ["hunter2" * 40, "hunter2\udcff"])
+def test_a_refused_password_shows_in_no_text_cause_or_local(password: str) -> None:
+    with pytest.raises(ValueError, match=r"^password ") as caught:
+        UserPass("u", password)
+    assert places_of("hunter2", caught.value) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"key": "host"}, "key must be a function of the target or None, not str"),
+        ({"required": 1}, "required must be True or False, not 1"),
+    ],
+)
+def test_wrong_settings_of_isolation_are_a_type_error(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        Isolated(**settings)  # type: ignore[arg-type]
+
+
+def test_a_key_that_fails_shows_no_secret_and_keeps_its_line() -> None:
+    def key(uri: Uri) -> str:
+        raise LookupError("no key")
+
+    source = credentials_source(Isolated(key=key))
+    with pytest.raises(LookupError) as caught:
+        source(A)
+
+    assert caught.traceback[-1].name == "key"
+    local = [value for entry in caught.traceback for value in entry.frame.f_locals.values()]
+    assert not [value for value in local if isinstance(value, bytes)]
+
+
+def test_a_key_that_is_not_text_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="must return a str, not int"):
+        credentials_source(Isolated(key=lambda uri: uri.port))(A)  # type: ignore[arg-type, return-value]
+
+
+def test_credentials_can_be_copied_and_pickled() -> None:
+    auth = UserPass("u", "p")
+
+    assert copy.deepcopy(auth) == pickle.loads(pickle.dumps(auth)) == auth
+    assert dataclasses.replace(auth, password="q") == UserPass("u", "q")
 
 
 def test_a_secret_never_shows_in_a_repr() -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import pytest
+import trio
 from anyio.abc import ByteStream
 
+from tests.tracebacks import frames, places_of
 from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, UserPass
-from ziggurat.layers.testing import MockHandle, mock_connector
+from ziggurat.layers.socks5.handshake import Pipeline
+from ziggurat.layers.testing import MockHandle, ResetStream, ScriptedProxy, fault_layer, mock_connector
 from ziggurat.services import (
     ConnectError,
     ConnectRefused,
@@ -19,6 +24,7 @@ from ziggurat.services import (
     ProxyProtocolError,
     ProxyRefused,
     Uri,
+    WrappedStream,
 )
 
 URI = Uri.parse("http://target.example:443")
@@ -320,9 +326,108 @@ def test_wrong_settings_are_a_value_error(wrong: dict[str, object]) -> None:
         Socks5Layer(**wrong)  # type: ignore[arg-type]
 
 
-def test_auth_of_another_type_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="auth"):
-        Socks5Layer("proxy", auth=("u", "p"))  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"proxy": None}, "proxy must be a str or a Uri, not NoneType"),
+        ({"proxy": b"user:hunter2@proxy"}, "proxy must be a str or a Uri, not bytes"),
+        ({"proxy": "proxy", "auth": ("user", "hunter2")}, "auth must be UserPass, Isolated or None, not tuple"),
+        ({"proxy": "proxy", "auth": "user:hunter2"}, "auth must be UserPass, Isolated or None, not str"),
+        ({"proxy": "proxy", "auth": Isolated}, r"Isolated is a class: pass an instance, Isolated\(\.\.\.\)"),
+        ({"proxy": "user:hunter2@proxy", "handshake_timeout": "10"}, "handshake_timeout must be"),
+    ],
+)
+def test_a_setting_of_another_type_is_a_type_error_without_a_secret(wrong: dict[str, object], message: str) -> None:
+    for make in (Socks5Layer, ServiceBuilder().socks5):
+        with pytest.raises(TypeError, match=message) as caught:
+            make(**wrong)  # type: ignore[arg-type]
+        assert places_of("hunter2", caught.value) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"proxy": "proxy:1080:user:hunter2"},
+        {"proxy": "user:hunter2@proxy", "auth": Isolated()},
+        {"proxy": "user:hunter2@proxy", "pipeline": "yes"},
+        {"proxy": "user:hunter2@proxy", "auth": UserPass("user", "hunter2")},
+    ],
+)
+def test_a_refused_setting_shows_no_secret(wrong: dict[str, object]) -> None:
+    for make in (Socks5Layer, ServiceBuilder().socks5):
+        with pytest.raises(ValueError, match=r"\S") as caught:
+            make(**wrong)  # type: ignore[arg-type]
+        assert places_of("hunter2", caught.value) == []
+
+
+class WaitStream(WrappedStream):
+    """A stream on which a send waits for ever that would go beyond ``open_`` bytes."""
+
+    def __init__(self, inner: ByteStream, open_: int) -> None:
+        super().__init__(inner)
+        self.open_ = open_
+
+    async def send(self, item: bytes) -> None:
+        if self.bytes_sent + len(item) > self.open_:
+            await anyio.sleep_forever()
+        await super().send(item)
+
+
+@pytest.mark.parametrize("pipeline", [None, "auth", "all"])
+@pytest.mark.parametrize(
+    ("script", "fault"),
+    [
+        ({"auth": 1}, None),
+        ({"auth": b"\x02\x00"}, None),
+        ({"reply": 5}, None),
+        ({"cut": 2}, None),
+        ({"cut": 2, "cut_with": "stall"}, None),
+        ({"cut": 2, "cut_with": "reset"}, None),
+        ({}, lambda stream: ResetStream(stream, sent=4)),
+        ({}, lambda stream: WaitStream(stream, 3)),
+        ({}, lambda stream: WaitStream(stream, 0)),
+    ],
+)
+async def test_a_failed_dial_shows_the_password_in_no_local(
+    pipeline: Pipeline, script: dict[str, Any], fault: Callable[[ByteStream], ByteStream] | None
+) -> None:
+    async with ScriptedProxy(**script) as proxy:
+        builder = ServiceBuilder().socks5("user:hunter2@proxy", pipeline=pipeline, handshake_timeout=3.0)
+        stack = (builder if fault is None else builder.layer(fault_layer(fault))).service(proxy.connector())
+        with pytest.raises(ConnectError) as caught:
+            await stack(URI)
+
+    assert places_of("hunter2", caught.value) == []
+
+
+async def test_a_cancelled_dial_shows_the_password_in_no_local() -> None:
+    caught: list[BaseException] = []
+    async with ScriptedProxy() as proxy:
+        stack = (
+            ServiceBuilder()
+            .socks5("user:hunter2@proxy")
+            .layer(fault_layer(lambda stream: WaitStream(stream, 3)))
+            .service(proxy.connector())
+        )
+        with anyio.move_on_after(1.0):
+            try:
+                await stack(URI)
+            except BaseException as error:
+                caught.append(error)
+                raise
+
+    assert isinstance(caught[0], asyncio.CancelledError | trio.Cancelled)
+    assert places_of("hunter2", caught[0]) == []
+
+
+async def test_without_credentials_the_streams_below_stay_in_the_traceback() -> None:
+    async with ScriptedProxy() as proxy:
+        layer = fault_layer(lambda stream: ResetStream(stream, sent=1))
+        stack = ServiceBuilder().socks5("proxy").layer(layer).service(proxy.connector())
+        with pytest.raises(ConnectError) as caught:
+            await stack(URI)
+
+    assert "_break" in [frame.f_code.co_name for frame in frames(caught.value)]
 
 
 def test_the_two_schemes_mean_the_same_and_secrets_are_masked() -> None:

@@ -73,7 +73,7 @@ def test_showing_the_configuration_creates_no_directory(tmp_path: Path, capsys: 
         (["--socks5-proxy="], {}, "ziggurat node: --socks5-proxy: bad value '' (empty); expected HOST[:PORT]"),
         ([], {"ZIGGURAT_SOCKS5_PROXY": ""}, "ziggurat node: ZIGGURAT_SOCKS5_PROXY: empty; expected HOST[:PORT]"),
         (["--proxy=abc..abc:23456"], {}, "ziggurat node: --socks5-proxy: bad value 'abc..abc:23456'"),
-        (["--proxy=192.0.0.1:def"], {}, "bad port: 'def'"),
+        (["--proxy=192.0.0.1:def"], {}, "bad port"),
         (["--connect=h:1", "--addpeer=h:2"], {}, "mutually exclusive"),
         (["--testnet", "--simnet"], {}, "mutually exclusive"),
         (["-C", "/nowhere/node.toml"], {}, "cannot read /nowhere/node.toml"),
