@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Hold, Limiter, Mode
 from ziggurat.layers.events import Level
 from ziggurat.layers.keepalive import KeepAliveLayer
-from ziggurat.layers.layer import Layer, Stack, layer_fn
+from ziggurat.layers.layer import Layer, Stack, as_layer
 from ziggurat.layers.logging import EventLogger, LoggingLayer
 from ziggurat.layers.no_delay import NoDelayLayer
 from ziggurat.layers.socks5.auth import Auth
@@ -32,28 +32,25 @@ class ServiceBuilder:
 
     Attributes:
         layers: the layers, outermost first.
+
+    Raises:
+        TypeError: something that is no layer is among them.
     """
 
     __slots__ = ("layers",)
 
     layers: tuple[Layer, ...]
 
-    def __init__(self, layers: Iterable[Layer] = ()) -> None:
-        self.layers = tuple(layers)
+    def __init__(self, layers: Iterable[Layer | Callable[[Connector], Connector]] = ()) -> None:
+        self.layers = tuple(map(as_layer, layers))
 
     def layer(self, layer: Layer | Callable[[Connector], Connector], /) -> ServiceBuilder:
         """Add a layer below the existing ones: an object with ``layer(inner)``, or a function ``inner -> connector``.
 
         Raises:
-            TypeError: it is neither.
+            TypeError: it is neither, or a class in place of an instance.
         """
-        if isinstance(layer, type):
-            raise TypeError(f"{layer.__name__} is a class: pass an instance, {layer.__name__}(...)")
-        if callable(getattr(layer, "layer", None)):
-            return ServiceBuilder((*self.layers, layer))  # type: ignore[arg-type]
-        if not callable(layer):
-            raise TypeError(f"a layer is an object with layer(inner) or a function inner -> connector, not {layer!r}")
-        return ServiceBuilder((*self.layers, layer_fn(layer)))
+        return ServiceBuilder((*self.layers, as_layer(layer)))
 
     def option_layer(self, layer: Layer | Callable[[Connector], Connector] | None, /) -> ServiceBuilder:
         """Add a layer, or nothing if it is ``None``."""
@@ -63,12 +60,8 @@ class ServiceBuilder:
         """Put the layers on a connector. Each stack gets fresh state.
 
         Raises:
-            TypeError: ``connector`` cannot be called.
+            TypeError: ``connector`` cannot be called or is a class, or a layer returned something that is no connector.
         """
-        if not callable(connector):
-            raise TypeError(f"a connector is an async callable uri -> stream, not {connector!r}")
-        if isinstance(connector, type):
-            raise TypeError(f"{connector.__name__} is a class: pass an instance, {connector.__name__}(...)")
         return Stack(self.layers, connector)
 
     def logging(

@@ -114,11 +114,8 @@ class _Isolating:
     def __call__(self, uri: Uri, /) -> Credentials:
         key = self._key(uri)
         half = 2 * SECRET_BYTES
-        if key is None:
-            token = secrets.token_hex(half)
-        else:
-            # Derived rather than stored: memory does not grow with the number of keys, and keeps no targets.
-            token = hmac.new(self._secret, key, hashlib.sha256).hexdigest()
+        # Derived rather than stored: memory does not grow with the number of keys, and keeps no targets.
+        token = secrets.token_hex(half) if key is None else hmac.new(self._secret, key, hashlib.sha256).hexdigest()
         return Credentials(token[:half].encode(), token[half:].encode(), self._auth.required, isolating=True)
 
     def _key(self, uri: Uri) -> bytes | None:

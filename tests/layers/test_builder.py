@@ -79,6 +79,21 @@ def test_anything_but_a_layer_is_a_type_error(wrong: object) -> None:
         ServiceBuilder().layer(wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("wrong", [[None], [TimeoutLayer], "socks5"])
+def test_a_builder_of_anything_but_layers_is_a_type_error(wrong: object) -> None:
+    with pytest.raises(TypeError, match=r"layer|instance"):
+        ServiceBuilder(wrong)  # type: ignore[arg-type]
+
+
+def test_a_layer_that_forgot_its_return_is_a_type_error_before_anything_is_dialled() -> None:
+    def forgetful(inner: Connector) -> None:
+        async def connect(uri: Uri) -> ByteStream:
+            return await inner(uri)
+
+    with pytest.raises(TypeError, match=r"forgetful returned None: `return` the connector"):
+        ServiceBuilder().layer(forgetful).service(TcpConnector())  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("wrong", [None, "tcp", TcpConnector])
 def test_anything_but_a_connector_is_a_type_error(wrong: object) -> None:
     with pytest.raises(TypeError, match=r"connector|instance"):

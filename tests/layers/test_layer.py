@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import pytest
 from anyio.abc import ByteStream
 
-from ziggurat.layers.layer import Identity, Stack, layer_fn
+from ziggurat.layers.layer import Identity, Stack, apply_layer, as_layer, check_connector, layer_fn
 from ziggurat.layers.testing import MemoryStream, stream_pair
+from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.services import Uri
 from ziggurat.services.service import Connector
 
@@ -125,3 +126,77 @@ async def test_a_function_is_a_layer_with_its_own_name() -> None:
 def test_a_value_that_is_not_callable_is_not_a_layer() -> None:
     with pytest.raises(TypeError, match="not 7"):
         layer_fn(7)  # type: ignore[arg-type]
+
+
+def forgets_return(inner: Connector) -> Connector:  # type: ignore[return]
+    async def connect(uri: Uri) -> ByteStream:
+        return await inner(uri)
+
+
+async def is_async(inner: Connector) -> Connector:
+    return inner
+
+
+class ForgetsReturnLayer:
+    def layer(self, inner: Connector, /) -> Connector:  # type: ignore[return]
+        layer_fn(Identity().layer)
+
+    def __repr__(self) -> str:
+        return "ForgetsReturnLayer()"
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (forgets_return, "the layer forgets_return returned None: `return` the connector"),
+        (ForgetsReturnLayer(), r"the layer ForgetsReturnLayer\(\) returned None"),
+        (is_async, "the layer is_async is an async function: make it a plain one"),
+        (layer_fn(lambda inner: Leaf, "makes"), "the layer makes returned the class Leaf: return an instance"),
+        (layer_fn(lambda inner: TimeoutLayer(1.0), "makes"), "the layer makes returned TimeoutLayer.*, which is no"),
+    ],
+)
+def test_a_layer_that_returns_no_connector_is_a_type_error_when_the_stack_is_made(layer: object, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        Stack((Identity(), layer), Leaf())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=message):
+        apply_layer(as_layer(layer), Leaf())
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (TimeoutLayer, r"TimeoutLayer is a class: pass an instance, TimeoutLayer\(\.\.\.\)$"),
+        (Leaf, r"Leaf is a class: pass an instance, Leaf\(\.\.\.\), or layer_fn"),
+        (None, "a layer is an object with layer"),
+        ("socks5", "not 'socks5'"),
+    ],
+)
+def test_what_is_no_layer_is_a_type_error(layer: object, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        as_layer(layer)
+    with pytest.raises(TypeError, match=message):
+        Stack((layer,), Leaf())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("leaf", "message"), [(Leaf, "Leaf is a class: pass an instance"), (None, "not None"), (Identity(), "not Identity")]
+)
+def test_what_is_no_connector_is_a_type_error(leaf: object, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        check_connector(leaf)
+    with pytest.raises(TypeError, match=message):
+        Stack((), leaf)  # type: ignore[arg-type]
+
+
+def test_a_class_whose_instances_are_connectors_is_a_layer_through_layer_fn_and_a_layers_class_is_not() -> None:
+    class Around:
+        def __init__(self, inner: Connector) -> None:
+            self.inner = inner
+
+        async def __call__(self, uri: Uri, /) -> ByteStream:
+            return await self.inner(uri)
+
+    leaf = Leaf()
+    assert isinstance(apply_layer(layer_fn(Around), leaf), Around)
+    with pytest.raises(TypeError, match="TimeoutLayer is a class"):
+        layer_fn(TimeoutLayer)  # type: ignore[arg-type]
