@@ -80,9 +80,7 @@ def as_layer(layer: object) -> Layer:
         return cast(Layer, layer)
     if not callable(layer):
         hint = " (does the function that makes it `return` it?)" if layer is None else ""
-        raise TypeError(
-            f"a layer is an object with layer(inner) or a function inner -> connector, not {layer!r}{hint}"
-        )
+        raise TypeError(f"a layer is an object with layer(inner) or a function inner -> connector, not {layer!r}{hint}")
     return layer_fn(cast(Callable[[Connector], Connector], layer))
 
 

@@ -79,6 +79,12 @@ class MemoryStream(ByteStream):
         self._incoming = incoming
         self._outgoing = outgoing
 
+    @property
+    def readable(self) -> bool:
+        """Whether `receive` would end at once, with data or with an error."""
+        pipe = self._incoming
+        return bool(pipe.chunks) or pipe.ended or pipe.broken or self.closed
+
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Return the next chunk, or its first ``max_bytes`` bytes; wait if there is none.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
+from math import inf
 from types import TracebackType
 from typing import TypeAlias
 
@@ -40,6 +41,8 @@ class Probe:
         error: raised instead of returning a stream, unless ``None``.
         hanging: set once a call hangs.
         hang: seconds for which a call hangs; ``None`` to return a stream.
+        endless: set once a call or its stream hangs, and no limit of the layer's own would end that; see
+            `watch_limits`.
         fault: wrapped around each stream, unless ``None``.
         calls: the Uri of each call.
         running: number of running calls.
@@ -54,6 +57,7 @@ class Probe:
         self.error: Exception | None = None
         self.hang: float | None = None
         self.hanging = anyio.Event()
+        self.endless = anyio.Event()
         self.fault: Callable[[ByteStream], ByteStream] | None = None
         self.calls: list[Uri] = []
         self.running = 0
@@ -63,6 +67,8 @@ class Probe:
         self.peer_error: Exception | None = None
         self._far_ends = far_ends
         self._peer = peer
+        self._deadline = inf  # of the suite's patience and of what the caller of the suite set
+        self._virtual = True
         # Not connected and never used for I/O: it is for layers that set socket options.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
@@ -92,12 +98,32 @@ class Probe:
         """How many streams were returned and not closed."""
         return sum(not stream.closed for stream in self.streams)
 
+    def reset(self) -> None:
+        """Return a stream from now on, without a fault."""
+        self.error = self.hang = self.fault = self.peer_error = None
+
+    def watch_limits(self, patience: float, virtual: bool) -> anyio.Event:
+        """Prepare for a dial that hangs; return `endless`.
+
+        It is set if no limit of the layer's shows, unless time is virtual: then waiting costs nothing.
+        """
+        self.endless = anyio.Event()
+        self._deadline = min(anyio.current_time() + patience, anyio.current_effective_deadline())
+        self._virtual = virtual
+        return self.endless
+
+    def hangs(self) -> None:
+        """Note that the dial hangs from now on; called in the dial."""
+        self.hanging.set()
+        if not self._virtual and anyio.current_effective_deadline() >= self._deadline:
+            self.endless.set()
+
     async def _open(self) -> ByteStream:
         await checkpoint()
         if self.error is not None:
             raise self.error
         if self.hang is not None:
-            self.hanging.set()
+            self.hangs()
             await anyio.sleep(self.hang)
             raise NotCancelledError
         near, far = stream_pair()

@@ -24,10 +24,12 @@ __all__ = [
     "cancelled",
     "echoes",
     "error_passes",
+    "fail",
     "in_time",
     "ledger_arrives",
     "no_task_left",
     "nothing_left",
+    "own_failure",
     "require",
     "same_dial",
     "state_of",
@@ -43,14 +45,15 @@ CYCLES_TO_END = 5
 """Cycles of the event loop that a cancelled task gets to end."""
 
 
-def require(condition: bool, message: str) -> None:
+def require(condition: bool, message: str, cause: BaseException | None = None) -> None:
     """Raise ``AssertionError(message)`` unless ``condition``; not an ``assert``, which ``python -O`` removes."""
     if not condition:
-        fail(message)
+        fail(message, cause)
 
 
-def fail(message: str) -> NoReturn:
-    raise AssertionError(message)
+def fail(message: str, cause: BaseException | None = None) -> NoReturn:
+    """Raise ``AssertionError(message)`` from the layer's own exception, so that the traceback shows its line."""
+    raise AssertionError(message) from cause
 
 
 def state_of(layer: object) -> object:
@@ -80,11 +83,13 @@ def answered(outcome: Outcome, probe: Probe, situation: str, patience: float) ->
     if outcome.kind == "stuck":
         fail(
             f"{situation}, but this dial did not end within {patience:g} s{far_end}: release what each dial holds; "
-            "for a layer that uses the stream pass peer="
+            "for a layer that uses the stream pass peer=",
+            probe.peer_error,
         )
     if outcome.kind != "answered":
         hint = "; for a layer that uses the stream pass peer=" if isinstance(outcome.error, TimeoutError) else ""
-        fail(f"{situation}, but the layer {_ended(outcome)}{far_end}: pass inner's stream through{hint}")
+        cause = outcome.error or probe.peer_error
+        fail(f"{situation}, but the layer {_ended(outcome)}{far_end}: pass inner's stream through{hint}", cause)
     if not isinstance(outcome.answer, ByteStream):
         fail(f"{situation}, but the layer returned {outcome.answer!r}: a connector returns an anyio ByteStream")
     require(bool(probe.calls), "the layer returned a stream without calling inner: dial only through inner")
@@ -97,14 +102,21 @@ def answered(outcome: Outcome, probe: Probe, situation: str, patience: float) ->
 
 
 def error_passes(outcome: Outcome, error: Exception) -> None:
-    """The layer raises inner's error, or another one caused by it."""
+    """The layer raises inner's error, or a `ConnectError` caused by it."""
     name = type(error).__name__
     if outcome.kind != "failed" or outcome.error is None:
-        fail(f"inner raised {name}, but the layer {_ended(outcome)}: let the error through")
+        fail(f"inner raised {name}, but the layer {_ended(outcome)}: let the error through", error)
     require(
         _caused_by(outcome.error, error),
         f"inner raised {name}, but the layer raised {outcome.error!r}, which hides it: let the error through, or "
         "raise yours `from` it",
+        outcome.error,
+    )
+    require(
+        outcome.error is error or isinstance(outcome.error, ConnectError),
+        f"inner raised {name}, but the layer raised {outcome.error!r}: let the error through, or raise a ConnectError "
+        "`from` it",
+        outcome.error,
     )
 
 
@@ -113,14 +125,16 @@ def cancelled(outcome: Outcome, where: str) -> None:
     if isinstance(outcome.error, NotCancelledError):
         fail(
             f"the caller was cancelled {where}, but the call of inner went on: do not shield it, and await it in the "
-            "call itself or in a task group inside it"
+            "call itself or in a task group inside it",
+            outcome.error,
         )
     if outcome.kind == "answered":
         fail(f"the caller was cancelled {where}, but the layer swallowed it: catch Exception, not BaseException")
     if outcome.kind == "failed":
         fail(
             f"the caller was cancelled {where}, but the layer raised {outcome.error!r} instead: never replace a "
-            "cancellation; catch Exception, not BaseException"
+            "cancellation; catch Exception, not BaseException",
+            outcome.error,
         )
     require(outcome.kind == "cancelled", f"the caller was cancelled {where}, but the dial did not end")
 
@@ -129,13 +143,22 @@ def broken_stream(outcome: Outcome, where: str) -> None:
     """A layer that uses a stream reports its failure as a `ConnectError`."""
     if outcome.kind == "stuck":
         fail(f"{where}, but the dial did not end: raise a ConnectError instead of waiting for more")
-    if outcome.kind == "cancelled":
+    own_failure(outcome, where)
+
+
+def own_failure(outcome: Outcome, where: str, *, cancelled: bool = False) -> None:
+    """A layer's own failure is a `ConnectError`; ``cancelled`` tells whether the suite ended the dial."""
+    if outcome.kind == "cancelled" and not cancelled:
         fail(f"{where}, but the layer ended as if the caller had been cancelled: raise a ConnectError")
-    if outcome.kind == "failed":
-        require(
-            isinstance(outcome.error, ConnectError),
-            f"{where}, but the layer raised {outcome.error!r}: within a dial every failure is a ConnectError; raise "
-            "one `from` it",
+    if outcome.kind == "answered" and not isinstance(outcome.answer, ByteStream):
+        fail(f"{where}, but the layer returned {outcome.answer!r}: raise a ConnectError")
+    if outcome.kind == "failed" and not isinstance(outcome.error, ConnectError):
+        instead = "ConnectTimeout" if isinstance(outcome.error, TimeoutError) else "ConnectError"
+        how = ", or set the limit with `phase(name, limit=)`" if instead == "ConnectTimeout" else ""
+        fail(
+            f"{where}, but the layer raised {outcome.error!r}: within a dial every failure is a ConnectError; raise a "
+            f"{instead} `from` it{how}",
+            outcome.error,
         )
 
 
@@ -185,12 +208,13 @@ def ledger_arrives(stream: ByteStream, probe: Probe, uri: Uri) -> None:
     require(not ledger.running, "the dial's ledger is still running after the dial: leave `with dial(uri):`")
 
 
-def same_dial(condition: bool, uri: Uri) -> None:
+def same_dial(condition: bool, uri: Uri, cause: BaseException | None = None) -> None:
     """There is one dial, opened by the layer, and inner takes part in it."""
     require(
         condition,
         f"the ledger is not that of the dial to {uri} that inner took part in: run the whole call, including inner's, "
         "inside `with dial(uri):` and in the caller's context",
+        cause,
     )
 
 
@@ -206,13 +230,24 @@ async def echoes(stream: ByteStream, patience: float) -> None:
         raise AssertionError(
             f"the layer returned a stream that is not open ({type(error).__name__}): return an open one"
         ) from error
+    except Exception as error:
+        if isinstance(error, AssertionError):
+            raise  # the echo took too long
+        raise AssertionError(
+            f"the layer's stream raised {error!r}: a stream fails with EndOfStream or BrokenResourceError"
+        ) from error
     require(back == DATA, f"the layer's stream changed the data: {DATA!r} came back as {back!r}")
 
 
 async def close(stream: ByteStream, how: Callable[[ByteStream], Awaitable[None]], patience: float) -> None:
     """A stream can be closed, gracefully or by force."""
-    with in_time(patience, "closing the layer's stream"):
-        await how(stream)
+    try:
+        with in_time(patience, "closing the layer's stream"):
+            await how(stream)
+    except Exception as error:
+        if isinstance(error, AssertionError):
+            raise
+        raise AssertionError(f"closing the layer's stream raised {error!r}: a close never fails") from error
 
 
 def _ended(outcome: Outcome) -> str:

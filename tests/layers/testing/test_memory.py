@@ -237,3 +237,14 @@ def test_bytes_arrive_intact_and_in_order(chunks: list[bytes], max_buffer: int, 
 
     for backend in ("asyncio", "trio"):
         assert anyio.run(run, backend=backend) == b"".join(chunks)
+
+
+async def test_a_stream_is_readable_when_a_receive_would_end_at_once() -> None:
+    for make_readable in (lambda far: far.send(b"x"), lambda far: far.send_eof(), lambda far: far.aclose()):
+        near, far = stream_pair()
+        assert not near.readable
+        await make_readable(far)
+        assert near.readable
+    near, _ = stream_pair()
+    await near.aclose()
+    assert near.readable

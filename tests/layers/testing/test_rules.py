@@ -34,12 +34,21 @@ def test_an_error_must_not_be_lost(kind: str) -> None:
 
 
 def test_an_error_may_be_mapped_only_with_its_cause() -> None:
-    cause, mapped = ValueError("x"), RuntimeError("y")
+    cause, mapped = ValueError("x"), ConnectError("y")
     mapped.__context__ = cause
     with pytest.raises(AssertionError, match="which hides it"):
         rules.error_passes(Outcome("failed", error=mapped), cause)
     mapped.__cause__ = cause
     rules.error_passes(Outcome("failed", error=mapped), cause)
+
+
+@pytest.mark.parametrize("cause", [ValueError("x"), ConnectError("x")])
+def test_an_error_may_be_mapped_only_to_a_connect_error(cause: Exception) -> None:
+    foreign = RuntimeError("y")
+    foreign.__cause__ = cause
+    with pytest.raises(AssertionError, match=r"raised RuntimeError\('y'\): let the error through, or raise") as caught:
+        rules.error_passes(Outcome("failed", error=foreign), cause)
+    assert caught.value.__cause__ is foreign
 
 
 async def test_a_stream_that_does_not_close_in_time_is_found() -> None:
