@@ -12,6 +12,7 @@ How a page marks its blocks:
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -255,6 +256,36 @@ def test_the_reference_is_up_to_date(trust: Path, tmp_path: Path) -> None:
         if name == "command-line.md" and sys.version_info >= (3, 13):
             continue  # its argparse formats a flag with two names differently; the page is from 3.11 or 3.12
         assert text == kept[name], f"run docs/generate_reference.py: {name} has changed"
+
+
+CHECKERS = {
+    "mypy": ("--strict", "--namespace-packages", "--explicit-package-bases", "--config-file=", "--no-incremental"),
+    "pyright": ("--pythonpath", sys.executable),
+}
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_the_pages_on_layers_are_typed(checker: str, tmp_path: Path) -> None:
+    if importlib.util.find_spec(checker) is None:
+        pytest.skip(f"{checker} is not installed (pip install '.[check]')")
+    script = ROOT / "docs" / "typed_examples.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, timeout=LIMIT)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    config = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT / ".dev")]}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(config), encoding="utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-m", checker, *CHECKERS[checker], *names],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(ROOT / ".dev")},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=10 * LIMIT,
+        check=False,
+    )
+
+    assert names == ["own_layer.py", "test_a_layer.py"]
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def anchors(page: Path) -> set[str]:

@@ -29,7 +29,8 @@ class UserPass:
     """User name and password (RFC 1929). ``repr`` hides the password.
 
     Args:
-        username, password: 1 to 255 bytes each in UTF-8.
+        username: 1 to 255 bytes in UTF-8.
+        password: likewise.
 
     Raises:
         TypeError: one of them is not a str.

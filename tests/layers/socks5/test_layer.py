@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,13 +11,15 @@ import anyio
 import pytest
 import trio
 from anyio.abc import ByteStream
+from structlog.tracebacks import ExceptionDictTransformer
 
 from tests.tracebacks import frames, places_of
-from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, UserPass
+from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
 from ziggurat.layers.socks5.handshake import Pipeline
 from ziggurat.layers.testing import MockHandle, ResetStream, ScriptedProxy, fault_layer, mock_connector
 from ziggurat.services import (
     ConnectError,
+    Connector,
     ConnectRefused,
     ConnectTimeout,
     DialAttribute,
@@ -398,6 +401,24 @@ async def test_a_failed_dial_shows_the_password_in_no_local(
             await stack(URI)
 
     assert places_of("hunter2", caught.value) == []
+
+
+def stack_with_a_password(inner: Connector) -> Stack:
+    return ServiceBuilder().logging().socks5("user:hunter2@proxy").timeout(5.0).service(inner)
+
+
+async def test_a_renderer_of_whole_tracebacks_prints_no_password() -> None:
+    """structlog's own, as after hynek/structlog#715: every frame with its locals, the test's included."""
+    async with ScriptedProxy(auth=1) as proxy:
+        stack = stack_with_a_password(proxy.connector())
+        with pytest.raises(ConnectError) as caught:
+            await stack(URI)
+
+    stacks = ExceptionDictTransformer(show_locals=True)((caught.type, caught.value, caught.tb))
+    text = json.dumps(stacks)
+    assert "_exchange" in text
+    assert "UserPass" in text  # locals are there
+    assert "hunter2" not in text
 
 
 async def test_a_cancelled_dial_shows_the_password_in_no_local() -> None:

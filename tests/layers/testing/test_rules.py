@@ -7,6 +7,7 @@ import pytest
 
 from ziggurat.layers.testing import rules, stream_pair
 from ziggurat.layers.testing.stepping import Outcome
+from ziggurat.services import ConnectError
 
 
 @pytest.mark.parametrize(
