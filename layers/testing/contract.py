@@ -64,17 +64,7 @@ async def check_layer(
     virtual = await virtual_time()
     suite = Scenarios(Settings(checked, uri, peer, inner_uri, transparent, may_refuse, patience, virtual))
     before = rules.state_of(checked)
-    await suite.run(suite.passes_the_response)
-    await suite.run(suite.works_on_any_leaf)
-    await suite.run(suite.passes_errors)
-    await suite.run(suite.passes_the_cancellation)
-    await suite.run(suite.survives_cancellation)
-    await suite.run(suite.survives_cancellation_when_inner_fails)
-    await suite.run(suite.survives_broken_streams)
-    await suite.run(suite.reports_its_own_limits)
-    await suite.run(suite.keeps_its_inner_apart)
-    if not shared:
-        await suite.run(suite.keeps_its_state_apart)
+    await suite.run_all(shared=shared)
     rules.require(
         rules.state_of(checked) == before,
         "dialling changed the layer itself: a layer is frozen configuration, keep state in what layer() returns",

@@ -35,12 +35,28 @@ class ForeignError(Exception):
 
 
 class Scenarios(Suite):
-    """The scenarios, in the order in which they make sense."""
+    """The scenarios, and the order in which they run."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.inner_uri = settings.uri if settings.inner_uri is None and settings.peer is None else settings.inner_uri
         self.spoken = (0, 0)  # bytes that the layer received and sent before it returned a stream
+
+    async def run_all(self, *, shared: bool) -> None:
+        """Run every scenario; with ``shared`` without the one in which applications dial concurrently."""
+        scenarios = [
+            self.passes_the_response,  # first: it sets `spoken`
+            self.works_on_any_leaf,
+            self.passes_errors,
+            self.passes_the_cancellation,
+            self.survives_cancellation,
+            self.survives_cancellation_when_inner_fails,
+            self.survives_broken_streams,
+            self.reports_its_own_limits,
+            self.keeps_its_inner_apart,
+        ]
+        for scenario in scenarios if shared else [*scenarios, self.keeps_its_state_apart]:
+            await self.run(scenario)
 
     async def passes_the_response(self, new_probe: Callable[..., Probe]) -> None:
         probe = new_probe()
