@@ -102,7 +102,7 @@ def apply_layer(layer: Layer, inner: Connector) -> Connector:
     Raises:
         TypeError: the layer returned something that is no connector, e.g. ``None`` for want of a ``return``.
     """
-    connector: object = layer.layer(inner)
+    connector = cast(object, layer.layer(inner))
     if inspect.iscoroutine(connector):
         connector.close()  # or Python would warn that it was never awaited
         raise TypeError(f"the layer {layer!r} is an async function: make it a plain one that returns the async one")

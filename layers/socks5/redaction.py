@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 __all__ = ["drop_frames", "hide_arguments"]
 
@@ -49,4 +49,4 @@ def drop_frames(error: BaseException) -> None:
         each.__traceback__ = None
         pending += [each.__cause__, each.__context__]
         if isinstance(each, BaseExceptionGroup):
-            pending += each.exceptions
+            pending += cast("BaseExceptionGroup[BaseException]", each).exceptions
