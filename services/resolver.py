@@ -39,8 +39,12 @@ async def look_up(host: str, *, family: int = socket.AF_UNSPEC) -> list[str]:
 
     Raises:
         ResolveError: there is none, or the resolver could not tell (then it is transient); or `MAX_LOOKUPS` lookups are
-            under way already (transient, at once).
+            under way already (transient, at once). A name under ``.onion`` has none, and the system is not asked: its
+            name servers would learn of it (RFC 7686 section 2).
     """
+    if host.lower().rstrip(".").rpartition(".")[2] == "onion":
+        hint = "an onion service is reached through Tor's SOCKS5 port, usually 127.0.0.1:9050"
+        raise ResolveError(f"{host}: onion services have no address", hint=hint, transient=False)
     if not _places.acquire(blocking=False):
         hint = "the name servers of this machine do not answer"
         raise ResolveError(f"{host}: {MAX_LOOKUPS} lookups are under way already", hint=hint, transient=True)

@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import NoReturn
 
 from ziggurat.node.cli.commands import demo, node, peers, probe
 from ziggurat.node.cli.exit_code import FAILED, INTERRUPTED, USAGE
@@ -17,10 +19,15 @@ from ziggurat.services.version import version
 __all__ = ["main"]
 
 
+UNKNOWN_COMMAND = "unknown command; expected demo, node, probe or peers first, and its settings after it"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; ``None`` uses ``sys.argv``. Bad arguments raise `SystemExit`."""
     open_streams()
-    options = _parser().parse_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        options.parser.error(_unrecognized(unknown, options.parser))
     try:
         return _run(options)
     except SettingsError as error:
@@ -53,15 +60,35 @@ def _run(options: argparse.Namespace) -> int:
         close_log()
 
 
+class _Parser(argparse.ArgumentParser):
+    """Names the commands where argparse would quote what was given instead of one: it may be a proxy's password."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(UNKNOWN_COMMAND if "invalid choice" in message else message)
+
+
+def _unrecognized(unknown: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    """Return the error for arguments that the parser does not know, by name: their values may be secrets."""
+    flags = [text.partition("=")[0] if text.startswith("--") else text[:2] for text in unknown if text.startswith("-")]
+    if not flags:
+        return "unexpected argument"
+    known = [word for word in parser.format_help().replace(",", " ").split() if word.startswith("--")]
+    close = [f" (did you mean {near[0]}?)" if (near := get_close_matches(flag, known, 1)) else "" for flag in flags]
+    return f"unrecognized arguments: {' '.join(map(''.join, zip(flags, close, strict=True)))}"
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ziggurat",
         description="A Kaspa P2P node. All its outbound connections go through one stack of layers.",
         epilog="Results go to stdout, log lines to stderr. NO_COLOR is respected.",
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=f"ziggurat {version()}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="command", dest="command")
+    commands = parser.add_subparsers(
+        title="commands", required=True, metavar="command", dest="command", parser_class=argparse.ArgumentParser
+    )
     for command in (demo, node, probe, peers):
-        command.add_parser(commands)
+        subparser = command.add_parser(commands)
+        subparser.set_defaults(parser=subparser)
     return parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from ziggurat.node.config.options import OPTIONS, Option, RawValue
@@ -13,6 +14,11 @@ PREFIX = "ZIGGURAT_"
 
 TEST_VARIABLES = frozenset({"ZIGGURAT_KASPAD", "ZIGGURAT_PROTO_PYTHON"})
 """Variables of our tests: the path of a real kaspad, and an interpreter with another protobuf version."""
+
+SERVICE_LINK = re.compile(
+    r"ZIGGURAT_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)", re.ASCII
+)
+"""What Kubernetes adds to each container of a namespace with a service named ziggurat; not ours."""
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
@@ -28,14 +34,16 @@ def read_variables(environ: Mapping[str, str]) -> dict[str, tuple[str, RawValue]
         The variable's name and its value, by option name.
 
     Raises:
-        SettingsError: a variable is empty or unknown. A misspelt name must not lead to dials without a proxy.
+        SettingsError: a variable is empty or unknown. A misspelt name, in lower case for one, must not lead to dials
+            without a proxy.
     """
     names = {name: option for option in OPTIONS for name in (option.variable, option.alias_variable) if name}
     given: dict[str, tuple[str, RawValue]] = {}
-    for name in sorted(name for name in environ if name.startswith(PREFIX) and name not in TEST_VARIABLES):
+    for name in sorted(filter(_is_ours, environ)):
         option = names.get(name)
         if option is None:
-            raise SettingsError(f"{name}: unknown setting")
+            upper = name.upper()
+            raise SettingsError(f"{name}: unknown setting{f'; did you mean {upper}?' if upper in names else ''}")
         if option.name in given:
             raise SettingsError(f"{name} and {given[option.name][0]} are the same setting; give only one")
         if not environ[name].strip():
@@ -64,6 +72,10 @@ def read_fallback(environ: Mapping[str, str]) -> dict[str, tuple[str, RawValue]]
 def ignored_proxy_variables(environ: Mapping[str, str]) -> list[str]:
     """Return the names of proxy variables that are set, and that this program ignores."""
     return [name for name in sorted(environ) if name.upper() in IGNORED_PROXY_VARIABLES and environ[name]]
+
+
+def _is_ours(name: str) -> bool:
+    return name.upper().startswith(PREFIX) and name not in TEST_VARIABLES and SERVICE_LINK.fullmatch(name) is None
 
 
 def _raw_value(option: Option, name: str, text: str) -> RawValue:

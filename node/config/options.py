@@ -204,7 +204,15 @@ OPTIONS: tuple[Option, ...] = (
         ", ".join(LOG_FORMATS),
         node_only=False,
     ),
-    Option("configfile", "also read settings from this TOML file", _path, "a file", short="C", in_file=False),
+    Option(
+        "configfile",
+        "also read settings from this TOML file",
+        _path,
+        "a file",
+        short="C",
+        in_file=False,
+        node_only=False,
+    ),
 )
 
 IGNORED_FLAGS = (

@@ -18,6 +18,14 @@ DIRECT = "none"
 
 PROXY_SYNTAX = "HOST[:PORT], [IPv6][:PORT], socks5://USER:PASSWORD@HOST[:PORT], unix:/PATH, or none to dial directly"
 
+OTHER_WORDS_FOR_DIRECT = frozenset({"none", "off", "no", "false", "0", "null", "direct", "disabled"})
+"""Refused, as they would be host names otherwise."""
+
+_PARTS = re.compile(r"([a-z][a-z0-9+.-]*://)?(.*@)?(.*)", re.ASCII | re.DOTALL | re.IGNORECASE)
+_NO_SECRETS = re.compile(
+    r"(?:unix:)?/[^@]*|unix:|(?:[a-z0-9._-]*|\[[0-9a-f:.%]*\])(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE
+)
+
 MAX_UNIX_PATH = 103
 """Bytes: ``sun_path`` has 104 on BSD and macOS and 108 on Linux, including the terminating zero."""
 
@@ -52,6 +60,8 @@ def parse_socks5_proxy(text: str) -> Proxy | None:
     """
     if text == DIRECT:
         return None
+    if text.lower() in OTHER_WORDS_FOR_DIRECT:
+        raise ValueError(f"write {DIRECT} to dial directly")
     if not text:
         raise ValueError("empty")
     uri, credentials = parse_proxy(text, default_port=DEFAULT_PORT)
@@ -61,5 +71,11 @@ def parse_socks5_proxy(text: str) -> Proxy | None:
 
 
 def masked(text: str) -> str:
-    """Return the text with everything between the scheme and the last ``@`` masked, as it may be credentials."""
-    return re.sub(r"^([a-z0-9+.-]*://)?.*@", r"\1***@", text, flags=re.IGNORECASE | re.DOTALL)
+    """Return the text with everything masked that may be credentials.
+
+    That is all but the scheme, a host, a port and a unix socket's path. Text of another form, e.g. the
+    ``host:port:user:password`` of proxy sellers, is masked whole.
+    """
+    scheme, userinfo, rest = _PARTS.fullmatch(text).groups()  # type: ignore[union-attr]  # it matches any text
+    shown = rest if _NO_SECRETS.fullmatch(rest) else "***"
+    return f"{scheme or ''}{'***@' if userinfo is not None else ''}{shown}"

@@ -114,9 +114,7 @@ def _value(option: Option, source: str, given: RawValue, network: Network) -> ob
         except ValueError as error:
             where = source if source.startswith(("--", "ZIGGURAT_", "KASPAD_")) else f"{source}: {option.name}"
             shown = option.mask(text)
-            # Once masked, omit the reason: it may quote the password.
-            reason = f" ({error})" if shown == text else ""
-            raise SettingsError(f"{where}: bad value {shown!r}{reason}; expected {option.expected}") from error
+            raise SettingsError(f"{where}: bad value {shown!r} ({error}); expected {option.expected}") from error
     return tuple(read) if option.many else read[0]
 
 

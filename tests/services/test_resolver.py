@@ -40,6 +40,16 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         thread.join(30)
 
 
+@pytest.mark.parametrize("name", ["abc.onion", "ABC.Onion.", "onion", "a.b.onion.."])
+async def test_an_onion_name_never_reaches_the_system(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: pytest.fail("the system was asked"))
+
+    with pytest.raises(ResolveError, match=r"onion services have no address.*Tor's SOCKS5 port") as caught:
+        await look_up(name)
+
+    assert not caught.value.transient
+
+
 async def test_a_name_has_its_addresses_each_once() -> None:
     found = await look_up("localhost")
 

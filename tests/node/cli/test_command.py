@@ -27,6 +27,38 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (
+            ["node", "--socks5-prox", "u:hunter2"],
+            "ziggurat node: error: unrecognized arguments: --socks5-prox (did you",
+        ),
+        (
+            ["probe", "peer", "--socks5-prox=u:hunter2@h"],
+            "unrecognized arguments: --socks5-prox (did you mean --socks5-p",
+        ),
+        (["node", "-phunter2"], "ziggurat node: error: unrecognized arguments: -p"),
+        (["node", "hunter2"], "ziggurat node: error: unexpected argument"),
+        (["--socks5-proxy", "socks5://u:hunter2@h", "node"], "ziggurat: error: unknown command; expected demo, node,"),
+        (
+            ["node", "--socks5-proxy", "127.0.0.1:9050:u:hunter2"],
+            "--socks5-proxy: bad value '***' (bad proxy: expected",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named_without_their_values(
+    arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+
+    assert caught.value.code == 2
+    printed = capsys.readouterr().err
+    assert error in printed
+    assert "hunter2" not in printed
+
+
 def test_the_demo_shows_the_stack_the_waterfall_and_the_peer() -> None:
     done = run("demo")
 

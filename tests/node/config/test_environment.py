@@ -40,6 +40,20 @@ def test_a_misspelt_variable_is_rejected_by_name() -> None:
         read_variables({"ZIGGURAT_SOCK5_PROXY": "127.0.0.1:9050"})
 
 
+@pytest.mark.parametrize("name", ["ziggurat_socks5_proxy", "Ziggurat_Socks5_Proxy"])
+def test_a_name_in_another_case_is_rejected_and_the_right_one_named(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: unknown setting; did you mean ZIGGURAT_SOCKS5_PROXY"):
+        read_variables({name: "127.0.0.1:9050"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ZIGGURAT_PORT", "ZIGGURAT_PORT_16111_TCP_ADDR", "ZIGGURAT_SERVICE_HOST", "ZIGGURAT_P2P_SERVICE_PORT_P2P"],
+)
+def test_the_service_links_of_kubernetes_are_not_settings(name: str) -> None:
+    assert read_variables({name: "tcp://10.0.0.1:16111"}) == {}
+
+
 def test_both_names_of_a_setting_together_are_an_error() -> None:
     with pytest.raises(SettingsError, match="ZIGGURAT_SOCKS5_PROXY and ZIGGURAT_PROXY are the same setting"):
         read_variables({"ZIGGURAT_PROXY": "a", "ZIGGURAT_SOCKS5_PROXY": "b"})

@@ -64,10 +64,26 @@ def test_a_bad_proxy_is_an_error_and_never_a_direct_dial(text: str) -> None:
         ("u:p@w@host", "***@host"),
         ("host:1", "host:1"),
         ("HTTP://u:p@host", "HTTP://***@host"),
+        ("", ""),
+        ("[::1]:65536", "[::1]:65536"),
+        ("unix:/run/tor/socks", "unix:/run/tor/socks"),
+        ("unix:u:p@/run/tor", "***@/run/tor"),
+        ("127.0.0.1:9050:u:p", "***"),
+        ("socks5:127.0.0.1:9050:u:p", "***"),
+        ("socks5://127.0.0.1:9050:u:p", "socks5://***"),
+        ("socks5://u:p:127.0.0.1:9050", "socks5://***"),
+        ("u:p", "***"),
+        ("u@127.0.0.1:9050:p", "***@***"),
     ],
 )
 def test_masking_hides_all_possible_credentials(text: str, shown: str) -> None:
     assert masked(text) == shown
+
+
+@pytest.mark.parametrize("text", ["None", "off", "false", "0", "DIRECT"])
+def test_other_words_for_direct_are_not_host_names(text: str) -> None:
+    with pytest.raises(ValueError, match="write none to dial directly"):
+        parse_socks5_proxy(text)
 
 
 @given(st.text(), st.text())
