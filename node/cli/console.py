@@ -100,6 +100,7 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "seeder.failed": lambda e: f"seeder {e.get('seeder')} failed: {e.get('error')}",
     "externalip.ignored": lambda e: f"--externalip {e.get('address')} is not advertised: {e.get('reason')}",
     "settings.ignored": lambda e: f"ignored kaspad settings that have no effect here: {_names(e)}",
+    "settings.ineffective": lambda e: str(e.get("reason")),
     "environment.ignored": lambda e: f"ignored {_names(e)}: set a proxy with --socks5-proxy",
 }
 """The sentence of each event that the node writes. Other events are shown as keys and values."""

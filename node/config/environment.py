@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 from ziggurat.node.config.options import OPTIONS, Option, RawValue
 from ziggurat.node.config.settings import SettingsError
@@ -42,8 +43,8 @@ def read_variables(environ: Mapping[str, str]) -> dict[str, tuple[str, RawValue]
     for name in sorted(filter(_is_ours, environ)):
         option = names.get(name)
         if option is None:
-            upper = name.upper()
-            raise SettingsError(f"{name}: unknown setting{f'; did you mean {upper}?' if upper in names else ''}")
+            near = get_close_matches(name.upper(), names, 1)
+            raise SettingsError(f"{name}: unknown setting{f'; did you mean {near[0]}?' if near else ''}")
         if option.name in given:
             raise SettingsError(f"{name} and {given[option.name][0]} are the same setting; give only one")
         if not environ[name].strip():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +23,9 @@ def read_config_file(path: Path) -> tuple[dict[str, RawValue], list[str]]:
         SettingsError: the file is missing or not TOML, a key is unknown, or a value has the wrong type.
     """
     try:
-        content: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, object] = tomllib.loads(
+            path.read_text(encoding="utf-8-sig")
+        )  # Windows' editors begin with a BOM
     except OSError as error:
         raise SettingsError(f"--configfile: cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -36,7 +39,8 @@ def read_config_file(path: Path) -> tuple[dict[str, RawValue], list[str]]:
         option = options.get(key)
         if option is None:
             if key not in {*IGNORED_FLAGS, *IGNORED_VALUES}:
-                raise SettingsError(f"{path}: unknown key {key!r}")
+                near = get_close_matches(key.replace("_", "-"), options, 1)
+                raise SettingsError(f"{path}: unknown key {key!r}{f'; did you mean {near[0]!r}?' if near else ''}")
             ignored.append(key)
         elif option.name in given:
             raise SettingsError(f"{path}: {key!r} and {option.name!r} are the same setting; give only one")

@@ -17,6 +17,7 @@ from ziggurat.node.config.app_directory import default_app_directory
 from ziggurat.node.config.environment import ignored_proxy_variables, read_fallback, read_variables
 from ziggurat.node.config.file import read_config_file
 from ziggurat.node.config.flags import IGNORED_DEST, read_flags
+from ziggurat.node.config.ineffective import ineffective_settings
 from ziggurat.node.config.networks import DEVNET, MAINNET, SIMNET, Network, numbered_testnet
 from ziggurat.node.config.options import OPTIONS, Option, RawValue
 from ziggurat.node.config.settings import LogFormat, LogLevel, Settings, SettingsError
@@ -38,6 +39,7 @@ class Resolved:
         values: the unparsed values by option name, without defaults.
         ignored_settings: the kaspad settings that were given and have no effect here.
         ignored_variables: the proxy variables of other programs that are set.
+        ineffective: a line for each setting that has no effect beside others, or an unexpected one.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class Resolved:
     values: Mapping[str, RawValue]
     ignored_settings: tuple[str, ...] = ()
     ignored_variables: tuple[str, ...] = ()
+    ineffective: tuple[str, ...] = ()
 
 
 def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved:
@@ -84,12 +87,14 @@ def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved
             "exclusive: connect means only these peers"
         )
     values = {name: _value(_option(name), source, given, network) for name, (source, given) in chosen.items()}
+    settings = _settings(values, network, environ)
     return Resolved(
-        _settings(values, network, environ),
+        settings,
         {option.name: _source(option.name, chosen, environ) for option in OPTIONS},
         {name: given for name, (_, given) in chosen.items()},
         tuple(ignored),
         tuple(ignored_proxy_variables(environ)),
+        tuple(ineffective_settings(settings, {name: source for name, (source, _) in chosen.items()})),
     )
 
 

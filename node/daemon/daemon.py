@@ -38,8 +38,9 @@ async def run_daemon(resolved: Resolved) -> None:
     """Run a node until SIGINT or SIGTERM. A second signal has its default effect.
 
     Events: ``node.started`` (``listen``, ``advertised``, ``network``, ``via``, ``directory``), ``node.status`` once a
-    minute, ``node.stopping`` (``signal``), ``node.stopped``; ``settings.ignored`` (``names``), ``environment.ignored``
-    (``names``) and ``externalip.ignored`` (``address``, ``reason``) at the start.
+    minute, ``node.stopping`` (``signal``), ``node.stopped``; at the start ``settings.ignored`` (``names``),
+    ``settings.ineffective`` (``reason``), ``environment.ignored`` (``names``) and ``externalip.ignored`` (``address``,
+    ``reason``).
 
     Raises:
         CannotRun: the directory is in use or not writable, or the node cannot listen on its address.
@@ -129,6 +130,8 @@ def _peer(peer: PeerInfo) -> dict[str, object]:
 def _warn_about_ignored_settings(resolved: Resolved) -> None:
     if resolved.ignored_settings:
         write_event(None, "warning", "settings.ignored", names=list(resolved.ignored_settings))
+    for reason in resolved.ineffective:
+        write_event(None, "warning", "settings.ineffective", reason=reason)
     if resolved.ignored_variables:
         write_event(None, "warning", "environment.ignored", names=list(resolved.ignored_variables))
     external = resolved.settings.externalip

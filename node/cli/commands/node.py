@@ -11,6 +11,7 @@ from ziggurat.node.cli.exit_code import FAILED, OK
 from ziggurat.node.cli.terminal import print_error, print_lines
 from ziggurat.node.config import OPTIONS, Resolved, add_settings
 from ziggurat.node.daemon import CannotRun, run_daemon
+from ziggurat.services.errors import fold
 
 __all__ = ["add_parser", "run"]
 
@@ -67,7 +68,14 @@ def config_lines(resolved: Resolved) -> list[str]:
             value = [option.mask(text) for text in given]
         else:
             value = int(given) if option.number else option.mask(given) if isinstance(given, str) else given
-        # JSON strings, lists, numbers and booleans are valid TOML.
-        lines.append(f"{option.name} = {json.dumps(value)}  # {resolved.sources[option.name]}")
+        lines.append(f"{option.name} = {_toml(value)}  # {fold(resolved.sources[option.name])}")
+    lines += [f"# {fold(text)}" for text in resolved.ineffective]
     lines += [f"# {name}: ignored; it has no effect here" for name in resolved.ignored_settings]
     return lines + [f"# {name}: ignored; set a proxy with socks5-proxy" for name in resolved.ignored_variables]
+
+
+def _toml(value: object) -> str:
+    # JSON's strings, lists, numbers and booleans are valid TOML, except for DEL and for surrogates, which stand for bytes
+    # of a path that are not UTF-8.
+    text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
+    return text.replace("\x7f", "\\u007f")

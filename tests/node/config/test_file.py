@@ -39,6 +39,12 @@ def test_a_kaspad_file_is_read_and_keys_without_effect_are_listed(path: Path) ->
     assert ignored == ["utxoindex", "rpclisten", "ram-scale"]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(path: Path) -> None:
+    path.write_bytes(b"\xef\xbb\xbfoutpeers = 4")
+
+    assert read_config_file(path)[0] == {"outpeers": "4"}
+
+
 @pytest.mark.parametrize("key", ["socks5-proxy", "proxy"])
 def test_our_own_keys_are_read_as_well(path: Path, key: str) -> None:
     path.write_text(f'{key} = "127.0.0.1:9050"')
@@ -49,7 +55,8 @@ def test_our_own_keys_are_read_as_well(path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sock5-proxy = 'a'", "unknown key 'sock5-proxy'"),
+        ("sock5-proxy = 'a'", "unknown key 'sock5-proxy'; did you mean 'socks5-proxy'?"),
+        ("socks5_proxy = 'a'", "unknown key 'socks5_proxy'; did you mean 'socks5-proxy'?"),
         ("configfile = 'a'", "unknown key 'configfile'"),
         ("[connect]", "connect must be a list of strings"),
         ("connect = 'a'", "connect must be a list of strings"),

@@ -82,7 +82,9 @@ async def test_with_a_proxy_it_dials_through_it_and_does_not_listen(tmp_path: Pa
         peer.run(),
         peer.listen() as address,
         proxy.serve() as at,
-        running("-b", tmp_path, f"--socks5-proxy={at.authority}", f"--connect={address}", ALL_PROXY="x") as node,
+        running(
+            "-b", tmp_path, f"--proxy={at.authority}", f"--connect={address}", "--outpeers=1", ALL_PROXY="x"
+        ) as node,
     ):
         started = await node.wait_for("node.started")
         connected = await node.wait_for("peer.connected")
@@ -94,6 +96,8 @@ async def test_with_a_proxy_it_dials_through_it_and_does_not_listen(tmp_path: Pa
     assert proxy.requests[0].host == "127.0.0.1"
     ignored = [event for event in node.events if event["event"] == "environment.ignored"]
     assert [event["names"] for event in ignored] == [["ALL_PROXY"]]
+    (ineffective,) = (event for event in node.events if event["event"] == "settings.ineffective")
+    assert str(ineffective["reason"]).startswith("outpeers (--outpeers) has no effect beside connect")
 
 
 async def test_a_second_node_in_the_same_directory_names_the_pid_of_the_first_and_exits_with_1(tmp_path: Path) -> None:

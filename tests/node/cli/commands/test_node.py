@@ -50,6 +50,22 @@ def test_the_shown_configuration_is_toml_with_every_setting(capsys: pytest.Captu
     assert set(tomllib.loads(show_config(capsys, "--testnet"))) == {option.name for option in OPTIONS}
 
 
+@pytest.mark.parametrize("name", ["a\x7fb", "a\udcffb", "a\U0001f600b", 'a"\\b', "a\nb\x1b"])
+def test_a_path_of_any_characters_is_toml(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / name
+    file.write_text("outpeers = 4")
+    shown = tomllib.loads(show_config(capsys, "-C", str(file), "-b", str(file)))
+
+    assert shown["outpeers"] == 4
+    assert Path(shown["appdir"]).name == name.replace("\udcff", "?")
+
+
+def test_a_setting_without_effect_is_a_comment(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = show_config(capsys, "--connect=h", "--outpeers=3")
+
+    assert "# outpeers (--outpeers) has no effect beside connect" in shown
+
+
 def test_secrets_are_masked(capsys: pytest.CaptureFixture[str]) -> None:
     text = show_config(capsys, f"--socks5-proxy=socks5://user:{SECRET}@tor")
 

@@ -1,0 +1,39 @@
+"""Settings that were given and have no effect beside others, or another effect than their user may expect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ziggurat.node.address_manager import is_publicly_routable
+from ziggurat.node.config.settings import Settings
+
+__all__ = ["ineffective_settings"]
+
+CONNECT_REPLACES = ("listen", "outpeers", "maxinpeers", "nodnsseed")
+
+
+def ineffective_settings(settings: Settings, given: Mapping[str, str]) -> list[str]:
+    """Return one line for each such setting.
+
+    Args:
+        settings: the settings.
+        given: the source of each setting that was given, by option name.
+    """
+    reasons: list[tuple[str, str]] = []
+    if settings.connect:
+        only = "has no effect beside connect: the node dials only those peers, and does not listen"
+        reasons += [(name, only) for name in CONNECT_REPLACES]
+    elif settings.listen is not None and not settings.maxinpeers:
+        reasons.append(("listen", "has no effect: with maxinpeers 0 the node does not listen"))
+    elif settings.listen is not None and settings.proxy is not None:
+        ip = settings.listen.ip
+        if ip.is_unspecified or is_publicly_routable(ip):
+            warning = (
+                "lets peers connect past the proxy, to this machine's own address; an onion service needs 127.0.0.1"
+            )
+            reasons.append(("listen", warning))
+    if settings.nologfiles:
+        reasons.append(("logdir", "has no effect beside nologfiles"))
+    if "testnet" not in settings.network.name:
+        reasons.append(("netsuffix", "has no effect without testnet"))
+    return [f"{name} ({given[name]}) {reason}" for name, reason in reasons if name in given]

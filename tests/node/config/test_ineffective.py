@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.node.config.test_resolution import read
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--connect=h", "--outpeers=3"], "outpeers (--outpeers) has no effect beside connect: the node dials only"),
+        (["--connect=h", "--listen=127.0.0.1"], "listen (--listen) has no effect beside connect"),
+        (["--connect=h", "--maxinpeers=3"], "maxinpeers (--maxinpeers) has no effect beside connect"),
+        (["--connect=h", "--nodnsseed"], "nodnsseed (--nodnsseed) has no effect beside connect"),
+        (
+            ["--listen=127.0.0.1", "--maxinpeers=0"],
+            "listen (--listen) has no effect: with maxinpeers 0 the node does not",
+        ),
+        (["--proxy=tor", "--listen=0.0.0.0"], "listen (--listen) lets peers connect past the proxy"),
+        (["--proxy=tor", "--listen=[::]:1"], "listen (--listen) lets peers connect past the proxy"),
+        (["--proxy=tor", "--listen=8.8.8.8"], "listen (--listen) lets peers connect past the proxy"),
+        (["--logdir=/x", "--nologfiles"], "logdir (--logdir) has no effect beside nologfiles"),
+        (["--netsuffix=10"], "netsuffix (--netsuffix) has no effect without testnet"),
+        (["--simnet", "--netsuffix=10"], "netsuffix (--netsuffix) has no effect without testnet"),
+    ],
+)
+def test_a_setting_without_effect_is_named_with_the_reason(arguments: list[str], line: str) -> None:
+    (found,) = read(*arguments).ineffective
+
+    assert found.startswith(line)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--connect=h", "--proxy=tor"],
+        ["--addpeer=h", "--outpeers=3", "--listen=0.0.0.0", "--maxinpeers=3"],
+        ["--maxinpeers=0"],
+        ["--proxy=tor", "--listen=127.0.0.1"],
+        ["--proxy=tor", "--externalip=8.8.8.8"],
+        ["--logdir=/x"],
+        ["--nologfiles"],
+        ["--testnet", "--netsuffix=10"],
+    ],
+)
+def test_settings_that_go_together_are_not_mentioned(arguments: list[str]) -> None:
+    assert read(*arguments).ineffective == ()
+
+
+def test_the_source_may_be_a_variable() -> None:
+    (found,) = read("--connect=h", KASPAD_OUTPEERS="4").ineffective
+
+    assert found.startswith("outpeers (KASPAD_OUTPEERS) has no effect")
