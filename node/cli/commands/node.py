@@ -75,7 +75,7 @@ def config_lines(resolved: Resolved) -> list[str]:
 
 
 def _toml(value: object) -> str:
-    # JSON's strings, lists, numbers and booleans are valid TOML, except for DEL and for surrogates, which stand for bytes
+    # JSON is valid TOML for these types, except for DEL, and for surrogates, which stand for bytes
     # of a path that are not UTF-8.
     text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
     return text.replace("\x7f", "\\u007f")
