@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
+import sys
+from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from clients import Client, OpenClient, grpcio, handed_over, opened, plain
+import memory
+from clients import Client, GrpclibClient, OpenClient, grpcio, handed_over, opened, plain
 from measure import Block, Sample, Scale, compare
 from processes import server
 from report import Row, cpu_row
@@ -23,7 +29,25 @@ async def download(scale: Scale) -> list[Row]:
     return [
         cpu_row("B3", what, samples, "grpcio.aio", 1.1, unit="MiB"),
         cpu_row("B3", what, samples, "grpclib", 0.35, unit="MiB"),
+        *await _download_over_tls(scale),
     ]
+
+
+async def _download_over_tls(scale: Scale) -> list[Row]:
+    with TemporaryDirectory() as folder:
+        certificate, authority = memory.certificates(Path(folder))
+        if certificate is None:
+            print("B3 over TLS needs trustme: skipped", file=sys.stderr)
+            return []
+        context = ssl.create_default_context(cafile=authority)
+        context.set_alpn_protocols(["h2"])
+        sides: dict[str, OpenClient] = {side: partial(_open_tls, side, context) for side in ("ziggurat", "grpclib")}
+        samples = await _measure("grpclib", sides, _download, scale, 50, certificate=certificate)
+    return [cpu_row("B3", "the same over TLS, from a grpclib server", samples, "grpclib", 1.0, unit="MiB")]
+
+
+async def _open_tls(side: str, context: ssl.SSLContext, port: int, stack: AsyncExitStack) -> Client:
+    return GrpclibClient(await memory.SIDES[side](port, context)(stack))
 
 
 async def upload(scale: Scale) -> list[Row]:
@@ -37,12 +61,18 @@ async def upload(scale: Scale) -> list[Row]:
 
 
 async def _measure(
-    kind: str, sides: dict[str, OpenClient], transfer: object, scale: Scale, usual: int
+    kind: str,
+    sides: dict[str, OpenClient],
+    transfer: object,
+    scale: Scale,
+    usual: int,
+    *,
+    certificate: str | None = None,
 ) -> dict[str, list[Sample]]:
     rounds = scale.pairs(usual)
     sessions = min(SESSIONS, rounds)
     samples: dict[str, list[Sample]] = {side: [] for side in sides}
-    async with server(kind) as port:
+    async with server(kind, certificate=certificate) as port:
         for _ in range(sessions):
             async with opened(port, sides) as clients:
                 blocks: dict[str, Block] = {

@@ -31,7 +31,7 @@ from ziggurat.layers.tls import TlsLayer
 from ziggurat.services.channel import Endpoint
 from ziggurat.services.tcp import TcpConnector
 
-__all__ = ["memory"]
+__all__ = ["SIDES", "certificates", "memory"]
 
 STATM = Path("/proc/self/statm")
 HAS_STATM = STATM.exists()
