@@ -48,8 +48,7 @@ async def ready(scale: Scale) -> list[Row]:
     """B12: directly and through a proxy; also without delay, which shows the machine's part."""
     rows: list[Row] = []
     for name, turns in EXPECTED.items():
-        delay = 0.002 if scale.quick else DELAY
-        async with _way(name, delay) as way, _way(name, 0.0) as near:
+        async with _way(name, DELAY) as way, _way(name, 0.0) as near:
             slow, fast = [], []
             counts: list[int] = []
             for _ in range(scale.pairs(20)):
@@ -57,12 +56,12 @@ async def ready(scale: Scale) -> list[Row]:
                 counts.append(way.relay.turns)
                 fast.append(await _seconds(near))
         counted = statistics.mode(counts)  # a property of the protocol; a busy machine may split a turn in two
-        trips = counted * 2 * delay
+        trips = counted * 2 * DELAY
         shown = f"{estimate(slow).median * 1000:.0f} ms"
         rows += [
             Row("B12", f"round trips to a ready peer, {name}", "", str(counted), "", number(counted), Must(turns, "=")),
             Row(
-                *("B12", f"seconds to a ready peer, {name}", f"{counted} round trips of {2000 * delay:.0f} ms"),
+                *("B12", f"seconds to a ready peer, {name}", f"{counted} round trips of {2000 * DELAY:.0f} ms"),
                 *(shown, f"{trips * 1000:.0f} ms", estimate([seconds / trips for seconds in slow])),
             ),
             Row(
