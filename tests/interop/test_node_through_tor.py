@@ -12,7 +12,7 @@ import pytest
 from tests.interop.tor_network import TorNetwork
 from tests.node.running import running
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.outbound.seeding import ask_seeders
+from ziggurat.node.outbound.seeding import Seeders
 from ziggurat.node.testing import KaspaPeer
 from ziggurat.services import ConnectError
 
@@ -45,7 +45,8 @@ async def test_an_unknown_seed(tor: TorNetwork) -> None:
 async def test_seeders_are_asked_through_tor(tor: TorNetwork) -> None:
     handler, seeds = ConnectionHandler(proxy_layer(tor.proxy)), [name(), "nobody.test", name()]
 
-    found = await ask_seeders(handler.resolve, seeds, 16111, missing=8, target=8, rng=random.Random(1))
+    found = await Seeders(seeds, 16111, handler.resolve, random.Random(1)).ask(missing=8, target=8)
+    assert found is not None
 
     assert [str(address) for address in found.addresses] == ["127.0.0.1:16111"] * 2
     assert [str(address) for address in found.names] == ["nobody.test:16111"]
