@@ -79,7 +79,7 @@ class _Lookup:
         try:
             self._notify(self.done.set)
         except RuntimeError:
-            pass  # the loop has ended; nobody waits any more
+            pass  # the loop has ended, and with it the wait
 
     def addresses(self) -> list[str]:
         found, host = self._found, self._host

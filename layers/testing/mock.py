@@ -44,7 +44,7 @@ class MockRequest:
         return self._answer is not None
 
     def accept(self, max_buffer: int = 65536) -> MemoryStream:
-        """Answer with the near end of a new stream pair; return the far end.
+        """Prepare the near end of a new stream pair as the next result; return the far end.
 
         Raises:
             RuntimeError: already answered, or the caller was cancelled.

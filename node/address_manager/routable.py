@@ -56,7 +56,7 @@ SERVICE_PORTS = frozenset(
     }
 )
 """Ports of well-known services, on which no Kaspa node listens. A node that dials what any peer gossips can be made to
-scan them at somebody's host, and hosting companies block a server for that."""
+scan other people's hosts, and hosting companies block a server for that."""
 
 
 def is_worth_dialling(address: NetAddress) -> bool:
