@@ -44,7 +44,7 @@ class MockRequest:
         return self._answer is not None
 
     def accept(self, max_buffer: int = 65536) -> MemoryStream:
-        """Prepare the near end of a new stream pair as the next result; return the far end.
+        """Let the dial succeed with the near end of a new stream pair; return the far end.
 
         Raises:
             RuntimeError: already answered, or the caller was cancelled.
@@ -54,7 +54,7 @@ class MockRequest:
         return far
 
     def accept_with(self, stream: ByteStream) -> None:
-        """Answer with ``stream``. `MockHandle.open_streams` counts it if it is a `MemoryStream`.
+        """Let the dial succeed with ``stream``. `MockHandle.open_streams` counts it if it is a `MemoryStream`.
 
         Raises:
             RuntimeError: already answered, or the caller was cancelled.
