@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from pathlib import Path
+from typing import cast
 
 import anyio
 import anyio.to_thread
@@ -177,11 +178,16 @@ async def test_with_a_proxy_it_dials_only_the_proxy_and_resolves_no_names(tmp_pa
         for seeder in numbered_testnet(10).seeders:
             await node.wait_for("dial.failed", target=f"http://{seeder}:16211")
         assert await node.stop() == 0
-    audited = [(event["event"], event["what"]) for event in node.events if str(event["event"]).startswith("audit.")]
+    audited = {
+        (event["event"], what)
+        for event in node.events
+        if str(event["event"]).startswith("audit.")
+        for what in cast(list[str], event["what"])
+    }
 
-    control = str(tmp_path / "kaspa-testnet-10" / "control.sock")
-    assert set(map(str, audited)) == {
-        str(("audit.socket.connect", [str((at.host, at.port))])),
-        str(("audit.socket.bind", [control])),
+    # A socket's path that is too long is bound through a descriptor of its directory: only the name is the same.
+    assert {(event, what.rpartition("/")[2]) for event, what in audited} == {
+        ("audit.socket.connect", str((at.host, at.port))),
+        ("audit.socket.bind", "control.sock"),
     }
     assert {request.host for request in proxy.requests} >= {*numbered_testnet(10).seeders, "127.0.0.1", "node.example"}
