@@ -1,7 +1,7 @@
 """The server for inbound peers: one stream per connection, and a time limit in each of its states.
 
-`REQUEST_TIMEOUT` runs from the accept to the request, the handshake's limits from the request to Ready, `CLOSE_TIMEOUT`
-from the end of the stream. In between, the router decides when the connection ends.
+`REQUEST_TIMEOUT` runs from the accept to the request for the message stream, the handshake's limits from the request to
+Ready, `CLOSE_TIMEOUT` from the end of the stream. In between, the router decides when the connection ends.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Literal, cast
 
 import anyio
 from grpclib.config import Configuration
-from grpclib.const import Cardinality, Handler, Status
+from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError
-from grpclib.server import Handler as ConnectionHandlers
+from grpclib.protocol import Stream as HttpStream
 from grpclib.server import Server, Stream
 from h2.config import H2Configuration
 
@@ -25,6 +25,7 @@ from ziggurat.node.handshake import TOO_MANY_PENDING
 from ziggurat.node.inbound.limits import ConnectionCounter
 from ziggurat.node.inbound.listener import Listener
 from ziggurat.node.inbound.refusal_log import RefusalLog
+from ziggurat.node.inbound.request import RequestHandler
 from ziggurat.node.inbound.stream import InboundStream
 from ziggurat.node.peer import PROXIED
 from ziggurat.node.wire import MESSAGE_STREAM, KaspadMessage, MessageCodec, StreamLost
@@ -128,8 +129,8 @@ class InboundProtocol(ServerProtocol):
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
         self._stream_task: asyncio.Task[object] | None = None
-        stream = Handler(self.message_stream, Cardinality.STREAM_STREAM, KaspadMessage, KaspadMessage)
-        super().__init__(grpc.handlers_for({MESSAGE_STREAM: stream}, self.codec), *grpc.settings)
+        handler = RequestHandler(partial(grpc.open_call, self.codec), self.message_stream, self._refuse_request)
+        super().__init__(handler, *grpc.settings)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Abort the connection if there is no room for it; else wait `REQUEST_TIMEOUT` for the request."""
@@ -209,6 +210,14 @@ class InboundProtocol(ServerProtocol):
         finally:
             inbound.handshake_over()
 
+    def _refuse_request(self, reason: str, malformed: bool) -> None:
+        if malformed:
+            self.fail(reason)
+        else:
+            self.server.refusals.write(self.address, reason, kind="request")
+            if self._stream_task is None:
+                self._close_after(self.server.close_timeout, None)
+
     def _close_after(self, seconds: float, reason: str | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -235,8 +244,17 @@ class _GrpcServer(CompressionMixin, Server):
     def new_connection(self) -> InboundProtocol:
         return InboundProtocol(self._peer_server, self)
 
-    def handlers_for(self, mapping: dict[str, Handler], codec: MessageCodec) -> ConnectionHandlers:
-        return ConnectionHandlers(mapping, codec, None, self.__dispatch__)
+    def open_call(self, codec: MessageCodec, stream: HttpStream) -> Stream[KaspadMessage, KaspadMessage]:
+        return Stream(
+            stream,
+            MESSAGE_STREAM,
+            Cardinality.STREAM_STREAM,
+            KaspadMessage,
+            KaspadMessage,
+            codec=codec,
+            status_details_codec=None,
+            dispatch=self.__dispatch__,
+        )
 
     @property
     def settings(self) -> tuple[Configuration, H2Configuration, ConnectionOptions]:

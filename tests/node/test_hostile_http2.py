@@ -64,7 +64,9 @@ class Dialer:
         engine.initiate_connection()
         await self.send_raw(engine.data_to_send())
 
-    def request(self, number: int, path: str = MESSAGE_STREAM, *more: tuple[str, str]) -> HeadersFrame:
+    def request(
+        self, number: int, path: str = MESSAGE_STREAM, *more: tuple[str, str], without: str = ""
+    ) -> HeadersFrame:
         headers = [
             (":method", "POST"),
             (":scheme", "http"),
@@ -74,7 +76,7 @@ class Dialer:
             ("te", "trailers"),
             *more,
         ]
-        frame = HeadersFrame(number, self.encoder.encode(headers))
+        frame = HeadersFrame(number, self.encoder.encode([header for header in headers if header[0] != without]))
         frame.flags.add("END_HEADERS")
         return frame
 
@@ -140,6 +142,16 @@ async def another_path(dialer: Dialer) -> None:
     await dialer.frames(dialer.request(1, "/protowire.RPC/MessageStream"))
 
 
+async def no_method(dialer: Dialer) -> None:
+    await dialer.preface()
+    await dialer.frames(dialer.request(1, without=":method"))
+
+
+async def no_path(dialer: Dialer) -> None:
+    await dialer.preface()
+    await dialer.frames(dialer.request(1, without=":path"))
+
+
 async def a_frame_of_16_mib(dialer: Dialer) -> None:
     await dialer.preface()
     await dialer.send_raw(b"\xff\xff\xff\x00\x00\x00\x00\x00\x01" + bytes(16384))
@@ -203,7 +215,9 @@ CASES = [
     Case(only_the_preface, REQUEST_TIMEOUT + 1, NO_REQUEST),
     Case(one_byte_a_second, REQUEST_TIMEOUT + 1, NO_REQUEST),
     Case(settings_and_pings_but_no_request, REQUEST_TIMEOUT + 1, NO_REQUEST),
-    Case(another_path, REQUEST_TIMEOUT + 1, NO_REQUEST),
+    Case(another_path, CLOSE_TIMEOUT + 1, "a request for /protowire.RPC/MessageStream instead of /protowire.P2P"),
+    Case(no_method, AT_ONCE, "the request has no :method"),
+    Case(no_path, AT_ONCE, "the request has no :path"),
     Case(a_frame_of_16_mib, AT_ONCE, "HTTP/2 protocol error"),
     Case(headers_without_end, AT_ONCE, "HTTP/2 protocol error"),
     Case(header_bomb, AT_ONCE, "HTTP/2 protocol error"),
@@ -255,6 +269,27 @@ async def test_an_attack_is_cut_off_and_logged(case: Case) -> None:
         assert memory.grown < FLOOD_BOUND
         assert here.adaptor._server.counter.open == 1
         await here.check_undisturbed()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [("x-bin", "!!!not base64"), ("x-bin", "\u00ff"), ("grpc-timeout", "0n"), ("grpc-timeout", "soon"), ("x", "")],
+)
+async def test_odd_metadata_of_a_request_changes_nothing(
+    header: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def attack(dialer: Dialer) -> None:
+        await dialer.preface()
+        await dialer.frames(dialer.request(1, MESSAGE_STREAM, header))
+        await dialer.send(version(), VERACK, READY)
+        await anyio.sleep(1)
+        assert len(here.adaptor.peers()) == 2
+        await dialer.stream.aclose()
+
+    async with world() as here:
+        await attacked(here, attack)
+
+    assert caplog.text == ""
 
 
 async def empty_data(dialer: Dialer) -> None:
