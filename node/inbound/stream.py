@@ -6,13 +6,10 @@ from asyncio import CancelledError
 from collections.abc import Callable
 
 import anyio
-from google.protobuf.message import DecodeError
-from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.server import Stream
-from h2.exceptions import H2Error
 
 from ziggurat.node.address import NetAddress
-from ziggurat.node.wire import KaspadMessage, MessageCodec, Wanted, stream_lost
+from ziggurat.node.wire import STREAM_ENDED, KaspadMessage, MessageCodec, Wanted, stream_lost
 
 __all__ = ["InboundStream"]
 
@@ -51,7 +48,7 @@ class InboundStream:
         """
         try:
             await self._stream.send_initial_metadata()
-        except (GRPCError, ProtocolError, StreamTerminatedError, H2Error) as error:
+        except STREAM_ENDED as error:
             raise stream_lost(error) from error
 
     def handshake_over(self) -> None:
@@ -73,13 +70,13 @@ class InboundStream:
     async def send(self, message: KaspadMessage, /) -> None:
         try:
             await self._stream.send_message(message)
-        except (GRPCError, ProtocolError, StreamTerminatedError, H2Error) as error:
+        except STREAM_ENDED as error:
             raise stream_lost(error) from error
 
     async def receive(self) -> KaspadMessage | None:
         try:
             return await self._stream.recv_message()
-        except (GRPCError, ProtocolError, StreamTerminatedError, DecodeError, AssertionError) as error:
+        except Exception as error:
             raise stream_lost(error) from error
 
     def expect(self, wanted: Wanted, /) -> None:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
-from google.protobuf.message import DecodeError
 from grpclib.const import Cardinality, Status
-from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.exceptions import GRPCError
 
 from ziggurat.node.handshake import HandshakeError, HandshakeTimeout, Kind
-from ziggurat.node.wire import MESSAGE_STREAM, KaspadMessage, LossReason, MessageCodec, Wanted, stream_lost
+from ziggurat.node.wire import (
+    MESSAGE_STREAM,
+    STREAM_ENDED,
+    KaspadMessage,
+    LossReason,
+    MessageCodec,
+    Wanted,
+    stream_lost,
+)
 
 if TYPE_CHECKING:
     from ziggurat.services.channel import Channel
@@ -47,14 +54,14 @@ class OutboundStream:
                 await self._call.send_request()
                 await self._call.recv_initial_metadata()
                 return
-        except (GRPCError, ProtocolError, StreamTerminatedError, AssertionError) as error:
+        except Exception as error:  # grpclib has many for headers that it cannot read
             raise _not_opened(error) from error
         raise HandshakeTimeout(HEADERS_TIMEOUT, "response headers", silent=True)
 
     async def send(self, message: KaspadMessage, /) -> None:
         try:
             await self._call.send_message(message)
-        except (GRPCError, ProtocolError, StreamTerminatedError) as error:
+        except STREAM_ENDED as error:
             raise stream_lost(error) from error
 
     async def receive(self) -> KaspadMessage | None:
@@ -63,7 +70,7 @@ class OutboundStream:
             if message is None:
                 await self._call.recv_trailing_metadata()  # raises where the status is not OK
             return message
-        except (GRPCError, ProtocolError, StreamTerminatedError, DecodeError, AssertionError) as error:
+        except Exception as error:
             raise stream_lost(error) from error
 
     def expect(self, wanted: Wanted, /) -> None:

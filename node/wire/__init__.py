@@ -50,12 +50,13 @@ from ziggurat.node.wire.p2p_pb2 import (
     VerackMessage,
     VersionMessage,
 )
-from ziggurat.node.wire.stream import MESSAGE_STREAM, LossReason, MessageStream, StreamLost, stream_lost
+from ziggurat.node.wire.stream import MESSAGE_STREAM, STREAM_ENDED, LossReason, MessageStream, StreamLost, stream_lost
 
 __all__ = [
     "MAX_ADDRESSES_SENT",
     "MESSAGE_STREAM",
     "PEER_ID_BYTES",
+    "STREAM_ENDED",
     "Block",
     "ConversionError",
     "CovenantBinding",

@@ -7,19 +7,24 @@ from typing import Protocol
 
 from google.protobuf.message import DecodeError
 from grpclib.const import Status
-from grpclib.exceptions import GRPCError, StreamTerminatedError
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from h2.exceptions import H2Error
 
 from ziggurat.node.wire.codec import MessageTooLarge, Wanted
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.services.channel import MessageSizeError
 from ziggurat.services.errors import one_line
 
-__all__ = ["MESSAGE_STREAM", "LossReason", "MessageStream", "StreamLost", "stream_lost"]
+__all__ = ["MESSAGE_STREAM", "STREAM_ENDED", "LossReason", "MessageStream", "StreamLost", "stream_lost"]
 
 
 MESSAGE_STREAM = "/protowire.P2P/MessageStream"
 """The ``:path`` of the network's only gRPC method, a bidirectional stream of `KaspadMessage` that lasts as long as the
 connection. Only here does a package name appear on the wire, and it must be kaspad's, not ours."""
+
+
+STREAM_ENDED = (GRPCError, ProtocolError, StreamTerminatedError, H2Error)
+"""What sending raises on a stream that has ended."""
 
 
 class LossReason(enum.Enum):
@@ -69,7 +74,11 @@ class MessageStream(Protocol):
 
 
 def stream_lost(error: Exception) -> StreamLost:
-    """Map an exception that grpclib raised on a stream."""
+    """Map an exception that grpclib raised on a stream.
+
+    grpclib has exceptions for what it expects, and lets others out for headers that it cannot read: a ``KeyError``, a
+    ``UnicodeEncodeError``. All of them are about what the peer sent.
+    """
     if isinstance(error, MessageSizeError | MessageTooLarge):
         return StreamLost(_text(error), LossReason.TOO_LARGE)
     if isinstance(error, GRPCError):
@@ -79,7 +88,10 @@ def stream_lost(error: Exception) -> StreamLost:
         return StreamLost("a message is not protobuf", LossReason.MALFORMED)
     if isinstance(error, StreamTerminatedError):
         return StreamLost(_text(error), LossReason.RESET)
-    return StreamLost(_text(error), LossReason.MALFORMED)
+    if isinstance(error, (*STREAM_ENDED, AssertionError)):
+        return StreamLost(_text(error), LossReason.MALFORMED)
+    detail = one_line(f"what the peer sent cannot be read ({type(error).__name__}: {error})")
+    return StreamLost(detail, LossReason.MALFORMED)
 
 
 def _text(error: Exception) -> str:

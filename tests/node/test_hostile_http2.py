@@ -431,3 +431,38 @@ async def test_a_hostile_server_that_we_dial_is_cut_off_as_well(made: Callable[[
         assert server.closed
         assert memory.grown < ALLOWED_BOUND
         await here.check_undisturbed()
+
+
+ODD = {
+    "no status": [("content-type", "application/grpc")],
+    "a status that is no number": [(":status", "fine"), ("content-type", "application/grpc")],
+    "a grpc-status that is no number": [*OK, ("grpc-status", "fine")],
+    "a grpc-status out of range": [*OK, ("grpc-status", "4294967296")],
+    "metadata that is not base64": [*OK, ("x-bin", "!!!")],
+    "metadata that is not ASCII": [*OK, ("x-bin", "\u00ff")],
+    "a message that is not percent-encoded": [*OK, ("grpc-status", "13"), ("grpc-message", "%zz%ff\u00ff")],
+    "details that are no protobuf": [*OK, ("grpc-status", "13"), ("grpc-status-details-bin", "/w")],
+}
+
+
+@pytest.mark.parametrize("trailers", [False, True], ids=["at once", "after the response's headers"])
+@pytest.mark.parametrize("headers", ODD.values(), ids=ODD)
+async def test_odd_headers_of_a_server_are_its_fault(
+    headers: list[tuple[str, str]], trailers: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    last = [header for header in headers if header not in OK and header[0] != ":status"] if trailers else headers
+    block = HeadersFrame(1, Encoder().encode(last))
+    block.flags.add("END_HEADERS")
+    block.flags.add("END_STREAM")
+    server = Server(HELLO, (response(*OK) if trailers else b"") + block.serialize(), 1)
+    async with world() as here:
+        await here.network.host(BAD).listener(PORT).start(lambda: server)
+        here.book.add([at(BAD)])
+        here.service.manager.add_request(at(BAD), permanent=False)
+        await anyio.sleep(20)
+        [_] = [line for line in here.events if line["event"] in ("dial.failed", "peer.refused")]
+        assert here.book.failures(at(BAD)) == 2  # a new address begins with 1
+        assert server.closed
+        await here.check_undisturbed()  # no flow has failed, no dial has crashed
+
+    assert caplog.text == ""
