@@ -23,6 +23,12 @@ __all__ = ["MAX_ADDRESSES", "AddressManager"]
 MAX_ADDRESSES = 4096
 """Capacity of the book. When it is full, an address with the most failures is evicted."""
 
+SHARED_PERCENT = 23
+"""The part of the book that peers may learn at once, as in Bitcoin Core."""
+
+SHARED_AT_LEAST = 100
+"""Addresses that peers may learn whatever the size of the book. A network that small hides nothing from its members."""
+
 FIRST_FAILURES = 1
 """Failures of a new address: it ranks below one that was reached, and above one that was not."""
 
@@ -147,9 +153,13 @@ class AddressManager:
         return pick_order(candidates, self._rng)
 
     def sample(self, limit: int = MAX_ADDRESSES_SENT) -> list[NetAddress]:
-        """Return at most ``limit`` addresses to send to a peer, chosen uniformly at random."""
+        """Return at most ``limit`` addresses to send to a peer, chosen uniformly at random.
+
+        Of a book that is not small they are `SHARED_PERCENT` at most.
+        """
         known = list(self._failures)
-        return self._rng.sample(known, min(limit, len(known)))
+        shared = max(SHARED_AT_LEAST, len(known) * SHARED_PERCENT // 100)
+        return self._rng.sample(known, min(limit, shared, len(known)))
 
     async def flush(self) -> None:
         """Wait until all changes are durable. Return at once without a file."""

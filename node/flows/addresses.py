@@ -6,14 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from ziggurat.node.address import NetAddress
+from ziggurat.node.flows.address_answers import AddressAnswers
 from ziggurat.node.peer import Router
-from ziggurat.node.wire import (
-    MAX_ADDRESSES_SENT,
-    KaspadMessage,
-    RequestAddressesMessage,
-    addresses_from_wire,
-    addresses_to_wire,
-)
+from ziggurat.node.wire import KaspadMessage, RequestAddressesMessage, addresses_from_wire, addresses_to_wire
 
 __all__ = ["AddressBook", "AddressesReceiver", "AddressesSender", "AdvertisedAddress", "NoAddressBook"]
 
@@ -22,7 +17,7 @@ class AddressBook(Protocol):
     """The part of an address manager that the flows use."""
 
     async def sample(self, count: int) -> Sequence[NetAddress]:
-        """Return at most ``count`` random addresses to pass on."""
+        """Return at most ``count`` random addresses to pass on. The answers of a day are made of few of its results."""
         ...
 
     async def learn(self, addresses: Sequence[NetAddress]) -> None:
@@ -41,19 +36,18 @@ class NoAddressBook:
 
 
 class AddressesSender:
-    """Answers requests for addresses with at most 1000, as kaspad does."""
+    """Answers each request for addresses with at most 1000, as kaspad does, but with the same for about a day."""
 
     types = ("requestAddresses",)
 
-    def __init__(self, router: Router, book: AddressBook) -> None:
+    def __init__(self, router: Router, answers: AddressAnswers) -> None:
         self._router = router
-        self._book = book
+        self._answers = answers
         self._route = router.subscribe(*self.types)
 
     async def run(self) -> None:
         async for request in self._route:
-            known = await self._book.sample(MAX_ADDRESSES_SENT)
-            reply = addresses_to_wire(list(known)[:MAX_ADDRESSES_SENT])
+            reply = addresses_to_wire(await self._answers.get(self._router.info.via))
             await self._router.answer(request, KaspadMessage(addresses=reply))
 
 

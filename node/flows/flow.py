@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ziggurat.node.address import NetAddress
+from ziggurat.node.flows.address_answers import AddressAnswers
 from ziggurat.node.flows.addresses import AddressBook, AddressesReceiver, AddressesSender, NoAddressBook
 from ziggurat.node.flows.consensus_reject import ConsensusReject
 from ziggurat.node.flows.inventories import Inventories
@@ -33,11 +34,16 @@ class FlowContext:
         book: the address book to read from and add to.
         publish: called with each event.
         ping_interval: the time between pings, in seconds.
+        answers: what requests for addresses are answered with, from the book.
     """
 
     book: AddressBook = field(default_factory=NoAddressBook)
     publish: Callable[[Event], None] = _ignore
     ping_interval: float = PING_INTERVAL
+    answers: AddressAnswers = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answers", AddressAnswers(self.book))
 
 
 def default_flows(router: Router, context: FlowContext) -> list[Flow]:
@@ -49,7 +55,7 @@ def default_flows(router: Router, context: FlowContext) -> list[Flow]:
     makers: list[tuple[tuple[str, ...], FlowFactory]] = [
         (PingResponder.types, PingResponder),
         (PingSender.types, lambda router: PingSender(router, context.ping_interval)),
-        (AddressesSender.types, lambda router: AddressesSender(router, context.book)),
+        (AddressesSender.types, lambda router: AddressesSender(router, context.answers)),
         (AddressesReceiver.types, lambda router: AddressesReceiver(router, context.book, publish_received)),
         (TransactionNotFound.types, TransactionNotFound),
         (RejectReceiver.types, RejectReceiver),

@@ -7,6 +7,7 @@ import pytest
 
 from tests.node.lines import running_router, settle
 from ziggurat.node.address import NetAddress
+from ziggurat.node.flows.address_answers import AddressAnswers
 from ziggurat.node.flows.addresses import AddressesReceiver, AddressesSender, NoAddressBook
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
@@ -35,7 +36,7 @@ def answer(count: int, ip: bytes = bytes(4)) -> KaspadMessage:
 
 async def test_every_request_is_answered_with_at_most_1000_addresses() -> None:
     async with running_router() as (router, line):
-        router.start_flow(AddressesSender(router, Book(1500)))
+        router.start_flow(AddressesSender(router, AddressAnswers(Book(1500))))
         line.feed(ASK, ASK)
         await settle()
         assert [(len(m.addresses.addressList), m.response_id) for m in line.sent] == [(1000, 5)] * 2
@@ -43,7 +44,7 @@ async def test_every_request_is_answered_with_at_most_1000_addresses() -> None:
 
 async def test_an_empty_book_is_answered_with_an_empty_list() -> None:
     async with running_router() as (router, line):
-        router.start_flow(AddressesSender(router, NoAddressBook()))
+        router.start_flow(AddressesSender(router, AddressAnswers(NoAddressBook())))
         line.feed(ASK)
         await settle()
         assert line.names() == ["addresses"]
