@@ -43,8 +43,9 @@ def set_options(
 ) -> None:
     """Set ``options`` on the stream's TCP socket.
 
-    An option that cannot be set is logged (event ``<name>.skipped`` with the dial's id, at level warning) and recorded
-    in the ledger (an entry ``name`` with a note); the others are still set.
+    An option that cannot be set is logged (event ``<name>.skipped`` with the dial's id) and recorded in the ledger (an
+    entry ``name`` with a note); the others are still set. The event is a warning if there is a TCP socket, else for
+    debugging: a stream in memory or on a unix socket needs no such option.
 
     Args:
         stream: any stream.
@@ -56,7 +57,15 @@ def set_options(
     Raises:
         ConnectError: an option could not be set, and ``require`` is true. Transient only if the system refused it.
     """
-    problems, transient = _try(stream, options)
+    raw: _Socket | None = stream.extra(SocketAttribute.raw_socket, None)
+    over_tcp = raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6)
+    transient = False
+    if raw is None:
+        problems = [f"no socket below {type(stream).__name__}"]
+    elif not over_tcp:
+        problems = [f"not a TCP socket ({getattr(raw.family, 'name', raw.family)})"]
+    else:
+        problems, transient = _try(raw, options)
     if not problems:
         return
     text = "; ".join(problems)
@@ -65,15 +74,10 @@ def set_options(
             raise ConnectError(text, hint="without require=True the dial goes on", transient=transient)
     ledger.note(name, text)
     # Without the target, which a LoggingLayer above may mask.
-    write_event(None, "warning", f"{name}.skipped", dial=ledger.id, reason=text)
+    write_event(None, "warning" if over_tcp else "debug", f"{name}.skipped", dial=ledger.id, reason=text)
 
 
-def _try(stream: ByteStream, options: Sequence[SocketOption]) -> tuple[list[str], bool]:
-    raw: _Socket | None = stream.extra(SocketAttribute.raw_socket, None)
-    if raw is None:
-        return [f"no socket below {type(stream).__name__}"], False
-    if raw.family not in (socket.AF_INET, socket.AF_INET6):
-        return [f"not a TCP socket ({getattr(raw.family, 'name', raw.family)})"], False
+def _try(raw: _Socket, options: Sequence[SocketOption]) -> tuple[list[str], bool]:
     problems: list[str] = []
     transient = False
     for option in options:

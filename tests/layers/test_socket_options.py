@@ -50,20 +50,22 @@ async def test_a_stream_without_a_socket_is_noted_and_logged_without_its_target(
 
     text = "no socket below MemoryStream"
     assert [(entry.name, entry.outcome, entry.note) for entry in ledger.phases] == [("no_delay", "ok", text)]
-    assert logs == [{"event": "no_delay.skipped", "log_level": "warning", "dial": ledger.id, "reason": text}]
+    assert logs == [{"event": "no_delay.skipped", "log_level": "debug", "dial": ledger.id, "reason": text}]
 
 
 async def test_a_unix_socket_is_not_a_tcp_socket() -> None:
     with socket.socket(socket.AF_UNIX) as raw:
-        ledger, _ = skipped(over(raw), [NO_DELAY])
+        ledger, logs = skipped(over(raw), [NO_DELAY])
     assert ledger.phases[0].note == "not a TCP socket (AF_UNIX)"
+    assert logs[0]["log_level"] == "debug"
 
 
 async def test_the_other_options_are_set_if_the_system_does_not_support_one() -> None:
     unknown = SocketOption("TCP_USER_TIMEOUT", socket.IPPROTO_TCP, None, 1)
     with socket.socket() as raw:
-        ledger, _ = skipped(over(raw), [unknown, NO_DELAY])
+        ledger, logs = skipped(over(raw), [unknown, NO_DELAY])
         assert nodelay(raw)
+    assert logs[0]["log_level"] == "warning"
     assert ledger.phases[0].note == "TCP_USER_TIMEOUT is not supported on this system"
 
 
