@@ -1,4 +1,4 @@
-"""Write the python blocks of the pages on layers as modules, for the type checkers: ``typed_examples.py DIRECTORY``.
+"""Write the python blocks of the typed pages as modules, for the type checkers: ``typed_examples.py DIRECTORY``.
 
 The pages promise that their code is typed. Each becomes one module, in which every line has the number that it has on
 its page.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-PAGES = ("howto/own-layer.md", "howto/test-a-layer.md")
+PAGES = ("howto/own-layer.md", "howto/test-a-layer.md", "howto/write-a-crawler.md")
 
 
 def module(page: str) -> str:

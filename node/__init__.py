@@ -1,8 +1,10 @@
 """A Kaspa P2P node. All its outbound connections are made in `ziggurat.node.connection_handler`.
 
-For programs of your own: an `Adaptor` dials and accepts peers, a *flow* exchanges messages with one peer, and events
-report connected and disconnected peers and what they announce. ``ziggurat.node.testing`` has a peer that behaves like
-kaspad, and an in-memory network. The node runs on asyncio only, as grpclib does.
+For programs of your own: `P2pService` is a whole node, made from `Settings` and an `AddressManager`. Its parts can be
+used alone: an `Adaptor` dials and accepts peers, a `ConnectionManager` keeps an adaptor supplied with peers, from a
+book and from seeders, a *flow* exchanges messages with one peer, and events report connected and disconnected peers and
+what they announce. ``ziggurat.node.testing`` has a peer that behaves like kaspad, and an in-memory network. The node
+runs on asyncio only, as grpclib does.
 """
 
 from __future__ import annotations
@@ -10,10 +12,22 @@ from __future__ import annotations
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NamedAddress, NetAddress, PeerAddress, parse_peer_address
 from ziggurat.node.address_manager import AddressManager
+from ziggurat.node.config import (
+    DEVNET,
+    MAINNET,
+    SIMNET,
+    Network,
+    Proxy,
+    Settings,
+    numbered_testnet,
+    parse_socks5_proxy,
+)
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory, request_block
 from ziggurat.node.handshake import HandshakeError, HandshakeTimeout, Kind, NodeIdentity, user_agent
 from ziggurat.node.inbound import InboundLimits, Listener, TcpListener
+from ziggurat.node.outbound import ConnectionManager, ConnectionManagerConfig, ConnectionStatus, DialBook
+from ziggurat.node.p2p_service import P2pService
 from ziggurat.node.peer import (
     AddressesReceived,
     BlockAnnounced,
@@ -44,6 +58,9 @@ from ziggurat.node.wire import (
 )
 
 __all__ = [
+    "DEVNET",
+    "MAINNET",
+    "SIMNET",
     "Adaptor",
     "AddressBook",
     "AddressManager",
@@ -51,7 +68,11 @@ __all__ = [
     "Block",
     "BlockAnnounced",
     "ConnectionHandler",
+    "ConnectionManager",
+    "ConnectionManagerConfig",
+    "ConnectionStatus",
     "CovenantBinding",
+    "DialBook",
     "Event",
     "EventStream",
     "Flow",
@@ -68,23 +89,29 @@ __all__ = [
     "Listener",
     "NamedAddress",
     "NetAddress",
+    "Network",
     "NodeIdentity",
     "Outpoint",
+    "P2pService",
     "PeerAddress",
     "PeerClosed",
     "PeerConnected",
     "PeerDisconnected",
     "PeerInfo",
     "PeerKey",
+    "Proxy",
     "Route",
     "Router",
     "ScriptPublicKey",
+    "Settings",
     "TcpListener",
     "Transaction",
     "TransactionInput",
     "TransactionOutput",
     "TransactionsAnnounced",
+    "numbered_testnet",
     "parse_peer_address",
+    "parse_socks5_proxy",
     "proxy_layer",
     "request_block",
     "user_agent",

@@ -6,7 +6,12 @@ line.
 
 from __future__ import annotations
 
-from ziggurat.node.outbound.connection_manager import ConnectionManager, ConnectionManagerConfig
+from ziggurat.node.outbound.connection_manager import (
+    ConnectionManager,
+    ConnectionManagerConfig,
+    ConnectionStatus,
+)
+from ziggurat.node.outbound.dial_book import DialBook
 from ziggurat.node.outbound.failure import failure_level, is_proxy_failure
 from ziggurat.node.outbound.proxy_lookup import resolve_through_proxy
 from ziggurat.node.outbound.stream import OutboundStream
@@ -14,6 +19,8 @@ from ziggurat.node.outbound.stream import OutboundStream
 __all__ = [
     "ConnectionManager",
     "ConnectionManagerConfig",
+    "ConnectionStatus",
+    "DialBook",
     "OutboundStream",
     "failure_level",
     "is_proxy_failure",

@@ -12,7 +12,7 @@ others can be reached.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from anyio.abc import TaskGroup
 
 from ziggurat.layers.events import write_event
 from ziggurat.node.address import NetAddress, PeerAddress
+from ziggurat.node.outbound.dial_book import DialBook
 from ziggurat.node.outbound.failure import Cause, cause_of
 from ziggurat.node.outbound.outage import Outages
 from ziggurat.node.outbound.peer_request import PeerRequest
@@ -29,7 +30,7 @@ from ziggurat.node.peer import PeerInfo
 from ziggurat.services import ConnectError, ConnectRefused, Http2Error
 from ziggurat.services.errors import one_line
 
-__all__ = ["AddressBook", "ConnectionManager", "ConnectionManagerConfig", "ConnectionStatus", "Peers"]
+__all__ = ["ConnectionManager", "ConnectionManagerConfig", "ConnectionStatus", "Peers"]
 
 TICK_INTERVAL = 30.0
 """Seconds between two looks at how many peers are missing, as in kaspad."""
@@ -40,15 +41,6 @@ class Peers(Protocol):
 
     async def connect_peer(self, address: PeerAddress, /) -> PeerInfo: ...
     def peers(self) -> list[PeerInfo]: ...
-
-
-class AddressBook(Protocol):
-    """The part of an address manager that the manager uses."""
-
-    def add(self, addresses: Iterable[NetAddress], /) -> int: ...
-    def mark_success(self, address: NetAddress, /) -> None: ...
-    def mark_failure(self, address: NetAddress, /) -> None: ...
-    def pick_order(self, exclude: Collection[NetAddress] = (), /) -> list[NetAddress]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +92,7 @@ class ConnectionManager:
         self,
         config: ConnectionManagerConfig,
         peers: Peers,
-        addresses: AddressBook,
+        addresses: DialBook,
         resolve: Callable[[str], Awaitable[list[str]]],
         rng: random.Random | None = None,
     ) -> None:
@@ -124,6 +116,10 @@ class ConnectionManager:
         self._requests[address] = request
         if self._tasks is not None:
             self._tasks.start_soon(self._serve, request)
+
+    def look(self) -> None:
+        """Look now whether peers are missing, instead of within `TICK_INTERVAL`: for a book that has new addresses."""
+        self._wake.set()
 
     def status(self) -> ConnectionStatus:
         """Return the current numbers."""
