@@ -94,6 +94,8 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "network.reachable": lambda e: f"{e.get('network')} is reachable again{_elapsed(e, 'after')}",
     "proxy.down": lambda e: f"proxy {e.get('via')} is down: {e.get('error')}",
     "proxy.up": lambda e: f"proxy {e.get('via')} is up again{_elapsed(e, 'after')}",
+    "listener.paused": lambda e: f"cannot accept connections on {e.get('listen')}, will retry: {e.get('error')}",
+    "listener.resumed": lambda e: f"accepts connections on {e.get('listen')} again{_elapsed(e, 'after')}",
     "outbound.missing": lambda e: f"{e.get('count')} of {e.get('target')} outbound peers missing",
     "seeder.answered": lambda e: f"seeder {e.get('seeder')} returned {e.get('count')} addresses",
     "seeder.by_name": lambda e: f"dialling seeder {e.get('seeder')} by name: {e.get('via')} cannot resolve it",

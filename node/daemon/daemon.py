@@ -15,6 +15,7 @@ from ziggurat.layers.events import write_event
 from ziggurat.node.address_manager import AddressManager, is_worth_dialling
 from ziggurat.node.config import Resolved, Settings, locked
 from ziggurat.node.daemon.control import serve_control
+from ziggurat.node.daemon.descriptors import fit_descriptors
 from ziggurat.node.daemon.sd_notify import sd_notify
 from ziggurat.node.p2p_service import P2pService
 from ziggurat.node.peer import PeerInfo
@@ -50,11 +51,12 @@ async def run_daemon(resolved: Resolved) -> None:
             # Before anything else, so that a signal during the start also leads to an orderly shutdown.
             signals = receiver.enter_context(anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
             with locked(resolved.settings.directory) as directory:
-                _warn_about_ignored_settings(resolved)
+                settings, too_many = fit_descriptors(resolved.settings)
+                _warn_about_ignored_settings(resolved, too_many)
                 accepts = None if resolved.settings.network.private else is_worth_dialling
                 book = await AddressManager.open(directory / ADDRESS_BOOK_FILE, accepts=accepts)
                 try:
-                    await _run(resolved.settings, directory, book, partial(_wait_for_signal, signals, receiver))
+                    await _run(settings, directory, book, partial(_wait_for_signal, signals, receiver))
                 finally:
                     with anyio.move_on_after(BOOK_CLOSE_TIMEOUT, shield=True):
                         await book.aclose()
@@ -127,10 +129,10 @@ def _peer(peer: PeerInfo) -> dict[str, object]:
     }
 
 
-def _warn_about_ignored_settings(resolved: Resolved) -> None:
+def _warn_about_ignored_settings(resolved: Resolved, too_many: str | None) -> None:
     if resolved.ignored_settings:
         write_event(None, "warning", "settings.ignored", names=list(resolved.ignored_settings))
-    for reason in resolved.ineffective:
+    for reason in (*resolved.ineffective, *filter(None, [too_many])):
         write_event(None, "warning", "settings.ineffective", reason=reason)
     if resolved.ignored_variables:
         write_event(None, "warning", "environment.ignored", names=list(resolved.ignored_variables))
