@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import NoReturn
 
 from ziggurat.node.cli.commands import demo, node, peers, probe
 from ziggurat.node.cli.exit_code import FAILED, INTERRUPTED, USAGE
 from ziggurat.node.cli.log import configure_log
 from ziggurat.node.cli.terminal import open_streams, print_error
-from ziggurat.node.config import SettingsError, resolve
+from ziggurat.node.config import Resolved, SettingsError, resolve
 from ziggurat.services.version import version
 
 __all__ = ["main"]
@@ -49,15 +50,21 @@ def _run(options: argparse.Namespace) -> int:
     settings = resolved.settings
     runs = options.command == "node" and not options.show_config
     try:
-        close_log = configure_log(settings.log_format, settings.loglevel, settings.log_directory if runs else None)
+        log = configure_log(
+            settings.log_format, settings.loglevel, settings.log_directory if runs else None, queued=runs
+        )
     except OSError as error:
         print_error(f"ziggurat node: cannot write log files to {settings.log_directory}: {error.strerror}")
         return FAILED
-    commands = {"node": node.run, "peers": peers.run, "probe": probe.run}
+    commands: dict[str, Callable[[argparse.Namespace, Resolved], int]] = {
+        "node": partial(node.run, log=log),
+        "peers": peers.run,
+        "probe": probe.run,
+    }
     try:
         return commands[str(options.command)](options, resolved)
     finally:
-        close_log()
+        log.close()
 
 
 class _Parser(argparse.ArgumentParser):

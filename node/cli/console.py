@@ -65,6 +65,13 @@ def _status(event: Fields) -> str:
     )
 
 
+def _unhandled(event: Fields) -> str:
+    error = f": {event['error']}" if event.get("error") else ""
+    where = f" ({event['where']})" if event.get("where") else ""
+    more = f" (and {event['more']} more like it)" if event.get("more") else ""
+    return f"bug: {event.get('message')}{error}{where}{more}"
+
+
 def _names(event: Fields) -> str:
     return ", ".join(cast("list[str]", event.get("names", [])))
 
@@ -82,6 +89,7 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "peer.refused": _refused,
     "peer.disconnected": lambda e: f"peer {e.get('peer')} disconnected: {e.get('reason')}",
     "flow.failed": lambda e: f"bug: a flow of peer {e.get('peer')} crashed: {e.get('error')}",
+    "error.unhandled": _unhandled,
     "addresses.loaded": lambda e: f"loaded {e.get('count')} known addresses",
     "addresses.stored": lambda e: f"stored {e.get('count')} new addresses, {e.get('total')} in total",
     "addresses.not_stored": lambda e: f"could not store addresses, will retry: {e.get('error')}",
@@ -90,10 +98,16 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
         f"moved it to {e.get('moved_to')} and started a new one"
     ),
     "keepalive.skipped": lambda e: f"no TCP keepalive: {e.get('reason')}",
+    "log.dropped": lambda e: f"{e.get('count')} lines are missing here: they came faster than they could be written",
+    "log.reopened": lambda e: f"opened the log file {e.get('path')} again",
+    "log.not_reopened": lambda e: f"could not open the log file {e.get('path')} again: {e.get('error')}",
+    "library.logged": lambda e: f"{e.get('logger')}: {e.get('message')}",
     "network.unreachable": lambda e: f"no route to {e.get('network')}: {e.get('error')}",
     "network.reachable": lambda e: f"{e.get('network')} is reachable again{_elapsed(e, 'after')}",
     "proxy.down": lambda e: f"proxy {e.get('via')} is down: {e.get('error')}",
     "proxy.up": lambda e: f"proxy {e.get('via')} is up again{_elapsed(e, 'after')}",
+    "listener.paused": lambda e: f"cannot accept connections on {e.get('listen')}, will retry: {e.get('error')}",
+    "listener.resumed": lambda e: f"accepts connections on {e.get('listen')} again{_elapsed(e, 'after')}",
     "outbound.missing": lambda e: f"{e.get('count')} of {e.get('target')} outbound peers missing",
     "seeder.answered": lambda e: f"seeder {e.get('seeder')} returned {e.get('count')} addresses",
     "seeder.by_name": lambda e: f"dialling seeder {e.get('seeder')} by name: {e.get('via')} cannot resolve it",

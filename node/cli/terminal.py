@@ -5,11 +5,12 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import select
 import sys
 from collections.abc import Callable
 from typing import TextIO, TypeAlias
 
-__all__ = ["BLOCK", "Paint", "open_streams", "paint_for", "print_error", "print_lines"]
+__all__ = ["BLOCK", "Paint", "open_streams", "paint_for", "print_error", "print_lines", "unbuffered"]
 
 Paint: TypeAlias = Callable[[str, str], str]
 """``paint("green", text)`` returns the text, coloured if the stream supports it."""
@@ -54,6 +55,34 @@ def _replace_unprintable(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     text = error.object[error.start : error.end]
     return "".join("#" if character == BLOCK else "?" for character in text), error.end
+
+
+def unbuffered(stream: TextIO) -> Callable[[str], None]:
+    """Return a function that writes text to a stream's descriptor, past the buffers of Python.
+
+    A thread may hang in it for good: at its end the interpreter takes the lock of a stream's buffer, and aborts if
+    another thread holds it. The function raises `OSError`.
+    """
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):  # not a file, e.g. a test's
+
+        def write_to_stream(text: str) -> None:
+            stream.write(text)
+            stream.flush()
+
+        return write_to_stream
+    encoding, errors = stream.encoding, stream.errors or "strict"
+
+    def write(text: str) -> None:
+        data = text.encode(encoding, errors)
+        while data:
+            try:
+                data = data[os.write(descriptor, data) :]
+            except BlockingIOError:  # another program has set the shared terminal or pipe so
+                select.select([], [descriptor], [])
+
+    return write
 
 
 def print_lines(*lines: str) -> None:

@@ -14,9 +14,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
+import anyio
+
+from ziggurat.node.inbound import accept_connections
+
 __all__ = ["NotRunning", "ask", "serve_control"]
 
 SOCKET_FILE = "control.sock"
+
+BACKLOG = 16
+"""Connections that the kernel may complete before they are accepted."""
 
 MAX_REQUEST_SIZE = 1024
 """Bytes. A request is one word."""
@@ -43,20 +50,6 @@ async def serve_control(directory: Path, handlers: Mapping[str, Callable[[], obj
     Raises:
         OSError: the socket cannot be created.
     """
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(REQUEST_TIMEOUT):
-                request = (await reader.readline()).decode(errors="replace").strip()
-                handler = handlers.get(request)
-                reply = {"error": "unknown request"} if handler is None else {"answer": handler()}
-                writer.write(json.dumps(reply).encode() + b"\n")
-                await writer.drain()
-        except (OSError, ValueError):  # ValueError: the line is too long. TimeoutError is an OSError.
-            pass
-        finally:
-            writer.close()
-
     path = directory / SOCKET_FILE
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -67,15 +60,38 @@ async def serve_control(directory: Path, handlers: Mapping[str, Callable[[], obj
                 listener.bind(name)
             finally:
                 os.umask(before)
-        server = await asyncio.start_unix_server(serve, sock=listener, limit=MAX_REQUEST_SIZE)
-    except BaseException:
-        listener.close()
-        raise
-    try:
-        yield
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+        async with anyio.create_task_group() as tasks:
+
+            def take(connection: socket.socket) -> None:
+                tasks.start_soon(_serve, connection, handlers)
+
+            tasks.start_soon(accept_connections, listener, SOCKET_FILE, take)
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()  # open connections as well
+                path.unlink(missing_ok=True)
     finally:
-        server.close()
-        path.unlink(missing_ok=True)
+        listener.close()
+
+
+async def _serve(connection: socket.socket, handlers: Mapping[str, Callable[[], object]]) -> None:
+    loop = asyncio.get_running_loop()
+    with connection, anyio.move_on_after(REQUEST_TIMEOUT):
+        try:
+            request = b""
+            while b"\n" not in request:
+                received = await loop.sock_recv(connection, MAX_REQUEST_SIZE)
+                request += received
+                if not received or len(request) > MAX_REQUEST_SIZE:
+                    return
+            handler = handlers.get(request.partition(b"\n")[0].decode(errors="replace").strip())
+            reply = {"error": "unknown request"} if handler is None else {"answer": handler()}
+            await loop.sock_sendall(connection, json.dumps(reply).encode() + b"\n")
+        except OSError:  # the client is gone
+            pass
 
 
 def ask(directory: Path, request: str) -> object:

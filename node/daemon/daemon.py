@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,9 @@ from ziggurat.layers.events import write_event
 from ziggurat.node.address_manager import AddressManager, is_worth_dialling
 from ziggurat.node.config import Resolved, Settings, locked
 from ziggurat.node.daemon.control import serve_control
+from ziggurat.node.daemon.descriptors import fit_descriptors
 from ziggurat.node.daemon.sd_notify import sd_notify
+from ziggurat.node.daemon.unhandled import UnhandledErrors
 from ziggurat.node.p2p_service import P2pService
 from ziggurat.node.peer import PeerInfo
 
@@ -40,27 +42,37 @@ async def run_daemon(resolved: Resolved) -> None:
     Events: ``node.started`` (``listen``, ``advertised``, ``network``, ``via``, ``directory``), ``node.status`` once a
     minute, ``node.stopping`` (``signal``), ``node.stopped``; at the start ``settings.ignored`` (``names``),
     ``settings.ineffective`` (``reason``), ``environment.ignored`` (``names``) and ``externalip.ignored`` (``address``,
-    ``reason``).
+    ``reason``); and for bugs ``error.unhandled``.
 
     Raises:
-        CannotRun: the directory is in use or not writable, or the node cannot listen on its address.
+        CannotRun: the directory or that of the log is in use or not writable, or the node cannot listen on its
+            address.
     """
     try:
-        with ExitStack() as receiver:
+        with UnhandledErrors().reported(), ExitStack() as receiver:
             # Before anything else, so that a signal during the start also leads to an orderly shutdown.
             signals = receiver.enter_context(anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
-            with locked(resolved.settings.directory) as directory:
-                _warn_about_ignored_settings(resolved)
+            with locked(resolved.settings.directory) as directory, _locked_log_directory(resolved.settings):
+                settings, too_many = fit_descriptors(resolved.settings)
+                _warn_about_ignored_settings(resolved, too_many)
                 accepts = None if resolved.settings.network.private else is_worth_dialling
                 book = await AddressManager.open(directory / ADDRESS_BOOK_FILE, accepts=accepts)
                 try:
-                    await _run(resolved.settings, directory, book, partial(_wait_for_signal, signals, receiver))
+                    await _run(settings, directory, book, partial(_wait_for_signal, signals, receiver))
                 finally:
                     with anyio.move_on_after(BOOK_CLOSE_TIMEOUT, shield=True):
                         await book.aclose()
     except OSError as error:
         raise CannotRun(_error_text(error)) from error
     write_event(None, "info", "node.stopped")
+
+
+def _locked_log_directory(settings: Settings) -> AbstractContextManager[object]:
+    """Hold the lock of the log directory: two nodes would rename each other's files. The node's own is locked."""
+    logs = settings.log_directory
+    if logs is None or logs.resolve() == settings.directory.resolve():
+        return nullcontext()
+    return locked(logs)
 
 
 async def _wait_for_signal(signals: AsyncIterator[signal.Signals], receiver: ExitStack) -> None:
@@ -127,10 +139,10 @@ def _peer(peer: PeerInfo) -> dict[str, object]:
     }
 
 
-def _warn_about_ignored_settings(resolved: Resolved) -> None:
+def _warn_about_ignored_settings(resolved: Resolved, too_many: str | None) -> None:
     if resolved.ignored_settings:
         write_event(None, "warning", "settings.ignored", names=list(resolved.ignored_settings))
-    for reason in resolved.ineffective:
+    for reason in (*resolved.ineffective, *filter(None, [too_many])):
         write_event(None, "warning", "settings.ineffective", reason=reason)
     if resolved.ignored_variables:
         write_event(None, "warning", "environment.ignored", names=list(resolved.ignored_variables))

@@ -1,10 +1,11 @@
 """Inbound peers: the listener, the server, their streams, and the limits on their number.
 
-Imported by the adaptor, the P2P service and the embedded peer.
+Imported by the adaptor, the P2P service, the daemon and the embedded peer.
 """
 
 from __future__ import annotations
 
+from ziggurat.node.inbound.accept import accept_connections
 from ziggurat.node.inbound.interfaces import Interfaces, interface_addresses, own_address
 from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
 from ziggurat.node.inbound.listener import Listener, TcpListener
@@ -19,6 +20,7 @@ __all__ = [
     "Listener",
     "PeerServer",
     "TcpListener",
+    "accept_connections",
     "interface_addresses",
     "own_address",
 ]

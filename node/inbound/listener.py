@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
+import anyio
+
 from ziggurat.node.address import NetAddress
+from ziggurat.node.inbound.accept import accept_connections
 
 __all__ = ["Listener", "TcpListener"]
 
@@ -32,23 +37,60 @@ class Listener(Protocol):
 
 
 class TcpListener:
-    """A listener on a TCP address; port 0 takes a free port."""
+    """A listener on a TCP address; port 0 takes a free port.
+
+    Without free file descriptors it waits with accepting: ``listener.paused``, ``listener.resumed``.
+    """
 
     def __init__(self, address: NetAddress, backlog: int = BACKLOG) -> None:
         self._address = address
         self._backlog = backlog
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._handing_over: set[asyncio.Task[None]] = set()
 
     async def start(self, factory: Callable[[], asyncio.Protocol], /) -> NetAddress:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            factory, str(self._address.ip), self._address.port, backlog=self._backlog
-        )
-        return NetAddress(self._address.ip, int(self._server.sockets[0].getsockname()[1]))
+        def take(connection: socket.socket) -> None:
+            task = asyncio.create_task(_hand_over(connection, factory))
+            self._handing_over.add(task)
+            task.add_done_callback(self._handing_over.discard)
+
+        self._listening = listening = self._listen()
+        address = NetAddress(self._address.ip, int(listening.getsockname()[1]))
+        self._accepting = asyncio.create_task(accept_connections(listening, str(address), take))
+        return address
 
     async def aclose(self) -> None:
-        if self._server is not None:
-            self._server.close()  # no wait_closed(): since Python 3.12 it also waits for the connections
+        if self._listening is None or self._accepting is None:
+            return
+        # First what needs no wait: the port is free even if the rest is cancelled.
+        self._accepting.cancel()
+        anyio.notify_closing(self._listening)
+        self._listening.close()
+        await asyncio.wait([self._accepting, *self._handing_over])
 
     def __repr__(self) -> str:
         return f"TcpListener({self._address})"
+
+    def _listen(self) -> socket.socket:
+        family = socket.AF_INET if self._address.ip.version == 4 else socket.AF_INET6
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if os.name == "posix":  # elsewhere it would let others take the port
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listening.setblocking(False)
+            listening.bind((str(self._address.ip), self._address.port))
+            listening.listen(self._backlog)
+        except BaseException:
+            listening.close()
+            raise
+        return listening
+
+
+async def _hand_over(connection: socket.socket, factory: Callable[[], asyncio.Protocol]) -> None:
+    try:
+        await asyncio.get_running_loop().connect_accepted_socket(factory, connection)
+    except OSError:  # the connection was lost in the meantime
+        connection.close()

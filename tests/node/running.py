@@ -64,6 +64,10 @@ def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str
     )
 
 
+BUGS = ("error.unhandled", "library.logged")
+"""Events in place of what Python would print, e.g. about a resource that was not closed."""
+
+
 class RunningNode:
     """A ``ziggurat node`` process and the events that it has logged."""
 
@@ -82,7 +86,7 @@ class RunningNode:
             for line in lines:
                 if line.startswith("{"):
                     self.events.append(json.loads(line))
-                else:
+                if not line.startswith("{") or self.events[-1]["event"] in BUGS:
                     self.other.append(line)
             self._changed.set()
             self._changed = anyio.Event()

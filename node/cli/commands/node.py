@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 
 import anyio
 
 from ziggurat.node.cli.exit_code import FAILED, OK
+from ziggurat.node.cli.log import Log
 from ziggurat.node.cli.terminal import print_error, print_lines
 from ziggurat.node.config import OPTIONS, Resolved, add_settings
 from ziggurat.node.daemon import CannotRun, run_daemon
@@ -31,14 +34,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     return parser
 
 
-def run(options: argparse.Namespace, resolved: Resolved) -> int:
+def run(options: argparse.Namespace, resolved: Resolved, log: Log) -> int:
     """Run the command and return its exit code."""
     if options.show_config:
         print_lines(*config_lines(resolved))
         return OK
+    if sys.platform != "win32":
+        # Until the process ends: a hangup kills the node neither while it starts nor while it stops.
+        signal.signal(signal.SIGHUP, lambda *_: log.reopen())
     try:
         anyio.run(run_daemon, resolved)
     except CannotRun as error:
+        log.close()  # its lines come before this one
         print_error(f"ziggurat node: {error}")
         return FAILED
     return OK

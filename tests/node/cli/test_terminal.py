@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+import threading
 
 import pytest
 
-from ziggurat.node.cli.terminal import BLOCK, open_streams, paint_for, print_error, print_lines
+from ziggurat.node.cli.terminal import BLOCK, open_streams, paint_for, print_error, print_lines, unbuffered
 
 
 class Terminal(io.StringIO):
@@ -56,3 +58,31 @@ def test_closed_streams_accept_text(monkeypatch: pytest.MonkeyPatch) -> None:
     print_error("two")
     sys.stdout.close()
     sys.stderr.close()
+
+
+def test_an_unbuffered_writer_passes_the_streams_buffer_and_keeps_its_encoding() -> None:
+    reading, writing = os.pipe()
+    with open(reading, "rb") as read, open(writing, "w", encoding="latin-1", errors="replace") as stream:
+        write = unbuffered(stream)
+        stream.write("buffered")
+        write("\u00e9\u2588\n")
+        assert os.read(reading, 100) == b"\xe9?\n"
+    read.close()
+
+
+def test_a_pipe_that_another_program_made_non_blocking_gets_the_whole_text() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    got = bytearray()
+
+    def read() -> None:
+        while len(got) < 300_000:
+            got.extend(os.read(reading, 10_000))
+
+    reader = threading.Thread(target=read)
+    with open(reading, "rb"), open(writing, "w") as stream:
+        reader.start()
+        unbuffered(stream)("x" * 300_000)
+        reader.join()
+
+    assert len(got) == 300_000

@@ -6,6 +6,7 @@ import socket
 import stat
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 import pytest
 
@@ -72,3 +73,28 @@ async def test_a_deep_directory_works(tmp_path: Path) -> None:
     deep.mkdir(parents=True)
     async with serve_control(deep, {"peers": lambda: 1}):
         assert await asked(deep, "peers") == 1
+
+
+async def test_a_connection_that_is_open_at_the_end_does_not_delay_it_and_is_closed(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as clients, anyio.fail_after(3):
+        async with serve_control(tmp_path, {"peers": lambda: 1}):
+            silent, slow = (clients.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
+            for client in (silent, slow):
+                client.connect(str(tmp_path / "control.sock"))
+            slow.sendall(b"pee")
+            assert await asked(tmp_path, "peers") == 1  # so the others, which came first, are accepted
+        for client in (silent, slow):
+            client.settimeout(2)
+            assert client.recv(1) == b""
+
+
+async def test_a_request_may_come_in_pieces(tmp_path: Path) -> None:
+    def send_slowly() -> bytes:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "control.sock"))
+            for piece in (b"pe", b"ers", b"\n"):
+                client.sendall(piece)
+            return client.recv(100)
+
+    async with serve_control(tmp_path, {"peers": lambda: 1}):
+        assert await anyio.to_thread.run_sync(send_slowly) == b'{"answer": 1}\n'

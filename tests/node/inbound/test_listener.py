@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from ziggurat.node.adaptor import Adaptor
@@ -54,6 +56,51 @@ async def test_a_port_in_use_is_an_error() -> None:
         with pytest.raises(OSError, match="in use"):
             await listener.start(asyncio.Protocol)
         await listener.aclose()
+
+
+@pytest.mark.parametrize("rounds", range(6))
+async def test_a_listener_that_closes_while_it_accepts_leaves_nothing_open(rounds: int) -> None:
+    listener, seen = TcpListener(ANY), []
+    address = await listener.start(lambda: RecordTransport(seen))
+    dialled = [socket.create_connection(("127.0.0.1", address.port)) for _ in range(40)]
+    try:
+        for _ in range(rounds):
+            await anyio.lowlevel.checkpoint()
+        await listener.aclose()
+        for transport in seen:  # those that were accepted are the server's
+            transport.abort()
+        with anyio.fail_after(10):
+            for each in dialled:
+                each.settimeout(5)
+                with contextlib.suppress(ConnectionResetError):
+                    assert await anyio.to_thread.run_sync(each.recv, 1) == b""
+    finally:
+        for each in dialled:
+            each.close()
+
+
+async def test_a_listener_whose_closing_is_cancelled_has_closed_its_port() -> None:
+    listener = TcpListener(ANY)
+    address = await listener.start(asyncio.Protocol)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await listener.aclose()
+    again = TcpListener(address)
+    assert await again.start(asyncio.Protocol) == address
+    await again.aclose()
+
+
+async def test_an_ipv6_listener_accepts_ipv6_only() -> None:
+    listener, seen = TcpListener(NetAddress.parse("[::1]:0")), []
+    try:
+        address = await listener.start(lambda: RecordTransport(seen))
+    except OSError:
+        pytest.skip("no IPv6 here")
+    async with await anyio.connect_tcp("::1", address.port):
+        while not seen:
+            await anyio.lowlevel.checkpoint()
+        seen[0].abort()
+    await listener.aclose()
 
 
 async def test_two_nodes_connect_on_loopback() -> None:
