@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from ziggurat.node.cli.exit_code import INTERRUPTED
@@ -13,7 +13,7 @@ __all__ = ["quit_on_interrupt"]
 
 
 @contextmanager
-def quit_on_interrupt() -> Iterator[None]:
+def quit_on_interrupt() -> Generator[None, None, None]:
     """End the process at once on SIGINT, with the exit code 130, for the length of a ``with`` block.
 
     `KeyboardInterrupt` does not do: where an import happens to run a callback of the interpreter, Python prints the
@@ -22,7 +22,7 @@ def quit_on_interrupt() -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
     try:
         if before is signal.default_int_handler:  # else it is ignored, as in a script's background, or is the caller's
-            signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+            signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
     except ValueError:  # not the main thread, which alone gets signals
         before = None
     try:

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, resolved: Resolved, log: Log) -> int:
         return OK
     if sys.platform != "win32":
         # Until the process ends: a hangup kills the node neither while it starts nor while it stops.
-        signal.signal(signal.SIGHUP, lambda *_: log.reopen())
+        signal.signal(signal.SIGHUP, lambda number, frame: log.reopen())
     try:
         with quit_on_interrupt():  # until the node itself waits for signals
             anyio.run(run_daemon, resolved)
