@@ -9,53 +9,56 @@ runs on asyncio only, as grpclib does.
 
 from __future__ import annotations
 
-from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.address import NamedAddress, NetAddress, PeerAddress, parse_peer_address
-from ziggurat.node.address_manager import AddressManager
-from ziggurat.node.config import (
-    DEVNET,
-    MAINNET,
-    SIMNET,
-    Network,
-    Proxy,
-    Settings,
-    numbered_testnet,
-    parse_socks5_proxy,
-)
-from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory, request_block
-from ziggurat.node.handshake import HandshakeError, HandshakeTimeout, Kind, NodeIdentity, user_agent
-from ziggurat.node.inbound import InboundLimits, Listener, TcpListener
-from ziggurat.node.outbound import ConnectionManager, ConnectionManagerConfig, ConnectionStatus, DialBook
-from ziggurat.node.p2p_service import P2pService
-from ziggurat.node.peer import (
-    AddressesReceived,
-    BlockAnnounced,
-    Event,
-    EventStream,
-    Flow,
-    FlowError,
-    Hub,
-    PeerClosed,
-    PeerConnected,
-    PeerDisconnected,
-    PeerInfo,
-    PeerKey,
-    Route,
-    Router,
-    TransactionsAnnounced,
-)
-from ziggurat.node.wire import (
-    Block,
-    CovenantBinding,
-    Header,
-    KaspadMessage,
-    Outpoint,
-    ScriptPublicKey,
-    Transaction,
-    TransactionInput,
-    TransactionOutput,
-)
+TYPE_CHECKING = False  # as in `typing`, whose import takes its time
+
+if TYPE_CHECKING:
+    from ziggurat.node.adaptor import Adaptor
+    from ziggurat.node.address import NamedAddress, NetAddress, PeerAddress, parse_peer_address
+    from ziggurat.node.address_manager import AddressManager
+    from ziggurat.node.config import (
+        DEVNET,
+        MAINNET,
+        SIMNET,
+        Network,
+        Proxy,
+        Settings,
+        numbered_testnet,
+        parse_socks5_proxy,
+    )
+    from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+    from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory, request_block
+    from ziggurat.node.handshake import HandshakeError, HandshakeTimeout, Kind, NodeIdentity, user_agent
+    from ziggurat.node.inbound import InboundLimits, Listener, TcpListener
+    from ziggurat.node.outbound import ConnectionManager, ConnectionManagerConfig, ConnectionStatus, DialBook
+    from ziggurat.node.p2p_service import P2pService
+    from ziggurat.node.peer import (
+        AddressesReceived,
+        BlockAnnounced,
+        Event,
+        EventStream,
+        Flow,
+        FlowError,
+        Hub,
+        PeerClosed,
+        PeerConnected,
+        PeerDisconnected,
+        PeerInfo,
+        PeerKey,
+        Route,
+        Router,
+        TransactionsAnnounced,
+    )
+    from ziggurat.node.wire import (
+        Block,
+        CovenantBinding,
+        Header,
+        KaspadMessage,
+        Outpoint,
+        ScriptPublicKey,
+        Transaction,
+        TransactionInput,
+        TransactionOutput,
+    )
 
 __all__ = [
     "DEVNET",
@@ -116,3 +119,34 @@ __all__ = [
     "request_block",
     "user_agent",
 ]
+
+if not TYPE_CHECKING:  # a type checker that saw __getattr__ would accept any name
+    _ROOMS = (
+        "address",
+        "address_manager",
+        "wire",
+        "peer",
+        "flows",
+        "handshake",
+        "inbound",
+        "connection_handler",
+        "adaptor",
+        "config",
+        "outbound",
+        "p2p_service",
+    )
+
+    def __getattr__(name):
+        """Import a name at its first use: the command catches Ctrl-C while it loads the rest."""
+        if name in __all__:
+            from importlib import import_module
+
+            for room in _ROOMS:
+                module = import_module(f"{__name__}.{room}")
+                if name in module.__all__:
+                    value = globals()[name] = getattr(module, name)
+                    return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -13,7 +12,7 @@ from typing import NoReturn
 from ziggurat.node.cli.commands import demo, node, peers, probe
 from ziggurat.node.cli.exit_code import FAILED, INTERRUPTED, USAGE
 from ziggurat.node.cli.log import configure_log
-from ziggurat.node.cli.terminal import open_streams, print_error
+from ziggurat.node.cli.terminal import OutputError, flush_streams, open_streams, print_error
 from ziggurat.node.config import Resolved, SettingsError, resolve
 from ziggurat.services.version import version
 
@@ -26,6 +25,20 @@ UNKNOWN_COMMAND = "unknown command; expected demo, node, probe or peers first, a
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; ``None`` uses ``sys.argv``. Bad arguments raise `SystemExit`."""
     open_streams()
+    try:
+        try:
+            return _parse_and_run(arguments)
+        finally:
+            flush_streams()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OutputError as error:
+        if error.reason is not None:
+            print_error(f"ziggurat: cannot write the result to stdout: {error.reason}")
+        return FAILED
+
+
+def _parse_and_run(arguments: Sequence[str] | None) -> int:
     options, unknown = _parser().parse_known_args(arguments)
     if unknown:
         options.parser.error(_unrecognized(unknown, options.parser))
@@ -34,12 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print_error(f"ziggurat {options.command}: {error}")
         raise SystemExit(USAGE) from None
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader is gone (``| head``). Python must not flush to it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
 
 
 def _run(options: argparse.Namespace) -> int:

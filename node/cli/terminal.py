@@ -10,7 +10,17 @@ import sys
 from collections.abc import Callable
 from typing import TextIO, TypeAlias
 
-__all__ = ["BLOCK", "Paint", "open_streams", "paint_for", "print_error", "print_lines", "unbuffered"]
+__all__ = [
+    "BLOCK",
+    "OutputError",
+    "Paint",
+    "flush_streams",
+    "open_streams",
+    "paint_for",
+    "print_error",
+    "print_lines",
+    "unbuffered",
+]
 
 Paint: TypeAlias = Callable[[str, str], str]
 """``paint("green", text)`` returns the text, coloured if the stream supports it."""
@@ -85,13 +95,55 @@ def unbuffered(stream: TextIO) -> Callable[[str], None]:
     return write
 
 
+class OutputError(Exception):
+    """Stdout does not take the result. ``reason`` is in one line; ``None`` if the reader is gone, as of ``| head``."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror)
+        self.reason = None if isinstance(error, BrokenPipeError) else error.strerror
+
+
 def print_lines(*lines: str) -> None:
-    """Print lines to stdout."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    sys.stdout.flush()
+    """Print lines to stdout.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    try:
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
+    except OSError as error:
+        _discard(sys.stdout)
+        raise OutputError(error) from error
 
 
 def print_error(line: str) -> None:
-    """Print a line to stderr."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    """Print a line to stderr, if that is possible: the exit code tells the rest."""
+    try:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+    except OSError:
+        _discard(sys.stderr)
+
+
+def flush_streams() -> None:
+    """Flush stdout and stderr. Otherwise Python does it at its end, and exits with 120 if it cannot.
+
+    Raises:
+        OutputError: stdout cannot be flushed.
+    """
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _discard(sys.stderr)
+    print_lines()
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what the stream still holds, and all that follows, to nowhere."""
+    try:
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, stream.fileno())
+        os.close(descriptor)
+    except (OSError, ValueError):  # no descriptor is free, or it is not a file
+        pass

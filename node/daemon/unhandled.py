@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TypeAlias
 
@@ -37,7 +37,7 @@ class UnhandledErrors:
         self._kinds: dict[tuple[str, str, str | None], tuple[float, int]] = {}
 
     @contextmanager
-    def reported(self) -> Iterator[None]:
+    def reported(self) -> Generator[None, None, None]:
         """Report errors of the running loop, of threads and of destructors, for the length of a ``with`` block."""
         loop = asyncio.get_running_loop()
         before = loop.get_exception_handler(), threading.excepthook, sys.unraisablehook

@@ -10,6 +10,7 @@ import sys
 import anyio
 
 from ziggurat.node.cli.exit_code import FAILED, OK
+from ziggurat.node.cli.interrupt import quit_on_interrupt
 from ziggurat.node.cli.log import Log
 from ziggurat.node.cli.terminal import print_error, print_lines
 from ziggurat.node.config import OPTIONS, Resolved, add_settings
@@ -41,9 +42,10 @@ def run(options: argparse.Namespace, resolved: Resolved, log: Log) -> int:
         return OK
     if sys.platform != "win32":
         # Until the process ends: a hangup kills the node neither while it starts nor while it stops.
-        signal.signal(signal.SIGHUP, lambda *_: log.reopen())
+        signal.signal(signal.SIGHUP, lambda number, frame: log.reopen())
     try:
-        anyio.run(run_daemon, resolved)
+        with quit_on_interrupt():  # until the node itself waits for signals
+            anyio.run(run_daemon, resolved)
     except CannotRun as error:
         log.close()  # its lines come before this one
         print_error(f"ziggurat node: {error}")

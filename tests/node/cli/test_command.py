@@ -145,3 +145,29 @@ def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[s
 
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"ziggurat {version('ziggurat')}\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+@pytest.mark.parametrize(
+    ("arguments", "full", "code", "printed"),
+    [
+        ("--help", "stdout", 1, "ziggurat: cannot write the result to stdout: No space left on device\n"),
+        ("node --connect a --addpeer b", "stderr", 2, ""),
+    ],
+)
+def test_on_a_full_disk_the_exit_codes_are_the_same_and_nothing_is_a_traceback(
+    arguments: str, full: str, code: int, printed: str
+) -> None:
+    other = "stderr" if full == "stdout" else "stdout"
+    with open("/dev/full", "w") as disk:
+        done = subprocess.run(
+            [sys.executable, "-m", "ziggurat.node", *arguments.split()],
+            env={**os.environ, "PYTHONPATH": str(ROOT / ".dev"), "PYTHONUNBUFFERED": ""},
+            cwd="/",
+            text=True,
+            timeout=60,
+            check=False,
+            **{full: disk, other: subprocess.PIPE},
+        )
+
+    assert (done.returncode, done.stderr or done.stdout or "") == (code, printed)

@@ -6,10 +6,20 @@ import io
 import os
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from ziggurat.node.cli.terminal import BLOCK, open_streams, paint_for, print_error, print_lines, unbuffered
+from ziggurat.node.cli.terminal import (
+    BLOCK,
+    OutputError,
+    flush_streams,
+    open_streams,
+    paint_for,
+    print_error,
+    print_lines,
+    unbuffered,
+)
 
 
 class Terminal(io.StringIO):
@@ -86,3 +96,30 @@ def test_a_pipe_that_another_program_made_non_blocking_gets_the_whole_text() -> 
         reader.join()
 
     assert len(got) == 300_000
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+def test_a_full_disk_is_told_to_who_prints_a_result_and_to_nobody_who_prints_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, open("/dev/full", "w"))  # noqa: SIM115
+    with pytest.raises(OutputError, match="No space left on device") as caught:
+        print_lines("one")
+    print_error("two")
+    sys.stdout.close()  # nothing is left that Python would have to write at its end
+    sys.stderr.close()
+
+    assert caught.value.reason == "No space left on device"
+
+
+def test_a_reader_that_is_gone_is_no_reason_to_complain(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    monkeypatch.setattr(sys, "stdout", open(writing, "w"))  # noqa: SIM115
+    sys.stdout.write("buffered")
+    with pytest.raises(OutputError) as caught:
+        flush_streams()
+    sys.stdout.close()
+
+    assert caught.value.reason is None
