@@ -17,13 +17,13 @@ def canonical_ip(ip: IpAddress) -> IpAddress:
     """Return the canonical form of an address, in which addresses are compared and stored.
 
     Dual-stack sockets and Go peers write IPv4 addresses as v4-mapped ones (RFC 4291 2.5.5.2), which become IPv4 again.
-    A zone id (RFC 4007) is dropped: it names an interface of one machine and means nothing on another.
+    A zone id (RFC 4007) is part of a link-local address, which cannot be dialled without; elsewhere it is dropped.
     """
     if isinstance(ip, IPv4Address):
         return ip
     if ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
-    return IPv6Address(int(ip)) if ip.scope_id is not None else ip
+    return ip if ip.scope_id is None or ip.is_link_local else IPv6Address(int(ip))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class NetAddress:
     """An IP address and a port. Addresses of the same socket compare equal.
 
     Attributes:
-        ip: the IP in canonical form: a v4-mapped address becomes IPv4, and a zone id is dropped.
+        ip: the IP in canonical form: a v4-mapped address becomes IPv4, and only a link-local one keeps its zone id,
+            which no message to a peer contains.
         port: the port, 0 to 65535. Peers may gossip port 0, but it cannot be dialled.
 
     Raises:
@@ -125,16 +126,15 @@ def parse_peer_address(text: str, default_port: int | None = None) -> PeerAddres
         default_port: the port to use if the text has none; ``None`` requires one.
 
     Raises:
-        ValueError: the text is neither; the message quotes it.
+        ValueError: the text is neither, or a link-local address without the zone that dialling it needs; the message
+            quotes it.
     """
-    try:
-        return NetAddress.parse(text, default_port)
-    except ValueError:
-        if _is_ip(text):
-            raise
+    if _is_ip(text) or _is_ip(split_authority(text)[0]):
+        address = NetAddress.parse(text, default_port)
+        if isinstance(address.ip, IPv6Address) and address.ip.is_link_local and address.ip.scope_id is None:
+            raise ValueError(f"bad address: {text!r} is link-local; name its interface, as in [{address.ip}%eth0]")
+        return address
     host, port = split_authority(text)
-    if _is_ip(host):
-        return NetAddress.parse(text, default_port)  # raises: its message names the bad port
     port = default_port if port is None else port
     if port is None:
         raise ValueError(f"bad address: {text!r} has no port")

@@ -98,6 +98,10 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "seeder.answered": lambda e: f"seeder {e.get('seeder')} returned {e.get('count')} addresses",
     "seeder.by_name": lambda e: f"dialling seeder {e.get('seeder')} by name: {e.get('via')} cannot resolve it",
     "seeder.failed": lambda e: f"seeder {e.get('seeder')} failed: {e.get('error')}",
+    "advertised.changed": lambda e: (
+        f"the address that peers are told is now {e.get('advertised') or 'none'}, it was {e.get('previous') or 'none'}"
+    ),
+    "interfaces.unreadable": lambda e: f"cannot read this machine's addresses, to advertise one: {e.get('error')}",
     "externalip.ignored": lambda e: f"--externalip {e.get('address')} is not advertised: {e.get('reason')}",
     "settings.ignored": lambda e: f"ignored kaspad settings that have no effect here: {_names(e)}",
     "settings.ineffective": lambda e: str(e.get("reason")),

@@ -32,6 +32,7 @@ class Option:
         read: the parser of one text, given the network; ``None`` for a switch.
         expected: the expected syntax, for error messages.
         many: whether the setting can be repeated.
+        single: whether a file may also hold one string instead of a list, as in kaspad's.
         number: whether the value is an integer in a file.
         short: a one-letter flag.
         alias: a second name.
@@ -47,6 +48,7 @@ class Option:
     read: Callable[[str, Network], object] | None = None
     expected: str = ""
     many: bool = False
+    single: bool = False
     number: bool = False
     short: str | None = None
     alias: str | None = None
@@ -83,6 +85,13 @@ def _peer(text: str, network: Network) -> PeerAddress:
 
 def _literal(text: str, network: Network) -> NetAddress:
     return NetAddress.parse(text, network.port)
+
+
+def _external(text: str, network: Network) -> NetAddress:
+    address = NetAddress.parse(text, 0)  # without a port it takes the listener's
+    if address.port == 0 and NetAddress.parse(text, 1) == address:
+        raise ValueError("peers cannot dial port 0")
+    return address
 
 
 def _count(text: str, network: Network) -> int:
@@ -163,9 +172,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("addpeer", "keep a connection to this peer", _peer, PEER_SYNTAX, many=True, kaspad="KASPAD_ADDPEERS"),
     Option(
         "listen",
-        "address to listen on (default: 0.0.0.0 and the network's port; none with a proxy)",
+        "address to listen on; [::] takes both families (default: 0.0.0.0 and the network's port; none with a proxy)",
         _literal,
         IP_SYNTAX,
+        many=True,
+        single=True,
     ),
     Option(
         "outpeers",
@@ -183,7 +194,7 @@ OPTIONS: tuple[Option, ...] = (
         number=True,
         kaspad="KASPAD_MAXINPEERS",
     ),
-    Option("externalip", "address to advertise to peers", _literal, IP_SYNTAX),
+    Option("externalip", "address to advertise to peers (default port: that of --listen)", _external, IP_SYNTAX),
     Option("nodnsseed", "do not query DNS seeders", kaspad="KASPAD_NODNSSEED"),
     Option("uacomment", "comment to add to the user agent", _comment, "text without / : ( )", many=True),
     Option("appdir", "directory for all data", _path, "a directory", short="b", node_only=False),

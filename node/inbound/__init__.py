@@ -5,9 +5,10 @@ Imported by the adaptor, the P2P service and the embedded peer.
 
 from __future__ import annotations
 
-from ziggurat.node.inbound.interfaces import Interfaces, interface_addresses, own_address
+from ziggurat.node.inbound.interfaces import Interfaces, OwnAddress, interface_addresses
 from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
 from ziggurat.node.inbound.listener import Listener, TcpListener
+from ziggurat.node.inbound.listener_group import ListenerGroup, tcp_listeners
 from ziggurat.node.inbound.server import PeerServer
 from ziggurat.node.inbound.stream import InboundStream
 
@@ -17,8 +18,10 @@ __all__ = [
     "InboundStream",
     "Interfaces",
     "Listener",
+    "ListenerGroup",
+    "OwnAddress",
     "PeerServer",
     "TcpListener",
     "interface_addresses",
-    "own_address",
+    "tcp_listeners",
 ]

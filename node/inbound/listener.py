@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ziggurat.node.address import NetAddress
+from ziggurat.node.inbound.sockets import open_listening_socket
 
 __all__ = ["Listener", "TcpListener"]
 
@@ -32,19 +33,30 @@ class Listener(Protocol):
 
 
 class TcpListener:
-    """A listener on a TCP address; port 0 takes a free port."""
+    """A listener on a TCP address; port 0 takes a free port.
 
-    def __init__(self, address: NetAddress, backlog: int = BACKLOG) -> None:
+    Args:
+        address: the address; ``[::]`` accepts both families.
+        backlog: connections that the kernel may complete before they are accepted.
+        v6only: whether ``[::]`` leaves out IPv4.
+    """
+
+    def __init__(self, address: NetAddress, backlog: int = BACKLOG, *, v6only: bool = False) -> None:
         self._address = address
         self._backlog = backlog
+        self._v6only = v6only
         self._server: asyncio.Server | None = None
 
     async def start(self, factory: Callable[[], asyncio.Protocol], /) -> NetAddress:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            factory, str(self._address.ip), self._address.port, backlog=self._backlog
-        )
-        return NetAddress(self._address.ip, int(self._server.sockets[0].getsockname()[1]))
+        opened = open_listening_socket(self._address, v6only=self._v6only)
+        port = int(opened.getsockname()[1])
+        try:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(factory, sock=opened, backlog=self._backlog)
+        except BaseException:
+            opened.close()
+            raise
+        return NetAddress(self._address.ip, port)
 
     async def aclose(self) -> None:
         if self._server is not None:

@@ -24,15 +24,16 @@ def file(tmp_path: Path) -> Path:
 
 def test_kaspads_p2p_flags_are_parsed_as_in_kaspad(tmp_path: Path) -> None:
     settings = read(
-        *("--addpeer=192.0.2.1", "--addpeer=192.0.2.2:7", "--listen=127.0.0.1:0", "--outpeers=0", "--maxinpeers=9"),
+        *("--addpeer=192.0.2.1", "--addpeer=192.0.2.2:7", "--listen=127.0.0.1:0", "--listen=::1"),
+        *("--outpeers=0", "--maxinpeers=9"),
         *("--externalip=9.9.9.9", "--nodnsseed", "--uacomment=a", "--uacomment=b", "--testnet", "--netsuffix=10"),
         *("-b", str(tmp_path), "--logdir", str(tmp_path), "--nologfiles", "-d", "debug"),
     ).settings
 
     assert [str(peer) for peer in settings.addpeer] == ["192.0.2.1:16211", "192.0.2.2:7"]
-    assert str(settings.listen) == "127.0.0.1:0"
+    assert list(map(str, settings.listen)) == ["127.0.0.1:0", "[::1]:16211"]
     assert (settings.outpeers, settings.maxinpeers, settings.nodnsseed) == (0, 9, True)
-    assert str(settings.externalip) == "9.9.9.9:16211"
+    assert str(settings.externalip) == "9.9.9.9:0"  # the listener's port
     assert settings.uacomment == ("a", "b")
     assert settings.network.name == "kaspa-testnet-10"
     assert (settings.appdir, settings.logdir, settings.nologfiles, settings.loglevel) == (

@@ -54,6 +54,8 @@ def test_a_text_becomes_a_value(name: str, text: str, value: str) -> None:
         ("connect", ""),
         ("listen", "localhost"),
         ("externalip", "node.example:1"),
+        ("externalip", "9.9.9.9:0"),
+        ("addpeer", "[fe80::1]:1"),
         ("outpeers", "-1"),
         ("outpeers", "٣"),
         ("outpeers", "1" * 5000),
