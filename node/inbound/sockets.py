@@ -16,6 +16,7 @@ HINTS = {
     errno.EADDRNOTAVAIL: "no interface of this machine has the address: listen on 0.0.0.0, and pass it to --externalip",
     errno.EACCES: "ports below 1024 are for root",
     errno.EAFNOSUPPORT: "this system has no IPv6",
+    errno.EINVAL: "a link-local address needs its interface, as in [fe80::1%eth0]",
 }
 
 

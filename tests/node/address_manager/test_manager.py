@@ -133,6 +133,22 @@ def test_a_flood_of_addresses_does_not_evict_reached_ones(book: AddressManager) 
     assert all(address in book for address in proven)
 
 
+def test_a_family_of_which_none_was_reached_does_not_crowd_out_the_other(book: AddressManager) -> None:
+    """On a host without IPv6, failed dials of IPv6 addresses do not count against them."""
+    ipv4 = many(1000)
+    book.add(ipv4)
+    book.mark_success(ipv4[0])
+    for address in ipv4[1:]:
+        book.mark_failure(address)
+    ipv6 = [NetAddress(IPv6Address((0x2600 << 112) + (n << 64)), 16111) for n in range(2 * MAX_ADDRESSES)]
+    book.add(ipv6)
+    assert all(address in book for address in ipv4)
+
+    more = many(MAX_ADDRESSES - len(ipv4), start=5000)
+    book.add(more)
+    assert all(address in book for address in (*ipv4, *more))
+
+
 def test_all_addresses_of_an_ip_can_be_removed(book: AddressManager) -> None:
     book.add([at("10.0.0.1:1"), at("10.0.0.1:2"), at("10.0.0.2:1")])
 
