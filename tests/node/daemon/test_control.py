@@ -72,3 +72,10 @@ async def test_a_deep_directory_works(tmp_path: Path) -> None:
     deep.mkdir(parents=True)
     async with serve_control(deep, {"peers": lambda: 1}):
         assert await asked(deep, "peers") == 1
+
+
+async def test_a_socket_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"control\.sock") as caught:
+        async with serve_control(tmp_path / "missing", {}):
+            pass
+    assert caught.value.filename == str(tmp_path / "missing" / "control.sock")
