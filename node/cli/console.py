@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias, cast
 
@@ -15,6 +16,9 @@ __all__ = ["ConsoleRenderer", "sentence"]
 Fields: TypeAlias = Mapping[str, object]
 
 COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "dim"}
+
+FRACTION = re.compile(r"\.[0-9]+(?=Z$)")
+"""Of the seconds in an ISO 8601 time."""
 
 OMITTED_KEYS = frozenset({"event", "level", "timestamp"})
 
@@ -133,5 +137,7 @@ class ConsoleRenderer:
         text = sentence(event)
         shown = text if colour is None else self._paint(colour, text)
         name = self._paint("dim", f"[{event['event']}]")
-        line = f"{self._paint('dim', str(event.get('timestamp')))} {shown} {name}"
+        # To the second: the fraction is for programs, which read JSON.
+        time = FRACTION.sub("", str(event.get("timestamp")))
+        line = f"{self._paint('dim', time)} {shown} {name}"
         return line if exception is None else f"{line}\n{exception}"

@@ -6,10 +6,11 @@ import codecs
 import io
 import os
 import sys
+import textwrap
 from collections.abc import Callable
 from typing import TextIO, TypeAlias
 
-__all__ = ["BLOCK", "Paint", "open_streams", "paint_for", "print_error", "print_lines"]
+__all__ = ["BLOCK", "Paint", "indented", "open_streams", "paint_for", "print_error", "print_lines"]
 
 Paint: TypeAlias = Callable[[str, str], str]
 """``paint("green", text)`` returns the text, coloured if the stream supports it."""
@@ -54,6 +55,13 @@ def _replace_unprintable(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     text = error.object[error.start : error.end]
     return "".join("#" if character == BLOCK else "?" for character in text), error.end
+
+
+def indented(text: str) -> list[str]:
+    """Return the text in lines that fit into 80 columns, indented by two and where it goes on by six."""
+    return textwrap.wrap(
+        text, 80, initial_indent=" " * 2, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def print_lines(*lines: str) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ziggurat.node.cli.terminal import BLOCK, open_streams, paint_for, print_error, print_lines
+from ziggurat.node.cli.terminal import BLOCK, indented, open_streams, paint_for, print_error, print_lines
 
 
 class Terminal(io.StringIO):
@@ -23,6 +23,13 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_terminal_gets_colour() -> None:
     assert paint_for(Terminal())("red", "x") == "\x1b[31mx\x1b[0m"
+
+
+def test_a_long_text_is_indented_in_lines_of_80_columns() -> None:
+    lines = indented("Socks5Layer(" + "connect_timeout=None, " * 9 + "x)")
+
+    assert max(map(len, lines)) <= 80
+    assert [len(line) - len(line.lstrip()) for line in lines] == [2, 6, 6]
 
 
 def test_a_pipe_gets_no_colour() -> None:
