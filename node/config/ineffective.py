@@ -28,6 +28,8 @@ def ineffective_settings(settings: Settings, given: Mapping[str, str]) -> list[s
         reasons.append(("listen", "has no effect: with maxinpeers 0 the node does not listen"))
     else:
         reasons += _about_listeners(settings)
+    if not (settings.outbound_target or settings.permanent_peers or settings.listen_addresses):
+        reasons.append(("outpeers", "leaves the node without peers: it neither dials nor listens"))
     if settings.nologfiles:
         reasons.append(("logdir", "has no effect beside nologfiles"))
     if "testnet" not in settings.network.name:

@@ -34,6 +34,12 @@ def test_a_link_local_peer_without_a_zone_is_refused(text: str) -> None:
         parse_peer_address(text, 16111)
 
 
+def test_an_address_with_a_zone_can_be_parsed_back() -> None:
+    address = NetAddress.parse("[fe80::1%v0]:5")
+    assert str(address) == "[fe80::1%v0]:5"
+    assert NetAddress.parse(str(address)) == address != NetAddress.parse("[fe80::1%v1]:5")
+
+
 def test_no_message_contains_a_zone() -> None:
     assert net_address_to_wire(NetAddress.parse("[fe80::1%v0]:5")).ip == IPv6Address("fe80::1").packed
 
