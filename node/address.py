@@ -8,9 +8,19 @@ from typing import TypeAlias
 
 from ziggurat.services.uri import Uri, split_authority
 
-__all__ = ["IpAddress", "NamedAddress", "NetAddress", "PeerAddress", "canonical_ip", "parse_peer_address"]
+__all__ = [
+    "IpAddress",
+    "NamedAddress",
+    "NetAddress",
+    "PeerAddress",
+    "canonical_ip",
+    "parse_peer_address",
+    "why_undiallable",
+]
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
+
+BROADCAST = IPv4Address("255.255.255.255")
 
 
 def canonical_ip(ip: IpAddress) -> IpAddress:
@@ -24,6 +34,20 @@ def canonical_ip(ip: IpAddress) -> IpAddress:
     if ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
     return ip if ip.scope_id is None or ip.is_link_local else IPv6Address(int(ip))
+
+
+def why_undiallable(ip: IpAddress) -> str | None:
+    """Return what an address is that no TCP connection can be opened to; ``None`` for any other.
+
+    The system says of most of them that the network is unreachable, as if it were all of the network.
+    """
+    if ip.is_multicast:
+        return "a multicast address"
+    if isinstance(ip, IPv4Address):
+        return "the broadcast address" if ip == BROADCAST else None
+    if ip.is_link_local and ip.scope_id is None:
+        return f"link-local; name its interface, as in [{ip}%eth0]"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +150,12 @@ def parse_peer_address(text: str, default_port: int | None = None) -> PeerAddres
         default_port: the port to use if the text has none; ``None`` requires one.
 
     Raises:
-        ValueError: the text is neither, or a link-local address without the zone that dialling it needs; the message
-            quotes it.
+        ValueError: the text is neither, or an address that cannot be dialled; the message quotes it.
     """
     if _is_ip(text) or _is_ip(split_authority(text)[0]):
         address = NetAddress.parse(text, default_port)
-        if isinstance(address.ip, IPv6Address) and address.ip.is_link_local and address.ip.scope_id is None:
-            raise ValueError(f"bad address: {text!r} is link-local; name its interface, as in [{address.ip}%eth0]")
+        if (reason := why_undiallable(address.ip)) is not None:
+            raise ValueError(f"bad address: {text!r} is {reason}")
         return address
     host, port = split_authority(text)
     port = default_port if port is None else port

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ziggurat.layers.events import EventLogger, write_event
-from ziggurat.node.address import IpAddress, NetAddress, canonical_ip
+from ziggurat.node.address import IpAddress, NetAddress, canonical_ip, why_undiallable
 from ziggurat.node.address_manager.ranking import Ranking
 from ziggurat.node.address_manager.store import AddressStore, StoreEvents
 from ziggurat.node.address_manager.weights import MAX_FAILURES, pick_order
@@ -38,7 +38,7 @@ class AddressManager:
     Args:
         rng: the source of randomness; ``None`` takes the system's.
         logger: the logger for the events, as in `write_event`.
-        accepts: which addresses are kept, beside those that are loopback or unspecified; ``None`` keeps all others.
+        accepts: which addresses are kept, of those that other machines can dial; ``None`` keeps them all.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class AddressManager:
         await self.aclose()
 
     def _keeps(self, address: NetAddress) -> bool:
-        if address.ip.is_loopback or address.ip.is_unspecified:
+        if address.ip.is_loopback or address.ip.is_unspecified or why_undiallable(address.ip) is not None:
             return False
         return self._accepts is None or self._accepts(address)
 

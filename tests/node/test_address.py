@@ -34,6 +34,14 @@ def test_a_link_local_peer_without_a_zone_is_refused(text: str) -> None:
         parse_peer_address(text, 16111)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"), [("224.0.0.1", "multicast"), ("[ff02::1]:5", "multicast"), ("255.255.255.255:5", "broadcast")]
+)
+def test_what_is_no_address_of_one_machine_is_refused_as_a_peer(text: str, kind: str) -> None:
+    with pytest.raises(ValueError, match=f"is .* {kind} address"):
+        parse_peer_address(text, 16111)
+
+
 def test_an_address_with_a_zone_can_be_parsed_back() -> None:
     address = NetAddress.parse("[fe80::1%v0]:5")
     assert str(address) == "[fe80::1%v0]:5"

@@ -58,7 +58,13 @@ def test_loopback_and_unspecified_addresses_are_skipped(book: AddressManager, ip
     assert len(book) == 0
 
 
-@pytest.mark.parametrize("ip", ["10.0.0.1", "192.168.0.1", "fd00::1", "192.0.2.1", "224.0.0.1", "fe80::1"])
+@pytest.mark.parametrize("ip", ["224.0.0.1", "255.255.255.255", "ff02::1", "fe80::1"])
+def test_addresses_that_no_connection_can_be_opened_to_are_skipped(book: AddressManager, ip: str) -> None:
+    """A dial of most of them fails as if the network was away, and one peer's gossip would stop all dials."""
+    assert book.add([NetAddress(ip_address(ip), 16111)]) == 0
+
+
+@pytest.mark.parametrize("ip", ["10.0.0.1", "192.168.0.1", "fd00::1", "192.0.2.1", "169.254.0.1"])
 def test_private_and_all_other_addresses_are_added(book: AddressManager, ip: str) -> None:
     assert book.add([NetAddress(ip_address(ip), 0)]) == 1
 
