@@ -94,6 +94,7 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
         f"moved it to {e.get('moved_to')} and started a new one"
     ),
     "addresses.lost": lambda e: f"the address book {e.get('path')} was deleted or replaced; writing it anew",
+    "log.not_written": lambda e: f"cannot write to the log file {e.get('path')}: {e.get('error')}",
     "keepalive.skipped": lambda e: f"no TCP keepalive: {e.get('reason')}",
     "network.unreachable": lambda e: f"no route to {e.get('network')}: {e.get('error')}",
     "network.reachable": lambda e: f"{e.get('network')} is reachable again{_elapsed(e, 'after')}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -12,9 +13,11 @@ from pathlib import Path
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from ziggurat.layers.events import write_event
 from ziggurat.node.cli.console import ConsoleRenderer
 from ziggurat.node.cli.terminal import paint_for
 from ziggurat.node.config import LogFormat, LogLevel, make_private
+from ziggurat.services.errors import one_line
 
 __all__ = ["LogFormat", "configure_log"]
 
@@ -80,10 +83,28 @@ def _no_file() -> None:
 
 
 class _QuietFile(RotatingFileHandler):
-    """A log file that drops a line it cannot write, as on a full disk, instead of failing the caller."""
+    """A log file that drops a line it cannot write, as on a full disk, instead of failing the caller.
+
+    The first such line is an event, ``log.not_written`` (``path``, ``error``), and so is the first after one that could
+    be written.
+    """
+
+    _fails = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        failed_before, self._fails = self._fails, False
+        super().emit(record)
+        if self._fails and not failed_before:
+            # It comes back here as a line, which fails silently.
+            write_event(None, "warning", "log.not_written", path=self.baseFilename, error=self._error)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # the last lines are still to be written, and the disk is still full
+            super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:
-        pass
+        self._fails = True
+        self._error = one_line(str(sys.exc_info()[1]))
 
 
 class _FileCopy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -85,3 +86,40 @@ def test_a_file_that_cannot_be_written_is_an_error_at_once(tmp_path: Path) -> No
 
     with pytest.raises(OSError, match="logs"):
         configure_log("json", directory=tmp_path / "logs")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_file_on_a_full_disk_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ziggurat.log").symlink_to("/dev/full")
+    close = configure_log("json", directory=tmp_path)
+    for number in range(3):
+        structlog.get_logger("ziggurat").info("dial.started", number=number)
+    close()
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+    assert [event["event"] for event in events] == ["log.not_written", *["dial.started"] * 3]
+    assert events[0]["path"] == str(tmp_path / "ziggurat.log")
+    assert "No space left" in events[0]["error"]
+
+
+def test_a_file_that_fails_again_is_named_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    close = configure_log("json", directory=tmp_path)
+    file = tmp_path / "ziggurat.log"
+    failing = iter([True, True, False, True])
+
+    class Disk(io.StringIO):
+        def write(self, text: str) -> int:
+            if next(failing, True):
+                raise OSError(28, "No space left on device")
+            return len(text)
+
+    handler = structlog.get_config()["processors"][-2]._file
+    handler.stream.close()
+    handler.stream = Disk()
+    for _ in range(3):
+        structlog.get_logger("ziggurat").info("x")
+    handler.stream = file.open("a")
+    close()
+    events = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+
+    assert events == ["log.not_written", "x", "x", "log.not_written", "x"]
