@@ -8,22 +8,46 @@ from typing import TypeAlias
 
 from ziggurat.services.uri import Uri, split_authority
 
-__all__ = ["IpAddress", "NamedAddress", "NetAddress", "PeerAddress", "canonical_ip", "parse_peer_address"]
+__all__ = [
+    "IpAddress",
+    "NamedAddress",
+    "NetAddress",
+    "PeerAddress",
+    "canonical_ip",
+    "parse_peer_address",
+    "why_undiallable",
+]
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
+
+BROADCAST = IPv4Address("255.255.255.255")
 
 
 def canonical_ip(ip: IpAddress) -> IpAddress:
     """Return the canonical form of an address, in which addresses are compared and stored.
 
     Dual-stack sockets and Go peers write IPv4 addresses as v4-mapped ones (RFC 4291 2.5.5.2), which become IPv4 again.
-    A zone id (RFC 4007) is dropped: it names an interface of one machine and means nothing on another.
+    A zone id (RFC 4007) is part of a link-local address, which cannot be dialled without; elsewhere it is dropped.
     """
     if isinstance(ip, IPv4Address):
         return ip
     if ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
-    return IPv6Address(int(ip)) if ip.scope_id is not None else ip
+    return ip if ip.scope_id is None or ip.is_link_local else IPv6Address(int(ip))
+
+
+def why_undiallable(ip: IpAddress) -> str | None:
+    """Return what an address is that no TCP connection can be opened to; ``None`` for any other.
+
+    The system says of most of them that the network is unreachable, as if it were all of the network.
+    """
+    if ip.is_multicast:
+        return "a multicast address"
+    if isinstance(ip, IPv4Address):
+        return "the broadcast address" if ip == BROADCAST else None
+    if ip.is_link_local and ip.scope_id is None:
+        return f"link-local; name its interface, as in [{ip}%eth0]"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +55,8 @@ class NetAddress:
     """An IP address and a port. Addresses of the same socket compare equal.
 
     Attributes:
-        ip: the IP in canonical form: a v4-mapped address becomes IPv4, and a zone id is dropped.
+        ip: the IP in canonical form: a v4-mapped address becomes IPv4, and only a link-local one keeps its zone id,
+            which no message to a peer contains.
         port: the port, 0 to 65535. Peers may gossip port 0, but it cannot be dialled.
 
     Raises:
@@ -125,16 +150,14 @@ def parse_peer_address(text: str, default_port: int | None = None) -> PeerAddres
         default_port: the port to use if the text has none; ``None`` requires one.
 
     Raises:
-        ValueError: the text is neither; the message quotes it.
+        ValueError: the text is neither, or an address that cannot be dialled; the message quotes it.
     """
-    try:
-        return NetAddress.parse(text, default_port)
-    except ValueError:
-        if _is_ip(text):
-            raise
+    if _is_ip(text) or _is_ip(split_authority(text)[0]):
+        address = NetAddress.parse(text, default_port)
+        if (reason := why_undiallable(address.ip)) is not None:
+            raise ValueError(f"bad address: {text!r} is {reason}")
+        return address
     host, port = split_authority(text)
-    if _is_ip(host):
-        return NetAddress.parse(text, default_port)  # raises: its message names the bad port
     port = default_port if port is None else port
     if port is None:
         raise ValueError(f"bad address: {text!r} has no port")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 
+import anyio
+
+from ziggurat.layers.events import write_event
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import AddressManager
@@ -13,16 +17,27 @@ from ziggurat.node.config import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows import FlowContext, FlowFactory
 from ziggurat.node.handshake import NodeIdentity, user_agent
-from ziggurat.node.inbound import InboundLimits, Interfaces, Listener, TcpListener, interface_addresses, own_address
+from ziggurat.node.inbound import (
+    InboundLimits,
+    Interfaces,
+    Listener,
+    ListenerGroup,
+    OwnAddress,
+    interface_addresses,
+    tcp_listeners,
+)
 from ziggurat.node.outbound import ConnectionManager, ConnectionManagerConfig
 
 __all__ = ["P2pService"]
+
+INTERFACES_INTERVAL = 60.0
+"""Seconds between two looks at the machine's addresses: a lease or a prefix may change while the node runs."""
 
 
 class FlowAddressBook:
     """The address book for the flows. It does not store our own address, which peers gossip back to us."""
 
-    def __init__(self, book: AddressManager, own: NetAddress | None) -> None:
+    def __init__(self, book: AddressManager, own: Callable[[], NetAddress | None]) -> None:
         self._book = book
         self._own = own
 
@@ -32,7 +47,8 @@ class FlowAddressBook:
 
     async def learn(self, addresses: Sequence[NetAddress]) -> None:
         """Add addresses that a peer sent."""
-        self._book.add([address for address in addresses if address != self._own])
+        own = self._own()
+        self._book.add([address for address in addresses if address != own])
 
 
 class P2pService:
@@ -40,15 +56,18 @@ class P2pService:
 
     A node without inbound peers only dials. So does a node with a proxy, unless the settings say otherwise.
 
+    Events: ``advertised.changed`` (``advertised``, ``previous``) when an address of the interfaces that is advertised
+    has changed, looked at once a minute; later handshakes state the new one. Also that of `OwnAddress`.
+
     Args:
         settings: the node's settings.
         book: the address book.
         handler: the connection handler; ``None`` makes one from the settings.
-        listener: the source of inbound peers; ``None`` listens on the address in the settings. A node that only dials
+        listener: the source of inbound peers; ``None`` listens on the addresses in the settings. A node that only dials
             does not use it.
         flows: additional flows.
         interfaces: a function that returns the machine's addresses. It is called only without a proxy, if the node
-            itself listens on all interfaces and has no address to advertise.
+            listens on all interfaces and is not told an address to advertise.
         rng: the source of randomness; ``None`` uses the system's.
 
     Attributes:
@@ -67,23 +86,26 @@ class P2pService:
         interfaces: Interfaces = interface_addresses,
         rng: random.Random | None = None,
     ) -> None:
-        proxy, address = settings.proxy, settings.listen_address
+        proxy, addresses = settings.proxy, settings.listen_addresses
         if handler is None:
             handler = ConnectionHandler(None if proxy is None else proxy_layer(proxy.uri, proxy.credentials))
-        advertised = settings.advertised_address
         direct = proxy is None and handler.proxy is None
-        if advertised is None and direct and address is not None and listener is None:
-            advertised = own_address(address, interfaces)
+        self._own_address = OwnAddress(interfaces) if direct else None
+        self._listeners: ListenerGroup | None = None
+        if addresses:
+            self._listeners = ListenerGroup(tcp_listeners(addresses) if listener is None else [listener])
         self._settings = settings
+        # A given listener has addresses of its own, which are known once it listens.
+        advertised = self._address(addresses) if listener is None else settings.advertised_address(addresses)
         self.adaptor = Adaptor(
             handler,
             NodeIdentity(settings.network.name, user_agent(settings.uacomment), address=advertised),
             flows=flows,
-            context=FlowContext(FlowAddressBook(book, advertised)),
-            listener=None if address is None else listener or TcpListener(address),
-            limits=None if address is None else InboundLimits(peers=settings.inbound_limit),
+            context=FlowContext(FlowAddressBook(book, lambda: self.advertised)),
+            listener=self._listeners,
+            limits=InboundLimits(peers=settings.inbound_limit) if addresses else None,
             # With a proxy, inbound peers on loopback come through an onion service: their addresses are our own.
-            proxied=proxy is not None and address is not None and address.ip.is_loopback,
+            proxied=proxy is not None and bool(addresses) and all(each.ip.is_loopback for each in addresses),
         )
         config = ConnectionManagerConfig(
             outbound=settings.outbound_target,
@@ -100,18 +122,40 @@ class P2pService:
         return self.adaptor.identity.address
 
     @property
-    def listening(self) -> NetAddress | None:
-        """The address that inbound peers are accepted on; ``None`` for a node that only dials."""
-        return self.adaptor.listening
+    def listening(self) -> tuple[NetAddress, ...]:
+        """The addresses that inbound peers are accepted on; none for a node that only dials, and before the start."""
+        return () if self._listeners is None else self._listeners.addresses
 
     async def run(self) -> None:
         """Keep peers connected, until cancelled."""
         for address in self._settings.permanent_peers:
             self.manager.add_request(address, permanent=True)
-        await self.manager.run()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._follow_interfaces)
+            await self.manager.run()
+
+    def _address(self, listening: Sequence[NetAddress]) -> NetAddress | None:
+        """Return the address to advertise: that of the settings, else one of the interfaces."""
+        settled = self._settings.advertised_address(listening)
+        if settled is not None or self._own_address is None:
+            return settled
+        return self._own_address.find(listening)
+
+    async def _follow_interfaces(self) -> None:
+        while True:
+            await anyio.sleep(INTERFACES_INTERVAL)
+            previous = self.advertised
+            self._advertise()
+            if self.advertised != previous:
+                new, old = (None if each is None else str(each) for each in (self.advertised, previous))
+                write_event(None, "info", "advertised.changed", advertised=new, previous=old)
+
+    def _advertise(self) -> None:
+        self.adaptor.identity = replace(self.adaptor.identity, address=self._address(self.listening))
 
     async def __aenter__(self) -> P2pService:
         await self.adaptor.__aenter__()
+        self._advertise()  # port 0 has become a port
         return self
 
     async def __aexit__(

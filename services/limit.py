@@ -76,7 +76,7 @@ class Limit:
         timeout, ledger = ConnectTimeout(self.seconds, self.name), current_ledger()
         entry = None if ledger is None else ledger._interrupted(self._scope.deadline)  # pyright: ignore[reportPrivateUsage]
         if entry is not None:
-            timeout.phase, timeout.via = entry.name, entry.via
+            timeout.phase, timeout.via, timeout.hint = entry.name, entry.via, entry.hint
         return timeout, entry
 
 

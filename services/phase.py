@@ -21,10 +21,11 @@ class Phase:
         sent: bytes sent, if the layer counts them.
         received: bytes received, if the layer counts them.
         outcome: ``running``, ``ok``, ``failed``, ``timeout`` or ``cancelled``.
+        hint: what it means if a limit ends the phase, for the error; ``None`` without one.
         note: a remark for the reader, e.g. that nothing was isolated; ``None`` without one.
     """
 
-    __slots__ = ("elapsed", "limit", "name", "note", "outcome", "received", "sent", "start", "via")
+    __slots__ = ("elapsed", "hint", "limit", "name", "note", "outcome", "received", "sent", "start", "via")
 
     def __init__(self, name: str, via: str | None, limit: float | None, start: float) -> None:
         self.name = name
@@ -35,6 +36,7 @@ class Phase:
         self.sent = 0
         self.received = 0
         self.outcome: Outcome = "running"
+        self.hint: str | None = None
         self.note: str | None = None
 
     def __repr__(self) -> str:

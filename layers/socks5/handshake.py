@@ -33,6 +33,7 @@ from socksio.socks5 import (
 )
 
 from ziggurat.layers.socks5.auth import Credentials
+from ziggurat.layers.socks5.other_protocols import other_protocol
 from ziggurat.layers.socks5.replies import reply
 from ziggurat.services.errors import ConnectError, ProxyAuthError, ProxyProtocolError, ProxyRefused
 from ziggurat.services.uri import MAX_HOST, Uri
@@ -131,7 +132,7 @@ class Handshake:
         if self.state is State.CONNECT:
             self._judge_reply()
         elif self.state is State.GREETING:
-            self._judge_version("")
+            self._judge_version()
         if self.state is not State.OPEN and len(self._buffer) == self._size():
             message, self._buffer = self._buffer, b""
             _HANDLERS[self.state](self, message)
@@ -158,20 +159,12 @@ class Handshake:
             return HEAD + 1 + self._buffer[HEAD] + 2
         return HEAD + ADDRESS_TYPES[self._buffer[3]] + 2
 
-    def _judge_version(self, what: str) -> None:
-        version = self._buffer[0]
-        if version == 5:
-            return
-        if version == ord("H"):
-            guess = "it speaks HTTP"
-        elif version in (0, 4):
-            guess = "it speaks SOCKS4"
-        else:
-            guess = f"the first byte of its {what}reply is {version:#04x}"
-        raise ProxyProtocolError(f"not a SOCKS5 proxy: {guess}", hint="check the proxy's address and kind")
+    def _judge_version(self) -> None:
+        if self._buffer[0] != 5 and (wrong := other_protocol(self._buffer[:2])) is not None:
+            raise ProxyProtocolError(f"not a SOCKS5 proxy: {wrong}", hint="check the proxy's address and kind")
 
     def _judge_reply(self) -> None:
-        self._judge_version("connect ")
+        self._judge_version()
         if len(self._buffer) > 1 and (code := self._buffer[1]):
             name, hint, transient = reply(code)
             raise ProxyRefused(

@@ -123,6 +123,7 @@ class Socks5:
             async with closing_on_error(stream):
                 with Limit(settings.handshake_timeout, "handshake_timeout") as limit:
                     with phase("proxy.greeting", via=via, limit=limit) as entry:
+                        entry.hint = "the proxy says nothing; HTTP proxies do this"
                         await _exchange(stream, handshake, State.GREETING, entry)
                         if handshake.method == NO_AUTH and credentials is not None and credentials.isolating:
                             entry.note = "the proxy supports no authentication: nothing was isolated"
@@ -145,6 +146,7 @@ async def _exchange(stream: ByteStream, handshake: Handshake, state: State, entr
         while handshake.state is state:
             data = await stream.receive(handshake.wants)
             entry.received += len(data)
+            entry.hint = None
             handshake.receive(data)
     except EndOfStream as error:
         raise handshake.closed(reset=False) from error

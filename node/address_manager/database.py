@@ -7,10 +7,21 @@ import sqlite3
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TypeAlias
 
 from ziggurat.node.address import NetAddress
 
-__all__ = ["Damaged", "connect", "is_damage", "move_damaged_file", "read", "write"]
+__all__ = [
+    "Damaged",
+    "FileId",
+    "connect",
+    "file_id",
+    "is_damage",
+    "move_damaged_file",
+    "read",
+    "remove_orphaned_log",
+    "write",
+]
 
 VERSION = 1
 """Schema version, kept in the file's ``user_version``."""
@@ -18,14 +29,27 @@ VERSION = 1
 BUSY_TIMEOUT = 2.0
 """Seconds to wait for a lock, such as that of the sqlite3 command. Shorter than the time that a node has to stop."""
 
-SCHEMA = f"""
-BEGIN;
+MAX_ROWS = 65_536
+"""Rows that are read; no book has as many. A file with more is not ours."""
+
+MAX_FILE_SIZE = 64 * 1024 * 1024
+"""Bytes of a file that is read; a full book has less than one hundredth."""
+
+MAX_OPERATIONS = 20_000_000
+"""Instructions of SQLite's virtual machine for one statement, about a second: checking a full book takes a hundredth.
+Views and triggers that another program has left in the file may never end."""
+
+TABLE = """\
 CREATE TABLE addresses (
     ip TEXT NOT NULL,
     port INTEGER NOT NULL CHECK (port BETWEEN 0 AND 65535),
     failures INTEGER NOT NULL CHECK (failures BETWEEN 0 AND 3),
     PRIMARY KEY (ip, port)
-) WITHOUT ROWID;
+) WITHOUT ROWID"""
+
+SCHEMA = f"""
+BEGIN;
+{TABLE};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
@@ -63,7 +87,13 @@ def connect(path: Path) -> sqlite3.Connection:
         sqlite3.Error: the file cannot be opened.
     """
     # The peers of a node are private: only the owner may read the file.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+    if size > MAX_FILE_SIZE:
+        raise Damaged(f"{size} bytes are too many for an address book")
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
     try:
         _prepare(connection)
@@ -79,6 +109,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
+    connection.set_progress_handler(lambda: 1, MAX_OPERATIONS)
     # With WAL a commit is one append and one fsync; with FULL the fsync is done before the commit returns.
     connection.execute("PRAGMA journal_mode = WAL").fetchone()
     connection.execute("PRAGMA synchronous = FULL")
@@ -86,11 +117,15 @@ def _prepare(connection: sqlite3.Connection) -> None:
     if verdict != "ok":
         raise Damaged(str(verdict))
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if version == 0 and tables == 0:
+    # Names that begin with sqlite_ are SQLite's own: statistics, for one.
+    found = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE name NOT GLOB 'sqlite_*'").fetchmany(9)
+    if version == 0 and not found:
         connection.executescript(SCHEMA)
     elif version != VERSION:
         raise Damaged(f"version {version}, but this program reads version {VERSION} only")
+    elif found != [("table", "addresses", TABLE)]:
+        names = ", ".join(f"{kind} {name}" for kind, name, _ in found) or "nothing"
+        raise Damaged(f"not the table of an address book, but {names}")
 
 
 def read(connection: sqlite3.Connection) -> dict[NetAddress, int]:
@@ -101,14 +136,25 @@ def read(connection: sqlite3.Connection) -> dict[NetAddress, int]:
         sqlite3.Error: the disk failed.
     """
     try:
-        rows = connection.execute("SELECT ip, port, failures FROM addresses").fetchall()
-        return {NetAddress(ip_address(str(ip)), port): int(failures) for ip, port, failures in rows}
+        rows = connection.execute("SELECT ip, port, failures FROM addresses").fetchmany(MAX_ROWS + 1)
+        if len(rows) > MAX_ROWS:
+            raise Damaged(f"more than {MAX_ROWS} rows")
+        return dict(map(_entry, rows))
     except ValueError as error:
         raise Damaged(str(error)) from error
     except sqlite3.Error as error:
         if is_damage(error):
             raise Damaged(str(error)) from error
         raise
+
+
+def _entry(row: tuple[object, object, object]) -> tuple[NetAddress, int]:
+    ip, port, failures = row
+    if isinstance(ip, str) and type(port) is int and type(failures) is int and 0 <= failures <= 3:
+        address = NetAddress(ip_address(ip), port)
+        if str(address.ip) == ip:
+            return address, failures
+    raise ValueError(f"a row of another program: {row!r}")
 
 
 def write(connection: sqlite3.Connection, stored: Mapping[NetAddress, int], wanted: Mapping[NetAddress, int]) -> int:
@@ -134,6 +180,41 @@ def write(connection: sqlite3.Connection, stored: Mapping[NetAddress, int], want
         connection.executemany("DELETE FROM addresses WHERE ip = ? AND port = ?", gone)
         connection.executemany("INSERT OR REPLACE INTO addresses VALUES (?, ?, ?)", changed)
     return len(wanted) - len(stored) + len(gone)
+
+
+FileId: TypeAlias = tuple[tuple[int, int] | None, tuple[int, int] | None]
+
+
+def file_id(path: Path) -> FileId:
+    """Return what identifies the file and its log: another value means that one was deleted or replaced.
+
+    An open connection does not notice that: it goes on writing to a file that has no name any more.
+    """
+    return _inode(path), _inode(path.with_name(f"{path.name}-wal"))
+
+
+def remove_orphaned_log(path: Path, before: FileId) -> None:
+    """Remove the log of a file that has been deleted or replaced: SQLite would apply it to the new file.
+
+    Args:
+        path: the file, whose connection has been closed.
+        before: its `file_id` while it was open.
+
+    Raises:
+        OSError: the log cannot be removed.
+    """
+    file, log = file_id(path)
+    if file != before[0] and log is not None and log == before[1]:
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def move_damaged_file(path: Path) -> Path:

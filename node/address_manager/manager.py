@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
 
 from ziggurat.layers.events import EventLogger, write_event
-from ziggurat.node.address import IpAddress, NetAddress, canonical_ip
+from ziggurat.node.address import IpAddress, NetAddress, canonical_ip, why_undiallable
+from ziggurat.node.address_manager.ranking import Ranking
 from ziggurat.node.address_manager.store import AddressStore, StoreEvents
 from ziggurat.node.address_manager.weights import MAX_FAILURES, pick_order
 from ziggurat.node.wire import MAX_ADDRESSES_SENT
@@ -21,7 +21,7 @@ from ziggurat.node.wire import MAX_ADDRESSES_SENT
 __all__ = ["MAX_ADDRESSES", "AddressManager"]
 
 MAX_ADDRESSES = 4096
-"""Capacity of the book. When it is full, an address with the most failures is evicted."""
+"""Capacity of the book. When it is full, an address is evicted for each new one; see `Ranking`."""
 
 SHARED_PERCENT = 23
 """The part of the book that peers may learn at once, as in Bitcoin Core."""
@@ -38,12 +38,13 @@ class AddressManager:
 
     Events: ``addresses.loaded`` (``count``); ``addresses.stored`` (``count`` new in the file, ``total`` in it), once
     they are durable, even against ``kill -9``; ``addresses.not_stored`` (``error``) when a write failed, which is
-    retried; ``addresses.set_aside`` (``path``, ``moved_to``, ``error``) when the file was damaged and has been renamed.
+    retried; ``addresses.set_aside`` (``path``, ``moved_to``, ``error``) when the file was damaged and has been renamed;
+    ``addresses.lost`` (``path``) when it was deleted while open, and is written anew.
 
     Args:
         rng: the source of randomness; ``None`` takes the system's.
         logger: the logger for the events, as in `write_event`.
-        accepts: which addresses are kept, beside those that are loopback or unspecified; ``None`` keeps all others.
+        accepts: which addresses are kept, of those that other machines can dial; ``None`` keeps them all.
     """
 
     def __init__(
@@ -57,9 +58,7 @@ class AddressManager:
         self._accepts = accepts
         self._logger = logger
         self._failures: dict[NetAddress, int] = {}
-        # The same addresses by number of failures, oldest first, so that eviction needs no search: a peer may send 2500
-        # addresses at once to a full book.
-        self._by_failures = tuple(OrderedDict[NetAddress, None]() for _ in range(MAX_FAILURES + 1))
+        self._ranking = Ranking()  # the same addresses
         self._store: AddressStore | None = None
         self._scheduled_save: asyncio.Handle | None = None
 
@@ -84,7 +83,7 @@ class AddressManager:
             StoreError: the file can neither be read nor created; the message names it.
         """
         book = cls(rng=rng, logger=logger, accepts=accepts)
-        events = StoreEvents(book._on_stored, book._on_failed, book._on_damaged)
+        events = StoreEvents(book._on_stored, book._on_failed, book._on_damaged, book._on_lost)
         book._store, known = await AddressStore.open(path, events)
         for address, failures in known.items():
             if book._keeps(address):
@@ -183,25 +182,23 @@ class AddressManager:
         await self.aclose()
 
     def _keeps(self, address: NetAddress) -> bool:
-        if address.ip.is_loopback or address.ip.is_unspecified:
+        if address.ip.is_loopback or address.ip.is_unspecified or why_undiallable(address.ip) is not None:
             return False
         return self._accepts is None or self._accepts(address)
 
     def _insert(self, address: NetAddress, failures: int) -> None:
         if len(self._failures) >= MAX_ADDRESSES:
-            worst = next(group for group in reversed(self._by_failures) if group)
-            evicted, _ = worst.popitem(last=False)
-            del self._failures[evicted]
+            del self._failures[self._ranking.pop_worst()]
         self._failures[address] = failures
-        self._by_failures[failures][address] = None
+        self._ranking.add(address, failures)
 
     def _remove(self, address: NetAddress) -> None:
-        del self._by_failures[self._failures.pop(address)][address]
+        self._ranking.remove(address, self._failures.pop(address))
 
     def _move(self, address: NetAddress, failures: int) -> None:
-        del self._by_failures[self._failures[address]][address]
+        self._ranking.remove(address, self._failures[address])
         self._failures[address] = failures
-        self._by_failures[failures][address] = None
+        self._ranking.add(address, failures)
         self._schedule_save()
 
     def _schedule_save(self) -> None:
@@ -224,3 +221,6 @@ class AddressManager:
 
     def _on_damaged(self, path: Path, aside: Path, problem: str) -> None:
         write_event(self._logger, "warning", "addresses.set_aside", path=str(path), moved_to=str(aside), error=problem)
+
+    def _on_lost(self, path: Path) -> None:
+        write_event(self._logger, "warning", "addresses.lost", path=str(path))

@@ -38,11 +38,13 @@ class StoreEvents:
         stored: called with the number of addresses new in the file and the number in it, once they are durable.
         failed: called with the error of a write that will be retried.
         damaged: called with the path of a damaged file, the path that it was moved to, and the error.
+        lost: called with the path of a file that was deleted or replaced while it was open, and is written anew.
     """
 
     stored: Callable[[int, int], None]
     failed: Callable[[str], None]
     damaged: Callable[[Path, Path, str], None]
+    lost: Callable[[Path], None]
 
 
 class AddressStore:
@@ -113,6 +115,9 @@ class AddressStore:
     def on_damaged(self, path: Path, aside: Path, problem: str) -> None:
         self._events.damaged(path, aside, problem)
 
+    def on_lost(self, path: Path) -> None:
+        self._events.lost(path)
+
     def on_ended(self) -> None:
         self.on_opened(StoreError("the writer thread of the address book died"))
         self._ended.set_result(None)
@@ -147,6 +152,7 @@ class _Writer(threading.Thread):
         # Used by this thread only.
         self._connection: sqlite3.Connection | None = None
         self._stored: Mapping[NetAddress, int] = {}
+        self._file_id: database.FileId | None = None
 
     def submit(self, number: int, book: Mapping[NetAddress, int]) -> None:
         with self._condition:
@@ -184,6 +190,7 @@ class _Writer(threading.Thread):
         self._connection = database.connect(self._path)
         try:
             self._stored = database.read(self._connection)
+            self._file_id = database.file_id(self._path)
         except BaseException:
             self._close_connection()
             raise
@@ -214,6 +221,18 @@ class _Writer(threading.Thread):
                 self._store.call_on_loop(self._store.on_stored, number, added, len(book))
 
     def _write(self, book: Mapping[NetAddress, int]) -> int:
+        added = self._write_once(book)
+        if database.file_id(self._path) != self._file_id:
+            self._store.call_on_loop(self._store.on_lost, self._path)
+            self._close_connection()
+            if self._file_id is not None:
+                database.remove_orphaned_log(self._path, self._file_id)
+            added = self._write_once(book)
+            if database.file_id(self._path) != self._file_id:
+                raise OSError("another program keeps deleting it")
+        return added
+
+    def _write_once(self, book: Mapping[NetAddress, int]) -> int:
         connection = self._connection or self._open()
         try:
             return database.write(connection, self._stored, book)

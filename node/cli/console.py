@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias, cast
 
@@ -15,6 +16,9 @@ __all__ = ["ConsoleRenderer", "sentence"]
 Fields: TypeAlias = Mapping[str, object]
 
 COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "dim"}
+
+FRACTION = re.compile(r"\.[0-9]+(?=Z$)")
+"""Of the seconds in an ISO 8601 time."""
 
 OMITTED_KEYS = frozenset({"event", "level", "timestamp"})
 
@@ -97,6 +101,8 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
         f"the address book {e.get('path')} is damaged ({e.get('error')}); "
         f"moved it to {e.get('moved_to')} and started a new one"
     ),
+    "addresses.lost": lambda e: f"the address book {e.get('path')} was deleted or replaced; writing it anew",
+    "log.not_written": lambda e: f"cannot write to the log file {e.get('path')}: {e.get('error')}",
     "keepalive.skipped": lambda e: f"no TCP keepalive: {e.get('reason')}",
     "log.dropped": lambda e: f"{e.get('count')} lines are missing here: they came faster than they could be written",
     "log.reopened": lambda e: f"opened the log file {e.get('path')} again",
@@ -112,6 +118,10 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "seeder.answered": lambda e: f"seeder {e.get('seeder')} returned {e.get('count')} addresses",
     "seeder.by_name": lambda e: f"dialling seeder {e.get('seeder')} by name: {e.get('via')} cannot resolve it",
     "seeder.failed": lambda e: f"seeder {e.get('seeder')} failed: {e.get('error')}",
+    "advertised.changed": lambda e: (
+        f"the address that peers are told is now {e.get('advertised') or 'none'}, it was {e.get('previous') or 'none'}"
+    ),
+    "interfaces.unreadable": lambda e: f"cannot read this machine's addresses, to advertise one: {e.get('error')}",
     "externalip.ignored": lambda e: f"--externalip {e.get('address')} is not advertised: {e.get('reason')}",
     "settings.ignored": lambda e: f"ignored kaspad settings that have no effect here: {_names(e)}",
     "settings.ineffective": lambda e: str(e.get("reason")),
@@ -142,5 +152,7 @@ class ConsoleRenderer:
         text = sentence(event)
         shown = text if colour is None else self._paint(colour, text)
         name = self._paint("dim", f"[{event['event']}]")
-        line = f"{self._paint('dim', str(event.get('timestamp')))} {shown} {name}"
+        # To the second: the fraction is for programs, which read JSON.
+        time = FRACTION.sub("", str(event.get("timestamp")))
+        line = f"{self._paint('dim', time)} {shown} {name}"
         return line if exception is None else f"{line}\n{exception}"

@@ -7,6 +7,7 @@ import io
 import os
 import select
 import sys
+import textwrap
 from collections.abc import Callable
 from typing import TextIO, TypeAlias
 
@@ -15,6 +16,7 @@ __all__ = [
     "OutputError",
     "Paint",
     "flush_streams",
+    "indented",
     "open_streams",
     "paint_for",
     "print_error",
@@ -101,6 +103,13 @@ class OutputError(Exception):
     def __init__(self, error: OSError) -> None:
         super().__init__(error.strerror)
         self.reason = None if isinstance(error, BrokenPipeError) else error.strerror
+
+
+def indented(text: str) -> list[str]:
+    """Return the text in lines that fit into 80 columns, indented by two and where it goes on by six."""
+    return textwrap.wrap(
+        text, 80, initial_indent=" " * 2, subsequent_indent=" " * 6, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def print_lines(*lines: str) -> None:

@@ -72,8 +72,11 @@ def locked(directory: Path) -> Generator[Path, None, None]:
         except BlockingIOError:
             holder = os.read(descriptor, 32).strip()
             raise DirectoryInUse(directory, int(holder) if holder.isdigit() else None) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        except OSError as error:  # a full disk; the error of a descriptor does not name its file
+            raise OSError(error.errno, error.strerror, str(directory / LOCK_FILE)) from error
         yield directory
     finally:
         os.close(descriptor)

@@ -59,7 +59,9 @@ def _raw_value(option: Option, key: str, value: object, path: Path) -> RawValue:
             texts = cast("list[object]", value)
             if all(isinstance(text, str) for text in texts):
                 return tuple(str(text) for text in texts)
-        expected = "a list of strings"
+        if option.single and isinstance(value, str):
+            return (value,)
+        expected = "a string or a list of strings" if option.single else "a list of strings"
     elif option.number:
         if type(value) is int:
             return str(value)

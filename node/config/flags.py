@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, RawValue
+from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS, Option, RawValue
 
 __all__ = ["IGNORED_DEST", "add_settings", "read_flags"]
 
@@ -26,9 +26,10 @@ def add_settings(parser: argparse.ArgumentParser, *, node: bool) -> None:
         if option.read is None:
             add(*names, dest=option.field, action="store_true", default=argparse.SUPPRESS, help=option.help)
         else:
-            action = "append" if option.many else "store"
-            metavar = option.name.rpartition("-")[2].upper()
-            add(*names, dest=option.field, action=action, default=argparse.SUPPRESS, metavar=metavar, help=option.help)
+            metavar = option.metavar or option.name.rpartition("-")[2].upper()
+            text = "; ".join(filter(None, (option.help, _syntax(option), "can be repeated" if option.many else "")))
+            action = "append" if option.many else _StoreOnce
+            add(*names, dest=option.field, action=action, default=argparse.SUPPRESS, metavar=metavar, help=text)
     for name in (*IGNORED_FLAGS, *IGNORED_VALUES) if node else ():
         # For some of kaspad's flags the value is optional. Unknown flags are still rejected.
         nargs = 0 if name in IGNORED_FLAGS else "?"
@@ -41,6 +42,22 @@ def add_settings(parser: argparse.ArgumentParser, *, node: bool) -> None:
             default=argparse.SUPPRESS,
             help=argparse.SUPPRESS,
         )
+
+
+def _syntax(option: Option) -> str:
+    """Return what ``-h`` adds about the value."""
+    return "" if option.metavar else option.expected
+
+
+class _StoreOnce(argparse.Action):
+    """Stores a value, and refuses a second one, as kaspad does: whoever adds a flag expects it to have an effect."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        if hasattr(namespace, self.dest):
+            raise argparse.ArgumentError(self, "given more than once")
+        setattr(namespace, self.dest, values)
 
 
 class _RecordIgnored(argparse.Action):

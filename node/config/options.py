@@ -19,6 +19,7 @@ RawValue: TypeAlias = str | bool | tuple[str, ...]
 """The unparsed value of a setting: text, a boolean for a switch, or all texts of a repeatable setting."""
 
 PEER_SYNTAX = "IP[:PORT] or NAME[:PORT]"
+PEER_METAVAR = "HOST[:PORT]"
 IP_SYNTAX = "IP[:PORT]"
 
 
@@ -31,7 +32,9 @@ class Option:
         help: the help text for ``-h``.
         read: the parser of one text, given the network; ``None`` for a switch.
         expected: the expected syntax, for error messages.
+        metavar: the syntax in a word, for ``-h``; without it ``-h`` says what is ``expected``.
         many: whether the setting can be repeated.
+        single: whether a file may also hold one string instead of a list, as in kaspad's.
         number: whether the value is an integer in a file.
         short: a one-letter flag.
         alias: a second name.
@@ -46,7 +49,9 @@ class Option:
     help: str
     read: Callable[[str, Network], object] | None = None
     expected: str = ""
+    metavar: str = ""
     many: bool = False
+    single: bool = False
     number: bool = False
     short: str | None = None
     alias: str | None = None
@@ -85,6 +90,13 @@ def _literal(text: str, network: Network) -> NetAddress:
     return NetAddress.parse(text, network.port)
 
 
+def _external(text: str, network: Network) -> NetAddress:
+    address = NetAddress.parse(text, 0)  # without a port it takes the listener's
+    if address.port == 0 and NetAddress.parse(text, 1) == address:
+        raise ValueError("peers cannot dial port 0")
+    return address
+
+
 def _count(text: str, network: Network) -> int:
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()):
@@ -103,6 +115,8 @@ def _path(text: str, network: Network) -> Path:
         return Path(text).expanduser().absolute()
     except RuntimeError as error:  # the user in "~user" does not exist
         raise ValueError(str(error)) from error
+    except OSError as error:
+        raise ValueError(f"relative to the working directory, which cannot be found: {error.strerror}") from error
 
 
 def _comment(text: str, network: Network) -> str:
@@ -138,7 +152,7 @@ COUNT_SYNTAX = "a number, 0 or more"
 OPTIONS: tuple[Option, ...] = (
     Option(
         "socks5-proxy",
-        "SOCKS5 proxy for all outbound connections (default port: 9050), or 'none'",
+        "SOCKS5 proxy for all outbound connections (default port: 9050)",
         lambda text, network: parse_socks5_proxy(text),
         PROXY_SYNTAX,
         alias="proxy",
@@ -151,6 +165,7 @@ OPTIONS: tuple[Option, ...] = (
         "the test network's number (default: 10)",
         _suffix,
         COUNT_SYNTAX,
+        "N",
         number=True,
         kaspad="KASPAD_NETSUFFIX",
         node_only=False,
@@ -158,20 +173,38 @@ OPTIONS: tuple[Option, ...] = (
     Option("devnet", "use the development network", kaspad="KASPAD_DEVNET", node_only=False),
     Option("simnet", "use the simulation network", kaspad="KASPAD_SIMNET", node_only=False),
     Option(
-        "connect", "dial only this peer, and do not listen", _peer, PEER_SYNTAX, many=True, kaspad="KASPAD_CONNECTPEERS"
+        "connect",
+        "dial only this peer, and do not listen",
+        _peer,
+        PEER_SYNTAX,
+        PEER_METAVAR,
+        many=True,
+        kaspad="KASPAD_CONNECTPEERS",
     ),
-    Option("addpeer", "keep a connection to this peer", _peer, PEER_SYNTAX, many=True, kaspad="KASPAD_ADDPEERS"),
+    Option(
+        "addpeer",
+        "keep a connection to this peer",
+        _peer,
+        PEER_SYNTAX,
+        PEER_METAVAR,
+        many=True,
+        kaspad="KASPAD_ADDPEERS",
+    ),
     Option(
         "listen",
-        "address to listen on (default: 0.0.0.0 and the network's port; none with a proxy)",
+        "address to listen on; [::] takes both families (default: 0.0.0.0 and the network's port; none with a proxy)",
         _literal,
         IP_SYNTAX,
+        IP_SYNTAX,
+        many=True,
+        single=True,
     ),
     Option(
         "outpeers",
         "target number of outbound peers (default: 8)",
         _count,
         COUNT_SYNTAX,
+        "N",
         number=True,
         kaspad="KASPAD_OUTPEERS",
     ),
@@ -180,14 +213,17 @@ OPTIONS: tuple[Option, ...] = (
         "maximum number of inbound peers (default: 128)",
         _count,
         COUNT_SYNTAX,
+        "N",
         number=True,
         kaspad="KASPAD_MAXINPEERS",
     ),
-    Option("externalip", "address to advertise to peers", _literal, IP_SYNTAX),
+    Option(
+        "externalip", "address to advertise to peers (default port: that of --listen)", _external, IP_SYNTAX, IP_SYNTAX
+    ),
     Option("nodnsseed", "do not query DNS seeders", kaspad="KASPAD_NODNSSEED"),
     Option("uacomment", "comment to add to the user agent", _comment, "text without / : ( )", many=True),
-    Option("appdir", "directory for all data", _path, "a directory", short="b", node_only=False),
-    Option("logdir", "directory for log files (default: logs, beside the address book)", _path, "a directory"),
+    Option("appdir", "directory for all data", _path, "a directory", "DIR", short="b", node_only=False),
+    Option("logdir", "directory for log files (default: logs, beside the address book)", _path, "a directory", "DIR"),
     Option("nologfiles", "do not write log files"),
     Option(
         "loglevel",
@@ -209,6 +245,7 @@ OPTIONS: tuple[Option, ...] = (
         "also read settings from this TOML file",
         _path,
         "a file",
+        "FILE",
         short="C",
         in_file=False,
         node_only=False,

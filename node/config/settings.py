@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -12,7 +13,7 @@ from ziggurat.node.address_manager import is_publicly_routable
 from ziggurat.node.config.networks import MAINNET, Network
 from ziggurat.node.config.proxy import Proxy
 
-__all__ = ["LOG_FORMATS", "LOG_LEVELS", "LogFormat", "LogLevel", "Settings", "SettingsError"]
+__all__ = ["LOG_FORMATS", "LOG_LEVELS", "LogFormat", "LogLevel", "Settings", "SettingsError", "accepts_family"]
 
 LogFormat: TypeAlias = Literal["auto", "console", "json"]
 
@@ -42,10 +43,11 @@ class Settings:
         network: the network.
         connect: the only peers to dial; the node then does not listen.
         addpeer: peers to stay connected to, besides those that the node finds.
-        listen: the address to listen on; ``None`` is all interfaces, or with a proxy none. Port 0 picks a free port.
+        listen: the addresses to listen on; empty is all interfaces (of IPv4), or with a proxy none. Port 0 picks a free
+            port; ``[::]`` takes both families.
         outpeers: the target number of outbound peers.
         maxinpeers: the maximum number of inbound peers; with 0 the node does not listen.
-        externalip: the address to advertise.
+        externalip: the address to advertise; port 0 is the port listened on.
         nodnsseed: whether to leave out the DNS seeders.
         uacomment: comments for the user agent.
         logdir: the directory for log files; ``None`` is ``logs`` in `directory`.
@@ -62,7 +64,7 @@ class Settings:
     network: Network = MAINNET
     connect: tuple[PeerAddress, ...] = ()
     addpeer: tuple[PeerAddress, ...] = ()
-    listen: NetAddress | None = None
+    listen: tuple[NetAddress, ...] = ()
     outpeers: int = DEFAULT_OUTBOUND
     maxinpeers: int = DEFAULT_INBOUND
     externalip: NetAddress | None = None
@@ -99,7 +101,7 @@ class Settings:
     @property
     def inbound_limit(self) -> int:
         """The maximum number of inbound peers; 0 if the node does not listen."""
-        return self.maxinpeers if self.listen_address is not None else 0
+        return self.maxinpeers if self.listen_addresses else 0
 
     @property
     def permanent_peers(self) -> tuple[PeerAddress, ...]:
@@ -112,32 +114,45 @@ class Settings:
         return () if self.connect or self.nodnsseed else self.network.seeders
 
     @property
-    def listen_address(self) -> NetAddress | None:
-        """The address to listen on. With a proxy ``None``, unless ``listen`` or ``externalip`` is given."""
+    def listen_addresses(self) -> tuple[NetAddress, ...]:
+        """The addresses to listen on, each once. With a proxy none, unless ``listen`` or ``externalip`` is given."""
         if self.connect or not self.maxinpeers:
-            return None
-        if self.listen is not None:
-            return self.listen
+            return ()
+        if self.listen:
+            return tuple(dict.fromkeys(self.listen))
         if self.proxy is not None and self.externalip is None:
-            return None
-        return NetAddress(ALL_INTERFACES, self.network.port)
+            return ()
+        return (NetAddress(ALL_INTERFACES, self.network.port),)
 
-    @property
-    def advertised_address(self) -> NetAddress | None:
-        """The address to advertise in our Version message.
+    def advertised_address(self, listening: Sequence[NetAddress]) -> NetAddress | None:
+        """Return the address to advertise in our Version message, given those listened on.
 
         As in kaspad, it must be publicly routable. On a private network (devnet, simnet) any ``externalip`` will do,
         because nodes behind one router have only private addresses to find each other by.
 
         ``None`` with a proxy, unless ``externalip`` is given. If it is ``None`` without a proxy, the service may use
-        an address of the machine's interfaces; see `own_address`.
+        an address of the machine's interfaces; see `OwnAddress`.
         """
-        if self.listen_address is None:
+        if not listening:
             return None
-        if self.network.private and self.externalip is not None and _can_be_dialled(self.externalip):
-            return self.externalip
-        candidates = [self.externalip, None if self.proxy is not None else self.listen]
+        external = None if self.externalip is None else _with_port(self.externalip, listening)
+        if self.network.private and external is not None and _can_be_dialled(external):
+            return external
+        candidates = [external, *(() if self.proxy is not None else listening)]
         return next((a for a in candidates if a is not None and a.port and is_publicly_routable(a.ip)), None)
+
+
+def accepts_family(listener: NetAddress, version: int) -> bool:
+    """Return whether peers of an IP version can connect to a listener; ``[::]`` takes both."""
+    return listener.ip.version == version or (listener.ip.version == 6 and listener.ip.is_unspecified)
+
+
+def _with_port(address: NetAddress, listening: Sequence[NetAddress]) -> NetAddress:
+    """Give an address without a port that of the listener for its family, else of the first one."""
+    if address.port:
+        return address
+    of_family = [each for each in listening if accepts_family(each, address.ip.version)]
+    return NetAddress(address.ip, (of_family or listening)[0].port)
 
 
 def _can_be_dialled(address: NetAddress) -> bool:

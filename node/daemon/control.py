@@ -58,6 +58,8 @@ async def serve_control(directory: Path, handlers: Mapping[str, Callable[[], obj
             before = os.umask(0o177)  # so that the socket never has another mode
             try:
                 listener.bind(name)
+            except OSError as error:  # it does not name the file
+                raise OSError(error.errno, error.strerror, str(path)) from error
             finally:
                 os.umask(before)
         listener.listen(BACKLOG)

@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 
 from ziggurat.layers.events import write_event
+from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import AddressManager, is_worth_dialling
 from ziggurat.node.config import Resolved, Settings, locked
 from ziggurat.node.daemon.control import serve_control
@@ -91,22 +92,20 @@ async def _run(
     try:
         await service.__aenter__()
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise CannotRun(
-            f"cannot listen on {settings.listen_address}: {reason} (use --listen to choose another)"
-        ) from error
+        raise CannotRun(f"{error.strerror or error}; choose another address with --listen") from error
     try:
         async with serve_control(directory, requests), anyio.create_task_group() as tasks:
             write_event(
                 None,
                 "info",
                 "node.started",
-                listen=None if service.listening is None else str(service.listening),
+                listen=", ".join(map(str, service.listening)) or None,
                 advertised=None if service.advertised is None else str(service.advertised),
                 network=settings.network.name,
                 via=None if settings.proxy is None else str(settings.proxy),
                 directory=str(directory),
             )
+            _warn_about_external_address(settings, service.advertised)
             tasks.start_soon(service.run)
             tasks.start_soon(report_status, service, book)
             sd_notify("READY=1")
@@ -146,11 +145,14 @@ def _warn_about_ignored_settings(resolved: Resolved, too_many: str | None) -> No
         write_event(None, "warning", "settings.ineffective", reason=reason)
     if resolved.ignored_variables:
         write_event(None, "warning", "environment.ignored", names=list(resolved.ignored_variables))
-    external = resolved.settings.externalip
-    if external is not None and resolved.settings.advertised_address != external:
-        not_listening = resolved.settings.listen_address is None
-        reason = "the node does not listen" if not_listening else "others could not reach it"
-        write_event(None, "warning", "externalip.ignored", address=str(external), reason=reason)
+
+
+def _warn_about_external_address(settings: Settings, advertised: NetAddress | None) -> None:
+    external = settings.externalip
+    if external is not None and (advertised is None or advertised.ip != external.ip):
+        reason = "others could not reach it" if settings.listen_addresses else "the node does not listen"
+        shown = str(external if external.port else external.ip)
+        write_event(None, "warning", "externalip.ignored", address=shown, reason=reason)
 
 
 def _error_text(error: OSError) -> str:

@@ -6,9 +6,10 @@ Imported by the adaptor, the P2P service, the daemon and the embedded peer.
 from __future__ import annotations
 
 from ziggurat.node.inbound.accept import accept_connections
-from ziggurat.node.inbound.interfaces import Interfaces, interface_addresses, own_address
+from ziggurat.node.inbound.interfaces import Interfaces, OwnAddress, interface_addresses
 from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
 from ziggurat.node.inbound.listener import Listener, TcpListener
+from ziggurat.node.inbound.listener_group import ListenerGroup, tcp_listeners
 from ziggurat.node.inbound.server import PeerServer
 from ziggurat.node.inbound.stream import InboundStream
 
@@ -18,9 +19,11 @@ __all__ = [
     "InboundStream",
     "Interfaces",
     "Listener",
+    "ListenerGroup",
+    "OwnAddress",
     "PeerServer",
     "TcpListener",
     "accept_connections",
     "interface_addresses",
-    "own_address",
+    "tcp_listeners",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -12,6 +11,7 @@ import anyio
 
 from ziggurat.node.address import NetAddress
 from ziggurat.node.inbound.accept import accept_connections
+from ziggurat.node.inbound.sockets import open_listening_socket
 
 __all__ = ["Listener", "TcpListener"]
 
@@ -40,11 +40,17 @@ class TcpListener:
     """A listener on a TCP address; port 0 takes a free port.
 
     Without free file descriptors it waits with accepting: ``listener.paused``, ``listener.resumed``.
+
+    Args:
+        address: the address; ``[::]`` accepts both families.
+        backlog: connections that the kernel may complete before they are accepted.
+        v6only: whether ``[::]`` leaves out IPv4.
     """
 
-    def __init__(self, address: NetAddress, backlog: int = BACKLOG) -> None:
+    def __init__(self, address: NetAddress, backlog: int = BACKLOG, *, v6only: bool = False) -> None:
         self._address = address
         self._backlog = backlog
+        self._v6only = v6only
         self._listening: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._handing_over: set[asyncio.Task[None]] = set()
@@ -55,7 +61,13 @@ class TcpListener:
             self._handing_over.add(task)
             task.add_done_callback(self._handing_over.discard)
 
-        self._listening = listening = self._listen()
+        listening = open_listening_socket(self._address, v6only=self._v6only)
+        try:
+            listening.listen(self._backlog)
+        except BaseException:
+            listening.close()
+            raise
+        self._listening = listening
         address = NetAddress(self._address.ip, int(listening.getsockname()[1]))
         self._accepting = asyncio.create_task(accept_connections(listening, str(address), take))
         return address
@@ -71,22 +83,6 @@ class TcpListener:
 
     def __repr__(self) -> str:
         return f"TcpListener({self._address})"
-
-    def _listen(self) -> socket.socket:
-        family = socket.AF_INET if self._address.ip.version == 4 else socket.AF_INET6
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            if os.name == "posix":  # elsewhere it would let others take the port
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listening.setblocking(False)
-            listening.bind((str(self._address.ip), self._address.port))
-            listening.listen(self._backlog)
-        except BaseException:
-            listening.close()
-            raise
-        return listening
 
 
 async def _hand_over(connection: socket.socket, factory: Callable[[], asyncio.Protocol]) -> None:

@@ -23,8 +23,8 @@ REFUSED_THE_REQUEST = frozenset({0x01, 0x02})
 BEFORE_THE_REQUEST = frozenset({"dns", "tcp", "unix", "proxy.greeting", "proxy.auth"})
 """Phases of a dial through a proxy that come before the target is named."""
 
-NO_NETWORK = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
-"""This machine has no route: every target of the network fails in the same way."""
+NO_NETWORK = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""This machine has no route, or not even the family: every target of the network fails in the same way."""
 
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 """This process, or this machine, has no socket left."""

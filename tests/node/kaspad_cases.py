@@ -163,7 +163,7 @@ class World(ABC):
             identity: fields of its Version to fake.
             **settings: its settings, named as on the command line.
         """
-        wanted = {"outpeers": 0, "listen": None, "maxinpeers": 128 if "listen" in settings else 0, **settings}
+        wanted = {"outpeers": 0, "listen": (), "maxinpeers": 128 if "listen" in settings else 0, **settings}
         chosen = Settings(appdir=Path("/unused"), network=network, proxy=self.proxy, nodnsseed=True, **wanted)
         leaf = self.leaf()
         if delay:
@@ -175,7 +175,7 @@ class World(ABC):
             chosen,
             book,
             handler=ConnectionHandler(None if proxy is None else proxy_layer(proxy.uri, proxy.credentials), leaf=leaf),
-            listener=None if chosen.listen_address is None else self.listener(chosen.listen_address),
+            listener=self.listener(*chosen.listen_addresses) if chosen.listen_addresses else None,
             flows=flows,
             rng=random.Random(1),
         )
@@ -251,7 +251,7 @@ async def the_node_dials(world: World) -> None:
 @case
 async def kaspad_dials(world: World) -> None:
     address = world.address()
-    async with world.node(listen=address) as node, world.kaspad(addpeer=address) as kaspad:
+    async with world.node(listen=(address,)) as node, world.kaspad(addpeer=address) as kaspad:
         connected = await world.logged("peer.connected", direction="inbound")
         assert str(connected["user_agent"]).startswith("/kaspad:")
         assert (connected["via"] is not None) is world.proxied
@@ -266,7 +266,7 @@ async def each_dials_the_other(world: World) -> None:
     address = world.address()
     async with (
         world.kaspad(addpeer=address) as kaspad,
-        world.node(listen=address, addpeer=(kaspad.address,)) as node,
+        world.node(listen=(address,), addpeer=(kaspad.address,)) as node,
     ):
         await world.until(lambda: node.peers)
         # Simultaneous dials may lose both connections; the next tick, ours or kaspad's, restores one.

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ziggurat.node.address import NetAddress, canonical_ip
+from ziggurat.node.address import NetAddress, canonical_ip, parse_peer_address
+from ziggurat.node.wire.convert.net_address import net_address_to_wire
 from ziggurat.services.uri import Uri
 
 
@@ -17,8 +18,38 @@ def test_a_v4_mapped_address_equals_the_ipv4_one() -> None:
     assert hash(mapped) == hash(NetAddress(IPv4Address("192.0.2.7"), 16111))
 
 
-def test_a_zone_id_is_dropped() -> None:
-    assert canonical_ip(IPv6Address("fe80::1%eth0")) == IPv6Address("fe80::1")
+def test_only_a_link_local_address_keeps_its_zone_id() -> None:
+    assert canonical_ip(IPv6Address("2001:db8::1%eth0")) == IPv6Address("2001:db8::1")
+    assert canonical_ip(IPv6Address("fe80::1%eth0")) == IPv6Address("fe80::1%eth0")
+
+
+@pytest.mark.parametrize("text", ["[fe80::1%v0]:16111", "[fe80::1%25v0]:16111", "fe80::1%v0"])
+def test_a_link_local_peer_is_dialled_in_its_zone(text: str) -> None:
+    assert parse_peer_address(text, 16111).uri() == Uri("http", "fe80::1%v0", 16111)
+
+
+@pytest.mark.parametrize("text", ["fe80::1", "[fe80::1]:16111"])
+def test_a_link_local_peer_without_a_zone_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"link-local; name its interface, as in \[fe80::1%eth0\]"):
+        parse_peer_address(text, 16111)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("224.0.0.1", "multicast"), ("[ff02::1]:5", "multicast"), ("255.255.255.255:5", "broadcast")]
+)
+def test_what_is_no_address_of_one_machine_is_refused_as_a_peer(text: str, kind: str) -> None:
+    with pytest.raises(ValueError, match=f"is .* {kind} address"):
+        parse_peer_address(text, 16111)
+
+
+def test_an_address_with_a_zone_can_be_parsed_back() -> None:
+    address = NetAddress.parse("[fe80::1%v0]:5")
+    assert str(address) == "[fe80::1%v0]:5"
+    assert NetAddress.parse(str(address)) == address != NetAddress.parse("[fe80::1%v1]:5")
+
+
+def test_no_message_contains_a_zone() -> None:
+    assert net_address_to_wire(NetAddress.parse("[fe80::1%v0]:5")).ip == IPv6Address("fe80::1").packed
 
 
 @given(st.builds(IPv6Address, st.integers(0, (1 << 128) - 1)) | st.builds(IPv4Address, st.integers(0, (1 << 32) - 1)))

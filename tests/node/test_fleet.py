@@ -65,7 +65,7 @@ class Member:
                 appdir=Path("/unused"),
                 network=NETWORK,
                 outpeers=OUTBOUND,
-                listen=at(self.ip),
+                listen=(at(self.ip),),
                 externalip=at(self.ip),
                 proxy=self.fleet.proxy,
             ),

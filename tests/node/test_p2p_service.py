@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from ziggurat.node.address import IpAddress, NetAddress, PeerAddress
 from ziggurat.node.address_manager import AddressManager
@@ -67,7 +68,7 @@ async def test_nodes_find_each_other_by_gossip() -> None:
     async with AsyncExitStack() as stack:
         for node in nodes:
             await stack.enter_async_context(node.service)
-            assert node.service.listening is not None
+            assert node.service.listening != ()
         tasks = await stack.enter_async_context(anyio.create_task_group())
         for node in nodes:
             tasks.start_soon(node.service.run)
@@ -82,14 +83,14 @@ async def test_nodes_find_each_other_by_gossip() -> None:
 async def test_without_inbound_peers_it_only_dials() -> None:
     node = Node(MemoryNetwork(), "10.0.0.1", replace(SETTINGS, maxinpeers=0))
     async with node.service:
-        assert node.service.listening is None
+        assert node.service.listening == ()
 
 
 async def test_with_a_proxy_it_only_dials_and_advertises_no_address() -> None:
     proxied = replace(SETTINGS, proxy=parse_socks5_proxy("socks5://u:p@127.0.0.1"))
     service = P2pService(proxied, AddressManager())
     async with service:
-        assert service.listening is None
+        assert service.listening == ()
     assert service.adaptor.identity.address is None
     assert service.adaptor.connection_handler.via == "127.0.0.1:9050"
     assert "UserPass('u'" in repr(service.adaptor.connection_handler.proxy)
@@ -112,8 +113,42 @@ async def test_our_own_address_from_a_peer_is_not_stored() -> None:
     assert list(book.sample()) == [other]
 
 
-@pytest.mark.parametrize("listen", [None, NetAddress.parse("0.0.0.0:16111")])
-async def test_with_a_proxy_the_interfaces_are_not_read(listen: NetAddress | None) -> None:
+async def test_an_interface_address_that_changes_is_told_to_later_peers_and_not_stored() -> None:
+    machine = [IPv4Address("8.8.4.4")]
+    service = P2pService(
+        replace(SETTINGS, outpeers=0),
+        book := AddressManager(),
+        listener=MemoryNetwork().host("0.0.0.0").listener(16611),
+        interfaces=lambda: list(machine),
+    )
+    with capture_logs() as logs:
+        async with service, anyio.create_task_group() as tasks:
+            tasks.start_soon(service.run)
+            await anyio.sleep(130)
+            machine[:] = [IPv4Address("8.8.8.8")]
+            await anyio.sleep(60)
+            tasks.cancel_scope.cancel()
+
+    ours, before = NetAddress.parse("8.8.8.8:16611"), NetAddress.parse("8.8.4.4:16611")
+    assert service.adaptor.identity.version().address == ours
+    changes = [line for line in logs if line["event"] == "advertised.changed"]
+    assert [(line["advertised"], line["previous"]) for line in changes] == [(str(ours), str(before))]
+    await service.adaptor._context.book.learn([ours, before])
+    assert list(book.sample()) == [before]
+
+
+@pytest.mark.real_io
+async def test_an_externalip_without_a_port_has_the_free_port_that_the_listener_took() -> None:
+    settings = replace(
+        SETTINGS, listen=(NetAddress.parse("127.0.0.1:0"),), externalip=NetAddress.parse("9.9.9.9:0"), outpeers=0
+    )
+    async with P2pService(settings, AddressManager()) as service:
+        (listening,) = service.listening
+        assert service.advertised == NetAddress.parse("9.9.9.9", listening.port)
+
+
+@pytest.mark.parametrize("listen", [(), (NetAddress.parse("0.0.0.0:16111"),)])
+async def test_with_a_proxy_the_interfaces_are_not_read(listen: tuple[NetAddress, ...]) -> None:
     looked: list[bool] = []
     proxied = replace(SETTINGS, proxy=parse_socks5_proxy("127.0.0.1"), listen=listen)
     service = P2pService(proxied, AddressManager(), interfaces=lambda: looked.append(True) or [])
@@ -144,7 +179,7 @@ async def test_connect_dials_only_these_peers() -> None:
     async with node.service, anyio.create_task_group() as tasks:
         tasks.start_soon(node.service.run)
         await anyio.sleep(100)
-        assert node.service.listening is None
+        assert node.service.listening == ()
         tasks.cancel_scope.cancel()
 
     assert {uri.host for uri in network.dials} == {"10.0.0.1"}

@@ -11,7 +11,7 @@ import anyio
 from ziggurat.node.cli.demo import DemoResult, run_demo
 from ziggurat.node.cli.exit_code import FAILED, OK
 from ziggurat.node.cli.json_output import dial_as_json, peer_record
-from ziggurat.node.cli.terminal import Paint, paint_for, print_lines
+from ziggurat.node.cli.terminal import Paint, indented, paint_for, print_lines
 from ziggurat.node.cli.waterfall import waterfall
 from ziggurat.services.version import version
 
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _as_text(result: DemoResult, paint: Paint) -> list[str]:
     lines = [paint("bold", "The stack, outermost layer first:")]
-    lines += [f"  {layer}" for layer in str(result.stack).split("\n")]
+    lines += [line for layer in str(result.stack).split("\n") for line in indented(layer)]
     lines += ["", paint("bold", f"The dial to {result.target} through {result.via}:")]
     lines += [f"  {line}" for line in waterfall(result.ledger.phases if result.ledger else [], paint)]
     lines.append("")

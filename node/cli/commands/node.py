@@ -58,7 +58,7 @@ def config_lines(resolved: Resolved) -> list[str]:
     settings = resolved.settings
     derived = {
         "socks5-proxy": "none" if settings.proxy is None else str(settings.proxy),
-        "listen": "" if settings.listen_address is None else str(settings.listen_address),
+        "listen": [str(address) for address in settings.listen_addresses],
         "appdir": str(settings.appdir),
         "logdir": "" if settings.log_directory is None else str(settings.log_directory),
         "netsuffix": 10,

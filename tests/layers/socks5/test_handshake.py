@@ -146,13 +146,28 @@ def test_the_reply_code_is_checked_before_the_rest(code: int, tail: bytes) -> No
 
 @pytest.mark.parametrize(
     ("first", "guess"),
-    [(b"HTTP/1.1 400 Bad Request\r\n", "HTTP"), (b"\x00\x5b", "SOCKS4"), (b"\x04\x5a", "SOCKS4"), (b"SSH-2.0", "0x53")],
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n", "it speaks HTTP"),
+        (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", "it speaks HTTP/2"),
+        (b"\x00\x5b", "it speaks SOCKS4"),
+        (b"\x15\x03\x01\x00\x02", "it speaks TLS"),
+        (b"SSH-2.0", "it speaks SSH"),
+        (b"\x06\x00", "its reply begins with 06"),
+    ],
 )
-def test_another_protocol_is_recognised_at_its_first_byte(first: bytes, guess: str) -> None:
+def test_another_protocol_is_recognised_by_its_first_bytes(first: bytes, guess: str) -> None:
     proxy = Proxy(handshake(), 1)
     with pytest.raises(ProxyProtocolError, match=f"not a SOCKS5 proxy.*{guess}") as caught:
         proxy.play(first)
     assert not caught.value.transient
+
+
+def test_a_reply_of_one_zero_is_not_judged_yet() -> None:
+    proxy = Proxy(handshake(), 1)
+    proxy.play(b"\x00")
+
+    assert proxy.handshake.state is State.GREETING
+    assert "1 bytes" in proxy.handshake.closed(reset=False).message
 
 
 @pytest.mark.parametrize("credentials", [CREDENTIALS, None])

@@ -14,7 +14,7 @@ from anyio.abc import ByteStream
 from structlog.tracebacks import ExceptionDictTransformer
 
 from tests.tracebacks import frames, places_of
-from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
+from ziggurat.layers import Isolated, Layer, ServiceBuilder, Socks5Layer, Stack, TimeoutLayer, UserPass, layer_fn
 from ziggurat.layers.socks5.handshake import Pipeline
 from ziggurat.layers.testing import MockHandle, ResetStream, ScriptedProxy, fault_layer, mock_connector
 from ziggurat.services import (
@@ -57,7 +57,7 @@ async def dial(layer: Socks5Layer, play: Play, uri: Uri = URI) -> tuple[ByteStre
     return result[0], handle
 
 
-async def failing(layer: Socks5Layer, play: Play, uri: Uri = URI) -> ConnectError:
+async def failing(layer: Layer, play: Play, uri: Uri = URI) -> ConnectError:
     """Return the error of a dial that must fail and must leave nothing open."""
     connector, handle = mock_connector()
     caught: list[ConnectError] = []
@@ -242,6 +242,29 @@ async def test_one_limit_covers_greeting_and_authentication(replies: list[bytes]
     assert anyio.current_time() - started == pytest.approx(3.0)
     assert error.ledger is not None
     assert error.ledger.phases[-1].limit == pytest.approx(1.0 if replies else 3.0)
+
+
+@pytest.mark.parametrize("outer", [True, False])
+async def test_a_proxy_that_does_not_answer_the_greeting_may_be_an_http_proxy(outer: bool) -> None:
+    async def play(far: ByteStream) -> None:
+        await anyio.sleep_forever()
+
+    socks = Socks5Layer("proxy", handshake_timeout=3.0)
+    above = layer_fn(lambda inner: TimeoutLayer(1.0).layer(socks.layer(inner)))
+    error = await failing(above if outer else socks, play)
+
+    assert isinstance(error, ConnectTimeout)
+    assert error.hint == "the proxy says nothing; HTTP proxies do this"
+
+
+async def test_a_proxy_that_says_half_a_word_is_not_mute() -> None:
+    async def play(far: ByteStream) -> None:
+        await far.send(b"\x05")
+        await anyio.sleep_forever()
+
+    error = await failing(Socks5Layer("proxy", handshake_timeout=3.0), play)
+
+    assert (error.phase, error.hint) == ("proxy.greeting", None)
 
 
 async def test_the_tunnel_has_its_own_limit() -> None:

@@ -5,6 +5,7 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from contextlib import closing
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,16 @@ from ziggurat.node.address_manager.database import Damaged
 
 BOOK = {NetAddress.parse(f"10.0.{n % 256}.{n // 256}", 16111): n % 4 for n in range(300)}
 SIX = NetAddress.parse("[2001:db8::1]:7")
+
+
+NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+ENDLESS_VIEW = f"CREATE VIEW addresses AS {NUMBERS} SELECT '10.0.0.1' AS ip, i % 9 AS port, 0 AS failures FROM n;"
+ENDLESS_TRIGGER = f"""
+CREATE TRIGGER endless INSTEAD OF INSERT ON addresses BEGIN
+    INSERT INTO elsewhere {NUMBERS} SELECT i FROM n;
+END;
+CREATE TABLE elsewhere (i);
+"""
 
 
 @pytest.fixture
@@ -107,7 +118,14 @@ def script(text: str) -> Callable[[Path], None]:
         script("PRAGMA user_version = 0"),
         script("DROP TABLE addresses"),
         script("ALTER TABLE addresses RENAME COLUMN port TO door"),
+        script(f"DROP TABLE addresses; {ENDLESS_VIEW}"),
+        script("CREATE TRIGGER t AFTER INSERT ON addresses BEGIN DELETE FROM addresses; END"),
+        script("CREATE TABLE wallet (secret)"),
         script("UPDATE addresses SET ip = 'nonsense' WHERE ip = '10.0.0.0'"),
+        script("UPDATE addresses SET ip = '::ffff:10.0.0.0' WHERE ip = '10.0.0.0'"),
+        script("UPDATE addresses SET ip = X'0a000000' WHERE ip = '10.0.0.0'"),
+        script("UPDATE addresses SET port = 1.5 WHERE ip = '10.0.0.0'"),
+        script("UPDATE addresses SET failures = 1.5 WHERE ip = '10.0.0.0'"),
         script("UPDATE addresses SET ip = CAST(X'FF' AS TEXT) WHERE ip = '10.0.0.0'"),
         script("PRAGMA ignore_check_constraints = 1; UPDATE addresses SET port = 70000 WHERE ip = '10.0.0.0'"),
         script("PRAGMA ignore_check_constraints = 1; UPDATE addresses SET failures = 4 WHERE ip = '10.0.0.0'"),
@@ -119,6 +137,46 @@ def test_damage_is_detected_when_the_file_is_opened_or_read(path: Path, damage: 
 
     with pytest.raises(Damaged):
         held(path)
+
+
+def test_a_file_with_too_many_rows_or_bytes_is_not_an_address_book(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(path, BOOK)
+    monkeypatch.setattr(database, "MAX_ROWS", len(BOOK))
+    assert held(path) == BOOK
+
+    monkeypatch.setattr(database, "MAX_ROWS", len(BOOK) - 1)
+    with pytest.raises(Damaged, match="more than 299 rows"):
+        held(path)
+
+    os.truncate(path, database.MAX_FILE_SIZE + 1)
+    with pytest.raises(Damaged, match="67108865 bytes"):
+        held(path)
+
+
+def test_a_statement_that_does_not_end_is_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "MAX_OPERATIONS", 100_000)
+    with closing(database.connect(path)) as connection:
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            connection.execute(f"{NUMBERS} SELECT count(*) FROM n").fetchone()
+        assert database.is_damage(caught.value)
+
+
+def test_the_file_of_a_full_book_is_checked_in_a_hundredth_of_what_one_statement_may_take(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "MAX_OPERATIONS", database.MAX_OPERATIONS // 100)
+    full = {NetAddress(IPv6Address(n << 64), 65535): n % 4 for n in range(1, 4097)}
+    fill(path, full)
+
+    assert held(path) == full
+    assert path.stat().st_size < database.MAX_FILE_SIZE // 100
+
+
+def test_statistics_of_sqlite_are_no_damage(path: Path) -> None:
+    fill(path, BOOK)
+    script("ANALYZE")(path)
+
+    assert held(path) == BOOK
 
 
 def test_an_empty_file_is_a_new_book(path: Path) -> None:

@@ -58,7 +58,13 @@ def test_loopback_and_unspecified_addresses_are_skipped(book: AddressManager, ip
     assert len(book) == 0
 
 
-@pytest.mark.parametrize("ip", ["10.0.0.1", "192.168.0.1", "fd00::1", "192.0.2.1", "224.0.0.1", "fe80::1"])
+@pytest.mark.parametrize("ip", ["224.0.0.1", "255.255.255.255", "ff02::1", "fe80::1"])
+def test_addresses_that_no_connection_can_be_opened_to_are_skipped(book: AddressManager, ip: str) -> None:
+    """A dial of most of them fails as if the network was away, and one peer's gossip would stop all dials."""
+    assert book.add([NetAddress(ip_address(ip), 16111)]) == 0
+
+
+@pytest.mark.parametrize("ip", ["10.0.0.1", "192.168.0.1", "fd00::1", "192.0.2.1", "169.254.0.1"])
 def test_private_and_all_other_addresses_are_added(book: AddressManager, ip: str) -> None:
     assert book.add([NetAddress(ip_address(ip), 0)]) == 1
 
@@ -131,6 +137,22 @@ def test_a_flood_of_addresses_does_not_evict_reached_ones(book: AddressManager) 
 
     assert len(book) == MAX_ADDRESSES
     assert all(address in book for address in proven)
+
+
+def test_a_family_of_which_none_was_reached_does_not_crowd_out_the_other(book: AddressManager) -> None:
+    """On a host without IPv6, failed dials of IPv6 addresses do not count against them."""
+    ipv4 = many(1000)
+    book.add(ipv4)
+    book.mark_success(ipv4[0])
+    for address in ipv4[1:]:
+        book.mark_failure(address)
+    ipv6 = [NetAddress(IPv6Address((0x2600 << 112) + (n << 64)), 16111) for n in range(2 * MAX_ADDRESSES)]
+    book.add(ipv6)
+    assert all(address in book for address in ipv4)
+
+    more = many(MAX_ADDRESSES - len(ipv4), start=5000)
+    book.add(more)
+    assert all(address in book for address in (*ipv4, *more))
 
 
 def test_all_addresses_of_an_ip_can_be_removed(book: AddressManager) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.node.address_manager.test_database import ENDLESS_TRIGGER, ENDLESS_VIEW
 from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import database, store
 from ziggurat.node.address_manager.store import AddressStore, StoreError, StoreEvents
@@ -28,6 +30,7 @@ class Log:
             lambda added, total: self.entries.put_nowait(("stored", added, total)),
             lambda problem: self.entries.put_nowait(("failed", problem)),
             lambda path, aside, problem: self.entries.put_nowait(("damaged", path.name, aside.name, problem)),
+            lambda path: self.entries.put_nowait(("lost", path.name)),
         )
 
     async def next(self) -> tuple[object, ...]:
@@ -208,6 +211,74 @@ async def test_a_file_damaged_while_open_is_written_anew(path: Path) -> None:
         ("damaged", "addresses.db", "addresses.db.damaged-1", "no such table: addresses"),
         ("stored", 3, 3),
     ]
+
+
+@pytest.mark.parametrize("names", [["addresses.db"], ["addresses.db-wal"], ["addresses.db", "addresses.db-wal"]])
+async def test_a_file_deleted_while_open_is_noticed_before_anything_is_reported_as_stored(
+    path: Path, names: list[str]
+) -> None:
+    log = Log()
+    async with opened(path, log) as (writer, _):
+        writer.submit({A: 1, B: 1})
+        await writer.flush()
+        for name in names:
+            path.with_name(name).unlink()
+        writer.submit({A: 1, B: 1, C: 1})
+        await writer.flush()
+
+        assert held(path) == {A: 1, B: 1, C: 1}
+    assert [entry[:2] for entry in log.rest()] in (
+        [("stored", 2), ("lost", "addresses.db"), ("stored", 3)],
+        [("stored", 2), ("lost", "addresses.db"), ("stored", 0)],  # the file was there, and only its log was new
+    )
+
+
+async def test_a_file_replaced_while_open_is_written_anew(path: Path) -> None:
+    async with opened(path.with_name("other.db"), Log()) as (writer, _):
+        writer.submit({A: 3})
+    log = Log()
+    async with opened(path, log) as (writer, _):
+        writer.submit({A: 1, B: 1})
+        await writer.flush()
+        path.with_name("other.db").replace(path)
+        writer.submit({B: 2})
+        await writer.flush()
+
+        assert held(path) == {B: 2}
+    assert log.rest() == [("stored", 2, 2), ("lost", "addresses.db"), ("stored", 1, 1)]
+
+
+async def test_a_directory_deleted_while_open_is_a_failed_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "RETRY_INTERVAL", 0.001)
+    folder = path.parent / "node"
+    folder.mkdir()
+    log = Log()
+    async with opened(folder / path.name, log) as (writer, _):
+        shutil.rmtree(folder)
+        writer.submit({A: 1})
+        assert await log.next() == ("lost", "addresses.db")
+        assert (await log.next())[0] == "failed"
+        folder.mkdir()
+        await writer.flush()
+
+        assert held(folder / path.name) == {A: 1}
+
+
+async def test_a_file_whose_table_becomes_an_endless_view_is_written_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "MAX_OPERATIONS", 100_000)
+    log = Log()
+    async with opened(path, log) as (writer, _):
+        writer.submit({A: 1})
+        await writer.flush()
+        with closing(sqlite3.connect(path)) as other:
+            other.executescript(f"DROP TABLE addresses; {ENDLESS_VIEW} {ENDLESS_TRIGGER}")
+        writer.submit({A: 2})
+        await writer.flush()
+
+        assert held(path) == {A: 2}
+    assert [entry[0] for entry in log.rest()] == ["stored", "damaged", "stored"]
 
 
 async def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -124,6 +124,13 @@ def test_a_line_has_the_time_the_sentence_and_the_event_name() -> None:
     )
 
 
+def test_the_time_is_shown_to_the_second() -> None:
+    render = ConsoleRenderer(lambda colour, text: text)
+    line = render(None, "info", {"event": "node.stopped", "timestamp": "2026-11-23T08:18:28.120315Z"})
+
+    assert line == "2026-11-23T08:18:28Z node stopped [node.stopped]"
+
+
 def test_a_warning_is_coloured_and_a_traceback_follows_on_its_own_lines() -> None:
     render = ConsoleRenderer(lambda colour, text: f"<{colour}>{text}")
     line = render(None, "warning", {"event": "x", "level": "warning", "timestamp": "T", "exception": "Traceback\n .."})

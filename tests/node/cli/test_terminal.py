@@ -14,6 +14,7 @@ from ziggurat.node.cli.terminal import (
     BLOCK,
     OutputError,
     flush_streams,
+    indented,
     open_streams,
     paint_for,
     print_error,
@@ -35,6 +36,13 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_terminal_gets_colour() -> None:
     assert paint_for(Terminal())("red", "x") == "\x1b[31mx\x1b[0m"
+
+
+def test_a_long_text_is_indented_in_lines_of_80_columns() -> None:
+    lines = indented("Socks5Layer(" + "connect_timeout=None, " * 9 + "x)")
+
+    assert max(map(len, lines)) <= 80
+    assert [len(line) - len(line.lstrip()) for line in lines] == [2, 6, 6]
 
 
 def test_a_pipe_gets_no_colour() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ziggurat.node.config.app_directory import DirectoryInUse, default_app_directory, locked, make_private
+from ziggurat.node.config.app_directory import LOCK_FILE, DirectoryInUse, default_app_directory, locked, make_private
 
 ROOT = Path(__file__).parents[3]
 HOLD = """
@@ -31,6 +31,15 @@ def test_the_default_is_the_platforms_state_directory() -> None:
     assert default_app_directory({"XDG_STATE_HOME": "/x"}) == Path("/x/ziggurat")
     assert default_app_directory({"XDG_STATE_HOME": "relative"}) == Path.home() / ".local/state/ziggurat"
     assert default_app_directory({}) == Path.home() / ".local/state/ziggurat"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / LOCK_FILE).symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left|Invalid argument") as caught, locked(tmp_path):
+        pass
+
+    assert caught.value.filename == str(tmp_path / LOCK_FILE)
 
 
 def test_a_new_directory_is_accessible_to_its_owner_only(tmp_path: Path) -> None:

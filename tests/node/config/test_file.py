@@ -45,6 +45,14 @@ def test_a_byte_order_mark_is_no_part_of_the_file(path: Path) -> None:
     assert read_config_file(path)[0] == {"outpeers": "4"}
 
 
+def test_listen_is_a_string_as_in_kaspad_or_a_list(path: Path) -> None:
+    path.write_text('listen = "0.0.0.0"')
+    assert read_config_file(path)[0] == {"listen": ("0.0.0.0",)}
+
+    path.write_text('listen = ["0.0.0.0", "::1"]')
+    assert read_config_file(path)[0] == {"listen": ("0.0.0.0", "::1")}
+
+
 @pytest.mark.parametrize("key", ["socks5-proxy", "proxy"])
 def test_our_own_keys_are_read_as_well(path: Path, key: str) -> None:
     path.write_text(f'{key} = "127.0.0.1:9050"')
@@ -60,6 +68,7 @@ def test_our_own_keys_are_read_as_well(path: Path, key: str) -> None:
         ("configfile = 'a'", "unknown key 'configfile'"),
         ("[connect]", "connect must be a list of strings"),
         ("connect = 'a'", "connect must be a list of strings"),
+        ("listen = 1", "listen must be a string or a list of strings"),
         ("connect = [1]", "connect must be a list of strings"),
         ("outpeers = '4'", "outpeers must be an integer"),
         ("outpeers = true", "outpeers must be an integer"),

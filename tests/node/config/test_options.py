@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,8 @@ def test_a_text_becomes_a_value(name: str, text: str, value: str) -> None:
         ("connect", ""),
         ("listen", "localhost"),
         ("externalip", "node.example:1"),
+        ("externalip", "9.9.9.9:0"),
+        ("addpeer", "[fe80::1]:1"),
         ("outpeers", "-1"),
         ("outpeers", "٣"),
         ("outpeers", "1" * 5000),
@@ -69,3 +72,14 @@ def test_a_text_becomes_a_value(name: str, text: str, value: str) -> None:
 def test_a_bad_text_is_a_value_error(name: str, text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         READERS[name](text, MAINNET)
+
+
+def test_a_relative_path_in_a_deleted_directory_is_a_value_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ValueError, match="relative to the working directory, which cannot be found"):
+        READERS["appdir"]("data", MAINNET)
+    assert READERS["appdir"]("/data", MAINNET) == Path("/data")

@@ -14,74 +14,100 @@ PLAIN = Settings(appdir=Path("/app"))
 PROXIED = replace(PLAIN, proxy=parse_socks5_proxy("127.0.0.1"))
 ROUTABLE = NetAddress.parse("9.9.9.9:16111")
 PRIVATE = NetAddress.parse("10.0.0.1:16111")
+EVERYWHERE = NetAddress.parse("0.0.0.0:16111")
 PEER = parse_peer_address("192.0.2.1:16111")
 
 
+def advertised(settings: Settings) -> NetAddress | None:
+    return settings.advertised_address(settings.listen_addresses)
+
+
 def test_a_plain_node_listens_everywhere_and_dials_eight() -> None:
-    assert str(PLAIN.listen_address) == "0.0.0.0:16111"
+    assert PLAIN.listen_addresses == (EVERYWHERE,)
     assert (PLAIN.outbound_target, PLAIN.inbound_limit) == (8, 128)
     assert PLAIN.seeders == MAINNET.seeders
-    assert PLAIN.advertised_address is None
+    assert advertised(PLAIN) is None
 
 
 def test_with_a_proxy_there_is_no_listener_and_nothing_is_advertised() -> None:
-    assert PROXIED.listen_address is None
-    assert PROXIED.advertised_address is None
+    assert PROXIED.listen_addresses == ()
+    assert advertised(PROXIED) is None
     assert PROXIED.inbound_limit == 0
     assert PROXIED.outbound_target == 8
 
 
 def test_with_a_proxy_listen_or_externalip_adds_a_listener() -> None:
-    assert replace(PROXIED, listen=PRIVATE).listen_address == PRIVATE
-    assert str(replace(PROXIED, externalip=ROUTABLE).listen_address) == "0.0.0.0:16111"
+    assert replace(PROXIED, listen=(PRIVATE,)).listen_addresses == (PRIVATE,)
+    assert replace(PROXIED, externalip=ROUTABLE).listen_addresses == (EVERYWHERE,)
 
 
 def test_with_a_proxy_only_externalip_is_advertised() -> None:
-    assert replace(PROXIED, listen=ROUTABLE).advertised_address is None
-    assert replace(PROXIED, listen=PRIVATE, externalip=ROUTABLE).advertised_address == ROUTABLE
+    assert advertised(replace(PROXIED, listen=(ROUTABLE,))) is None
+    assert advertised(replace(PROXIED, listen=(PRIVATE,), externalip=ROUTABLE)) == ROUTABLE
 
 
 @pytest.mark.parametrize(
-    ("listen", "external", "advertised"),
+    ("listen", "external", "found"),
     [
-        (None, ROUTABLE, ROUTABLE),
-        (ROUTABLE, None, ROUTABLE),
-        (PRIVATE, None, None),
-        (ROUTABLE, PRIVATE, ROUTABLE),
-        (NetAddress.parse("9.9.9.9:0"), None, None),
+        ([], ROUTABLE, ROUTABLE),
+        ([ROUTABLE], None, ROUTABLE),
+        ([PRIVATE], None, None),
+        ([PRIVATE, ROUTABLE], None, ROUTABLE),
+        ([ROUTABLE], PRIVATE, ROUTABLE),
+        ([NetAddress.parse("9.9.9.9:0")], None, None),
     ],
 )
 def test_only_a_routable_address_is_advertised(
-    listen: NetAddress | None, external: NetAddress | None, advertised: NetAddress | None
+    listen: list[NetAddress], external: NetAddress | None, found: NetAddress | None
 ) -> None:
-    assert replace(PLAIN, listen=listen, externalip=external).advertised_address == advertised
+    assert advertised(replace(PLAIN, listen=tuple(listen), externalip=external)) == found
 
 
 @pytest.mark.parametrize(
-    ("external", "advertised"),
+    ("listening", "external", "port"),
+    [
+        ("0.0.0.0:7", "9.9.9.9", 7),
+        ("[::]:7", "9.9.9.9", 7),
+        ("[::1]:8 0.0.0.0:7", "9.9.9.9", 7),
+        ("0.0.0.0:7 [::]:8", "2600::1", 8),
+        ("0.0.0.0:7 10.0.0.1:9", "2600::1", 7),
+    ],
+)
+def test_an_externalip_without_a_port_has_that_of_the_listener(listening: str, external: str, port: int) -> None:
+    settings = replace(PLAIN, externalip=NetAddress.parse(external, 0))
+    found = settings.advertised_address([NetAddress.parse(text) for text in listening.split()])
+    assert found == NetAddress.parse(external, port)
+
+
+def test_an_address_listened_on_twice_is_listened_on_once() -> None:
+    assert replace(PLAIN, listen=(PRIVATE, ROUTABLE, PRIVATE)).listen_addresses == (PRIVATE, ROUTABLE)
+
+
+@pytest.mark.parametrize(
+    ("external", "found"),
     [
         (PRIVATE, PRIVATE),
-        (NetAddress.parse("10.0.0.1:0"), None),
+        (NetAddress.parse("10.0.0.1:0"), NetAddress.parse("10.0.0.1:16611")),
         (NetAddress.parse("127.0.0.1:16611"), None),
         (NetAddress.parse("0.0.0.0:16611"), None),
     ],
 )
 def test_on_a_private_network_a_private_externalip_is_advertised(
-    external: NetAddress, advertised: NetAddress | None
+    external: NetAddress, found: NetAddress | None
 ) -> None:
     settings = replace(PLAIN, network=DEVNET, externalip=external)
 
-    assert settings.advertised_address == advertised
-    assert replace(PLAIN, network=DEVNET, listen=PRIVATE).advertised_address is None
+    assert advertised(settings) == found
+    assert advertised(replace(PLAIN, network=DEVNET, listen=(PRIVATE,))) is None
 
 
 def test_connect_means_only_these_peers() -> None:
-    settings = replace(PLAIN, connect=(PEER,), listen=PRIVATE, externalip=ROUTABLE)
+    settings = replace(PLAIN, connect=(PEER,), listen=(PRIVATE,), externalip=ROUTABLE)
 
     assert settings.permanent_peers == (PEER,)
     assert (settings.outbound_target, settings.inbound_limit) == (0, 0)
-    assert settings.listen_address is None
-    assert settings.advertised_address is None
+    assert settings.listen_addresses == ()
+    assert advertised(settings) is None
     assert settings.seeders == ()
 
 
@@ -93,7 +119,7 @@ def test_addpeer_adds_to_the_other_outbound_peers() -> None:
 
 
 def test_without_inbound_peers_there_is_no_listener() -> None:
-    assert replace(PLAIN, maxinpeers=0, listen=PRIVATE).listen_address is None
+    assert replace(PLAIN, maxinpeers=0, listen=(PRIVATE,)).listen_addresses == ()
 
 
 def test_nodnsseed_removes_all_seeders() -> None:

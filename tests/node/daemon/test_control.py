@@ -98,3 +98,10 @@ async def test_a_request_may_come_in_pieces(tmp_path: Path) -> None:
 
     async with serve_control(tmp_path, {"peers": lambda: 1}):
         assert await anyio.to_thread.run_sync(send_slowly) == b'{"answer": 1}\n'
+
+
+async def test_a_socket_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"control\.sock") as caught:
+        async with serve_control(tmp_path / "missing", {}):
+            pass
+    assert caught.value.filename == str(tmp_path / "missing" / "control.sock")

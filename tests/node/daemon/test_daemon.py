@@ -66,7 +66,7 @@ async def test_an_inbound_peer_is_disconnected_when_the_node_stops(tmp_path: Pat
         ) as node,
     ):
         started = await node.wait_for("node.started")
-        await node.wait_for("externalip.ignored", address="127.0.0.1:16611", reason="others could not reach it")
+        await node.wait_for("externalip.ignored", address="127.0.0.1", reason="others could not reach it")
         session = await peer.dial(NetAddress.parse(str(started["listen"])))
         await node.wait_for("peer.connected", direction="inbound")
         assert await node.stop(signal.SIGINT) == 0

@@ -74,6 +74,7 @@ def with_errno(*numbers: int) -> ConnectError:
 
 def test_a_machine_without_a_route_is_a_network_that_is_away() -> None:
     assert cause_of(with_errno(errno.ENETUNREACH), proxied=False) is Cause.NETWORK
+    assert cause_of(with_errno(errno.EAFNOSUPPORT), proxied=False) is Cause.NETWORK  # IPv6 is switched off
 
 
 def test_a_process_without_descriptors_counts_against_nothing() -> None:

@@ -41,7 +41,7 @@ def test_the_configuration_is_shown_with_the_source_of_each_setting(
     assert "nodnsseed = true  # KASPAD_NODNSSEED" in lines
     assert 'addpeer = ["h:1"]  # --addpeer' in lines
     assert "outpeers = 8  # default" in lines
-    assert 'listen = "0.0.0.0:16611"  # default' in lines
+    assert 'listen = ["0.0.0.0:16611"]  # default' in lines
     assert "# utxoindex: ignored; it has no effect here" in lines
     assert any(line.startswith("# all_proxy: ignored; set a proxy") for line in lines)
 
@@ -74,7 +74,7 @@ def test_secrets_are_masked(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_with_a_proxy_the_shown_listen_address_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
-    assert 'listen = ""  # default' in show_config(capsys, "--proxy=tor")
+    assert "listen = []  # default" in show_config(capsys, "--proxy=tor")
 
 
 def test_showing_the_configuration_creates_no_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
