@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ziggurat.layers.events import write_event
-from ziggurat.node.address import NetAddress, PeerAddress
+from ziggurat.node.address import IpNetwork, NetAddress, PeerAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import AdvertisedAddress, FlowContext, FlowFactory, default_flows
 from ziggurat.node.handshake import (
@@ -56,7 +56,7 @@ class Adaptor:
         context: the settings of the default flows; its ``publish`` is replaced by the hub's.
         listener: the listener for inbound peers; ``None`` for a node that only dials.
         limits: the limits for inbound peers.
-        proxied: whether inbound peers come through a proxy or an onion service.
+        inbound_proxies: the networks that inbound peers come from through a proxy, a gateway or an onion service.
         rules: extra rules for refusing peers; duplicates are always refused.
 
     Attributes:
@@ -73,7 +73,7 @@ class Adaptor:
         context: FlowContext | None = None,
         listener: Listener | None = None,
         limits: InboundLimits | None = None,
-        proxied: bool = False,
+        inbound_proxies: Sequence[IpNetwork] = (),
         rules: Rules | None = None,
     ) -> None:
         self.connection_handler = connection_handler
@@ -85,14 +85,13 @@ class Adaptor:
         self._context = FlowContext(given.book, self.hub.publish, given.ping_interval)
         self._flow_factories = tuple(flows)
         self._rules = rules or Rules()
-        self._proxied = proxied
         self._server: PeerServer | None = None
         if listener is not None:
             self._server = PeerServer(
                 listener,
                 ConnectionCounter(limits, lambda: self.hub.is_full),
                 self._on_inbound,
-                proxied=proxied,
+                proxies=inbound_proxies,
                 max_message_size=connection_handler.max_message_size,
             )
         self._routers: set[Router] = set()
@@ -211,7 +210,7 @@ class Adaptor:
     async def _run_inbound(self, stream: InboundStream) -> None:
         try:
             async with closing_with_reject(stream):
-                via = PROXIED if self._proxied else None
+                via = PROXIED if stream.proxied else None
                 await self._add_peer(stream, stream.address, "inbound", via, INBOUND_LIMITS)
         except HandshakeError as error:
             if self._server is not None:

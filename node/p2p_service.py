@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 
 from ziggurat.node.adaptor import Adaptor
@@ -33,6 +34,14 @@ class FlowAddressBook:
     async def learn(self, addresses: Sequence[NetAddress]) -> None:
         """Add addresses that a peer sent."""
         self._book.add([address for address in addresses if address != self._own])
+
+
+def inbound_limits(settings: Settings) -> InboundLimits:
+    """Return the limits on inbound peers. Where more than usual may share an address, more may connect at once, too."""
+    usual, per_address = InboundLimits(peers=settings.inbound_limit), settings.maxinpeersperaddr
+    if usual.per_address is None or per_address <= usual.per_address:
+        return replace(usual, per_address=per_address)
+    return replace(usual, per_address=per_address, pending_per_address=min(per_address, usual.pending))
 
 
 class P2pService:
@@ -81,9 +90,8 @@ class P2pService:
             flows=flows,
             context=FlowContext(FlowAddressBook(book, advertised)),
             listener=None if address is None else listener or TcpListener(address),
-            limits=None if address is None else InboundLimits(peers=settings.inbound_limit),
-            # With a proxy, inbound peers on loopback come through an onion service: their addresses are our own.
-            proxied=proxy is not None and address is not None and address.ip.is_loopback,
+            limits=None if address is None else inbound_limits(settings),
+            inbound_proxies=settings.inbound_proxies,
         )
         config = ConnectionManagerConfig(
             outbound=settings.outbound_target,

@@ -9,7 +9,9 @@ from ziggurat.node.config.settings import Settings
 
 __all__ = ["ineffective_settings"]
 
-CONNECT_REPLACES = ("listen", "outpeers", "maxinpeers", "nodnsseed")
+ABOUT_INBOUND_PEERS = ("listen", "maxinpeersperaddr", "inbound-proxy")
+
+CONNECT_REPLACES = ("outpeers", "maxinpeers", "nodnsseed", *ABOUT_INBOUND_PEERS)
 
 
 def ineffective_settings(settings: Settings, given: Mapping[str, str]) -> list[str]:
@@ -23,9 +25,12 @@ def ineffective_settings(settings: Settings, given: Mapping[str, str]) -> list[s
     if settings.connect:
         only = "has no effect beside connect: the node dials only those peers, and does not listen"
         reasons += [(name, only) for name in CONNECT_REPLACES]
-    elif settings.listen is not None and not settings.maxinpeers:
-        reasons.append(("listen", "has no effect: with maxinpeers 0 the node does not listen"))
-    elif settings.listen is not None and settings.proxy is not None:
+    elif not settings.maxinpeers:
+        reasons += [(name, "has no effect: with maxinpeers 0 the node does not listen") for name in ABOUT_INBOUND_PEERS]
+    elif settings.listen_address is None:
+        silent = "has no effect: with a proxy the node does not listen, unless listen says where"
+        reasons += [(name, silent) for name in ABOUT_INBOUND_PEERS]
+    elif settings.listen is not None and settings.proxy is not None and not settings.inbound_proxy:
         ip = settings.listen.ip
         if ip.is_unspecified or is_publicly_routable(ip):
             warning = (

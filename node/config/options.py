@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from ziggurat.node.address import NetAddress, PeerAddress, parse_peer_address
+from ziggurat.node.address import IpNetwork, NetAddress, PeerAddress, parse_network, parse_peer_address
 from ziggurat.node.config.networks import Network
 from ziggurat.node.config.proxy import PROXY_SYNTAX, masked, parse_socks5_proxy
 from ziggurat.node.config.settings import LOG_FORMATS, LOG_LEVELS, LogFormat, LogLevel
@@ -20,6 +20,7 @@ RawValue: TypeAlias = str | bool | tuple[str, ...]
 
 PEER_SYNTAX = "IP[:PORT] or NAME[:PORT]"
 IP_SYNTAX = "IP[:PORT]"
+NETWORK_SYNTAX = "IP or IP/BITS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,16 @@ def _peer(text: str, network: Network) -> PeerAddress:
 
 def _literal(text: str, network: Network) -> NetAddress:
     return NetAddress.parse(text, network.port)
+
+
+def _network(text: str, network: Network) -> IpNetwork:
+    return parse_network(text)
+
+
+def _positive(text: str, network: Network) -> int:
+    if (number := _count(text, network)) == 0:
+        raise ValueError("zero")
+    return number
 
 
 def _count(text: str, network: Network) -> int:
@@ -182,6 +193,20 @@ OPTIONS: tuple[Option, ...] = (
         COUNT_SYNTAX,
         number=True,
         kaspad="KASPAD_MAXINPEERS",
+    ),
+    Option(
+        "maxinpeersperaddr",
+        "maximum number of inbound peers from one IP, loopback aside (default: 8)",
+        _positive,
+        "a number, 1 or more",
+        number=True,
+    ),
+    Option(
+        "inbound-proxy",
+        "inbound peers from this IP or network come through a proxy, as behind a container's gateway: no limit per IP",
+        _network,
+        NETWORK_SYNTAX,
+        many=True,
     ),
     Option("externalip", "address to advertise to peers", _literal, IP_SYNTAX),
     Option("nodnsseed", "do not query DNS seeders", kaspad="KASPAD_NODNSSEED"),

@@ -7,7 +7,7 @@ from the end of the stream. In between, the router decides when the connection e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import ip_address
 from typing import Literal, cast
@@ -20,7 +20,7 @@ from grpclib.server import Handler as ConnectionHandlers
 from grpclib.server import Server, Stream
 from h2.config import H2Configuration
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import IpNetwork, NetAddress
 from ziggurat.node.handshake import TOO_MANY_PENDING
 from ziggurat.node.inbound.limits import ConnectionCounter
 from ziggurat.node.inbound.listener import Listener
@@ -61,7 +61,8 @@ class PeerServer:
         listener: the source of connections.
         counter: the limits on connections and handshakes.
         serve: the callback that takes over each stream.
-        proxied: whether peers come through an onion service, so that their addresses are not their own.
+        proxies: the networks that peers come from through a proxy, a gateway or an onion service, so that their
+            addresses are not their own.
         max_message_size: the largest message accepted, in bytes after decompression.
         compression: ``"gzip"`` compresses messages to peers that accept it, as kaspad does; ``None`` compresses none.
         close_timeout: seconds for the peer to close the connection after its stream has ended.
@@ -73,14 +74,14 @@ class PeerServer:
         counter: ConnectionCounter,
         serve: Serve,
         *,
-        proxied: bool,
+        proxies: Sequence[IpNetwork] = (),
         max_message_size: int,
         compression: Literal["gzip"] | None = None,
         close_timeout: float = CLOSE_TIMEOUT,
     ) -> None:
         self.counter = counter
         self.close_timeout = close_timeout
-        self.proxied = proxied
+        self.proxies = tuple(proxies)
         self.serve = serve
         self.refusals = RefusalLog()
         self.connections: set[InboundProtocol] = set()
@@ -120,6 +121,7 @@ class InboundProtocol(ServerProtocol):
     """
 
     address: NetAddress
+    proxied: bool
     host: str
 
     def __init__(self, server: PeerServer, grpc: _GrpcServer) -> None:
@@ -139,7 +141,8 @@ class InboundProtocol(ServerProtocol):
         except (TypeError, ValueError, IndexError):
             reason: str | None = f"the connection has no peer address ({name!r})"
         else:
-            self.host = PROXIED if self.server.proxied else str(self.address.ip)
+            self.proxied = any(self.address.ip in network for network in self.server.proxies)
+            self.host = PROXIED if self.proxied else str(self.address.ip)
             reason = self.server.counter.add_connection(self.host)
         if reason is not None:
             self._refused = True
@@ -199,7 +202,8 @@ class InboundProtocol(ServerProtocol):
         if not counter.add_handshake(self.host):
             self.server.refusals.write(self.address, TOO_MANY_PENDING)
             raise GRPCError(Status.RESOURCE_EXHAUSTED, TOO_MANY_PENDING)
-        inbound = InboundStream(stream, self.codec, self.address, partial(counter.remove_handshake, self.host))
+        release = partial(counter.remove_handshake, self.host)
+        inbound = InboundStream(stream, self.codec, self.address, release, proxied=self.proxied)
         try:
             await inbound.open()
             self.server.serve(inbound)

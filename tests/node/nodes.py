@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.address import NetAddress, PeerAddress
+from ziggurat.node.address import NetAddress, PeerAddress, parse_network
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext, FlowFactory
 from ziggurat.node.handshake.handshake import Rules
@@ -48,7 +48,7 @@ def node(
         flows=flows,
         context=context,
         limits=limits,
-        proxied=proxied,
+        inbound_proxies=[parse_network("0.0.0.0/0")] if proxied else [],
         rules=rules,
     )
 

@@ -423,7 +423,7 @@ async def test_stopping_the_node_ends_a_running_handshake() -> None:
             errors.append((error.kind, error.reason))
 
     counter = ConnectionCounter(InboundLimits(), lambda: False)
-    mute = PeerServer(network.host(B).listener(16611), counter, serve, proxied=False, max_message_size=1000)
+    mute = PeerServer(network.host(B).listener(16611), counter, serve, max_message_size=1000)
     await mute.start()
     async with anyio.create_task_group() as tasks:
         async with node(network, A) as a:

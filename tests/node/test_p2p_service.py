@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import random
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
-from ziggurat.node.address import IpAddress, NetAddress, PeerAddress
+from ziggurat.node.address import IpAddress, NetAddress, PeerAddress, parse_network
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.config.networks import DEVNET
 from ziggurat.node.config.proxy import parse_socks5_proxy
 from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.p2p_service import P2pService
+from ziggurat.node.peer.info import PROXIED, PeerInfo
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
+from ziggurat.node.testing.network import MemoryHost
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -148,3 +151,59 @@ async def test_connect_dials_only_these_peers() -> None:
         tasks.cancel_scope.cancel()
 
     assert {uri.host for uri in network.dials} == {"10.0.0.1"}
+
+
+async def connected(settings: Settings, ips: list[str]) -> list[PeerInfo]:
+    """Start a node, let kaspads dial it from these addresses at the same time, and return its peers."""
+    network = MemoryNetwork()
+    node = Node(network, "10.0.0.1", settings)
+    kaspads = [(KaspaPeer(), network.host(ip)) for ip in ips]
+
+    async def dial(kaspad: KaspaPeer, host: MemoryHost) -> None:
+        with suppress(OSError):
+            await kaspad.dial(PEER, host)
+
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(node.service)
+        for kaspad, _ in kaspads:
+            await stack.enter_async_context(kaspad.run())
+        async with anyio.create_task_group() as tasks:
+            for kaspad, host in kaspads:
+                tasks.start_soon(dial, kaspad, host)
+        await anyio.sleep(5)
+        return node.service.adaptor.peers()
+
+
+@pytest.mark.parametrize(
+    ("changed", "host", "via"),
+    [
+        ({"maxinpeersperaddr": 20}, "172.17.0.1", None),
+        ({"inbound_proxy": (parse_network("172.17.0.0/16"),)}, PROXIED, PROXIED),
+    ],
+)
+async def test_twenty_peers_behind_one_gateway_connect_where_the_settings_say_so(
+    changed: dict[str, Any], host: str, via: str | None
+) -> None:
+    peers = await connected(replace(SETTINGS, **changed), ["172.17.0.1"] * 20)
+
+    assert len(peers) == 20
+    assert {(peer.key.host, peer.via) for peer in peers} == {(host, via)}
+
+
+async def test_peers_from_elsewhere_are_still_limited_and_keep_their_addresses_beside_an_inbound_proxy() -> None:
+    settings = replace(SETTINGS, inbound_proxy=(parse_network("172.17.0.1"),), maxinpeersperaddr=1)
+    peers = await connected(settings, ["172.17.0.1", "172.17.0.1", "192.0.2.1", "192.0.2.1", "192.0.2.2"])
+
+    assert sorted(peer.key.host for peer in peers) == ["192.0.2.1", "192.0.2.2", PROXIED, PROXIED]
+
+
+async def test_eight_peers_from_one_address_connect_by_default() -> None:
+    one_by_one = Node(network := MemoryNetwork(), "10.0.0.1")
+    async with one_by_one.service, AsyncExitStack() as stack:
+        for _ in range(10):
+            kaspad = KaspaPeer()
+            await stack.enter_async_context(kaspad.run())
+            with suppress(OSError):
+                await kaspad.dial(PEER, network.host("172.17.0.1"))
+            await anyio.sleep(1)
+        assert len(one_by_one.peers) == 8
