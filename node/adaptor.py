@@ -14,6 +14,7 @@ from ziggurat.node.address import IpNetwork, NetAddress, PeerAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import AdvertisedAddress, FlowContext, FlowFactory, default_flows
 from ziggurat.node.handshake import (
+    BANNED,
     INBOUND_LIMITS,
     OUTBOUND_LIMITS,
     Handshake,
@@ -26,7 +27,7 @@ from ziggurat.node.handshake import (
     closing_with_reject,
     run_handshake,
 )
-from ziggurat.node.inbound import ConnectionCounter, InboundLimits, InboundStream, Listener, PeerServer
+from ziggurat.node.inbound import Ban, BanList, ConnectionCounter, InboundLimits, InboundStream, Listener, PeerServer
 from ziggurat.node.peer import PROXIED, Direction, EventStream, Hub, PeerInfo, PeerKey, Router, peer_info
 from ziggurat.node.wire import KaspadMessage, MessageStream
 from ziggurat.services import ConnectError, Ledger, dial, phase
@@ -57,9 +58,12 @@ class Adaptor:
         listener: the listener for inbound peers; ``None`` for a node that only dials.
         limits: the limits for inbound peers.
         inbound_proxies: the networks that inbound peers come from through a proxy, a gateway or an onion service.
+        bans: the bans; ``None`` makes an empty list. Banned peers are neither let in nor dialled, and dropped if they
+            are connected.
         rules: extra rules for refusing peers; duplicates are always refused.
 
     Attributes:
+        bans: as above.
         hub: the connected peers.
         listening: the address on which inbound peers are accepted; ``None`` without a listener.
     """
@@ -74,10 +78,12 @@ class Adaptor:
         listener: Listener | None = None,
         limits: InboundLimits | None = None,
         inbound_proxies: Sequence[IpNetwork] = (),
+        bans: BanList | None = None,
         rules: Rules | None = None,
     ) -> None:
         self.connection_handler = connection_handler
         self.identity = identity
+        self.bans = BanList(proxies=inbound_proxies) if bans is None else bans
         limits = limits or InboundLimits()
         self.hub = Hub(limits.peers)
         self.listening: NetAddress | None = None
@@ -92,6 +98,7 @@ class Adaptor:
                 ConnectionCounter(limits, lambda: self.hub.is_full),
                 self._on_inbound,
                 proxies=inbound_proxies,
+                bans=self.bans,
                 max_message_size=connection_handler.max_message_size,
             )
         self._routers: set[Router] = set()
@@ -131,6 +138,8 @@ class Adaptor:
 
     async def _connect(self, address: PeerAddress) -> PeerInfo:
         with dial(address.uri()) as current:
+            if (ban := self.bans.of_address(address)) is not None:
+                raise ConnectError(f"{ban} is banned", transient=False)
             stream = await self.connection_handler.connect(address)
             async with closing_with_reject(stream):
                 with phase("handshake"):
@@ -173,6 +182,7 @@ class Adaptor:
 
     async def __aenter__(self) -> Adaptor:
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self.bans.watchers.add(self._drop_banned)
         if self._server is not None:
             try:
                 self.listening = await self._server.start()
@@ -186,6 +196,7 @@ class Adaptor:
     ) -> None:
         tasks = self._require_running()
         self._tasks = None
+        self.bans.watchers.discard(self._drop_banned)
         with anyio.move_on_after(STOP_TIMEOUT, shield=True):
             await self.terminate_all(STOPPING)
             if self._server is not None:
@@ -198,6 +209,11 @@ class Adaptor:
         if self._tasks is None:
             raise RuntimeError("the adaptor is not running: use it as an async context manager")
         return self._tasks
+
+    def _drop_banned(self, ban: Ban) -> None:
+        for router in self.hub.routers():
+            if self.bans.of_peer(router.info) is not None:
+                router.close(f"{ban} is banned")
 
     # -- one connection
 
@@ -230,7 +246,8 @@ class Adaptor:
         ledger: Ledger | None = None,
     ) -> PeerInfo:
         """Run the handshake and start the flows. After that, the peer's router owns the stream."""
-        handshake = Handshake(self.identity.version(), limits, self._rules)
+        own_address = None if via == PROXIED else address
+        handshake = Handshake(self.identity.version(), limits, self.bans.rules(own_address, self._rules))
         with self._cancelled_on_stop() as tasks:
             version = await run_handshake(stream, handshake, until=State.AGREED)
             info = peer_info(version, address, direction, via)
@@ -241,6 +258,8 @@ class Adaptor:
                 if version.address is not None:
                     flows.insert(0, AdvertisedAddress(self._context.book, version.address))
                 await run_handshake(stream, handshake)  # sends our Ready, so the flows must have subscribed
+                if self.bans.of_peer(info) is not None:  # since it was checked
+                    raise HandshakeError(Kind.BANNED, BANNED, by_peer=False)
                 self.hub.add(router, self.identity.id)
             self._routers.add(router)
             tasks.start_soon(self._run_router, router)

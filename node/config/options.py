@@ -12,6 +12,7 @@ from ziggurat.node.config.networks import Network
 from ziggurat.node.config.proxy import PROXY_SYNTAX, masked, parse_socks5_proxy
 from ziggurat.node.config.settings import LOG_FORMATS, LOG_LEVELS, LogFormat, LogLevel
 from ziggurat.node.handshake import user_agent
+from ziggurat.node.inbound import BAN_SYNTAX, BanTarget, parse_ban
 
 __all__ = ["IGNORED_FLAGS", "IGNORED_VALUES", "OPTIONS", "Option", "RawValue"]
 
@@ -88,6 +89,10 @@ def _literal(text: str, network: Network) -> NetAddress:
 
 def _network(text: str, network: Network) -> IpNetwork:
     return parse_network(text)
+
+
+def _ban(text: str, network: Network) -> BanTarget:
+    return parse_ban(text)
 
 
 def _positive(text: str, network: Network) -> int:
@@ -208,6 +213,7 @@ OPTIONS: tuple[Option, ...] = (
         NETWORK_SYNTAX,
         many=True,
     ),
+    Option("ban", "neither let in nor dial these peers, besides those of 'ziggurat ban'", _ban, BAN_SYNTAX, many=True),
     Option("externalip", "address to advertise to peers", _literal, IP_SYNTAX),
     Option("nodnsseed", "do not query DNS seeders", kaspad="KASPAD_NODNSSEED"),
     Option("uacomment", "comment to add to the user agent", _comment, "text without / : ( )", many=True),

@@ -11,6 +11,7 @@ from ziggurat.node.address import IpNetwork, NetAddress, PeerAddress
 from ziggurat.node.address_manager import is_publicly_routable
 from ziggurat.node.config.networks import MAINNET, Network
 from ziggurat.node.config.proxy import Proxy
+from ziggurat.node.inbound import BanTarget
 
 __all__ = ["LOG_FORMATS", "LOG_LEVELS", "LogFormat", "LogLevel", "Settings", "SettingsError"]
 
@@ -52,6 +53,7 @@ class Settings:
         maxinpeersperaddr: the maximum number of inbound connections from one IP; loopback and ``inbound_proxy`` are
             exempt.
         inbound_proxy: the networks of proxies and gateways that inbound peers come through.
+        ban: the IPs, networks and user agents of peers that are neither let in nor dialled.
         externalip: the address to advertise.
         nodnsseed: whether to leave out the DNS seeders.
         uacomment: comments for the user agent.
@@ -74,6 +76,7 @@ class Settings:
     maxinpeers: int = DEFAULT_INBOUND
     maxinpeersperaddr: int = DEFAULT_INBOUND_PER_ADDRESS
     inbound_proxy: tuple[IpNetwork, ...] = ()
+    ban: tuple[BanTarget, ...] = ()
     externalip: NetAddress | None = None
     nodnsseed: bool = False
     uacomment: tuple[str, ...] = ()

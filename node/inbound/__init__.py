@@ -1,10 +1,12 @@
-"""Inbound peers: the listener, the server, their streams, and the limits on their number.
+"""Inbound peers: the listener, the server, their streams, the limits on their number, and the list of bans.
 
-Imported by the adaptor, the P2P service and the embedded peer.
+Imported by the adaptor, the P2P service, the embedded peer, and by those who set bans: the settings, the command line.
 """
 
 from __future__ import annotations
 
+from ziggurat.node.inbound.ban import BAN_SYNTAX, Ban, BanTarget, UserAgentPattern, ban_text, parse_ban
+from ziggurat.node.inbound.bans import DEFAULT_DURATION, BanList
 from ziggurat.node.inbound.interfaces import Interfaces, interface_addresses, own_address
 from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
 from ziggurat.node.inbound.listener import Listener, TcpListener
@@ -12,6 +14,11 @@ from ziggurat.node.inbound.server import PeerServer
 from ziggurat.node.inbound.stream import InboundStream
 
 __all__ = [
+    "BAN_SYNTAX",
+    "DEFAULT_DURATION",
+    "Ban",
+    "BanList",
+    "BanTarget",
     "ConnectionCounter",
     "InboundLimits",
     "InboundStream",
@@ -19,6 +26,9 @@ __all__ = [
     "Listener",
     "PeerServer",
     "TcpListener",
+    "UserAgentPattern",
+    "ban_text",
     "interface_addresses",
     "own_address",
+    "parse_ban",
 ]

@@ -22,6 +22,7 @@ from h2.config import H2Configuration
 
 from ziggurat.node.address import IpNetwork, NetAddress
 from ziggurat.node.handshake import TOO_MANY_PENDING
+from ziggurat.node.inbound.bans import BanList
 from ziggurat.node.inbound.limits import ConnectionCounter
 from ziggurat.node.inbound.listener import Listener
 from ziggurat.node.inbound.refusal_log import RefusalLog
@@ -63,6 +64,7 @@ class PeerServer:
         serve: the callback that takes over each stream.
         proxies: the networks that peers come from through a proxy, a gateway or an onion service, so that their
             addresses are not their own.
+        bans: the addresses whose connections are closed unread; ``None`` for none.
         max_message_size: the largest message accepted, in bytes after decompression.
         compression: ``"gzip"`` compresses messages to peers that accept it, as kaspad does; ``None`` compresses none.
         close_timeout: seconds for the peer to close the connection after its stream has ended.
@@ -75,6 +77,7 @@ class PeerServer:
         serve: Serve,
         *,
         proxies: Sequence[IpNetwork] = (),
+        bans: BanList | None = None,
         max_message_size: int,
         compression: Literal["gzip"] | None = None,
         close_timeout: float = CLOSE_TIMEOUT,
@@ -82,6 +85,7 @@ class PeerServer:
         self.counter = counter
         self.close_timeout = close_timeout
         self.proxies = tuple(proxies)
+        self.bans = BanList() if bans is None else bans
         self.serve = serve
         self.refusals = RefusalLog()
         self.connections: set[InboundProtocol] = set()
@@ -134,8 +138,9 @@ class InboundProtocol(ServerProtocol):
         super().__init__(grpc.handlers_for({MESSAGE_STREAM: stream}, self.codec), *grpc.settings)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Abort the connection if there is no room for it; else wait `REQUEST_TIMEOUT` for the request."""
+        """Abort the connection if it is banned, or there is no room; else wait `REQUEST_TIMEOUT` for the request."""
         name = transport.get_extra_info("peername")
+        kind: str | None = None
         try:
             self.address = NetAddress(ip_address(str(name[0]).partition("%")[0]), int(name[1]))
         except (TypeError, ValueError, IndexError):
@@ -143,10 +148,14 @@ class InboundProtocol(ServerProtocol):
         else:
             self.proxied = any(self.address.ip in network for network in self.server.proxies)
             self.host = PROXIED if self.proxied else str(self.address.ip)
-            reason = self.server.counter.add_connection(self.host)
+            ban = None if self.proxied else self.server.bans.of_address(self.address)
+            if ban is not None:
+                reason, kind = f"{ban} is banned", "banned"
+            else:
+                reason = self.server.counter.add_connection(self.host)
         if reason is not None:
             self._refused = True
-            self.server.refusals.write(getattr(self, "address", None), reason)
+            self.server.refusals.write(getattr(self, "address", None), reason, kind=kind)
             cast(asyncio.Transport, transport).abort()
             return
         self.server.connections.add(self)

@@ -12,6 +12,7 @@ from ziggurat.node.flows import FlowContext, FlowFactory
 from ziggurat.node.handshake.handshake import Rules
 from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.run import closing_with_reject
+from ziggurat.node.inbound.bans import BanList
 from ziggurat.node.inbound.limits import InboundLimits
 from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.testing import MemoryNetwork
@@ -38,6 +39,7 @@ def node(
     limits: InboundLimits | None = None,
     proxied: bool = False,
     rules: Rules | None = None,
+    bans: BanList | None = None,
     max_message_size: int = 32 * 1024 * 1024,
 ) -> Adaptor:
     host = network.host(ip)
@@ -50,6 +52,7 @@ def node(
         limits=limits,
         inbound_proxies=[parse_network("0.0.0.0/0")] if proxied else [],
         rules=rules,
+        bans=bans,
     )
 
 

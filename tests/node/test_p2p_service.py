@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from ziggurat.node.address import IpAddress, NetAddress, PeerAddress, parse_network
@@ -18,6 +20,7 @@ from ziggurat.node.config.networks import DEVNET
 from ziggurat.node.config.proxy import parse_socks5_proxy
 from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.outbound.seeding import Seeders
 from ziggurat.node.p2p_service import P2pService
 from ziggurat.node.peer.info import PROXIED, PeerInfo
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
@@ -113,6 +116,65 @@ async def test_our_own_address_from_a_peer_is_not_stored() -> None:
     service = P2pService(replace(SETTINGS, externalip=ours), book := AddressManager())
     await service.adaptor._context.book.learn([ours, other])
     assert list(book.sample()) == [other]
+
+
+async def test_banned_addresses_from_peers_are_neither_stored_nor_passed_on() -> None:
+    before, banned, other = (NetAddress.parse(f"192.0.2.{n}:16611") for n in (1, 2, 9))
+    service = P2pService(replace(SETTINGS, ban=(parse_network("192.0.2.0/29"),)), book := AddressManager())
+    book.add([before])
+    await service.adaptor._context.book.learn([banned, other])
+    assert banned not in book
+    assert list(await service.adaptor._context.book.sample(10)) == [other]
+
+
+def seeder_says(*ips: str) -> Callable[[str], Awaitable[list[str]]]:
+    async def resolve(name: str) -> list[str]:
+        await anyio.lowlevel.checkpoint()
+        return list(ips)
+
+    return resolve
+
+
+async def test_banned_addresses_are_dialled_neither_from_the_book_nor_from_seeders_nor_again() -> None:
+    network = MemoryNetwork()
+    hosts = [network.host(f"10.0.0.{n}") for n in (2, 3, 4)]
+    node = Node(network, "10.0.0.1", replace(SETTINGS, ban=(parse_network("10.0.0.2"),)))
+    node.service.manager._seeders = Seeders(["seeder.example"], 16611, seeder_says("10.0.0.5"), random.Random(1))
+    node.book.add([NetAddress(IPv4Address(host.ip), 16611) for host in hosts])
+    async with node.service, AsyncExitStack() as stack:
+        for host in hosts:
+            kaspad = KaspaPeer()
+            await stack.enter_async_context(kaspad.run())
+            await stack.enter_async_context(kaspad.listen(host.listener(16611)))
+        await node.service.bans.ban("10.0.0.5")
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(node.service.run)
+        await anyio.sleep(60)
+        assert {uri.host for uri in network.dials} == {"10.0.0.3", "10.0.0.4"}
+        assert len(node.peers) == 2
+        network.dials.clear()
+        await node.service.bans.ban("10.0.0.3")
+        await anyio.sleep(120)
+        assert "10.0.0.3" not in {uri.host for uri in network.dials}
+        assert [str(address) for address in node.peers] == ["10.0.0.4:16611"]
+        await node.service.bans.unban("10.0.0.3")
+        await anyio.sleep(120)
+        assert len(node.peers) == 2
+        tasks.cancel_scope.cancel()
+
+
+async def test_the_peers_that_the_operator_names_stay_connected_inside_a_banned_network() -> None:
+    network = MemoryNetwork()
+    kaspad = KaspaPeer()
+    node = Node(network, "10.0.0.2", replace(SETTINGS, addpeer=(PEER,), outpeers=0, ban=(parse_network("10.0.0.0/8"),)))
+    async with kaspad.run(), node.service, anyio.create_task_group() as tasks:
+        async with kaspad.listen(network.host("10.0.0.1").listener(16611)):
+            tasks.start_soon(node.service.run)
+            await anyio.sleep(5)
+            await node.service.bans.ban("0.0.0.0/0")
+            await node.service.bans.ban("agent:*kaspad*")
+            assert node.peers == [PEER]
+        tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("listen", [None, NetAddress.parse("0.0.0.0:16111")])
