@@ -92,7 +92,9 @@ class Ban:
     @property
     def end(self) -> str | None:
         """The time of its end in UTC, ISO 8601; ``None`` for a ban without an end."""
-        return None if self.until is None else datetime.fromtimestamp(self.until, UTC).isoformat(timespec="seconds")
+        if self.until is None:
+            return None
+        return datetime.fromtimestamp(self.until, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def __str__(self) -> str:
         return ban_text(self.what)
