@@ -89,6 +89,14 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
         f"the address book {e.get('path')} is damaged ({e.get('error')}); "
         f"moved it to {e.get('moved_to')} and started a new one"
     ),
+    "bans.loaded": lambda e: f"loaded {e.get('count')} bans",
+    "ban.added": lambda e: f"banned {e.get('what')} {f'until {until}' if (until := e.get('until')) else 'forever'}",
+    "ban.lifted": lambda e: f"unbanned {e.get('what')}",
+    "bans.not_stored": lambda e: f"could not store the bans: {e.get('error')}",
+    "bans.set_aside": lambda e: (
+        f"the file of the bans {e.get('path')} is damaged ({e.get('error')}); "
+        f"moved it to {e.get('moved_to')}, and nothing of it is banned"
+    ),
     "keepalive.skipped": lambda e: f"no TCP keepalive: {e.get('reason')}",
     "network.unreachable": lambda e: f"no route to {e.get('network')}: {e.get('error')}",
     "network.reachable": lambda e: f"{e.get('network')} is reachable again{_elapsed(e, 'after')}",
