@@ -13,7 +13,16 @@ from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory, request_block
 from ziggurat.node.handshake import HandshakeError, HandshakeTimeout, Kind, NodeIdentity, user_agent
-from ziggurat.node.inbound import InboundLimits, Listener, TcpListener
+from ziggurat.node.inbound import (
+    Ban,
+    BanList,
+    BanTarget,
+    InboundLimits,
+    Listener,
+    TcpListener,
+    UserAgentPattern,
+    parse_ban,
+)
 from ziggurat.node.peer import (
     AddressesReceived,
     BlockAnnounced,
@@ -48,6 +57,9 @@ __all__ = [
     "AddressBook",
     "AddressManager",
     "AddressesReceived",
+    "Ban",
+    "BanList",
+    "BanTarget",
     "Block",
     "BlockAnnounced",
     "ConnectionHandler",
@@ -84,6 +96,8 @@ __all__ = [
     "TransactionInput",
     "TransactionOutput",
     "TransactionsAnnounced",
+    "UserAgentPattern",
+    "parse_ban",
     "parse_peer_address",
     "proxy_layer",
     "request_block",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -190,8 +189,8 @@ class BanList:
 
     def rules(self, address: PeerAddress | None, rules: Rules) -> Rules:
         """Return the handshake's rules for a peer: those given, and the bans."""
-        return replace(
-            rules,
+        return Rules(
+            is_duplicate=rules.is_duplicate,
             is_banned=lambda id: rules.is_banned(id) or self.of_address(address) is not None,
             refuses_user_agent=lambda user_agent: (
                 rules.refuses_user_agent(user_agent) or self.of_user_agent(user_agent, address) is not None
