@@ -68,7 +68,8 @@ class BanList:
         self._clock = clock
         self._logger = logger
         self._write_lock = asyncio.Lock()
-        self._lengths: list[tuple[int, int]] = []  # IP version and prefix length of all networks, longest first
+        # The networks' prefixes as numbers, by IP version and length, longest first: a look-up takes a step per length.
+        self._prefixes: list[tuple[int, int, set[int]]] = []
         self._index()
 
     def load(self) -> BanList:
@@ -167,9 +168,9 @@ class BanList:
         """Return the ban of an address, or ``None``. A name has none, nor has a peer whose address is unknown."""
         if address is None or isinstance(address, NamedAddress) or address.ip in self._exempt:
             return None
-        ip = address.ip
-        for version, length in self._lengths:
-            if version == ip.version:
+        ip, number = address.ip, int(address.ip)
+        for version, length, prefixes in self._prefixes:
+            if version == ip.version and number >> (ip.max_prefixlen - length) in prefixes:
                 ban = self._find(ip_network((ip, length), strict=False))
                 if ban is not None:
                     return ban
@@ -219,8 +220,12 @@ class BanList:
         self._added = {what: ban for what, ban in self._added.items() if not ban.has_ended(now)}
 
     def _index(self) -> None:
-        networks = [what for what in (*self._always, *self._added) if not isinstance(what, UserAgentPattern)]
-        self._lengths = sorted({(network.version, network.prefixlen) for network in networks}, reverse=True)
+        found: dict[tuple[int, int], set[int]] = {}
+        for what in (*self._always, *self._added):
+            if not isinstance(what, UserAgentPattern):
+                prefix = int(what.network_address) >> (what.max_prefixlen - what.prefixlen)
+                found.setdefault((what.version, what.prefixlen), set()).add(prefix)
+        self._prefixes = [(*key, found[key]) for key in sorted(found, reverse=True)]
 
     async def _store(self) -> None:
         if self._path is None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from ziggurat.node.address import NamedAddress, NetAddress, parse_network
+from ziggurat.node.address import IpNetwork, NamedAddress, NetAddress, parse_network
 from ziggurat.node.handshake.handshake import Rules
 from ziggurat.node.inbound import bans as module
 from ziggurat.node.inbound.ban import Ban
@@ -57,6 +60,20 @@ async def test_a_network_has_its_addresses_and_no_others() -> None:
         *("192.0.2.0/25", "192.0.2.0/25"),
         *(None, None),
     ]
+
+
+NETWORKS = st.builds(
+    ip_network, st.tuples(st.integers(0, 255).map(lambda n: n << 24), st.integers(0, 32)), st.just(False)
+) | st.builds(ip_network, st.tuples(st.integers(1, 255).map(lambda n: n << 120), st.integers(0, 128)), st.just(False))
+
+
+@given(st.lists(NETWORKS, max_size=8), NETWORKS)
+def test_an_address_is_banned_if_and_only_if_a_network_contains_it(
+    networks: list[IpNetwork], somewhere: IpNetwork
+) -> None:
+    bans = BanList(networks)
+    for ip in (somewhere.network_address, somewhere.broadcast_address):
+        assert (bans.of_address(NetAddress(ip, 1)) is not None) is any(ip in network for network in networks)
 
 
 async def test_all_of_ipv4_can_be_banned_without_ipv6() -> None:
