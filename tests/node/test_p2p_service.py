@@ -269,3 +269,10 @@ async def test_eight_peers_from_one_address_connect_by_default() -> None:
                 await kaspad.dial(PEER, network.host("172.17.0.1"))
             await anyio.sleep(1)
         assert len(one_by_one.peers) == 8
+
+
+async def test_loopback_cannot_be_banned_where_an_onion_service_comes_from_there() -> None:
+    onion_service = replace(SETTINGS, proxy=parse_socks5_proxy("127.0.0.1"), listen=NetAddress.parse("127.0.0.1:16611"))
+    with pytest.raises(ValueError, match=r"127\.0\.0\.1 is an inbound proxy"):
+        await P2pService(onion_service, AddressManager()).bans.ban("127.0.0.1")
+    await P2pService(SETTINGS, AddressManager()).bans.ban("127.0.0.1")

@@ -76,7 +76,7 @@ def add_banned_parser(commands: Commands[argparse.ArgumentParser]) -> argparse.A
 def run_ban(options: argparse.Namespace, resolved: Resolved) -> int:
     """Run ``ban`` and return its exit code."""
     try:
-        what = ban_text(parse_ban(options.what))
+        what = _what(options.what)
         seconds = DEFAULT_DURATION if options.duration is None else parse_duration(options.duration)
         reply = _ask("ban", resolved, {"what": what, "seconds": seconds})
     except NotRunning as error:
@@ -95,7 +95,7 @@ def run_ban(options: argparse.Namespace, resolved: Resolved) -> int:
 def run_unban(options: argparse.Namespace, resolved: Resolved) -> int:
     """Run ``unban`` and return its exit code."""
     try:
-        reply = _ask("unban", resolved, {"what": ban_text(parse_ban(options.what))})
+        reply = _ask("unban", resolved, {"what": _what(options.what)})
     except NotRunning as error:
         print_error(f"ziggurat unban: {error}")
         return FAILED
@@ -136,6 +136,13 @@ def ban_cells(ban: Mapping[str, object]) -> list[str]:
     return [str(ban["what"]), until, short_duration(left) if isinstance(left, int | float) else "", by]
 
 
+def _what(text: str) -> str:
+    try:
+        return ban_text(parse_ban(text))
+    except ValueError as error:
+        raise ValueError(f"{error}; expected {BAN_SYNTAX}") from error
+
+
 def _ask(request: str, resolved: Resolved, arguments: Mapping[str, object]) -> dict[str, object]:
     return cast("dict[str, object]", ask_node(resolved.settings, request, arguments))
 
@@ -149,7 +156,7 @@ def _until(ban: Mapping[str, object]) -> str:
 def _not_banned(what: object, others: Sequence[Mapping[str, object]]) -> str:
     if any(ban["what"] == what for ban in others):
         return f"{what} is banned by the settings: remove it there (--ban)"
-    return f"{what} is not banned itself{f', but these overlap it: {_list(others)}' if others else ''}"
+    return f"{what} is not banned itself, but these overlap it: {_list(others)}" if others else f"{what} is not banned"
 
 
 def _list(bans: Sequence[Mapping[str, object]]) -> str:
