@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
     from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory, request_block
     from ziggurat.node.handshake import HandshakeError, HandshakeTimeout, Kind, NodeIdentity, user_agent
-    from ziggurat.node.inbound import InboundLimits, Listener, TcpListener
+    from ziggurat.node.inbound import (
+        Ban,
+        BanList,
+        BanTarget,
+        InboundLimits,
+        Listener,
+        TcpListener,
+        UserAgentPattern,
+        parse_ban,
+    )
     from ziggurat.node.outbound import ConnectionManager, ConnectionManagerConfig, ConnectionStatus, DialBook
     from ziggurat.node.p2p_service import P2pService
     from ziggurat.node.peer import (
@@ -68,6 +77,9 @@ __all__ = [
     "AddressBook",
     "AddressManager",
     "AddressesReceived",
+    "Ban",
+    "BanList",
+    "BanTarget",
     "Block",
     "BlockAnnounced",
     "ConnectionHandler",
@@ -112,7 +124,9 @@ __all__ = [
     "TransactionInput",
     "TransactionOutput",
     "TransactionsAnnounced",
+    "UserAgentPattern",
     "numbered_testnet",
+    "parse_ban",
     "parse_peer_address",
     "parse_socks5_proxy",
     "proxy_layer",

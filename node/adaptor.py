@@ -10,10 +10,11 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ziggurat.layers.events import write_event
-from ziggurat.node.address import NetAddress, PeerAddress
+from ziggurat.node.address import IpNetwork, NetAddress, PeerAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import AdvertisedAddress, FlowContext, FlowFactory, default_flows
 from ziggurat.node.handshake import (
+    BANNED,
     INBOUND_LIMITS,
     OUTBOUND_LIMITS,
     Handshake,
@@ -26,7 +27,7 @@ from ziggurat.node.handshake import (
     closing_with_reject,
     run_handshake,
 )
-from ziggurat.node.inbound import ConnectionCounter, InboundLimits, InboundStream, Listener, PeerServer
+from ziggurat.node.inbound import Ban, BanList, ConnectionCounter, InboundLimits, InboundStream, Listener, PeerServer
 from ziggurat.node.peer import PROXIED, Direction, EventStream, Hub, PeerInfo, PeerKey, Router, peer_info
 from ziggurat.node.wire import KaspadMessage, MessageStream
 from ziggurat.services import ConnectError, Ledger, dial, phase
@@ -56,10 +57,13 @@ class Adaptor:
         context: the settings of the default flows; its ``publish`` is replaced by the hub's.
         listener: the listener for inbound peers; ``None`` for a node that only dials.
         limits: the limits for inbound peers.
-        proxied: whether inbound peers come through a proxy or an onion service.
+        inbound_proxies: the networks that inbound peers come from through a proxy, a gateway or an onion service.
+        bans: the bans; ``None`` makes an empty list. Banned peers are neither let in nor dialled, and dropped if they
+            are connected.
         rules: extra rules for refusing peers; duplicates are always refused.
 
     Attributes:
+        bans: as above.
         hub: the connected peers.
         listening: the address on which inbound peers are accepted; ``None`` without a listener.
     """
@@ -73,11 +77,13 @@ class Adaptor:
         context: FlowContext | None = None,
         listener: Listener | None = None,
         limits: InboundLimits | None = None,
-        proxied: bool = False,
+        inbound_proxies: Sequence[IpNetwork] = (),
+        bans: BanList | None = None,
         rules: Rules | None = None,
     ) -> None:
         self.connection_handler = connection_handler
         self.identity = identity
+        self.bans = BanList(proxies=inbound_proxies) if bans is None else bans
         limits = limits or InboundLimits()
         self.hub = Hub(limits.peers)
         self.listening: NetAddress | None = None
@@ -85,14 +91,14 @@ class Adaptor:
         self._context = FlowContext(given.book, self.hub.publish, given.ping_interval)
         self._flow_factories = tuple(flows)
         self._rules = rules or Rules()
-        self._proxied = proxied
         self._server: PeerServer | None = None
         if listener is not None:
             self._server = PeerServer(
                 listener,
                 ConnectionCounter(limits, lambda: self.hub.is_full),
                 self._on_inbound,
-                proxied=proxied,
+                proxies=inbound_proxies,
+                bans=self.bans,
                 max_message_size=connection_handler.max_message_size,
             )
         self._routers: set[Router] = set()
@@ -132,6 +138,8 @@ class Adaptor:
 
     async def _connect(self, address: PeerAddress) -> PeerInfo:
         with dial(address.uri()) as current:
+            if (ban := self.bans.of_address(address)) is not None:
+                raise ConnectError(f"{ban} is banned", transient=False)
             stream = await self.connection_handler.connect(address)
             async with closing_with_reject(stream):
                 with phase("handshake"):
@@ -174,6 +182,7 @@ class Adaptor:
 
     async def __aenter__(self) -> Adaptor:
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        self.bans.watchers.add(self._drop_banned)
         if self._server is not None:
             try:
                 self.listening = await self._server.start()
@@ -187,6 +196,7 @@ class Adaptor:
     ) -> None:
         tasks = self._require_running()
         self._tasks = None
+        self.bans.watchers.discard(self._drop_banned)
         with anyio.move_on_after(STOP_TIMEOUT, shield=True):
             await self.terminate_all(STOPPING)
             if self._server is not None:
@@ -200,6 +210,11 @@ class Adaptor:
             raise RuntimeError("the adaptor is not running: use it as an async context manager")
         return self._tasks
 
+    def _drop_banned(self, ban: Ban) -> None:
+        for router in self.hub.routers():
+            if self.bans.of_peer(router.info) is not None:
+                router.close(f"{ban} is banned")
+
     # -- one connection
 
     def _on_inbound(self, stream: InboundStream) -> None:
@@ -211,7 +226,7 @@ class Adaptor:
     async def _run_inbound(self, stream: InboundStream) -> None:
         try:
             async with closing_with_reject(stream):
-                via = PROXIED if self._proxied else None
+                via = PROXIED if stream.proxied else None
                 await self._add_peer(stream, stream.address, "inbound", via, INBOUND_LIMITS)
         except HandshakeError as error:
             if self._server is not None:
@@ -231,7 +246,8 @@ class Adaptor:
         ledger: Ledger | None = None,
     ) -> PeerInfo:
         """Run the handshake and start the flows. After that, the peer's router owns the stream."""
-        handshake = Handshake(self.identity.version(), limits, self._rules)
+        own_address = None if via == PROXIED else address
+        handshake = Handshake(self.identity.version(), limits, self.bans.rules(own_address, self._rules))
         with self._cancelled_on_stop() as tasks:
             version = await run_handshake(stream, handshake, until=State.AGREED)
             info = peer_info(version, address, direction, via)
@@ -242,6 +258,8 @@ class Adaptor:
                 if version.address is not None:
                     flows.insert(0, AdvertisedAddress(self._context.book, version.address))
                 await run_handshake(stream, handshake)  # sends our Ready, so the flows must have subscribed
+                if self.bans.of_peer(info) is not None:  # since it was checked
+                    raise HandshakeError(Kind.BANNED, BANNED, by_peer=False)
                 self.hub.add(router, self.identity.id)
             self._routers.add(router)
             tasks.start_soon(self._run_router, router)

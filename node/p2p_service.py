@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 
 import anyio
@@ -18,6 +19,7 @@ from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows import FlowContext, FlowFactory
 from ziggurat.node.handshake import NodeIdentity, user_agent
 from ziggurat.node.inbound import (
+    BanList,
     InboundLimits,
     Interfaces,
     Listener,
@@ -28,27 +30,61 @@ from ziggurat.node.inbound import (
 )
 from ziggurat.node.outbound import ConnectionManager, ConnectionManagerConfig
 
-__all__ = ["P2pService"]
+__all__ = ["P2pService", "ban_list"]
 
 INTERFACES_INTERVAL = 60.0
 """Seconds between two looks at the machine's addresses: a lease or a prefix may change while the node runs."""
 
 
 class FlowAddressBook:
-    """The address book for the flows. It does not store our own address, which peers gossip back to us."""
+    """The address book for the flows. Banned addresses are neither passed on nor stored, nor is our own, which peers
+    gossip back to us."""
 
-    def __init__(self, book: AddressManager, own: Callable[[], NetAddress | None]) -> None:
+    def __init__(self, book: AddressManager, own: Callable[[], NetAddress | None], bans: BanList) -> None:
         self._book = book
         self._own = own
+        self._bans = bans
 
     async def sample(self, count: int) -> Sequence[NetAddress]:
         """Return some addresses to send to a peer."""
-        return self._book.sample(count)
+        return [address for address in self._book.sample(count) if self._bans.of_address(address) is None]
 
     async def learn(self, addresses: Sequence[NetAddress]) -> None:
         """Add addresses that a peer sent."""
         own = self._own()
-        self._book.add([address for address in addresses if address != own])
+        known = (address for address in addresses if address != own)
+        self._book.add([address for address in known if self._bans.of_address(address) is None])
+
+
+class DialAddressBook:
+    """The address book for the connection manager, which must not pick banned addresses."""
+
+    def __init__(self, book: AddressManager, bans: BanList) -> None:
+        self._bans = bans
+        self._book = book
+        self.mark_success = book.mark_success
+        self.mark_failure = book.mark_failure
+
+    def add(self, addresses: Iterable[NetAddress], /) -> int:
+        """Add addresses that a seeder returned."""
+        return self._book.add([address for address in addresses if self._bans.of_address(address) is None])
+
+    def pick_order(self, exclude: Collection[NetAddress] = (), /) -> list[NetAddress]:
+        """Return the addresses to dial, in order."""
+        return [each for each in self._book.pick_order(exclude) if self._bans.of_address(each) is None]
+
+
+def inbound_limits(settings: Settings) -> InboundLimits:
+    """Return the limits on inbound peers. Where more than usual may share an address, more may connect at once, too."""
+    usual, per_address = InboundLimits(peers=settings.inbound_limit), settings.maxinpeersperaddr
+    if usual.per_address is None or per_address <= usual.per_address:
+        return replace(usual, per_address=per_address)
+    return replace(usual, per_address=per_address, pending_per_address=min(per_address, usual.pending))
+
+
+def ban_list(settings: Settings, path: Path | None = None) -> BanList:
+    """Return the list of a node's bans, stored at ``path``; `BanList.load` reads the file."""
+    return BanList(settings.ban, exempt=settings.permanent_peers, proxies=settings.inbound_proxies, path=path)
 
 
 class P2pService:
@@ -66,12 +102,14 @@ class P2pService:
         listener: the source of inbound peers; ``None`` listens on the addresses in the settings. A node that only dials
             does not use it.
         flows: additional flows.
+        bans: the bans, from `ban_list`; ``None`` makes a list from the settings, which is not stored.
         interfaces: a function that returns the machine's addresses. It is called only without a proxy, if the node
             listens on all interfaces and is not told an address to advertise.
         rng: the source of randomness; ``None`` uses the system's.
 
     Attributes:
         adaptor: the adaptor, which owns all connections.
+        bans: the bans, who is neither let in nor dialled.
         manager: the connection manager, which decides which peers to dial.
     """
 
@@ -83,6 +121,7 @@ class P2pService:
         handler: ConnectionHandler | None = None,
         listener: Listener | None = None,
         flows: Sequence[FlowFactory] = (),
+        bans: BanList | None = None,
         interfaces: Interfaces = interface_addresses,
         rng: random.Random | None = None,
     ) -> None:
@@ -95,17 +134,18 @@ class P2pService:
         if addresses:
             self._listeners = ListenerGroup(tcp_listeners(addresses) if listener is None else [listener])
         self._settings = settings
+        self.bans = ban_list(settings) if bans is None else bans
         # A given listener has addresses of its own, which are known once it listens.
         advertised = self._address(addresses) if listener is None else settings.advertised_address(addresses)
         self.adaptor = Adaptor(
             handler,
             NodeIdentity(settings.network.name, user_agent(settings.uacomment), address=advertised),
             flows=flows,
-            context=FlowContext(FlowAddressBook(book, lambda: self.advertised)),
+            context=FlowContext(FlowAddressBook(book, lambda: self.advertised, self.bans)),
             listener=self._listeners,
-            limits=InboundLimits(peers=settings.inbound_limit) if addresses else None,
-            # With a proxy, inbound peers on loopback come through an onion service: their addresses are our own.
-            proxied=proxy is not None and bool(addresses) and all(each.ip.is_loopback for each in addresses),
+            limits=inbound_limits(settings) if addresses else None,
+            inbound_proxies=settings.inbound_proxies,
+            bans=self.bans,
         )
         config = ConnectionManagerConfig(
             outbound=settings.outbound_target,
@@ -114,7 +154,7 @@ class P2pService:
             port=settings.network.port,
             via=handler.via,
         )
-        self.manager = ConnectionManager(config, self.adaptor, book, handler.resolve, rng)
+        self.manager = ConnectionManager(config, self.adaptor, DialAddressBook(book, self.bans), handler.resolve, rng)
 
     @property
     def advertised(self) -> NetAddress | None:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import NoReturn
 
-from ziggurat.node.cli.commands import demo, node, peers, probe
+from ziggurat.node.cli.commands import bans, demo, node, peers, probe
 from ziggurat.node.cli.exit_code import FAILED, INTERRUPTED, USAGE
 from ziggurat.node.cli.log import configure_log
 from ziggurat.node.cli.terminal import OutputError, flush_streams, open_streams, print_error
@@ -19,7 +19,9 @@ from ziggurat.services.version import version
 __all__ = ["main"]
 
 
-UNKNOWN_COMMAND = "unknown command; expected demo, node, probe or peers first, and its settings after it"
+UNKNOWN_COMMAND = (
+    "unknown command; expected demo, node, probe, peers, ban, unban or banned first, and its settings after it"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +69,9 @@ def _run(options: argparse.Namespace) -> int:
         "node": partial(node.run, log=log),
         "peers": peers.run,
         "probe": probe.run,
+        "ban": bans.run_ban,
+        "unban": bans.run_unban,
+        "banned": bans.run_banned,
     }
     try:
         return commands[str(options.command)](options, resolved)
@@ -102,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", required=True, metavar="command", dest="command", parser_class=argparse.ArgumentParser
     )
-    for command in (demo, node, probe, peers):
-        subparser = command.add_parser(commands)
+    own = (demo.add_parser, node.add_parser, probe.add_parser, peers.add_parser)
+    for add_parser in (*own, bans.add_ban_parser, bans.add_unban_parser, bans.add_banned_parser):
+        subparser = add_parser(commands)
         subparser.set_defaults(parser=subparser)
     return parser

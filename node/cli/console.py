@@ -102,7 +102,14 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
         f"moved it to {e.get('moved_to')} and started a new one"
     ),
     "addresses.lost": lambda e: f"the address book {e.get('path')} was deleted or replaced; writing it anew",
-    "log.not_written": lambda e: f"cannot write to the log file {e.get('path')}: {e.get('error')}",
+    "bans.loaded": lambda e: f"loaded {e.get('count')} bans",
+    "ban.added": lambda e: f"banned {e.get('what')} {f'until {until}' if (until := e.get('until')) else 'forever'}",
+    "ban.lifted": lambda e: f"unbanned {e.get('what')}",
+    "bans.not_stored": lambda e: f"could not store the bans: {e.get('error')}",
+    "bans.set_aside": lambda e: (
+        f"the file of the bans {e.get('path')} is damaged ({e.get('error')}); "
+        f"moved it to {e.get('moved_to')}, and nothing of it is banned"
+    ),
     "keepalive.skipped": lambda e: f"no TCP keepalive: {e.get('reason')}",
     "log.dropped": lambda e: f"{e.get('count')} lines are missing here: they came faster than they could be written",
     "log.reopened": lambda e: f"opened the log file {e.get('path')} again",

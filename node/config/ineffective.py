@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import is_publicly_routable
 from ziggurat.node.config.settings import Settings, accepts_family
+from ziggurat.node.inbound import UserAgentPattern, ban_text
 
 __all__ = ["ineffective_settings"]
 
-CONNECT_REPLACES = ("listen", "outpeers", "maxinpeers", "nodnsseed")
+ABOUT_INBOUND_PEERS = ("listen", "maxinpeersperaddr", "inbound-proxy")
+
+CONNECT_REPLACES = ("outpeers", "maxinpeers", "nodnsseed", *ABOUT_INBOUND_PEERS)
 
 
 def ineffective_settings(settings: Settings, given: Mapping[str, str]) -> list[str]:
@@ -25,11 +28,12 @@ def ineffective_settings(settings: Settings, given: Mapping[str, str]) -> list[s
         only = "has no effect beside connect: the node dials only those peers, and does not listen"
         reasons += [(name, only) for name in CONNECT_REPLACES]
     elif not settings.maxinpeers:
-        reasons.append(("listen", "has no effect: with maxinpeers 0 the node does not listen"))
+        reasons += [(name, "has no effect: with maxinpeers 0 the node does not listen") for name in ABOUT_INBOUND_PEERS]
     else:
         reasons += _about_listeners(settings)
     if not (settings.outbound_target or settings.permanent_peers or settings.listen_addresses):
         reasons.append(("outpeers", "leaves the node without peers: it neither dials nor listens"))
+    reasons += [("ban", reason) for reason in _bans_without_effect(settings)]
     if settings.nologfiles:
         reasons.append(("logdir", "has no effect beside nologfiles"))
     if "testnet" not in settings.network.name:
@@ -44,8 +48,9 @@ def _is_public(listener: NetAddress) -> bool:
 def _about_listeners(settings: Settings) -> list[tuple[str, str]]:
     listening, external, reasons = settings.listen_addresses, settings.externalip, list[tuple[str, str]]()
     if not listening:
-        reasons.append(("maxinpeers", "has no effect: with a proxy the node listens only if listen is given"))
-    elif settings.proxy is not None and any(map(_is_public, listening)):
+        silent = "has no effect: with a proxy the node listens only if listen is given"
+        reasons += [(name, silent) for name in ("maxinpeers", *ABOUT_INBOUND_PEERS)]
+    elif settings.proxy is not None and not settings.inbound_proxy and any(map(_is_public, listening)):
         warning = "lets peers connect past the proxy, to this machine's own address; an onion service needs "
         reasons.append(("listen", warning + "127.0.0.1"))
         if not settings.listen:
@@ -54,3 +59,14 @@ def _about_listeners(settings: Settings) -> list[tuple[str, str]]:
         other = 4 if external.ip.version == 6 else 6
         reasons.append(("externalip", f"is IPv{external.ip.version}, but the node listens on IPv{other} only"))
     return reasons
+
+
+def _bans_without_effect(settings: Settings) -> Iterator[str]:
+    peers = {peer.ip for peer in settings.permanent_peers if isinstance(peer, NetAddress)}
+    for what in settings.ban:
+        if isinstance(what, UserAgentPattern):
+            continue
+        if what.prefixlen == what.max_prefixlen and what.network_address in peers:
+            yield f"of {ban_text(what)} has no effect: connect or addpeer names that peer"
+        if any(what.overlaps(proxy) for proxy in settings.inbound_proxies):
+            yield f"of {ban_text(what)} does not affect inbound peers behind a proxy: they have no address of their own"

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from ziggurat.node.address import NetAddress, PeerAddress, parse_peer_address
+from ziggurat.node.address import IpNetwork, NetAddress, PeerAddress, parse_network, parse_peer_address
 from ziggurat.node.config.networks import Network
 from ziggurat.node.config.proxy import PROXY_SYNTAX, masked, parse_socks5_proxy
 from ziggurat.node.config.settings import LOG_FORMATS, LOG_LEVELS, LogFormat, LogLevel
 from ziggurat.node.handshake import user_agent
+from ziggurat.node.inbound import BAN_SYNTAX, BanTarget, parse_ban
 
 __all__ = ["IGNORED_FLAGS", "IGNORED_VALUES", "OPTIONS", "Option", "RawValue"]
 
@@ -21,6 +22,7 @@ RawValue: TypeAlias = str | bool | tuple[str, ...]
 PEER_SYNTAX = "IP[:PORT] or NAME[:PORT]"
 PEER_METAVAR = "HOST[:PORT]"
 IP_SYNTAX = "IP[:PORT]"
+NETWORK_SYNTAX = "IP or IP/BITS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,20 @@ def _external(text: str, network: Network) -> NetAddress:
     if address.port == 0 and NetAddress.parse(text, 1) == address:
         raise ValueError("peers cannot dial port 0")
     return address
+
+
+def _network(text: str, network: Network) -> IpNetwork:
+    return parse_network(text)
+
+
+def _ban(text: str, network: Network) -> BanTarget:
+    return parse_ban(text)
+
+
+def _positive(text: str, network: Network) -> int:
+    if (number := _count(text, network)) == 0:
+        raise ValueError("zero")
+    return number
 
 
 def _count(text: str, network: Network) -> int:
@@ -217,6 +233,21 @@ OPTIONS: tuple[Option, ...] = (
         number=True,
         kaspad="KASPAD_MAXINPEERS",
     ),
+    Option(
+        "maxinpeersperaddr",
+        "maximum number of inbound peers from one IP, loopback aside (default: 8)",
+        _positive,
+        "a number, 1 or more",
+        number=True,
+    ),
+    Option(
+        "inbound-proxy",
+        "inbound peers from this IP or network come through a proxy, as behind a container's gateway: no limit per IP",
+        _network,
+        NETWORK_SYNTAX,
+        many=True,
+    ),
+    Option("ban", "neither let in nor dial these peers, besides those of 'ziggurat ban'", _ban, BAN_SYNTAX, many=True),
     Option(
         "externalip", "address to advertise to peers (default port: that of --listen)", _external, IP_SYNTAX, IP_SYNTAX
     ),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from ziggurat.node.address import NetAddress, PeerAddress
+from ziggurat.node.address import IpNetwork, NetAddress, PeerAddress
 from ziggurat.node.address_manager import is_publicly_routable
 from ziggurat.node.config.networks import MAINNET, Network
 from ziggurat.node.config.proxy import Proxy
+from ziggurat.node.inbound import BanTarget
 
 __all__ = ["LOG_FORMATS", "LOG_LEVELS", "LogFormat", "LogLevel", "Settings", "SettingsError", "accepts_family"]
 
@@ -26,6 +27,10 @@ LOG_LEVELS: tuple[LogLevel, ...] = ("off", "error", "warn", "info", "debug", "tr
 DEFAULT_OUTBOUND = 8
 DEFAULT_INBOUND = 128
 """The same default as kaspad's."""
+
+DEFAULT_INBOUND_PER_ADDRESS = 8
+
+LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 ALL_INTERFACES = IPv4Address("0.0.0.0")
 
@@ -47,6 +52,10 @@ class Settings:
             port; ``[::]`` takes both families.
         outpeers: the target number of outbound peers.
         maxinpeers: the maximum number of inbound peers; with 0 the node does not listen.
+        maxinpeersperaddr: the maximum number of inbound connections from one IP; loopback and ``inbound_proxy`` are
+            exempt.
+        inbound_proxy: the networks of proxies and gateways that inbound peers come through.
+        ban: the IPs, networks and user agents of peers that are neither let in nor dialled.
         externalip: the address to advertise; port 0 is the port listened on.
         nodnsseed: whether to leave out the DNS seeders.
         uacomment: comments for the user agent.
@@ -57,7 +66,7 @@ class Settings:
         proxy: the proxy for all outbound connections; ``None`` dials directly.
 
     Raises:
-        ValueError: ``connect`` and ``addpeer`` are both given, or a number is negative.
+        ValueError: ``connect`` and ``addpeer`` are both given, or a number is too small.
     """
 
     appdir: Path
@@ -67,6 +76,9 @@ class Settings:
     listen: tuple[NetAddress, ...] = ()
     outpeers: int = DEFAULT_OUTBOUND
     maxinpeers: int = DEFAULT_INBOUND
+    maxinpeersperaddr: int = DEFAULT_INBOUND_PER_ADDRESS
+    inbound_proxy: tuple[IpNetwork, ...] = ()
+    ban: tuple[BanTarget, ...] = ()
     externalip: NetAddress | None = None
     nodnsseed: bool = False
     uacomment: tuple[str, ...] = ()
@@ -82,6 +94,8 @@ class Settings:
         for name in ("outpeers", "maxinpeers"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative: {getattr(self, name)!r}")
+        if self.maxinpeersperaddr < 1:
+            raise ValueError(f"maxinpeersperaddr must be positive: {self.maxinpeersperaddr!r}")
 
     @property
     def directory(self) -> Path:
@@ -102,6 +116,15 @@ class Settings:
     def inbound_limit(self) -> int:
         """The maximum number of inbound peers; 0 if the node does not listen."""
         return self.maxinpeers if self.listen_addresses else 0
+
+    @property
+    def inbound_proxies(self) -> tuple[IpNetwork, ...]:
+        """The networks that inbound peers come from through a proxy, so that their addresses are not their own.
+
+        Those of ``inbound_proxy``; and loopback, if the node has a proxy and listens on loopback, as an onion service.
+        """
+        onion_service = self.proxy is not None and any(each.ip.is_loopback for each in self.listen_addresses)
+        return (*self.inbound_proxy, *(LOOPBACK if onion_service else ()))
 
     @property
     def permanent_peers(self) -> tuple[PeerAddress, ...]:

@@ -5,7 +5,7 @@ Imported by the command line only.
 
 from __future__ import annotations
 
-from ziggurat.node.daemon.control import NotRunning, ask
+from ziggurat.node.daemon.control import Arguments, NotRunning, RequestRefused, ask, is_running
 from ziggurat.node.daemon.daemon import CannotRun, run_daemon
 
-__all__ = ["CannotRun", "NotRunning", "ask", "run_daemon"]
+__all__ = ["Arguments", "CannotRun", "NotRunning", "RequestRefused", "ask", "is_running", "run_daemon"]

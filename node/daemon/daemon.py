@@ -17,14 +17,16 @@ from ziggurat.node.address_manager import AddressManager, is_worth_dialling
 from ziggurat.node.config import Resolved, Settings, locked
 from ziggurat.node.daemon.control import serve_control
 from ziggurat.node.daemon.descriptors import fit_descriptors
+from ziggurat.node.daemon.requests import NodeRequests
 from ziggurat.node.daemon.sd_notify import sd_notify
 from ziggurat.node.daemon.unhandled import UnhandledErrors
-from ziggurat.node.p2p_service import P2pService
-from ziggurat.node.peer import PeerInfo
+from ziggurat.node.p2p_service import P2pService, ban_list
 
 __all__ = ["CannotRun", "report_status", "run_daemon"]
 
 ADDRESS_BOOK_FILE = "addresses.sqlite"
+
+BAN_FILE = "bans.json"
 
 STATUS_INTERVAL = 60.0
 """Seconds between two ``node.status`` events."""
@@ -87,14 +89,14 @@ async def _wait_for_signal(signals: AsyncIterator[signal.Signals], receiver: Exi
 async def _run(
     settings: Settings, directory: Path, book: AddressManager, stopped: Callable[[], Awaitable[None]]
 ) -> None:
-    service = P2pService(settings, book)
-    requests = {"peers": lambda: [_peer(peer) for peer in service.adaptor.peers()]}
+    service = P2pService(settings, book, bans=ban_list(settings, directory / BAN_FILE).load())
+    requests = NodeRequests(service)
     try:
         await service.__aenter__()
     except OSError as error:
         raise CannotRun(f"{error.strerror or error}; choose another address with --listen") from error
     try:
-        async with serve_control(directory, requests), anyio.create_task_group() as tasks:
+        async with serve_control(directory, requests.questions, requests.commands), anyio.create_task_group() as tasks:
             write_event(
                 None,
                 "info",
@@ -123,19 +125,6 @@ async def report_status(service: P2pService, book: AddressManager) -> None:
         status = service.manager.status()
         write_event(None, "info", "node.status", **asdict(status), addresses=len(book))
         sd_notify(f"STATUS={status.outbound} outbound and {status.inbound} inbound peers, {len(book)} addresses")
-
-
-def _peer(peer: PeerInfo) -> dict[str, object]:
-    return {
-        "address": str(peer.address),
-        "direction": peer.direction,
-        "via": peer.via,
-        "age": round(anyio.current_time() - peer.connected_at, 3),
-        "ping": peer.ping,
-        "user_agent": peer.user_agent,
-        "protocol_version": peer.protocol_version,
-        "id": peer.id.hex(),
-    }
 
 
 def _warn_about_ignored_settings(resolved: Resolved, too_many: str | None) -> None:

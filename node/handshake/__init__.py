@@ -8,6 +8,7 @@ from __future__ import annotations
 from ziggurat.node.handshake.handshake import INBOUND_LIMITS, OUTBOUND_LIMITS, Handshake, HandshakeLimits, Rules, State
 from ziggurat.node.handshake.identity import NodeIdentity, user_agent
 from ziggurat.node.handshake.rejection import (
+    BANNED,
     DUPLICATE,
     MAX_REASON,
     TOO_MANY_PENDING,
@@ -19,6 +20,7 @@ from ziggurat.node.handshake.rejection import (
 from ziggurat.node.handshake.run import closing_with_reject, run_handshake
 
 __all__ = [
+    "BANNED",
     "DUPLICATE",
     "INBOUND_LIMITS",
     "MAX_REASON",

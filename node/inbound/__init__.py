@@ -1,11 +1,14 @@
-"""Inbound peers: the listener, the server, their streams, and the limits on their number.
+"""Inbound peers: the listener, the server, their streams, the limits on their number, and the list of bans.
 
-Imported by the adaptor, the P2P service, the daemon and the embedded peer.
+Imported by the adaptor, the P2P service, the daemon, the embedded peer, and by those who set bans: the settings, the
+command line.
 """
 
 from __future__ import annotations
 
 from ziggurat.node.inbound.accept import accept_connections
+from ziggurat.node.inbound.ban import BAN_SYNTAX, Ban, BanTarget, UserAgentPattern, ban_text, parse_ban
+from ziggurat.node.inbound.bans import DEFAULT_DURATION, BanList
 from ziggurat.node.inbound.interfaces import Interfaces, OwnAddress, interface_addresses
 from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
 from ziggurat.node.inbound.listener import Listener, TcpListener
@@ -14,6 +17,11 @@ from ziggurat.node.inbound.server import PeerServer
 from ziggurat.node.inbound.stream import InboundStream
 
 __all__ = [
+    "BAN_SYNTAX",
+    "DEFAULT_DURATION",
+    "Ban",
+    "BanList",
+    "BanTarget",
     "ConnectionCounter",
     "InboundLimits",
     "InboundStream",
@@ -23,7 +31,10 @@ __all__ = [
     "OwnAddress",
     "PeerServer",
     "TcpListener",
+    "UserAgentPattern",
     "accept_connections",
+    "ban_text",
     "interface_addresses",
+    "parse_ban",
     "tcp_listeners",
 ]

@@ -12,6 +12,10 @@ from ziggurat.services.validation import check_count
 
 __all__ = ["ConnectionCounter", "InboundLimits"]
 
+TOO_MANY_FROM_ONE_ADDRESS = (
+    "too many connections from one address (--maxinpeersperaddr allows more; --inbound-proxy is for a gateway's)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class InboundLimits:
@@ -23,7 +27,7 @@ class InboundLimits:
         pending_per_address: the number of handshakes under way with one IP. The default is kaspad's: it dials a slow
             peer twice.
         per_address: the number of connections from one IP, whatever their state; ``None`` for no limit. Loopback is
-            exempt, since all peers of an onion service share it.
+            exempt, since all peers of an onion service share it, and so are inbound proxies.
 
     Raises:
         ValueError: a number is not positive.
@@ -73,7 +77,7 @@ class ConnectionCounter:
         if self.open >= limits.peers + limits.pending:
             return "too many inbound connections"
         if limits.per_address is not None and self._open[host] >= limits.per_address and not _is_shared(host):
-            return "too many connections from one address"
+            return TOO_MANY_FROM_ONE_ADDRESS
         self._open[host] += 1
         return None
 

@@ -7,7 +7,7 @@ Ready, `CLOSE_TIMEOUT` from the end of the stream. In between, the router decide
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import ip_address
 from typing import Literal, cast
@@ -20,8 +20,9 @@ from grpclib.protocol import Stream as HttpStream
 from grpclib.server import Server, Stream
 from h2.config import H2Configuration
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import IpNetwork, NetAddress
 from ziggurat.node.handshake import TOO_MANY_PENDING
+from ziggurat.node.inbound.bans import BanList
 from ziggurat.node.inbound.limits import ConnectionCounter
 from ziggurat.node.inbound.listener import Listener
 from ziggurat.node.inbound.refusal_log import RefusalLog
@@ -62,7 +63,9 @@ class PeerServer:
         listener: the source of connections.
         counter: the limits on connections and handshakes.
         serve: the callback that takes over each stream.
-        proxied: whether peers come through an onion service, so that their addresses are not their own.
+        proxies: the networks that peers come from through a proxy, a gateway or an onion service, so that their
+            addresses are not their own.
+        bans: the addresses whose connections are closed unread; ``None`` for none.
         max_message_size: the largest message accepted, in bytes after decompression.
         compression: ``"gzip"`` compresses messages to peers that accept it, as kaspad does; ``None`` compresses none.
         close_timeout: seconds for the peer to close the connection after its stream has ended.
@@ -74,14 +77,16 @@ class PeerServer:
         counter: ConnectionCounter,
         serve: Serve,
         *,
-        proxied: bool,
+        proxies: Sequence[IpNetwork] = (),
+        bans: BanList | None = None,
         max_message_size: int,
         compression: Literal["gzip"] | None = None,
         close_timeout: float = CLOSE_TIMEOUT,
     ) -> None:
         self.counter = counter
         self.close_timeout = close_timeout
-        self.proxied = proxied
+        self.proxies = tuple(proxies)
+        self.bans = BanList() if bans is None else bans
         self.serve = serve
         self.refusals = RefusalLog()
         self.connections: set[InboundProtocol] = set()
@@ -121,6 +126,7 @@ class InboundProtocol(ServerProtocol):
     """
 
     address: NetAddress
+    proxied: bool
     host: str
 
     def __init__(self, server: PeerServer, grpc: _GrpcServer) -> None:
@@ -133,18 +139,24 @@ class InboundProtocol(ServerProtocol):
         super().__init__(handler, *grpc.settings)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Abort the connection if there is no room for it; else wait `REQUEST_TIMEOUT` for the request."""
+        """Abort the connection if it is banned, or there is no room; else wait `REQUEST_TIMEOUT` for the request."""
         name = transport.get_extra_info("peername")
+        kind: str | None = None
         try:
             self.address = NetAddress(ip_address(str(name[0]).partition("%")[0]), int(name[1]))
         except (TypeError, ValueError, IndexError):
             reason: str | None = f"the connection has no peer address ({name!r})"
         else:
-            self.host = PROXIED if self.server.proxied else str(self.address.ip)
-            reason = self.server.counter.add_connection(self.host)
+            self.proxied = any(self.address.ip in network for network in self.server.proxies)
+            self.host = PROXIED if self.proxied else str(self.address.ip)
+            ban = None if self.proxied else self.server.bans.of_address(self.address)
+            if ban is not None:
+                reason, kind = f"{ban} is banned", "banned"
+            else:
+                reason = self.server.counter.add_connection(self.host)
         if reason is not None:
             self._refused = True
-            self.server.refusals.write(getattr(self, "address", None), reason)
+            self.server.refusals.write(getattr(self, "address", None), reason, kind=kind)
             cast(asyncio.Transport, transport).abort()
             return
         self.server.connections.add(self)
@@ -200,7 +212,8 @@ class InboundProtocol(ServerProtocol):
         if not counter.add_handshake(self.host):
             self.server.refusals.write(self.address, TOO_MANY_PENDING)
             raise GRPCError(Status.RESOURCE_EXHAUSTED, TOO_MANY_PENDING)
-        inbound = InboundStream(stream, self.codec, self.address, partial(counter.remove_handshake, self.host))
+        release = partial(counter.remove_handshake, self.host)
+        inbound = InboundStream(stream, self.codec, self.address, release, proxied=self.proxied)
         try:
             await inbound.open()
             self.server.serve(inbound)

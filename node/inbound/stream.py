@@ -22,9 +22,11 @@ class InboundStream:
         codec: the connection's codec.
         address: the address that the peer connects from.
         release: called once, when the handshake is over; frees its place.
+        proxied: whether the address is that of a proxy that the peer comes through.
 
     Attributes:
         address: as above.
+        proxied: as above.
     """
 
     def __init__(
@@ -33,8 +35,11 @@ class InboundStream:
         codec: MessageCodec,
         address: NetAddress,
         release: Callable[[], None],
+        *,
+        proxied: bool = False,
     ) -> None:
         self.address = address
+        self.proxied = proxied
         self._stream = stream
         self._codec = codec
         self._release: Callable[[], None] | None = release

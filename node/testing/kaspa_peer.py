@@ -100,7 +100,6 @@ class KaspaPeer:
             listener or TcpListener(LOOPBACK),
             ConnectionCounter(limits, lambda: False),
             self._serve,
-            proxied=False,
             max_message_size=MAX_MESSAGE_SIZE,
             compression="gzip",  # for clients that accept it
             close_timeout=CLOSE_TIMEOUT,

@@ -238,7 +238,6 @@ class World:
             self.network.host(BAD).listener(PORT),
             ConnectionCounter(InboundLimits(), lambda: False),
             accepted,
-            proxied=False,
             max_message_size=MAX_MESSAGE_SIZE,
             compression="gzip",
         )

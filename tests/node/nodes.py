@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.address import NetAddress, PeerAddress
+from ziggurat.node.address import NetAddress, PeerAddress, parse_network
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext, FlowFactory
 from ziggurat.node.handshake.handshake import Rules
 from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.run import closing_with_reject
+from ziggurat.node.inbound.bans import BanList
 from ziggurat.node.inbound.limits import InboundLimits
 from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.testing import MemoryNetwork
@@ -38,6 +39,7 @@ def node(
     limits: InboundLimits | None = None,
     proxied: bool = False,
     rules: Rules | None = None,
+    bans: BanList | None = None,
     max_message_size: int = 32 * 1024 * 1024,
 ) -> Adaptor:
     host = network.host(ip)
@@ -48,8 +50,9 @@ def node(
         flows=flows,
         context=context,
         limits=limits,
-        proxied=proxied,
+        inbound_proxies=[parse_network("0.0.0.0/0")] if proxied else [],
         rules=rules,
+        bans=bans,
     )
 
 

@@ -16,16 +16,18 @@ from ziggurat.node.flows import FlowContext
 from ziggurat.node.handshake.handshake import Rules
 from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
+from ziggurat.node.inbound.ban import parse_ban
+from ziggurat.node.inbound.bans import BanList
 from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
 from ziggurat.node.inbound.server import PeerServer
 from ziggurat.node.inbound.stream import InboundStream
 from ziggurat.node.peer.events import PeerConnected, PeerDisconnected, TransactionsAnnounced
 from ziggurat.node.peer.info import PROXIED
-from ziggurat.node.peer.router import Router
+from ziggurat.node.peer.router import Flow, Router
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
-from ziggurat.services import ConnectRefused, dial, phase
+from ziggurat.services import ConnectError, ConnectRefused, dial, phase
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -423,7 +425,7 @@ async def test_stopping_the_node_ends_a_running_handshake() -> None:
             errors.append((error.kind, error.reason))
 
     counter = ConnectionCounter(InboundLimits(), lambda: False)
-    mute = PeerServer(network.host(B).listener(16611), counter, serve, proxied=False, max_message_size=1000)
+    mute = PeerServer(network.host(B).listener(16611), counter, serve, max_message_size=1000)
     await mute.start()
     async with anyio.create_task_group() as tasks:
         async with node(network, A) as a:
@@ -446,3 +448,78 @@ async def test_an_address_in_use_fails_the_start() -> None:
     async with node(network, A):
         with pytest.raises(OSError, match="address in use"):
             await node(network, A).__aenter__()
+
+
+# --- bans -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_ban_drops_the_connected_peers_that_it_affects_and_no_others() -> None:
+    network, bans = MemoryNetwork(), BanList()
+    async with node(network, A, bans=bans) as a, node(network, B) as b, node(network, "10.0.0.3") as c:
+        await a.connect_peer(at(B))
+        await c.connect_peer(at(A))
+        await settle()
+        with a.subscribe_events() as events:
+            await bans.ban("10.0.0.3")
+            assert [peer.address for peer in a.peers()] == [at(B)]
+            await bans.ban("agent:/10.0.0.2/")
+            assert a.peers() == []
+            await anyio.sleep(1)
+            assert b.peers() == c.peers() == []
+        reasons = [event.reason async for event in events if isinstance(event, PeerDisconnected)]
+    assert reasons == ["10.0.0.3 is banned", "agent:/10.0.0.2/ is banned"]
+
+
+async def test_a_banned_address_is_not_dialled() -> None:
+    network, bans = MemoryNetwork(), BanList()
+    async with node(network, A, bans=bans) as a, node(network, B):
+        await bans.ban("10.0.0.0/24")
+        with pytest.raises(ConnectError, match=r"10\.0\.0\.0/24 is banned"):
+            await a.connect_peer(at(B), attempts=3)
+        assert network.dials == []
+        await bans.unban("10.0.0.0/24")
+        await a.connect_peer(at(B))
+
+
+@pytest.mark.parametrize("dials", [False, True])
+async def test_a_banned_user_agent_is_refused_in_the_handshake_whoever_dials(dials: bool) -> None:
+    network, bans = MemoryNetwork(), BanList()
+    await bans.ban("agent:*0.0.2*")
+    async with node(network, A, bans=bans) as a, node(network, B) as b:
+        with pytest.raises(HandshakeError) as caught:
+            await (a.connect_peer(at(B)) if dials else b.connect_peer(at(A)))
+        assert (caught.value.kind, caught.value.by_peer) == (Kind.USER_AGENT, not dials)
+        assert caught.value.reason == "peer user agent rejected: /10.0.0.2/"
+        await anyio.sleep(2)
+        assert a.peers() == b.peers() == []
+
+
+class NoFlow:
+    async def run(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("what", ["10.0.0.2", "agent:*0.0.2*"])
+async def test_a_ban_reaches_a_peer_that_is_in_its_handshake(what: str) -> None:
+    """After its Version was accepted, when the flows are made, and before it is a peer."""
+    network, bans = MemoryNetwork(), BanList()
+    async with anyio.create_task_group() as tasks:
+
+        def ban(router: Router) -> Flow:
+            tasks.start_soon(bans.ban, what)
+            return NoFlow()
+
+        async with node(network, A, bans=bans, flows=[ban]) as a, node(network, B) as b:
+            with suppress(HandshakeError):
+                await b.connect_peer(at(A))
+            await anyio.sleep(2)
+            assert bans.of_address(at(B)) or bans.of_user_agent("/10.0.0.2/", at(B))
+            assert a.peers() == b.peers() == []
+
+
+async def test_peers_behind_a_proxy_are_not_judged_by_the_proxys_address() -> None:
+    network, bans = MemoryNetwork(), BanList([parse_ban("10.0.0.0/24")])
+    async with node(network, A, proxied=True, bans=bans) as a, node(network, B) as b:
+        await b.connect_peer(at(A))
+        await settle()
+        assert [peer.via for peer in a.peers()] == [PROXIED]

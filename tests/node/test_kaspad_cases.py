@@ -49,13 +49,16 @@ class EmbeddedKaspad(Kaspad):
 
     async def _run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         host = self._host = self._network.host(str(self.address.ip))
+        # An onion service's Tor dials the node from loopback.
+        onion_service = self._addpeer is not None and self._addpeer.ip.is_loopback
+        self._dialler = self._network.host("127.0.0.1") if onion_service else host
         self.peer = KaspaPeer(refused_user_agent=self._refused, addresses=self._known)
         with anyio.CancelScope() as self._life:
             async with self.peer.run(), self.peer.listen(host.listener(PORT)):
                 task_status.started()
                 while self._addpeer is not None:
                     try:
-                        session = await self.peer.dial(self._addpeer, host)
+                        session = await self.peer.dial(self._addpeer, self._dialler)
                         await session.closed.wait()
                     except ConnectError:
                         pass
@@ -65,6 +68,7 @@ class EmbeddedKaspad(Kaspad):
     async def kill(self) -> None:
         self._known = self.peer.addresses  # in its database
         self._host.die()
+        self._dialler.die()
         self._life.cancel()
         await anyio.sleep(5)
 

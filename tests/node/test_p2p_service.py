@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import random
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from structlog.testing import capture_logs
 
-from ziggurat.node.address import IpAddress, NetAddress, PeerAddress
+from ziggurat.node.address import IpAddress, NetAddress, PeerAddress, parse_network
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.config.networks import DEVNET
 from ziggurat.node.config.proxy import parse_socks5_proxy
 from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.outbound.seeding import Seeders
 from ziggurat.node.p2p_service import P2pService
+from ziggurat.node.peer.info import PROXIED, PeerInfo
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
+from ziggurat.node.testing.network import MemoryHost
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -147,6 +153,65 @@ async def test_an_externalip_without_a_port_has_the_free_port_that_the_listener_
         assert service.advertised == NetAddress.parse("9.9.9.9", listening.port)
 
 
+async def test_banned_addresses_from_peers_are_neither_stored_nor_passed_on() -> None:
+    before, banned, other = (NetAddress.parse(f"192.0.2.{n}:16611") for n in (1, 2, 9))
+    service = P2pService(replace(SETTINGS, ban=(parse_network("192.0.2.0/29"),)), book := AddressManager())
+    book.add([before])
+    await service.adaptor._context.book.learn([banned, other])
+    assert banned not in book
+    assert list(await service.adaptor._context.book.sample(10)) == [other]
+
+
+def seeder_says(*ips: str) -> Callable[[str], Awaitable[list[str]]]:
+    async def resolve(name: str) -> list[str]:
+        await anyio.lowlevel.checkpoint()
+        return list(ips)
+
+    return resolve
+
+
+async def test_banned_addresses_are_dialled_neither_from_the_book_nor_from_seeders_nor_again() -> None:
+    network = MemoryNetwork()
+    hosts = [network.host(f"10.0.0.{n}") for n in (2, 3, 4)]
+    node = Node(network, "10.0.0.1", replace(SETTINGS, ban=(parse_network("10.0.0.2"),)))
+    node.service.manager._seeders = Seeders(["seeder.example"], 16611, seeder_says("10.0.0.5"), random.Random(1))
+    node.book.add([NetAddress(IPv4Address(host.ip), 16611) for host in hosts])
+    async with node.service, AsyncExitStack() as stack:
+        for host in hosts:
+            kaspad = KaspaPeer()
+            await stack.enter_async_context(kaspad.run())
+            await stack.enter_async_context(kaspad.listen(host.listener(16611)))
+        await node.service.bans.ban("10.0.0.5")
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(node.service.run)
+        await anyio.sleep(60)
+        assert {uri.host for uri in network.dials} == {"10.0.0.3", "10.0.0.4"}
+        assert len(node.peers) == 2
+        network.dials.clear()
+        await node.service.bans.ban("10.0.0.3")
+        await anyio.sleep(120)
+        assert "10.0.0.3" not in {uri.host for uri in network.dials}
+        assert [str(address) for address in node.peers] == ["10.0.0.4:16611"]
+        await node.service.bans.unban("10.0.0.3")
+        await anyio.sleep(120)
+        assert len(node.peers) == 2
+        tasks.cancel_scope.cancel()
+
+
+async def test_the_peers_that_the_operator_names_stay_connected_inside_a_banned_network() -> None:
+    network = MemoryNetwork()
+    kaspad = KaspaPeer()
+    node = Node(network, "10.0.0.2", replace(SETTINGS, addpeer=(PEER,), outpeers=0, ban=(parse_network("10.0.0.0/8"),)))
+    async with kaspad.run(), node.service, anyio.create_task_group() as tasks:
+        async with kaspad.listen(network.host("10.0.0.1").listener(16611)):
+            tasks.start_soon(node.service.run)
+            await anyio.sleep(5)
+            await node.service.bans.ban("0.0.0.0/0")
+            await node.service.bans.ban("agent:*kaspad*")
+            assert node.peers == [PEER]
+        tasks.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("listen", [(), (NetAddress.parse("0.0.0.0:16111"),)])
 async def test_with_a_proxy_the_interfaces_are_not_read(listen: tuple[NetAddress, ...]) -> None:
     looked: list[bool] = []
@@ -183,3 +248,68 @@ async def test_connect_dials_only_these_peers() -> None:
         tasks.cancel_scope.cancel()
 
     assert {uri.host for uri in network.dials} == {"10.0.0.1"}
+
+
+async def connected(settings: Settings, ips: list[str]) -> list[PeerInfo]:
+    """Start a node, let kaspads dial it from these addresses at the same time, and return its peers."""
+    network = MemoryNetwork()
+    node = Node(network, "10.0.0.1", settings)
+    kaspads = [(KaspaPeer(), network.host(ip)) for ip in ips]
+
+    async def dial(kaspad: KaspaPeer, host: MemoryHost) -> None:
+        with suppress(OSError):
+            await kaspad.dial(PEER, host)
+
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(node.service)
+        for kaspad, _ in kaspads:
+            await stack.enter_async_context(kaspad.run())
+        async with anyio.create_task_group() as tasks:
+            for kaspad, host in kaspads:
+                tasks.start_soon(dial, kaspad, host)
+        await anyio.sleep(5)
+        return node.service.adaptor.peers()
+
+
+@pytest.mark.parametrize(
+    ("changed", "host", "via"),
+    [
+        ({"maxinpeersperaddr": 20}, "172.17.0.1", None),
+        ({"inbound_proxy": (parse_network("172.17.0.0/16"),)}, PROXIED, PROXIED),
+    ],
+)
+async def test_twenty_peers_behind_one_gateway_connect_where_the_settings_say_so(
+    changed: dict[str, Any], host: str, via: str | None
+) -> None:
+    peers = await connected(replace(SETTINGS, **changed), ["172.17.0.1"] * 20)
+
+    assert len(peers) == 20
+    assert {(peer.key.host, peer.via) for peer in peers} == {(host, via)}
+
+
+async def test_peers_from_elsewhere_are_still_limited_and_keep_their_addresses_beside_an_inbound_proxy() -> None:
+    settings = replace(SETTINGS, inbound_proxy=(parse_network("172.17.0.1"),), maxinpeersperaddr=1)
+    peers = await connected(settings, ["172.17.0.1", "172.17.0.1", "192.0.2.1", "192.0.2.1", "192.0.2.2"])
+
+    assert sorted(peer.key.host for peer in peers) == ["192.0.2.1", "192.0.2.2", PROXIED, PROXIED]
+
+
+async def test_eight_peers_from_one_address_connect_by_default() -> None:
+    one_by_one = Node(network := MemoryNetwork(), "10.0.0.1")
+    async with one_by_one.service, AsyncExitStack() as stack:
+        for _ in range(10):
+            kaspad = KaspaPeer()
+            await stack.enter_async_context(kaspad.run())
+            with suppress(OSError):
+                await kaspad.dial(PEER, network.host("172.17.0.1"))
+            await anyio.sleep(1)
+        assert len(one_by_one.peers) == 8
+
+
+async def test_loopback_cannot_be_banned_where_an_onion_service_comes_from_there() -> None:
+    onion_service = replace(
+        SETTINGS, proxy=parse_socks5_proxy("127.0.0.1"), listen=(NetAddress.parse("127.0.0.1:16611"),)
+    )
+    with pytest.raises(ValueError, match=r"127\.0\.0\.1 is an inbound proxy"):
+        await P2pService(onion_service, AddressManager()).bans.ban("127.0.0.1")
+    await P2pService(SETTINGS, AddressManager()).bans.ban("127.0.0.1")

@@ -64,6 +64,7 @@ def config_lines(resolved: Resolved) -> list[str]:
         "netsuffix": 10,
         "outpeers": settings.outpeers,
         "maxinpeers": settings.maxinpeers,
+        "maxinpeersperaddr": settings.maxinpeersperaddr,
         "loglevel": settings.loglevel,
         "log-format": settings.log_format,
     }

@@ -7,15 +7,27 @@ import json
 from collections.abc import Mapping
 from typing import cast
 
+from ziggurat.node.cli.duration import short_duration
 from ziggurat.node.cli.exit_code import FAILED, OK
+from ziggurat.node.cli.node_request import ask_node
+from ziggurat.node.cli.table import Column, print_table
 from ziggurat.node.cli.terminal import print_error, print_lines
 from ziggurat.node.config import Resolved, add_settings
-from ziggurat.node.daemon import NotRunning, ask
-from ziggurat.services.errors import fold
+from ziggurat.node.daemon import NotRunning, RequestRefused
 
 __all__ = ["add_parser", "run"]
 
 SCHEMA = 1
+
+COLUMNS = (
+    Column("dir", colour="dim"),
+    Column("address"),
+    Column("via"),
+    Column("age", "right"),
+    Column("ping", "right"),
+    Column("user agent"),
+)
+"""The user agent last, since it is the one to shorten: 80 columns hold an IPv4 address, a proxy and its beginning."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:  # pyright: ignore[reportPrivateUsage]
@@ -23,8 +35,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "peers",
         help="show the peers of the running node",
-        description="List the peers of the node that is running in the app directory, one per line: direction, "
-        "address, proxy, age, ping, user agent. Exits with 0, or with 1 when no node is running there.",
+        description="List the peers of the node that is running in the app directory, as a table: direction, address, "
+        "proxy, age, ping, user agent. Exits with 0, or with 1 when no node is running there.",
         allow_abbrev=False,
     )
     add_settings(parser, node=False)
@@ -35,28 +47,37 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace, resolved: Resolved) -> int:
     """Run the command and return its exit code."""
     try:
-        peers = cast("list[dict[str, object]]", ask(resolved.settings.directory, "peers"))
-    except NotRunning as error:
+        peers = cast("list[dict[str, object]]", ask_node(resolved.settings, "peers"))
+    except (NotRunning, RequestRefused) as error:
         print_error(f"ziggurat peers: {error}")
         return FAILED
     if options.json:
         print_lines(json.dumps({"schema": SCHEMA, "peers": peers}))
+    elif peers:
+        print_table(COLUMNS, list(map(peer_cells, peers)))
     else:
-        print_lines(*map(peer_line, peers))
+        print_lines(f"no peers yet on {resolved.settings.network}")
     return OK
 
 
-def peer_line(peer: Mapping[str, object]) -> str:
-    """Return the line for a peer."""
-    ping = peer["ping"]
-    shown = f"{ping * 1e3:.1f} ms" if isinstance(ping, int | float) else "-"
-    way = f"via {peer['via']}" if peer["via"] else "direct"
-    text = f"{peer['direction']:8}  {peer['address']}  {way}  {_age(peer['age'])}  ping {shown}  {peer['user_agent']}"
-    return fold(text)
+def peer_cells(peer: Mapping[str, object]) -> list[str]:
+    """Return the table's cells for a peer."""
+    age, ping = peer["age"], peer["ping"]
+    return [
+        {"inbound": "in", "outbound": "out"}.get(str(peer["direction"]), str(peer["direction"])),
+        str(peer["address"]),
+        str(peer["via"] or "direct"),
+        short_duration(age) if isinstance(age, int | float) else "-",
+        _ping(ping) if isinstance(ping, int | float) else "-",
+        str(peer["user_agent"]),
+    ]
 
 
-def _age(seconds: object) -> str:
-    whole = int(seconds) if isinstance(seconds, int | float) else 0
-    days, rest = divmod(whole, 86400)
-    clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
-    return f"{days}d {clock}" if days else clock
+def _ping(seconds: float) -> str:
+    return (
+        f"{seconds:.1f} s"
+        if seconds >= 1
+        else f"{seconds * 1e3:.0f} ms"
+        if seconds >= 0.01
+        else f"{seconds * 1e3:.1f} ms"
+    )

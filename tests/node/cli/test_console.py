@@ -58,6 +58,8 @@ LAYERS = Path(__file__).parents[3] / "layers"
             "no connection to peer h:1: wrong network (and 3 more like it); see --devnet",
         ),
         ({"event": "peer.disconnected", "peer": "h:1", "reason": "it left"}, "peer h:1 disconnected: it left"),
+        ({"event": "ban.added", "what": "192.0.2.7", "until": "2026-01-02"}, "banned 192.0.2.7 until 2026-01-02"),
+        ({"event": "ban.added", "what": "192.0.2.7", "until": None}, "banned 192.0.2.7 forever"),
         (
             {
                 "event": "node.status",

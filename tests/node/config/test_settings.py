@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ziggurat.node.address import NetAddress, parse_peer_address
+from ziggurat.node.address import NetAddress, parse_network, parse_peer_address
 from ziggurat.node.config.networks import DEVNET, MAINNET
 from ziggurat.node.config.proxy import parse_socks5_proxy
 from ziggurat.node.config.settings import Settings, SettingsError
@@ -16,6 +16,7 @@ ROUTABLE = NetAddress.parse("9.9.9.9:16111")
 PRIVATE = NetAddress.parse("10.0.0.1:16111")
 EVERYWHERE = NetAddress.parse("0.0.0.0:16111")
 PEER = parse_peer_address("192.0.2.1:16111")
+GATEWAY = parse_network("172.17.0.1")
 
 
 def advertised(settings: Settings) -> NetAddress | None:
@@ -148,3 +149,22 @@ def test_negative_numbers_are_an_error(name: str) -> None:
 
 def test_a_settings_error_is_a_value_error() -> None:
     assert issubclass(SettingsError, ValueError)
+
+
+def test_the_inbound_proxies_are_those_given_and_loopback_for_an_onion_service() -> None:
+    onion_service = replace(PROXIED, listen=(NetAddress.parse("127.0.0.1:16111"),))
+
+    assert PLAIN.inbound_proxies == ()
+    assert replace(PLAIN, inbound_proxy=(GATEWAY,)).inbound_proxies == (GATEWAY,)
+    assert replace(PLAIN, listen=(NetAddress.parse("127.0.0.1:16111"),)).inbound_proxies == ()
+    assert replace(PROXIED, listen=(PRIVATE,)).inbound_proxies == ()
+    assert onion_service.inbound_proxies == (parse_network("127.0.0.0/8"), parse_network("::1"))
+    assert (
+        replace(onion_service, listen=(PRIVATE, *onion_service.listen)).inbound_proxies == onion_service.inbound_proxies
+    )
+    assert replace(onion_service, inbound_proxy=(GATEWAY,)).inbound_proxies[0] == GATEWAY
+
+
+def test_a_limit_per_address_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="maxinpeersperaddr must be positive: 0"):
+        replace(PLAIN, maxinpeersperaddr=0)

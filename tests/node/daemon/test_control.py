@@ -10,13 +10,13 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from ziggurat.node.daemon.control import NotRunning, ask, serve_control
+from ziggurat.node.daemon.control import Arguments, NotRunning, RequestRefused, ask, is_running, serve_control
 
 pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
 
 
-async def asked(directory: Path, request: str) -> object:
-    return await anyio.to_thread.run_sync(ask, directory, request)
+async def asked(directory: Path, request: str, arguments: Arguments | None = None) -> object:
+    return await anyio.to_thread.run_sync(ask, directory, request, arguments)
 
 
 async def test_a_request_gets_its_reply(tmp_path: Path) -> None:
@@ -31,9 +31,43 @@ async def test_only_the_owner_may_connect(tmp_path: Path) -> None:
 
 
 async def test_an_unknown_request_gets_an_error(tmp_path: Path) -> None:
+    async def ban(arguments: Arguments) -> object:
+        return None
+
+    async with serve_control(tmp_path, {"peers": list}, {"ban": ban}):
+        for request in ("stop", "", "peer", "stop {}"):
+            with pytest.raises(RequestRefused, match=r"unknown request '(stop|peer|)'; this node knows ban, peers"):
+                await asked(tmp_path, request)
+
+
+async def test_a_command_gets_its_arguments_and_a_value_error_is_its_reply(tmp_path: Path) -> None:
+    async def ban(arguments: Arguments) -> object:
+        if arguments.get("what") != "\u00e4\n":
+            raise ValueError("what is missing")
+        return [arguments["what"]]
+
+    async with serve_control(tmp_path, {}, {"ban": ban}):
+        assert await asked(tmp_path, "ban", {"what": "\u00e4\n"}) == ["\u00e4\n"]
+        with pytest.raises(RequestRefused, match=r"^what is missing$"):
+            await asked(tmp_path, "ban", {})
+        for malformed in ("ban", "ban x", "ban 1", "ban []", "ban " + "[" * 4000):
+            with pytest.raises(RequestRefused):
+                await asked(tmp_path, malformed)
+
+
+async def test_a_request_that_is_too_long_gets_no_reply(tmp_path: Path) -> None:
+    async with serve_control(tmp_path, {"peers": list}):
+        with pytest.raises(NotRunning):
+            await asked(tmp_path, "peers " + " " * 5000)
+
+
+async def test_a_running_node_is_told_from_a_stale_socket(tmp_path: Path) -> None:
+    assert not is_running(tmp_path)
     async with serve_control(tmp_path, {}):
-        with pytest.raises(NotRunning, match="unknown request"):
-            await asked(tmp_path, "stop")
+        assert await anyio.to_thread.run_sync(is_running, tmp_path)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "control.sock"))
+    assert not is_running(tmp_path)
 
 
 async def test_a_malformed_request_does_not_disturb_others(tmp_path: Path) -> None:

@@ -18,9 +18,10 @@ from anyio.abc import ByteStream
 from tests.node.running import AUDITED_COMMAND, run, running
 from ziggurat.layers.testing import Socks5Server
 from ziggurat.node.address import NetAddress
+from ziggurat.node.cli.command import main
 from ziggurat.node.config.networks import numbered_testnet
 from ziggurat.node.testing import KaspaPeer
-from ziggurat.services import Uri
+from ziggurat.services import ConnectError, Uri
 
 pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
 
@@ -50,7 +51,7 @@ async def test_a_node_starts_connects_answers_and_stops_within_five_seconds(tmp_
     assert connected["direction"] == "outbound"
     assert connected["user_agent"] == peer.user_agent
     assert answer.returncode == 0
-    assert answer.stdout.split()[:3] == ["outbound", str(address), "direct"]
+    assert answer.stdout.splitlines()[1].split()[:3] == ["out", str(address), "direct"]
     assert json.loads(asked.stdout)["peers"][0]["address"] == str(address)
     assert [event["event"] for event in node.events][-1] == "node.stopped"
     assert node.other == []
@@ -74,6 +75,30 @@ async def test_an_inbound_peer_is_disconnected_when_the_node_stops(tmp_path: Pat
             await session.closed.wait()
 
     assert not (tmp_path / "kaspa-devnet" / "logs").exists()
+
+
+async def test_a_ban_drops_a_peer_and_keeps_it_out_after_a_restart(tmp_path: Path) -> None:
+    peer = KaspaPeer()
+    arguments = ("-b", tmp_path, "--listen", LOOPBACK, "--outpeers=0", "--nologfiles", "--ban=192.0.2.0/24")
+    async with peer.run():
+        async with running(*arguments) as node:
+            started = await node.wait_for("node.started")
+            await peer.dial(NetAddress.parse(str(started["listen"])))
+            await node.wait_for("peer.connected", direction="inbound")
+            command = ["ban", "--devnet", "-b", str(tmp_path), "127.0.0.1", "--for", "1h"]
+            assert await anyio.to_thread.run_sync(main, command) == 0
+            await node.wait_for("peer.disconnected", reason="127.0.0.1 is banned")
+            node.process.kill()
+        async with running(*arguments) as node:
+            started = await node.wait_for("node.started")
+            with pytest.raises(ConnectError):
+                await peer.dial(NetAddress.parse(str(started["listen"])))
+            await node.wait_for("peer.refused", reason="127.0.0.1 is banned")
+            loaded = await node.wait_for("bans.loaded")
+            assert await node.stop() == 0
+
+    assert loaded["count"] == 1
+    assert (tmp_path / "kaspa-devnet" / "bans.json").stat().st_mode & 0o777 == 0o600
 
 
 async def test_with_a_proxy_it_dials_through_it_and_does_not_listen(tmp_path: Path) -> None:

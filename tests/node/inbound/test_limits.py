@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
+from ziggurat.node.inbound.limits import TOO_MANY_FROM_ONE_ADDRESS, ConnectionCounter, InboundLimits
 from ziggurat.node.peer.info import PROXIED
 
 pytestmark = pytest.mark.asyncio_only
@@ -34,7 +34,7 @@ def test_a_full_node_refuses_connections() -> None:
 
 def test_connections_are_limited_per_address_unless_peers_share_it() -> None:
     one = counter(per_address=2)
-    assert [one.add_connection(HOST) for _ in range(3)] == [None, None, "too many connections from one address"]
+    assert [one.add_connection(HOST) for _ in range(3)] == [None, None, TOO_MANY_FROM_ONE_ADDRESS]
     assert one.add_connection("10.0.0.2") is None
     for shared in ("127.0.0.1", "::1", PROXIED):
         assert [one.add_connection(shared) for _ in range(3)] == [None] * 3

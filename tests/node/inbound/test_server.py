@@ -10,6 +10,7 @@ import pytest
 from grpclib.client import Stream
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError
+from structlog.testing import capture_logs
 
 from tests.node.lines import settle
 from tests.node.nodes import NETWORK, at, dial_and_run, node
@@ -19,6 +20,8 @@ from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.handshake.handshake import OUTBOUND_LIMITS, Handshake
 from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
+from ziggurat.node.inbound.ban import parse_ban
+from ziggurat.node.inbound.bans import BanList
 from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.node.wire import p2p_pb2 as p2p
@@ -324,3 +327,21 @@ async def test_a_lost_connection_removes_the_peer() -> None:
         assert a.peers() == []
         assert a._server is not None
         assert a._server.counter.open == 0
+
+
+async def test_a_connection_from_a_banned_address_is_closed_unread_with_one_line() -> None:
+    network = MemoryNetwork()
+    bans = BanList([parse_ban("10.0.0.0/30")])
+    with capture_logs() as logs:
+        async with node(network, A, bans=bans) as a, node(network, "10.0.0.8") as other:
+            for _ in range(20):
+                stream = await network.host("10.0.0.2")(URI)
+                assert await seconds_until_closed(stream) == 0  # type: ignore[arg-type]
+            assert a._server is not None
+            assert a._server.counter.open == 0
+            await other.connect_peer(at(A))
+            await anyio.sleep(2)
+    refused = [
+        (log["peer"].partition(":")[0], log["reason"], log["more"]) for log in logs if log["event"] == "peer.refused"
+    ]
+    assert refused == [("10.0.0.2", "10.0.0.0/30 is banned", None), ("10.0.0.2", "10.0.0.0/30 is banned", 18)]

@@ -35,7 +35,6 @@ async def talk(
             network.host("10.0.0.1").listener(16611),
             ConnectionCounter(InboundLimits(), lambda: False),
             serve,
-            proxied=False,
             max_message_size=1000,
         )
         await listener.start()

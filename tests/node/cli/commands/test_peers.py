@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio.to_thread
 import pytest
 
 from ziggurat.node.cli.command import main
-from ziggurat.node.cli.commands.peers import peer_line
+from ziggurat.node.cli.commands.peers import COLUMNS, peer_cells
+from ziggurat.node.cli.table import table_lines
+from ziggurat.node.daemon.control import serve_control
 
 PEER: dict[str, object] = {
     "address": "192.0.2.1:16111",
@@ -30,19 +33,74 @@ def test_without_a_running_node_it_prints_an_error_and_exits_with_1(
 
 
 @pytest.mark.parametrize(
-    ("changed", "shown"),
+    ("changed", "cells"),
     [
-        ({}, "inbound 192.0.2.1:16111 direct 01:02:05 ping 12.3 ms /kaspad:2.1.0/"),
+        ({}, ["in", "192.0.2.1:16111", "direct", "1h 02m", "12 ms", "/kaspad:2.1.0/"]),
         (
             {"via": "127.0.0.1:9050", "ping": None, "direction": "outbound"},
-            "outbound 192.0.2.1:16111 via 127.0.0.1:9050 01:02:05 ping - /kaspad:2.1.0/",
+            ["out", "192.0.2.1:16111", "127.0.0.1:9050", "1h 02m", "-", "/kaspad:2.1.0/"],
         ),
-        ({"age": 200_000.0}, "inbound 192.0.2.1:16111 direct 2d 07:33:20 ping 12.3 ms /kaspad:2.1.0/"),
+        ({"age": 200_000.0, "ping": 1.54}, ["in", "192.0.2.1:16111", "direct", "2d 07h", "1.5 s", "/kaspad:2.1.0/"]),
+        ({"age": 0.2, "ping": 0.00123}, ["in", "192.0.2.1:16111", "direct", "0s", "1.2 ms", "/kaspad:2.1.0/"]),
     ],
 )
-def test_a_peer_is_one_line(changed: dict[str, object], shown: str) -> None:
-    assert peer_line({**PEER, **changed}) == shown
+def test_a_peer_is_one_row(changed: dict[str, object], cells: list[str]) -> None:
+    assert peer_cells({**PEER, **changed}) == cells
 
 
-def test_a_user_agent_cannot_forge_a_line_or_move_the_cursor() -> None:
-    assert peer_line({**PEER, "user_agent": "a\nb\x1b[2J"}).isprintable()
+def test_the_longest_ipv4_row_through_a_proxy_fits_into_80_columns() -> None:
+    peer = {
+        **PEER,
+        "address": "192.168.100.100:16111",
+        "via": "192.168.100.1:9050",
+        "direction": "outbound",
+        "age": 5e6,
+        "ping": 0.123,
+        "user_agent": "/kaspad:2.1.0/kaspad:2.1.0/",
+    }
+    lines = table_lines(COLUMNS, [peer_cells(peer)], lambda colour, text: text, 80)
+
+    assert max(map(len, lines)) == 80
+    assert lines[1].endswith("/kaspad:2.1.0/…")
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.real_io
+@pytest.mark.parametrize(
+    ("peers", "arguments", "shown"),
+    [
+        ([], [], "no peers yet on kaspa-devnet\n"),
+        ([], ["--json"], '{"schema": 1, "peers": []}\n'),
+        (
+            [PEER],
+            [],
+            "dir  address          via        age   ping  user agent\n"
+            "in   192.0.2.1:16111  direct  1h 02m  12 ms  /kaspad:2.1.0/\n",
+        ),
+    ],
+)
+async def test_the_peers_of_the_running_node_are_a_table(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    peers: list[dict[str, object]],
+    arguments: list[str],
+    shown: str,
+) -> None:
+    (tmp_path / "kaspa-devnet").mkdir()
+    async with serve_control(tmp_path / "kaspa-devnet", {"peers": lambda: peers}):
+        code = await anyio.to_thread.run_sync(main, ["peers", "--appdir", str(tmp_path), "--devnet", *arguments])
+
+    assert (code, capsys.readouterr().out) == (0, shown)
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.real_io
+async def test_the_node_of_another_network_that_runs_beside_it_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "kaspa-devnet").mkdir()
+    async with serve_control(tmp_path / "kaspa-devnet", {}):
+        code = await anyio.to_thread.run_sync(main, ["peers", "--appdir", str(tmp_path)])
+
+    assert code == 1
+    assert "kaspa-devnet (use --devnet)" in capsys.readouterr().err
