@@ -66,6 +66,10 @@ class OutboundStream:
         except (GRPCError, ProtocolError, StreamTerminatedError, DecodeError, AssertionError) as error:
             raise stream_lost(error) from error
 
+    @property
+    def cost(self) -> int:
+        return self._codec.cost
+
     def expect(self, wanted: Wanted, /) -> None:
         self._codec.wanted = wanted
 

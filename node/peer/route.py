@@ -52,6 +52,7 @@ class Route:
     Attributes:
         id: the ``request_id`` to put into a request so that its response arrives here, whatever its type.
         types: the names of the payloads that arrive here.
+        answers: the names of the payloads that responses may have; ``None`` for any.
         dropped: the number of messages dropped because the queue was full.
     """
 
@@ -62,26 +63,34 @@ class Route:
         "_queue",
         "_waiter",
         "_when_full",
+        "answers",
         "dropped",
         "id",
         "types",
     )
 
     def __init__(
-        self, id: int, types: frozenset[str], capacity: int, when_full: WhenFull, on_queued: Callable[[int, int], None]
+        self,
+        id: int,
+        types: frozenset[str],
+        capacity: int,
+        when_full: WhenFull,
+        on_queued: Callable[[int, int], None],
+        answers: frozenset[str] | None = None,
     ) -> None:
         self.id = id
         self.types = types
+        self.answers = answers
         self.dropped = 0
         self._capacity = capacity
         self._when_full: WhenFull = when_full
-        self._on_queued = on_queued  # called with the change in queued messages and bytes
+        self._on_queued = on_queued  # called with the change in queued messages and bytes of memory
         self._queue: deque[tuple[KaspadMessage, int]] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._closed: str | None = None
 
-    def put(self, message: KaspadMessage) -> None:
-        """Add a message.
+    def put(self, message: KaspadMessage, cost: int) -> None:
+        """Add a message that takes ``cost`` bytes of memory.
 
         Raises:
             RouteFull: the queue is full, and the message must not be dropped.
@@ -91,10 +100,8 @@ class Route:
                 raise RouteFull
             self.dropped += 1
             return
-        # ByteSize() costs as much as serializing. The queue of a flow that keeps up is empty, so most calls skip it.
-        size = message.ByteSize() if self._queue else 0
-        self._queue.append((message, size))
-        self._on_queued(1, size)
+        self._queue.append((message, cost))
+        self._on_queued(1, cost)
         self._wake()
 
     def close(self, reason: str) -> None:
@@ -107,8 +114,8 @@ class Route:
         """Remove and return all queued messages."""
         messages: list[KaspadMessage] = []
         while self._queue:
-            message, size = self._queue.popleft()
-            self._on_queued(-1, -size)
+            message, cost = self._queue.popleft()
+            self._on_queued(-1, -cost)
             messages.append(message)
         return messages
 
@@ -129,8 +136,8 @@ class Route:
                 raise FlowError(timeout_expired(timeout))
             if not self._queue:
                 raise PeerClosed(self._closed or "closed")
-        message, size = self._queue.popleft()
-        self._on_queued(-1, -size)
+        message, cost = self._queue.popleft()
+        self._on_queued(-1, -cost)
         return message
 
     def __aiter__(self) -> Route:

@@ -40,6 +40,7 @@ from ziggurat.node.wire.convert.version import (
     version_from_wire,
     version_to_wire,
 )
+from ziggurat.node.wire.cost import MESSAGE_COST
 from ziggurat.node.wire.p2p_pb2 import (
     KaspadMessage,
     PingMessage,
@@ -54,6 +55,7 @@ from ziggurat.node.wire.stream import MESSAGE_STREAM, LossReason, MessageStream,
 
 __all__ = [
     "MAX_ADDRESSES_SENT",
+    "MESSAGE_COST",
     "MESSAGE_STREAM",
     "PEER_ID_BYTES",
     "Block",

@@ -114,6 +114,7 @@ class HostilePeer:
         self.node_id = node_id
         self.good_id = good_id
         self.heard: list[str] = []
+        self.asked = 0  # the id of the node's request for addresses
         call = stream._call if isinstance(stream, OutboundStream) else stream._stream
         self.http2: Any = call._stream
 
@@ -152,6 +153,8 @@ class HostilePeer:
         try:
             while (message := await self.stream.receive()) is not None:
                 name = message.WhichOneof("payload") or ""
+                if name == "requestAddresses":
+                    self.asked = message.request_id
                 self.heard.append(message.reject.reason if name == "reject" else name)
         except StreamLost:
             pass

@@ -23,6 +23,7 @@ class FakeStream:
 
     def __init__(self) -> None:
         self.sent: list[KaspadMessage] = []
+        self.cost = 1000
         self.closed = False
         self.blocked = False  # the peer does not read
         self.unwritable: str | None = None

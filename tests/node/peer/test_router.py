@@ -112,14 +112,43 @@ async def test_a_burst_does_not_fill_a_queue_that_is_being_read() -> None:
         assert router.reason == "the peer ended the connection"
 
 
-async def test_queued_bytes_are_bounded() -> None:
+async def test_what_queued_messages_take_in_memory_is_bounded() -> None:
     async with running_router() as (router, line):
-        router.subscribe("addresses")
-        entry = p2p.NetAddress(ip=bytes(4 * 1024 * 1024))
-        message = KaspadMessage(addresses=p2p.AddressesMessage(addressList=[entry]))
-        line.feed(*[message] * (MAX_QUEUED_BYTES // entry.ByteSize() + 2))
+        router.subscribe("ping")
+        router.subscribe("pong")
+        line.cost = MAX_QUEUED_BYTES // 2
+        line.feed(ping(), PONG)
+        await settle()
+        assert router.reason is None
+        line.cost = 1
+        line.feed(ping())
         await router.closed.wait()
-        assert router.reason == "too many bytes at once: addresses"
+        assert router.reason == "too many bytes at once: ping"
+
+
+async def test_a_single_message_may_take_more() -> None:
+    async with running_router() as (router, line):
+        pings = router.subscribe("ping")
+        line.cost = MAX_QUEUED_BYTES * 2
+        line.feed(ping(7))
+        assert (await pings.receive()).ping.nonce == 7
+        assert router.reason is None
+
+
+async def test_of_a_response_of_another_type_the_content_is_not_wanted() -> None:
+    async with running_router() as (router, line):
+        pongs, blocks, any_answer = router.subscribe("pong"), router.subscribe(answers=("block",)), router.subscribe()
+        for name, id, wanted in (
+            ("pong", 0, True),
+            ("pong", pongs.id, True),
+            ("pruningPointProof", pongs.id, False),
+            ("block", blocks.id, True),
+            ("pruningPointProof", blocks.id, False),
+            ("block", 0, False),
+            ("pruningPointProof", any_answer.id, True),
+            ("pruningPointProof", any_answer.id + 1000, False),
+        ):
+            assert line.wanted(name, id) is wanted, (name, id)
 
 
 async def test_messages_are_sent_in_order_and_responses_carry_the_request_id() -> None:
