@@ -242,6 +242,7 @@ class Adaptor:
                 if version.address is not None:
                     flows.insert(0, AdvertisedAddress(self._context.book, version.address))
                 await run_handshake(stream, handshake)  # sends our Ready, so the flows must have subscribed
+                stream.lift_limits()
                 self.hub.add(router, self.identity.id)
             self._routers.add(router)
             tasks.start_soon(self._run_router, router)

@@ -21,7 +21,7 @@ from grpclib.server import Server, Stream
 from h2.config import H2Configuration
 
 from ziggurat.node.address import NetAddress
-from ziggurat.node.handshake import TOO_MANY_PENDING
+from ziggurat.node.handshake import HANDSHAKE_MESSAGE_SIZE, TOO_MANY_PENDING
 from ziggurat.node.inbound.limits import ConnectionCounter
 from ziggurat.node.inbound.listener import Listener
 from ziggurat.node.inbound.refusal_log import RefusalLog
@@ -199,7 +199,8 @@ class InboundProtocol(ServerProtocol):
         if not counter.add_handshake(self.host):
             self.server.refusals.write(self.address, TOO_MANY_PENDING)
             raise GRPCError(Status.RESOURCE_EXHAUSTED, TOO_MANY_PENDING)
-        inbound = InboundStream(stream, self.codec, self.address, partial(counter.remove_handshake, self.host))
+        release = partial(counter.remove_handshake, self.host)
+        inbound = InboundStream(stream, self.codec, self.address, release, self.lift_limits)
         try:
             await inbound.open()
             self.server.serve(inbound)
@@ -229,7 +230,12 @@ class _GrpcServer(CompressionMixin, Server):
     def __init__(
         self, server: PeerServer, *, max_message_size: int | None, compression: Literal["gzip"] | None
     ) -> None:
-        super().__init__([], max_message_size=max_message_size, compression=compression)
+        super().__init__(
+            [],
+            max_message_size=max_message_size,
+            initial_message_size=HANDSHAKE_MESSAGE_SIZE,
+            compression=compression,
+        )
         self._peer_server = server
 
     def new_connection(self) -> InboundProtocol:

@@ -25,6 +25,7 @@ class InboundStream:
         codec: the connection's codec.
         address: the address that the peer connects from.
         release: called once, when the handshake is over; frees its place.
+        lift: lets the peer send messages of the full size.
 
     Attributes:
         address: as above.
@@ -36,11 +37,13 @@ class InboundStream:
         codec: MessageCodec,
         address: NetAddress,
         release: Callable[[], None],
+        lift: Callable[[], None],
     ) -> None:
         self.address = address
         self._stream = stream
         self._codec = codec
         self._release: Callable[[], None] | None = release
+        self._lift = lift
         self._done = anyio.Event()
 
     async def open(self) -> None:
@@ -88,6 +91,9 @@ class InboundStream:
 
     def expect(self, wanted: Wanted, /) -> None:
         self._codec.wanted = wanted
+
+    def lift_limits(self) -> None:
+        self._lift()
 
     def finish(self) -> None:
         """Let the handler end the stream by sending trailers."""

@@ -73,6 +73,9 @@ class OutboundStream:
     def expect(self, wanted: Wanted, /) -> None:
         self._codec.wanted = wanted
 
+    def lift_limits(self) -> None:
+        self._call.lift_limits()
+
     async def aclose(self) -> None:
         try:
             with anyio.move_on_after(HALF_CLOSE_TIMEOUT):

@@ -68,6 +68,10 @@ class MessageStream(Protocol):
         """Decode only messages that are small or wanted; of others, keep the type and response id only."""
         ...
 
+    def lift_limits(self) -> None:
+        """Let the peer send messages of the full size, now that it has completed the handshake."""
+        ...
+
     async def aclose(self) -> None:
         """End our side, wait briefly for unsent data, and close the stream. Does not raise."""
         ...

@@ -71,6 +71,10 @@ class Call(GrpclibCall[SendT, RecvT]):
                 error.__cause__ = cause
             raise
 
+    def lift_limits(self) -> None:
+        """Let messages have the full size; see `Endpoint`. The request must have been sent."""
+        self._stream.lift_limits()
+
     async def recv_trailing_metadata(self) -> None:
         """Wait for the status.
 

@@ -126,6 +126,7 @@ def h2_configuration(client_side: bool) -> H2Configuration:
 def make_engine(config: H2Configuration, options: ConnectionOptions) -> H2Connection:
     """Make the engine of one connection, with its preface, SETTINGS and window among the data to send."""
     engine = H2Connection(config=config) if options.stock_h2 else Engine(config)
+    stream_window, connection_window = options.windows
     # One SETTINGS frame says everything, rather than one with h2's defaults and two that take them back.
     engine.local_settings = Settings(
         client=bool(config.client_side),
@@ -133,7 +134,7 @@ def make_engine(config: H2Configuration, options: ConnectionOptions) -> H2Connec
             SettingCodes.ENABLE_PUSH: 0,
             SettingCodes.MAX_CONCURRENT_STREAMS: 100,
             SettingCodes.MAX_HEADER_LIST_SIZE: engine.DEFAULT_MAX_HEADER_LIST_SIZE,
-            SettingCodes.INITIAL_WINDOW_SIZE: options.stream_window,
+            SettingCodes.INITIAL_WINDOW_SIZE: stream_window,
             SettingCodes.MAX_FRAME_SIZE: options.max_frame_size,
         },
     )
@@ -143,7 +144,7 @@ def make_engine(config: H2Configuration, options: ConnectionOptions) -> H2Connec
         _make_small(engine.remote_settings)
     _dispatch_table(engine)[GoAwayFrame] = _receive_goaway
     engine.initiate_connection()
-    if delta := options.connection_window - engine.inbound_flow_control_window:
+    if delta := connection_window - engine.inbound_flow_control_window:
         engine.increment_flow_control_window(delta)
     return engine
 

@@ -49,6 +49,9 @@ PEER_BOUND = 2 * MAX_MESSAGE_SIZE + MAX_QUEUED_BYTES + SEND_QUEUE_BYTES
 """Bytes that one peer can make a node hold: a message, compressed and inflated, messages held for flows, and the send
 queue. 112 MiB by default, reached only by messages of the largest size."""
 
+HANDSHAKE_BOUND = 4 * MIB
+"""Bytes that one may cost who has not completed the handshake, including the attacker's own end in the process."""
+
 FLOOD_BOUND = 24 * MIB
 """Bytes that a flood of small messages may cost, including the attacker's own queues in the same process."""
 
@@ -117,6 +120,7 @@ class HostilePeer:
         self.asked = 0  # the id of the node's request for addresses
         call = stream._call if isinstance(stream, OutboundStream) else stream._stream
         self.http2: Any = call._stream
+        stream.lift_limits()
 
     async def send(self, *messages: KaspadMessage) -> None:
         for message in messages:

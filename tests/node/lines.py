@@ -25,6 +25,7 @@ class FakeStream:
         self.sent: list[KaspadMessage] = []
         self.cost = 1000
         self.closed = False
+        self.lifted = False
         self.blocked = False  # the peer does not read
         self.unwritable: str | None = None
         self.lost: str | None = None
@@ -64,6 +65,9 @@ class FakeStream:
 
     def expect(self, wanted: Wanted, /) -> None:
         self.wanted = wanted
+
+    def lift_limits(self) -> None:
+        self.lifted = True
 
     async def aclose(self) -> None:
         self.closed = True

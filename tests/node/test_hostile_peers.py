@@ -18,6 +18,7 @@ import pytest
 from tests.node.hostile import (
     BAD,
     FLOOD_BOUND,
+    HANDSHAKE_BOUND,
     HELD_BOUND,
     MIB,
     NODE,
@@ -43,6 +44,8 @@ from ziggurat.node.wire.stream import StreamLost
 from ziggurat.services import ConnectError
 
 pytestmark = pytest.mark.asyncio_only
+
+ONE_MIB = bytes(MIB)
 
 DIRECTIONS: tuple[Direction, ...] = ("inbound", "outbound")
 
@@ -87,13 +90,25 @@ async def oversized_prefix_at_once(bad: HostilePeer) -> None:
     await bad.send_raw(prefixed(bytes(MIB), length=0xFFFFFFFF))
 
 
+async def large_at_once(bad: HostilePeer) -> None:
+    """The largest message that a peer may send, but from one that is not yet a peer."""
+    await bad.send_raw(prefixed(b"", length=MAX_MESSAGE_SIZE))
+    for _ in range(MAX_MESSAGE_SIZE // MIB):
+        await bad.send_raw(ONE_MIB)
+
+
+async def large_instead_of_ready(bad: HostilePeer) -> None:
+    await bad.send(version(), VERACK)
+    await large_at_once(bad)
+
+
 async def gzip_bomb(bad: HostilePeer) -> None:
     await bad.complete_handshake()
     await bad.send_raw(prefixed(bomb(1024 * MIB), flag=1))
 
 
 async def gzip_bomb_at_once(bad: HostilePeer) -> None:
-    await bad.send_raw(prefixed(bomb(1024 * MIB), flag=1))
+    await bad.send_raw(prefixed(bomb(8 * MIB), flag=1))
 
 
 def packed(data: bytes) -> bytes:
@@ -220,8 +235,10 @@ CASES = [
     Case(oversized_prefix, "peer.disconnected", "a message of 4294967295 bytes is larger than max_message_size"),
     Case(just_too_large, "peer.disconnected", "a message of 33554433 bytes is larger than max_message_size"),
     Case(oversized_prefix_at_once, "peer.refused", "a message of 4294967295 bytes is larger than max_message_size"),
+    Case(large_at_once, "peer.refused", "a message of 33554432 bytes is larger than .*16384", HANDSHAKE_BOUND),
+    Case(large_instead_of_ready, "peer.refused", "a message of 33554432 bytes is larger than .*16384", HANDSHAKE_BOUND),
     Case(gzip_bomb, "peer.disconnected", r"inflates to more than max_message_size", PEER_BOUND),
-    Case(gzip_bomb_at_once, "peer.refused", r"inflates to more than max_message_size", PEER_BOUND),
+    Case(gzip_bomb_at_once, "peer.refused", r"inflates to more than max_message_size .16384", HANDSHAKE_BOUND),
     Case(entries_bomb, "peer.disconnected", "unexpected message: block", PEER_BOUND),
     Case(
         entries_bomb_of_a_type_that_is_read,
