@@ -199,8 +199,7 @@ class InboundProtocol(ServerProtocol):
         if not counter.add_handshake(self.host):
             self.server.refusals.write(self.address, TOO_MANY_PENDING)
             raise GRPCError(Status.RESOURCE_EXHAUSTED, TOO_MANY_PENDING)
-        release = partial(counter.remove_handshake, self.host)
-        inbound = InboundStream(stream, self.codec, self.address, release, self.lift_limits)
+        inbound = InboundStream(stream, self.codec, self.address, partial(counter.remove_handshake, self.host))
         try:
             await inbound.open()
             self.server.serve(inbound)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable
+from typing import cast
 
 import anyio
 from google.protobuf.message import DecodeError
@@ -13,6 +14,7 @@ from h2.exceptions import H2Error
 
 from ziggurat.node.address import NetAddress
 from ziggurat.node.wire import KaspadMessage, MessageCodec, Wanted, stream_lost
+from ziggurat.services.channel.server_stream import ServerStream
 
 __all__ = ["InboundStream"]
 
@@ -25,7 +27,6 @@ class InboundStream:
         codec: the connection's codec.
         address: the address that the peer connects from.
         release: called once, when the handshake is over; frees its place.
-        lift: lets the peer send messages of the full size.
 
     Attributes:
         address: as above.
@@ -37,13 +38,11 @@ class InboundStream:
         codec: MessageCodec,
         address: NetAddress,
         release: Callable[[], None],
-        lift: Callable[[], None],
     ) -> None:
         self.address = address
         self._stream = stream
         self._codec = codec
         self._release: Callable[[], None] | None = release
-        self._lift = lift
         self._done = anyio.Event()
 
     async def open(self) -> None:
@@ -93,7 +92,7 @@ class InboundStream:
         self._codec.wanted = wanted
 
     def lift_limits(self) -> None:
-        self._lift()
+        self._http2.lift_limits()
 
     def finish(self) -> None:
         """Let the handler end the stream by sending trailers."""
@@ -101,3 +100,8 @@ class InboundStream:
 
     async def aclose(self) -> None:
         self.finish()
+        self._http2.discard_received()
+
+    @property
+    def _http2(self) -> ServerStream:
+        return cast(ServerStream, self._stream._stream)  # pyright: ignore[reportPrivateUsage]

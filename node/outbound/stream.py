@@ -84,6 +84,7 @@ class OutboundStream:
                     pass
         except Exception:
             pass  # the stream was never opened, or has already ended
+        self._call.discard_received()
         await self._channel.aclose()
 
 

@@ -16,8 +16,9 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, Event
 from h2.exceptions import ProtocolError, StreamClosedError, StreamIDTooLowError
+from h2.frame_buffer import FrameBuffer as H2FrameBuffer
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import DataFrame, Frame, GoAwayFrame
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame, SettingsFrame
 
 from ziggurat.services.channel.frame_buffer import FrameBuffer
 
@@ -34,6 +35,9 @@ Answer = tuple[list[Frame], list[Event]]
 
 FRAME_HEADER = struct.Struct(">HBBBL").pack
 """Length in two parts, type, flags, stream (RFC 9113 4.1)."""
+
+
+KNOWN_SETTINGS = frozenset(SettingCodes)
 
 
 class _Failed(Frame):
@@ -80,9 +84,13 @@ class Engine(H2Connection):
             super().receive_data(data)
         except ProtocolError as error:
             self.error = error
+        self._events = []  # or what the last ones hold would stay for as long as the engine
         return events
 
     def _receive_frame(self, frame: Frame) -> list[Event]:
+        if isinstance(frame, SettingsFrame):
+            # Unknown ones must be ignored (RFC 9113 6.5.2). h2 keeps them all, and walks over them at each frame.
+            frame.settings = {code: value for code, value in frame.settings.items() if code in KNOWN_SETTINGS}
         try:
             frames, events = self._dispatch[frame.__class__](frame)
         except (StreamClosedError, StreamIDTooLowError) as error:
@@ -150,8 +158,13 @@ def make_engine(config: H2Configuration, options: ConnectionOptions) -> H2Connec
 
 
 def forget(engine: H2Connection) -> None:
-    """Take an engine apart that is done: its methods in its own table would keep it alive until the next collection."""
+    """Take an engine apart that is done, with all that it holds of frames that are not complete or not sent.
+
+    Its methods in its own table, and the objects around it, would keep that alive until the next garbage collection.
+    """
     _dispatch_table(engine).clear()
+    engine.incoming_buffer = H2FrameBuffer()
+    engine.clear_outbound_data_buffer()
 
 
 def _dispatch_table(engine: H2Connection) -> dict[type[Frame], Callable[[Any], Answer]]:

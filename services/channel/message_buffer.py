@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from grpclib.const import Status
-from grpclib.exceptions import GRPCError
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from ziggurat.services.channel.compression import too_large
 from ziggurat.services.errors import copy_error
@@ -93,7 +93,18 @@ class MessageBuffer:
         """Nothing more will come. Whole messages stay readable, then ``error`` is raised."""
         if self.error is None:
             self.error = error
+        if not self._heads or (len(self._heads) == 1 and self._missing):
+            self.discard()
         self._wake()
+
+    def discard(self) -> None:
+        """Let go of what has arrived: nobody will read it."""
+        if self.error is None:
+            self.error = StreamTerminatedError("what arrives on this stream is not read any more")
+        self._heads.clear()
+        self._chunks.clear()
+        self._acks = deque([sum(self._acks)])
+        self._size = self._offset = 0
 
     def spoil(self, error: Exception) -> None:
         """A message that was read turned out bad, and so is everything behind it."""
@@ -128,6 +139,7 @@ class MessageBuffer:
             raise copy_error(error)
         while self._size < PREFIX + length:
             if self.error is not None:
+                self.discard()  # the rest will not come
                 raise copy_error(self.error)
             if self.ended:
                 raise self._cut_off()

@@ -96,12 +96,6 @@ class Protocol(H2Protocol):
     def draining_began(self) -> None:
         """The peer takes no new call; those in flight go on, and the last one closes the connection."""
 
-    def lift_limits(self) -> None:
-        """Let messages and windows have their full size; see `ConnectionOptions.initial_message_size`."""
-        self.connection.lift_limits()
-        for stream in self.processor.streams.values():
-            cast(Stream, stream).lift_limits()
-
     def fail(self, reason: str) -> None:
         """End the connection because of ``reason``; what the engine has to say about it is still sent."""
         self.failure = self.failure or reason

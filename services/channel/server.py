@@ -34,8 +34,8 @@ class CompressionMixin(Server):
         status_details_codec: codec of the status details, as in grpclib.
         config: server settings, as in grpclib, windows and keepalive included.
         compression: compression of replies; ``None`` for none.
-        initial_message_size: maximum size of a received message until `ServerProtocol.lift_limits` is called on its
-            connection; ``None`` for ``max_message_size`` from the start.
+        initial_message_size: maximum size of a received message until `ServerStream.lift_limits` is called;
+            ``None`` for ``max_message_size`` from the start.
         max_message_size: maximum size of a received message, compressed and inflated, in bytes; 32 MiB by default,
             ``None`` for no limit. For a larger one the handler and the client get ``RESOURCE_EXHAUSTED``.
     """

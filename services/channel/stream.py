@@ -70,6 +70,10 @@ class Stream(GrpclibStream):
         options = self.connection.options
         self.connection.widen(options.stream_window - options.windows[0], cast(int, self.id))
 
+    def discard_received(self) -> None:
+        """Let go of what has arrived, and of what still does: nobody will read it."""
+        self.buffer.discard()
+
     # Receiving
 
     async def recv_data(self, size: int) -> bytes:

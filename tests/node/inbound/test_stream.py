@@ -116,7 +116,7 @@ async def test_the_permit_of_a_handshake_is_given_back_once() -> None:
     released: list[str] = []
 
     async def server(stream: InboundStream) -> None:
-        once = InboundStream(stream._stream, stream._codec, stream.address, lambda: released.append("permit"), int)
+        once = InboundStream(stream._stream, stream._codec, stream.address, lambda: released.append("permit"))
         once.handshake_over()
         once.handshake_over()
         await stream.aclose()
