@@ -14,6 +14,7 @@ from typing import Literal, Protocol, TypeAlias
 import anyio
 
 from ziggurat.node.handshake import timeout_expired
+from ziggurat.node.peer.turns import Turns
 from ziggurat.node.wire import KaspadMessage
 
 __all__ = ["Flow", "FlowError", "PeerClosed", "Route", "RouteFull", "WhenFull"]
@@ -61,6 +62,7 @@ class Route:
         "_closed",
         "_on_queued",
         "_queue",
+        "_turns",
         "_waiter",
         "_when_full",
         "answers",
@@ -76,6 +78,7 @@ class Route:
         capacity: int,
         when_full: WhenFull,
         on_queued: Callable[[int, int], None],
+        turns: Turns,
         answers: frozenset[str] | None = None,
     ) -> None:
         self.id = id
@@ -85,6 +88,7 @@ class Route:
         self._capacity = capacity
         self._when_full: WhenFull = when_full
         self._on_queued = on_queued  # called with the change in queued messages and bytes of memory
+        self._turns = turns
         self._queue: deque[tuple[KaspadMessage, int]] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._closed: str | None = None
@@ -129,13 +133,17 @@ class Route:
             PeerClosed: the connection is closed, and every message was received.
             FlowError: no message arrived within ``timeout``; the text is kaspad's.
         """
-        if not self._queue:
-            with anyio.move_on_after(timeout) as scope:
-                await self._wait()
-            if scope.cancelled_caught and not self._queue and self._closed is None and timeout is not None:
-                raise FlowError(timeout_expired(timeout))
+        while True:
             if not self._queue:
-                raise PeerClosed(self._closed or "closed")
+                with anyio.move_on_after(timeout) as scope:
+                    await self._wait()
+                if scope.cancelled_caught and not self._queue and self._closed is None and timeout is not None:
+                    raise FlowError(timeout_expired(timeout))
+                if not self._queue:
+                    raise PeerClosed(self._closed or "closed")
+            await self._turns.take()
+            if self._queue:  # else they were discarded in the meantime
+                break
         message, cost = self._queue.popleft()
         self._on_queued(-1, -cost)
         return message

@@ -23,6 +23,7 @@ from ziggurat.node.peer.info import Direction, PeerInfo
 from ziggurat.node.peer.route import Flow, FlowError, PeerClosed, Route, RouteFull, WhenFull
 from ziggurat.node.peer.routes import Routes
 from ziggurat.node.peer.send_queue import SendQueue
+from ziggurat.node.peer.turns import Turns
 from ziggurat.node.wire import ConversionError, KaspadMessage, MessageStream, RejectMessage, StreamLost
 from ziggurat.services.errors import one_line
 from ziggurat.services.ledger import Ledger
@@ -58,6 +59,7 @@ class Router:
         stream: the peer's stream. The router closes it.
         info: the peer's record.
         ledger: the record of the dial; ``None`` for an inbound peer.
+        turns: the turns that all connections on the event loop share; ``None`` for turns of its own.
         on_close: called once with the router and the reason, when the connection is being closed and before the queued
             messages are sent.
 
@@ -74,6 +76,7 @@ class Router:
         info: PeerInfo,
         *,
         ledger: Ledger | None = None,
+        turns: Turns | None = None,
         on_close: Callable[[Router, str], None] | None = None,
     ) -> None:
         self.info = info
@@ -82,7 +85,8 @@ class Router:
         self.closed = anyio.Event()
         self._on_close = on_close
         self._stream = stream
-        self._routes = Routes()
+        self._turns = turns or Turns()
+        self._routes = Routes(self._turns)
         self._outgoing = SendQueue()
         self._closing = anyio.Event()
         self._tasks: TaskGroup | None = None
@@ -140,6 +144,7 @@ class Router:
         Raises:
             PeerClosed: the connection is closed.
         """
+        await self._turns.take()
         if self.reason is not None or not await self._outgoing.put(message):
             raise PeerClosed(self.reason or "closed")
 
@@ -155,6 +160,13 @@ class Router:
         """
         reply.response_id = request.request_id
         await self.send(reply)
+
+    async def take_turn(self) -> None:
+        """Let others use the event loop, if they wait for it; a flow calls it now and then in a long computation.
+
+        `Route.receive` and `send` do so, too.
+        """
+        await self._turns.take()
 
     def record_ping(self, seconds: float) -> None:
         """Store the round trip time of the last ping."""
@@ -229,6 +241,7 @@ class Router:
                     return
                 if count % READS_PER_YIELD == 0:
                     await checkpoint()
+                await self._turns.take()
         except StreamLost as error:
             reason = str(error)
         # Queued messages may hold a better reason, such as a Reject.
@@ -255,6 +268,7 @@ class Router:
     async def _write(self) -> None:
         try:
             async for message in self._outgoing:
+                await self._turns.take()
                 await self._stream.send(message)
         except StreamLost as error:
             # The peer may have sent a Reject before it left: give the reader time to find it.

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 import anyio
 
 from ziggurat.node.peer.route import Route, WhenFull
+from ziggurat.node.peer.turns import Turns
 from ziggurat.node.wire import KaspadMessage
 
 __all__ = ["Routes"]
@@ -18,12 +19,16 @@ _ids = itertools.count(1)
 class Routes:
     """A table of routes.
 
+    Args:
+        turns: the turns in which flows receive their messages.
+
     Attributes:
         messages: the number of messages that wait in all routes.
         cost: what they take in memory, in bytes, at most.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
         self.messages = self.cost = 0
         self._by_type: dict[str, Route] = {}
         self._by_id: dict[int, Route] = {}
@@ -41,7 +46,9 @@ class Routes:
             if name in self:
                 raise ValueError(f"another flow has subscribed to the message type {name!r}")
         expected = (frozenset(types) or None) if answers is None else frozenset(answers)
-        route = Route(next(_ids) & 0xFFFFFFFF, frozenset(types), capacity, when_full, self._count, expected)
+        route = Route(
+            next(_ids) & 0xFFFFFFFF, frozenset(types), capacity, when_full, self._count, self._turns, expected
+        )
         self._by_id[route.id] = route
         self._by_type.update(dict.fromkeys(types, route))
         return route

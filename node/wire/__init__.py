@@ -42,6 +42,7 @@ from ziggurat.node.wire.convert.version import (
 )
 from ziggurat.node.wire.cost import MESSAGE_COST
 from ziggurat.node.wire.p2p_pb2 import (
+    InvTransactionsMessage,
     KaspadMessage,
     PingMessage,
     PongMessage,
@@ -62,6 +63,7 @@ __all__ = [
     "ConversionError",
     "CovenantBinding",
     "Header",
+    "InvTransactionsMessage",
     "KaspadMessage",
     "LossReason",
     "MessageCodec",

@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from ziggurat.node.peer.route import FlowError, PeerClosed, Route, RouteFull, WhenFull
+from ziggurat.node.peer.turns import Turns
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
@@ -24,7 +25,7 @@ class Held:
 
 
 def route(capacity: int = 2, when_full: WhenFull = "close", held: Held | None = None) -> Route:
-    return Route(1, frozenset({"ping"}), capacity, when_full, held or Held())
+    return Route(1, frozenset({"ping"}), capacity, when_full, held or Held(), Turns())
 
 
 async def test_messages_arrive_in_order_before_the_route_closes() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import pytest
 
@@ -9,6 +11,7 @@ from tests.node.lines import FakeStream, info, running_router, settle
 from ziggurat.node.flows.reject import RejectReceiver
 from ziggurat.node.peer.route import FlowError, PeerClosed
 from ziggurat.node.peer.router import MAX_QUEUED_BYTES, ROUTE_CAPACITY, SEND_TIMEOUT, Router
+from ziggurat.node.peer.turns import CYCLE, Turns
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.convert.errors import ConversionError
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
@@ -289,3 +292,40 @@ async def test_a_cancellation_closes_the_stream() -> None:
     assert line.closed
     assert router.reason == "we are stopping"
     assert router.closed.is_set()
+
+
+async def test_the_flows_of_many_peers_leave_the_event_loop_to_others_in_between() -> None:
+    now, longest, done, peers, requests = 0.0, 0.0, 0, 30, 50
+    turns = Turns(lambda: now)
+
+    class Slow:
+        """A flow whose answers take two milliseconds each."""
+
+        def __init__(self, router: Router) -> None:
+            self.router = router
+            self.route = router.subscribe("ping")
+
+        async def run(self) -> None:
+            nonlocal now, done
+            async for message in self.route:
+                now += 0.002
+                done += 1
+                await self.router.answer(message, PONG)
+
+    async def watch() -> None:
+        nonlocal longest
+        while done < peers * requests:
+            before = now
+            await asyncio.sleep(0)
+            longest = max(longest, now - before)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(peers):
+            line = FakeStream()
+            router = Router(line, info(), turns=turns)
+            router.start_flow(Slow(router))
+            line.feed(*[ping()] * requests)
+            tasks.start_soon(router.run)
+        await watch()
+        tasks.cancel_scope.cancel()
+    assert longest <= 2 * CYCLE + 2 * 0.002

@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from ziggurat.node.peer.routes import Routes
+from ziggurat.node.peer.turns import Turns
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
@@ -13,7 +14,7 @@ PING = KaspadMessage(ping=p2p.PingMessage())
 
 
 async def test_a_response_is_found_by_its_id_and_any_other_message_by_its_type() -> None:
-    routes = Routes()
+    routes = Routes(Turns())
     pings, answers = routes.add(("ping",), None, 2, "close"), routes.add((), None, 2, "close")
     assert routes.find("ping", 0) is pings
     assert routes.find("ping", answers.id) is answers
@@ -25,7 +26,7 @@ async def test_a_response_is_found_by_its_id_and_any_other_message_by_its_type()
 
 
 async def test_what_waits_is_added_up_over_all_routes() -> None:
-    routes = Routes()
+    routes = Routes(Turns())
     pings, pongs = routes.add(("ping",), None, 2, "close"), routes.add(("pong",), None, 2, "close")
     pings.put(PING, 100)
     pongs.put(PING, 20)
