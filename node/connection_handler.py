@@ -58,8 +58,9 @@ LOOKUP_TIMEOUT = 10.0
 LINGER = 1.0
 """Seconds that a close waits for unsent data. Stopping the node takes at most five, for all peers together."""
 
-MAX_MESSAGE_SIZE = 32 * 1024 * 1024
-"""Bytes of a received message, uncompressed. kaspad allows 256 MiB for the initial download, which we never request."""
+MAX_MESSAGE_SIZE = 16 * 1024 * 1024
+"""Bytes of a received message, uncompressed: twice what the largest type may have that the node's own flows read.
+kaspad allows 256 MiB for the initial download, which we never request."""
 
 
 def proxy_layer(proxy: str | Uri, user: UserPass | None = None) -> Socks5Layer:

@@ -100,13 +100,21 @@ class Route:
             RouteFull: the queue is full, and the message must not be dropped.
         """
         if len(self._queue) >= self._capacity:
-            if self._when_full == "close":
-                raise RouteFull
-            self.dropped += 1
+            self.refuse()
             return
         self._queue.append((message, cost))
         self._on_queued(1, cost)
         self._wake()
+
+    def refuse(self) -> None:
+        """Drop a message.
+
+        Raises:
+            RouteFull: the message must not be dropped.
+        """
+        if self._when_full == "close":
+            raise RouteFull
+        self.dropped += 1
 
     def close(self, reason: str) -> None:
         """Accept no more messages. Those already queued can still be received."""

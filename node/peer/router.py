@@ -33,7 +33,7 @@ __all__ = ["Flow", "Router"]
 ROUTE_CAPACITY = 256
 """Messages per route, as in kaspad: a flow that is this far behind will not catch up."""
 
-MAX_QUEUED_BYTES = 32 * 1024 * 1024
+MAX_QUEUED_BYTES = 16 * 1024 * 1024
 """Bytes of memory that the messages in all routes of a connection take together. One alone may take more."""
 
 READS_PER_YIELD = 32
@@ -255,13 +255,11 @@ class Router:
         if payload is None or route is None:
             self.close(f"unexpected message: {payload or 'no known payload'}")
             return False
+        fits = not self._routes.messages or self._routes.cost + cost <= MAX_QUEUED_BYTES
         try:
-            route.put(message, cost)
+            route.put(message, cost) if fits else route.refuse()
         except RouteFull:
-            self.close(f"too many messages at once: {payload}")
-            return False
-        if self._routes.cost > MAX_QUEUED_BYTES and self._routes.messages > 1:
-            self.close(f"too many bytes at once: {payload}")
+            self.close(f"too many {'messages' if fits else 'bytes'} at once: {payload}")
             return False
         return True
 

@@ -124,14 +124,12 @@ def of_empty_entries(name: str, tag: int, count: int, id: int = 0) -> bytes:
 
 async def entries_bomb(bad: HostilePeer) -> None:
     await bad.complete_handshake()
-    await bad.send_raw(prefixed(of_empty_entries("block", 0x12, 15 * MIB)))
+    await bad.send_raw(prefixed(of_empty_entries("block", 0x12, 7 * MIB)))
 
 
 async def entries_bomb_of_a_type_that_is_read(bad: HostilePeer) -> None:
     await bad.complete_handshake()
-    await bad.send_raw(
-        prefixed(zlib.compress(of_empty_entries("requestRelayBlocks", 0x0A, 15 * MIB), wbits=31), flag=1)
-    )
+    await bad.send_raw(prefixed(zlib.compress(of_empty_entries("requestRelayBlocks", 0x0A, 7 * MIB), wbits=31), flag=1))
 
 
 async def entries_bomb_of_ids(bad: HostilePeer) -> None:
@@ -233,10 +231,10 @@ class Case:
 
 CASES = [
     Case(oversized_prefix, "peer.disconnected", "a message of 4294967295 bytes is larger than max_message_size"),
-    Case(just_too_large, "peer.disconnected", "a message of 33554433 bytes is larger than max_message_size"),
+    Case(just_too_large, "peer.disconnected", "a message of 16777217 bytes is larger than max_message_size"),
     Case(oversized_prefix_at_once, "peer.refused", "a message of 4294967295 bytes is larger than max_message_size"),
-    Case(large_at_once, "peer.refused", "a message of 33554432 bytes is larger than .*16384", HANDSHAKE_BOUND),
-    Case(large_instead_of_ready, "peer.refused", "a message of 33554432 bytes is larger than .*16384", HANDSHAKE_BOUND),
+    Case(large_at_once, "peer.refused", "a message of 16777216 bytes is larger than .*16384", HANDSHAKE_BOUND),
+    Case(large_instead_of_ready, "peer.refused", "a message of 16777216 bytes is larger than .*16384", HANDSHAKE_BOUND),
     Case(gzip_bomb, "peer.disconnected", r"inflates to more than max_message_size", PEER_BOUND),
     Case(gzip_bomb_at_once, "peer.refused", r"inflates to more than max_message_size .16384", HANDSHAKE_BOUND),
     Case(entries_bomb, "peer.disconnected", "unexpected message: block", PEER_BOUND),
@@ -286,7 +284,7 @@ async def test_a_response_of_another_type_than_the_requested_one_is_not_expanded
     async def answer(bad: HostilePeer) -> None:
         await bad.complete_handshake()
         assert bad.asked  # the node has requested our addresses, and so told us the id of a route
-        await bad.send_raw(prefixed(packed(of_empty_entries("pruningPointProof", 0x0A, 15 * MIB, bad.asked)), flag=1))
+        await bad.send_raw(prefixed(packed(of_empty_entries("pruningPointProof", 0x0A, 7 * MIB, bad.asked)), flag=1))
         await anyio.sleep(1)
 
     async with world() as here:
@@ -313,6 +311,44 @@ async def test_waiting_requests_are_bounded_by_the_memory_of_their_entries(direc
             assert await here.wait_dropped() < 10
         assert here.logged_reasons("peer.disconnected") == ["too many bytes at once: requestTransactions"]
         assert memory.grown < MAX_QUEUED_BYTES + FLOOD_BOUND
+        await here.check_undisturbed()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+async def test_all_that_one_peer_can_make_the_node_hold_at_once_is_bounded(direction: Direction) -> None:
+    """A full send queue, full routes, a request that cannot be answered, and the largest message, compressed."""
+    known = addresses(2400)
+    ids = [p2p.TransactionId(bytes=number.to_bytes(32, "big")) for number in range(131_072)]
+    request = KaspadMessage(requestTransactions=p2p.RequestTransactionsMessage(ids=ids)).SerializeToString()
+    empty = of_empty_entries("requestTransactions", 0x0A, 10_000)
+    stored = zlib.compressobj(0, wbits=31)
+    largest = of_empty_entries("pruningPointProof", 0x0A, 7 * MIB)
+    largest = prefixed(stored.compress(largest) + stored.flush(), flag=1)
+
+    async def ask(bad: HostilePeer) -> None:
+        await bad.complete_handshake()
+        while not known.response_id:
+            message = await bad.stream.receive()
+            assert message is not None
+            known.response_id = message.request_id if message.HasField("requestAddresses") else 0
+        await bad.send(known)
+        await anyio.sleep(1)
+        for _ in range(4):  # the replies fill the window of our end first, 4 MiB
+            await bad.send(*[KaspadMessage(requestAddresses=p2p.RequestAddressesMessage())] * 170)
+            await anyio.sleep(1)
+        for _ in range(2):
+            await bad.send_raw(prefixed(request))
+            await anyio.sleep(1)
+        for _ in range(7):
+            await bad.send_raw(prefixed(empty))
+        await bad.send_raw(largest)
+
+    async with world() as here:
+        with peak() as memory:
+            await here.attack(direction, ask, reads=False)
+            assert await here.wait_dropped() < 10
+        assert here.logged_reasons("peer.disconnected") == ["unexpected message: pruningPointProof"]
+        assert memory.grown < PEER_BOUND
         await here.check_undisturbed()
 
 

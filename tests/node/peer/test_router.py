@@ -119,10 +119,12 @@ async def test_what_queued_messages_take_in_memory_is_bounded() -> None:
     async with running_router() as (router, line):
         router.subscribe("ping")
         router.subscribe("pong")
+        dropping = router.subscribe("invRelayBlock", when_full="drop")
         line.cost = MAX_QUEUED_BYTES // 2
-        line.feed(ping(), PONG)
+        line.feed(ping(), PONG, KaspadMessage(invRelayBlock=p2p.InvRelayBlockMessage()))
         await settle()
         assert router.reason is None
+        assert dropping.dropped == 1
         line.cost = 1
         line.feed(ping())
         await router.closed.wait()
