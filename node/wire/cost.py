@@ -75,10 +75,10 @@ class _Shape:
     """
 
     size: int
-    parts: dict[int, _Shape] = field(default_factory=dict)
-    repeated: set[int] = field(default_factory=set)
-    known: set[int] = field(default_factory=set)
-    plain: dict[int, bytes] = field(default_factory=dict)
+    parts: dict[int, _Shape] = field(default_factory=dict[int, "_Shape"])
+    repeated: set[int] = field(default_factory=set[int])
+    known: set[int] = field(default_factory=set[int])
+    plain: dict[int, bytes] = field(default_factory=dict[int, bytes])
 
     def price(self, tag: int) -> int:
         """Return what a field costs that holds no message."""
