@@ -13,7 +13,16 @@ from typing import Any, TypeAlias
 from google.protobuf.message import DecodeError
 from grpclib.encoding.proto import ProtoCodec
 
-from ziggurat.node.wire.cost import BYTES, MESSAGE_COST, VARINT, WORST_FACTOR, TooManyEntries, read_varint, tally
+from ziggurat.node.wire.cost import (
+    BYTES,
+    MESSAGE_COST,
+    VARINT,
+    WORST_FACTOR,
+    TooManyEntries,
+    read_varint,
+    skip_field,
+    tally,
+)
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
 __all__ = ["MessageCodec", "MessageTooLarge", "Wanted", "read_envelope"]
@@ -141,13 +150,15 @@ def read_envelope(data: bytes) -> tuple[int, int]:
         if count > MAX_ENVELOPE_FIELDS:
             raise DecodeError(f"the message has more than {MAX_ENVELOPE_FIELDS} fields")
         tag, at = read_varint(data, at, len(data))
-        value, at = read_varint(data, at, len(data))
         if tag & 7 == BYTES:
-            number, at = tag >> 3, at + value
-        elif tag & 7 != VARINT:
-            raise DecodeError(f"unexpected wire type {tag & 7}")
-        elif tag >> 3 == RESPONSE_ID:
+            size, at = read_varint(data, at, len(data))
+            at += size
+            number = tag >> 3 if tag >> 3 in PAYLOAD_NAMES else number or tag >> 3
+        elif tag == RESPONSE_ID << 3 | VARINT:
+            value, at = read_varint(data, at, len(data))
             response_id = value & 0xFFFFFFFF
+        else:
+            at, _ = skip_field(data, at, len(data), tag & 7)
     if at != len(data):
         raise DecodeError("the message is truncated")
     return number, response_id

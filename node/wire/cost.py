@@ -20,7 +20,7 @@ from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-__all__ = ["MESSAGE_COST", "WORST_FACTOR", "Tally", "TooManyEntries", "read_varint", "tally"]
+__all__ = ["MESSAGE_COST", "WORST_FACTOR", "Tally", "TooManyEntries", "read_varint", "skip_field", "tally"]
 
 MESSAGE_COST = 512
 """Bytes of an empty message with its arena."""
@@ -112,7 +112,7 @@ def tally(
             at += 1
             price = shape.price(tag)
         elif tag & 7 != BYTES:
-            at, walked = _skip(data, at, end, tag & 7)
+            at, walked = skip_field(data, at, end, tag & 7)
             fields += walked
             price = shape.price(tag) + FIELD * walked
         else:
@@ -155,8 +155,18 @@ def read_varint(data: bytes, at: int, end: int) -> tuple[int, int]:
     raise DecodeError("a varint is truncated or too long")
 
 
-def _skip(data: bytes, at: int, end: int, kind: int) -> tuple[int, int]:
-    """Return where a field ends that has no length, and the number of fields in it, if it is a group."""
+def skip_field(data: bytes, at: int, end: int, kind: int) -> tuple[int, int]:
+    """Return where a field ends that has no length, and the number of fields in it, if it is a group.
+
+    Args:
+        data: the encoded message.
+        at: where the field's tag ends.
+        end: where the message ends.
+        kind: the wire type.
+
+    Raises:
+        DecodeError: it goes on beyond ``end``, or the type is unknown.
+    """
     depth = walked = 0
     while True:  # once, but for groups
         if kind == VARINT:
