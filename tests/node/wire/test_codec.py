@@ -67,7 +67,7 @@ def test_garbage_is_a_decode_error_or_an_envelope(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "unknown", [b"\xfd\x3f1234", b"\xf9\x3f12345678", b"\xfb\x3f\x08\x01\xfc\x3f", b"\xf8\x3f\x01"]
+    "unknown", [b"\xfd\x3f1234", b"\xf9\x3f12345678", b"\xfb\x3f\x08\x01\xfc\x3f", b"\xf8\x3f\x01", b"\xfa\x3f\x01x"]
 )
 def test_unknown_fields_of_any_kind_beside_the_payload_are_skipped(unknown: bytes) -> None:
     message = KaspadMessage(response_id=7, reject=p2p.RejectMessage(reason="x" * SMALL))
