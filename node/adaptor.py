@@ -28,7 +28,7 @@ from ziggurat.node.handshake import (
     run_handshake,
 )
 from ziggurat.node.inbound import Ban, BanList, ConnectionCounter, InboundLimits, InboundStream, Listener, PeerServer
-from ziggurat.node.peer import PROXIED, Direction, EventStream, Hub, PeerInfo, PeerKey, Router, peer_info
+from ziggurat.node.peer import PROXIED, Direction, EventStream, Hub, PeerInfo, PeerKey, Router, Turns, peer_info
 from ziggurat.node.wire import KaspadMessage, MessageStream
 from ziggurat.services import ConnectError, Ledger, dial, phase
 from ziggurat.services.errors import one_line
@@ -102,6 +102,7 @@ class Adaptor:
                 max_message_size=connection_handler.max_message_size,
             )
         self._routers: set[Router] = set()
+        self._turns = Turns()
         self._handshakes: set[anyio.CancelScope] = set()  # the scopes of running handshakes
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
@@ -252,7 +253,7 @@ class Adaptor:
             version = await run_handshake(stream, handshake, until=State.AGREED)
             info = peer_info(version, address, direction, via)
             with self.hub.reserve(info.key, direction):
-                router = Router(stream, info, ledger=ledger, on_close=self.hub.remove)
+                router = Router(stream, info, ledger=ledger, turns=self._turns, on_close=self.hub.remove)
                 flows = [make(router) for make in self._flow_factories]
                 flows += default_flows(router, self._context)
                 if version.address is not None:
@@ -260,6 +261,7 @@ class Adaptor:
                 await run_handshake(stream, handshake)  # sends our Ready, so the flows must have subscribed
                 if self.bans.of_peer(info) is not None:  # since it was checked
                     raise HandshakeError(Kind.BANNED, BANNED, by_peer=False)
+                stream.lift_limits()
                 self.hub.add(router, self.identity.id)
             self._routers.add(router)
             tasks.start_soon(self._run_router, router)

@@ -14,6 +14,7 @@ from typing import Literal
 
 from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
 from ziggurat.node.address import PeerAddress
+from ziggurat.node.handshake import HANDSHAKE_MESSAGE_SIZE
 from ziggurat.node.outbound import OutboundStream, failure_level, resolve_through_proxy
 from ziggurat.node.wire import MessageCodec
 from ziggurat.services import (
@@ -57,8 +58,9 @@ LOOKUP_TIMEOUT = 10.0
 LINGER = 1.0
 """Seconds that a close waits for unsent data. Stopping the node takes at most five, for all peers together."""
 
-MAX_MESSAGE_SIZE = 32 * 1024 * 1024
-"""Bytes of a received message, uncompressed. kaspad allows 256 MiB for the initial download, which we never request."""
+MAX_MESSAGE_SIZE = 16 * 1024 * 1024
+"""Bytes of a received message, uncompressed: twice what the largest type may have that the node's own flows read.
+kaspad allows 256 MiB for the initial download, which we never request."""
 
 
 def proxy_layer(proxy: str | Uri, user: UserPass | None = None) -> Socks5Layer:
@@ -146,8 +148,8 @@ class ConnectionHandler:
         """
         uri, codec = address.uri(), MessageCodec()  # a codec belongs to one connection
         with dial(uri):
-            channel = await dataclasses.replace(self.endpoint(uri), codec=codec).connect(self.stack(uri))
-            return OutboundStream(channel, codec)
+            endpoint = dataclasses.replace(self.endpoint(uri), codec=codec, initial_message_size=HANDSHAKE_MESSAGE_SIZE)
+            return OutboundStream(await endpoint.connect(self.stack(uri)), codec)
 
     async def resolve(self, host: str) -> list[str]:
         """Resolve a seeder's name: with the system's resolver, or with a proxy only by the proxy (Tor's RESOLVE).

@@ -42,6 +42,7 @@ NOT_ABOUT_A_MODULE = {
     "tests/node/test_hostile_http2.py": "a whole node, and dialers that abuse HTTP/2",
     "tests/node/test_hostile_peers.py": "a whole node, and malicious peers",
     "tests/node/test_leaks.py": "whole nodes, cut off at every step",
+    "tests/node/test_lost_connections.py": "a whole node, and dialers that leave",
     "tests/node/test_kaspad_cases.py": "the cases shared with a real kaspad",
     "tests/node/wire/test_p2p_proto.py": "p2p.proto and the code generated from it",
     "tests/services/test_imports.py": "what an import of the packages loads",

@@ -29,7 +29,7 @@ async def request_block(router: Router, hash: bytes, *, timeout: float | None = 
         FlowError: no block arrived in time, the block is a different one or malformed, or ``hash`` is not 32 bytes.
         PeerClosed: the connection is closed.
     """
-    answers = router.subscribe(capacity=1)  # a route for this response only, by its id
+    answers = router.subscribe(answers=("block",), capacity=1)  # a route for this response only, by its id
     try:
         wanted = request_relay_blocks_to_wire([hash])
         await router.send(KaspadMessage(requestRelayBlocks=wanted, request_id=answers.id))

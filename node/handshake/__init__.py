@@ -17,11 +17,12 @@ from ziggurat.node.handshake.rejection import (
     Kind,
     timeout_expired,
 )
-from ziggurat.node.handshake.run import closing_with_reject, run_handshake
+from ziggurat.node.handshake.run import HANDSHAKE_MESSAGE_SIZE, closing_with_reject, run_handshake
 
 __all__ = [
     "BANNED",
     "DUPLICATE",
+    "HANDSHAKE_MESSAGE_SIZE",
     "INBOUND_LIMITS",
     "MAX_REASON",
     "OUTBOUND_LIMITS",

@@ -12,7 +12,11 @@ from ziggurat.node.handshake.handshake import Handshake, State
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.node.wire import KaspadMessage, LossReason, MessageStream, RejectMessage, StreamLost, Version
 
-__all__ = ["closing_with_reject", "run_handshake"]
+__all__ = ["HANDSHAKE_MESSAGE_SIZE", "closing_with_reject", "run_handshake"]
+
+HANDSHAKE_MESSAGE_SIZE = 16 * 1024
+"""Bytes of a message, uncompressed, from a peer that has not completed the handshake. A Version takes some 150, and 256
+more at most for the user agent; a Reject may be longer."""
 
 HANDSHAKE_TYPES = frozenset({"version", "verack", "ready", "reject"})
 

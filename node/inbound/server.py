@@ -21,7 +21,7 @@ from grpclib.server import Server, Stream
 from h2.config import H2Configuration
 
 from ziggurat.node.address import IpNetwork, NetAddress
-from ziggurat.node.handshake import TOO_MANY_PENDING
+from ziggurat.node.handshake import HANDSHAKE_MESSAGE_SIZE, TOO_MANY_PENDING
 from ziggurat.node.inbound.bans import BanList
 from ziggurat.node.inbound.limits import ConnectionCounter
 from ziggurat.node.inbound.listener import Listener
@@ -251,7 +251,12 @@ class _GrpcServer(CompressionMixin, Server):
     def __init__(
         self, server: PeerServer, *, max_message_size: int | None, compression: Literal["gzip"] | None
     ) -> None:
-        super().__init__([], max_message_size=max_message_size, compression=compression)
+        super().__init__(
+            [],
+            max_message_size=max_message_size,
+            initial_message_size=HANDSHAKE_MESSAGE_SIZE,
+            compression=compression,
+        )
         self._peer_server = server
 
     def new_connection(self) -> InboundProtocol:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable
+from typing import cast
 
 import anyio
 from grpclib.server import Stream
 
 from ziggurat.node.address import NetAddress
 from ziggurat.node.wire import STREAM_ENDED, KaspadMessage, MessageCodec, Wanted, stream_lost
+from ziggurat.services.channel.server_stream import ServerStream
 
 __all__ = ["InboundStream"]
 
@@ -84,8 +86,15 @@ class InboundStream:
         except Exception as error:
             raise stream_lost(error) from error
 
+    @property
+    def cost(self) -> int:
+        return self._codec.cost
+
     def expect(self, wanted: Wanted, /) -> None:
         self._codec.wanted = wanted
+
+    def lift_limits(self) -> None:
+        self._http2.lift_limits()
 
     def finish(self) -> None:
         """Let the handler end the stream by sending trailers."""
@@ -93,3 +102,8 @@ class InboundStream:
 
     async def aclose(self) -> None:
         self.finish()
+        self._http2.discard_received()
+
+    @property
+    def _http2(self) -> ServerStream:
+        return cast(ServerStream, self._stream._stream)  # pyright: ignore[reportPrivateUsage]

@@ -73,8 +73,15 @@ class OutboundStream:
         except Exception as error:
             raise stream_lost(error) from error
 
+    @property
+    def cost(self) -> int:
+        return self._codec.cost
+
     def expect(self, wanted: Wanted, /) -> None:
         self._codec.wanted = wanted
+
+    def lift_limits(self) -> None:
+        self._call.lift_limits()
 
     async def aclose(self) -> None:
         try:
@@ -84,6 +91,7 @@ class OutboundStream:
                     pass
         except Exception:
             pass  # the stream was never opened, or has already ended
+        self._call.discard_received()
         await self._channel.aclose()
 
 

@@ -14,6 +14,7 @@ from typing import Literal, Protocol, TypeAlias
 import anyio
 
 from ziggurat.node.handshake import timeout_expired
+from ziggurat.node.peer.turns import Turns
 from ziggurat.node.wire import KaspadMessage
 
 __all__ = ["Flow", "FlowError", "PeerClosed", "Route", "RouteFull", "WhenFull"]
@@ -52,6 +53,7 @@ class Route:
     Attributes:
         id: the ``request_id`` to put into a request so that its response arrives here, whatever its type.
         types: the names of the payloads that arrive here.
+        answers: the names of the payloads that responses may have; ``None`` for any.
         dropped: the number of messages dropped because the queue was full.
     """
 
@@ -60,42 +62,59 @@ class Route:
         "_closed",
         "_on_queued",
         "_queue",
+        "_turns",
         "_waiter",
         "_when_full",
+        "answers",
         "dropped",
         "id",
         "types",
     )
 
     def __init__(
-        self, id: int, types: frozenset[str], capacity: int, when_full: WhenFull, on_queued: Callable[[int, int], None]
+        self,
+        id: int,
+        types: frozenset[str],
+        capacity: int,
+        when_full: WhenFull,
+        on_queued: Callable[[int, int], None],
+        turns: Turns,
+        answers: frozenset[str] | None = None,
     ) -> None:
         self.id = id
         self.types = types
+        self.answers = answers
         self.dropped = 0
         self._capacity = capacity
         self._when_full: WhenFull = when_full
-        self._on_queued = on_queued  # called with the change in queued messages and bytes
+        self._on_queued = on_queued  # called with the change in queued messages and bytes of memory
+        self._turns = turns
         self._queue: deque[tuple[KaspadMessage, int]] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._closed: str | None = None
 
-    def put(self, message: KaspadMessage) -> None:
-        """Add a message.
+    def put(self, message: KaspadMessage, cost: int) -> None:
+        """Add a message that takes ``cost`` bytes of memory.
 
         Raises:
             RouteFull: the queue is full, and the message must not be dropped.
         """
         if len(self._queue) >= self._capacity:
-            if self._when_full == "close":
-                raise RouteFull
-            self.dropped += 1
+            self.refuse()
             return
-        # ByteSize() costs as much as serializing. The queue of a flow that keeps up is empty, so most calls skip it.
-        size = message.ByteSize() if self._queue else 0
-        self._queue.append((message, size))
-        self._on_queued(1, size)
+        self._queue.append((message, cost))
+        self._on_queued(1, cost)
         self._wake()
+
+    def refuse(self) -> None:
+        """Drop a message.
+
+        Raises:
+            RouteFull: the message must not be dropped.
+        """
+        if self._when_full == "close":
+            raise RouteFull
+        self.dropped += 1
 
     def close(self, reason: str) -> None:
         """Accept no more messages. Those already queued can still be received."""
@@ -107,8 +126,8 @@ class Route:
         """Remove and return all queued messages."""
         messages: list[KaspadMessage] = []
         while self._queue:
-            message, size = self._queue.popleft()
-            self._on_queued(-1, -size)
+            message, cost = self._queue.popleft()
+            self._on_queued(-1, -cost)
             messages.append(message)
         return messages
 
@@ -122,15 +141,19 @@ class Route:
             PeerClosed: the connection is closed, and every message was received.
             FlowError: no message arrived within ``timeout``; the text is kaspad's.
         """
-        if not self._queue:
-            with anyio.move_on_after(timeout) as scope:
-                await self._wait()
-            if scope.cancelled_caught and not self._queue and self._closed is None and timeout is not None:
-                raise FlowError(timeout_expired(timeout))
+        while True:
             if not self._queue:
-                raise PeerClosed(self._closed or "closed")
-        message, size = self._queue.popleft()
-        self._on_queued(-1, -size)
+                with anyio.move_on_after(timeout) as scope:
+                    await self._wait()
+                if scope.cancelled_caught and not self._queue and self._closed is None and timeout is not None:
+                    raise FlowError(timeout_expired(timeout))
+                if not self._queue:
+                    raise PeerClosed(self._closed or "closed")
+            await self._turns.take()
+            if self._queue:  # else they were discarded in the meantime
+                break
+        message, cost = self._queue.popleft()
+        self._on_queued(-1, -cost)
         return message
 
     def __aiter__(self) -> Route:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 
 import anyio
@@ -21,7 +21,9 @@ from ziggurat.layers.events import write_event
 from ziggurat.node.address import PeerAddress
 from ziggurat.node.peer.info import Direction, PeerInfo
 from ziggurat.node.peer.route import Flow, FlowError, PeerClosed, Route, RouteFull, WhenFull
+from ziggurat.node.peer.routes import Routes
 from ziggurat.node.peer.send_queue import SendQueue
+from ziggurat.node.peer.turns import Turns
 from ziggurat.node.wire import ConversionError, KaspadMessage, MessageStream, RejectMessage, StreamLost
 from ziggurat.services.errors import one_line
 from ziggurat.services.ledger import Ledger
@@ -31,8 +33,8 @@ __all__ = ["Flow", "Router"]
 ROUTE_CAPACITY = 256
 """Messages per route, as in kaspad: a flow that is this far behind will not catch up."""
 
-MAX_QUEUED_BYTES = 32 * 1024 * 1024
-"""Bytes queued in all routes of a connection, the first message of each excluded; the size of the largest message."""
+MAX_QUEUED_BYTES = 16 * 1024 * 1024
+"""Bytes of memory that the messages in all routes of a connection take together. One alone may take more."""
 
 READS_PER_YIELD = 32
 """Messages after which the reader lets other tasks run, so that a burst does not fill a queue that is being read."""
@@ -49,8 +51,6 @@ SEND_TIMEOUT = 120.0
 STALL_CHECK_INTERVAL = 30.0
 """Seconds between checks that the peer reads what we send."""
 
-_route_ids = itertools.count(1)
-
 
 class Router:
     """One connection after its handshake. `run` reads and writes it; flows use the other methods.
@@ -59,6 +59,7 @@ class Router:
         stream: the peer's stream. The router closes it.
         info: the peer's record.
         ledger: the record of the dial; ``None`` for an inbound peer.
+        turns: the turns that all connections on the event loop share; ``None`` for turns of its own.
         on_close: called once with the router and the reason, when the connection is being closed and before the queued
             messages are sent.
 
@@ -75,6 +76,7 @@ class Router:
         info: PeerInfo,
         *,
         ledger: Ledger | None = None,
+        turns: Turns | None = None,
         on_close: Callable[[Router, str], None] | None = None,
     ) -> None:
         self.info = info
@@ -83,15 +85,13 @@ class Router:
         self.closed = anyio.Event()
         self._on_close = on_close
         self._stream = stream
-        self._by_type: dict[str, Route] = {}
-        self._by_id: dict[int, Route] = {}
+        self._turns = turns or Turns()
+        self._routes = Routes(self._turns)
         self._outgoing = SendQueue()
         self._closing = anyio.Event()
-        self._idle = anyio.Event()
-        self._queued_messages = self._queued_bytes = 0
         self._tasks: TaskGroup | None = None
         self._unstarted: list[Flow] = []
-        stream.expect(lambda name, response_id: self._route(name, response_id) is not None)
+        stream.expect(self._routes.wants)
 
     @property
     def address(self) -> PeerAddress:
@@ -105,41 +105,38 @@ class Router:
 
     # -- for flows
 
-    def subscribe(self, *types: str, capacity: int = ROUTE_CAPACITY, when_full: WhenFull = "close") -> Route:
+    def subscribe(
+        self,
+        *types: str,
+        answers: Collection[str] | None = None,
+        capacity: int = ROUTE_CAPACITY,
+        when_full: WhenFull = "close",
+    ) -> Route:
         """Return a route that receives messages of these types, and responses to the route's id.
 
         Args:
             *types: names of payloads in the schema, e.g. ``ping``; without any, the route receives only responses.
+            answers: names of the payloads that responses to the route's id may have. Of a response of another type,
+                unless it is small, only the type is received. ``None`` means ``types``, or any without those.
             capacity: the maximum number of queued messages.
             when_full: what happens to further messages: ``close`` closes the connection, ``drop`` drops them.
 
         Raises:
             ValueError: a type is unknown, or another flow has subscribed to it.
         """
-        for name in types:
-            if name not in KaspadMessage.DESCRIPTOR.fields_by_name or name.endswith("_id"):
-                raise ValueError(f"unknown message type {name!r}")
-            if self.is_subscribed(name):
-                raise ValueError(f"another flow has subscribed to the message type {name!r}")
-        route = Route(next(_route_ids) & 0xFFFFFFFF, frozenset(types), capacity, when_full, self._count_queued)
-        self._by_id[route.id] = route
-        for name in types:
-            self._by_type[name] = route
+        route = self._routes.add(types, answers, capacity, when_full)
         if self.reason is not None:
             route.close(self.reason)
         return route
 
     def unsubscribe(self, route: Route) -> list[KaspadMessage]:
         """Remove a route and return the messages queued in it. Other flows can subscribe to its types again."""
-        self._by_id.pop(route.id, None)
-        for name in route.types:
-            if self._by_type.get(name) is route:
-                del self._by_type[name]
+        self._routes.remove(route)
         return route.drain()
 
     def is_subscribed(self, name: str) -> bool:
         """Return whether a flow has subscribed to this type."""
-        return name in self._by_type
+        return name in self._routes
 
     async def send(self, message: KaspadMessage) -> None:
         """Queue a message to be sent; wait while the send queue is full.
@@ -147,6 +144,7 @@ class Router:
         Raises:
             PeerClosed: the connection is closed.
         """
+        await self._turns.take()
         if self.reason is not None or not await self._outgoing.put(message):
             raise PeerClosed(self.reason or "closed")
 
@@ -162,6 +160,13 @@ class Router:
         """
         reply.response_id = request.request_id
         await self.send(reply)
+
+    async def take_turn(self) -> None:
+        """Let others use the event loop, if they wait for it; a flow calls it now and then in a long computation.
+
+        `Route.receive` and `send` do so, too.
+        """
+        await self._turns.take()
 
     def record_ping(self, seconds: float) -> None:
         """Store the round trip time of the last ping."""
@@ -189,7 +194,7 @@ class Router:
         if reject is not None:
             self._outgoing.force_put(KaspadMessage(reject=RejectMessage(reason=reject)))
         self._outgoing.close()
-        for route in self._by_id.values():
+        for route in self._routes:
             route.close(self.reason)
         self._closing.set()
         if self._on_close is not None:
@@ -214,7 +219,7 @@ class Router:
         self.close("we are stopping")
         with anyio.CancelScope(shield=True):
             await self._stream.aclose()
-        for route in self._by_id.values():
+        for route in self._routes:
             route.drain()
         self.closed.set()
 
@@ -232,41 +237,36 @@ class Router:
                 message = await self._stream.receive()
                 if message is None:
                     break
-                if not self._deliver(message):
+                if not self._deliver(message, self._stream.cost):
                     return
                 if count % READS_PER_YIELD == 0:
                     await checkpoint()
+                await self._turns.take()
         except StreamLost as error:
             reason = str(error)
         # Queued messages may hold a better reason, such as a Reject.
         with anyio.move_on_after(DRAIN_TIMEOUT):
-            while self._queued_messages:
-                self._idle = anyio.Event()
-                await self._idle.wait()
+            await self._routes.wait_empty()
         self.close(reason)
 
-    def _deliver(self, message: KaspadMessage) -> bool:
+    def _deliver(self, message: KaspadMessage, cost: int) -> bool:
         payload = message.WhichOneof("payload")
-        route = self._route(payload or "", message.response_id)
+        route = self._routes.find(payload or "", message.response_id)
         if payload is None or route is None:
             self.close(f"unexpected message: {payload or 'no known payload'}")
             return False
+        fits = not self._routes.messages or self._routes.cost + cost <= MAX_QUEUED_BYTES
         try:
-            route.put(message)
+            route.put(message, cost) if fits else route.refuse()
         except RouteFull:
-            self.close(f"too many messages at once: {payload}")
-            return False
-        if self._queued_bytes > MAX_QUEUED_BYTES:
-            self.close(f"too many bytes at once: {payload}")
+            self.close(f"too many {'messages' if fits else 'bytes'} at once: {payload}")
             return False
         return True
-
-    def _route(self, name: str, response_id: int) -> Route | None:
-        return self._by_id.get(response_id) if response_id else self._by_type.get(name)
 
     async def _write(self) -> None:
         try:
             async for message in self._outgoing:
+                await self._turns.take()
                 await self._stream.send(message)
         except StreamLost as error:
             # The peer may have sent a Reject before it left: give the reader time to find it.
@@ -287,12 +287,6 @@ class Router:
             # A bug in a flow, perhaps a user's, is not the peer's fault: send no Reject.
             write_event(None, "warning", "flow.failed", peer=str(self.address), error=one_line(repr(error)))
             self.close(f"a flow failed: {type(error).__name__}")
-
-    def _count_queued(self, messages: int, size: int) -> None:
-        self._queued_messages += messages
-        self._queued_bytes += size
-        if not self._queued_messages:
-            self._idle.set()
 
     def __repr__(self) -> str:
         return f"Router({self.direction} {self.address}{', closed' if self.reason is not None else ''})"

@@ -6,7 +6,7 @@ from collections import deque
 
 import anyio
 
-from ziggurat.node.wire import KaspadMessage
+from ziggurat.node.wire import MESSAGE_COST, KaspadMessage
 
 __all__ = ["SEND_QUEUE_BYTES", "SEND_QUEUE_MESSAGES", "SendQueue"]
 
@@ -14,7 +14,10 @@ SEND_QUEUE_MESSAGES = 1024
 """Messages. When the queue is full, flows wait, and broadcasts to this peer are dropped."""
 
 SEND_QUEUE_BYTES = 16 * 1024 * 1024
-"""Bytes, not counting the first message."""
+"""Bytes of memory, not counting the first message."""
+
+OBJECTS = 8
+"""Bytes in memory for a byte on the wire, at most, in the messages that we send: an address takes 80 and 10."""
 
 
 class SendQueue:
@@ -52,7 +55,8 @@ class SendQueue:
 
     def force_put(self, message: KaspadMessage) -> None:
         """Add a message even if the queue is full or closed."""
-        size = message.ByteSize() if self._queue else 0  # skipped while the queue is empty: ByteSize() is slow
+        # Skipped while the queue is empty: ByteSize() is slow.
+        size = MESSAGE_COST + OBJECTS * message.ByteSize() if self._queue else 0
         self._queue.append((message, size))
         self._size += size
         self._filled.set()

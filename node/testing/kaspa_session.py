@@ -112,6 +112,7 @@ class KaspaSession:
 
     async def run(self) -> None:
         """Run the handshake, then the flows, until the connection closes."""
+        self._stream.lift_limits()  # kaspad makes no difference
         try:
             async with anyio.create_task_group() as tasks:
                 inboxes = {name: self._subscribe(name) for name in ("version", "verack", "ready")}

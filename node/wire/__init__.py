@@ -40,7 +40,9 @@ from ziggurat.node.wire.convert.version import (
     version_from_wire,
     version_to_wire,
 )
+from ziggurat.node.wire.cost import MESSAGE_COST
 from ziggurat.node.wire.p2p_pb2 import (
+    InvTransactionsMessage,
     KaspadMessage,
     PingMessage,
     PongMessage,
@@ -54,6 +56,7 @@ from ziggurat.node.wire.stream import MESSAGE_STREAM, STREAM_ENDED, LossReason, 
 
 __all__ = [
     "MAX_ADDRESSES_SENT",
+    "MESSAGE_COST",
     "MESSAGE_STREAM",
     "PEER_ID_BYTES",
     "STREAM_ENDED",
@@ -61,6 +64,7 @@ __all__ = [
     "ConversionError",
     "CovenantBinding",
     "Header",
+    "InvTransactionsMessage",
     "KaspadMessage",
     "LossReason",
     "MessageCodec",

@@ -48,6 +48,11 @@ class StreamLost(Exception):
 class MessageStream(Protocol):
     """A stream of messages. One task sends, one receives, and any task may call `aclose`."""
 
+    @property
+    def cost(self) -> int:
+        """What the message that `receive` returned last takes in memory, in bytes, at most."""
+        ...
+
     async def send(self, message: KaspadMessage, /) -> None:
         """Send a message, waiting until the peer has room for it.
 
@@ -65,7 +70,11 @@ class MessageStream(Protocol):
         ...
 
     def expect(self, wanted: Wanted, /) -> None:
-        """Decode large messages only if ``wanted`` returns ``True``; of others, keep the type and response id only."""
+        """Decode only messages that are small or wanted; of others, keep the type and response id only."""
+        ...
+
+    def lift_limits(self) -> None:
+        """Let the peer send messages of the full size, now that it has completed the handshake."""
         ...
 
     async def aclose(self) -> None:

@@ -71,6 +71,15 @@ class Call(GrpclibCall[SendT, RecvT]):
                 error.__cause__ = cause
             raise
 
+    def lift_limits(self) -> None:
+        """Let messages have the full size; see `Endpoint`. The request must have been sent."""
+        self._stream.lift_limits()
+
+    def discard_received(self) -> None:
+        """Let go of what has arrived, and of what still does: nobody will read it."""
+        if self._send_request_done:
+            self._stream.discard_received()
+
     async def recv_trailing_metadata(self) -> None:
         """Wait for the status.
 

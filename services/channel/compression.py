@@ -21,6 +21,7 @@ __all__ = [
     "encoding_of",
     "inflate",
     "judge_encoding",
+    "too_large",
 ]
 
 Compression = Literal["gzip"]
@@ -33,6 +34,13 @@ GZIP_WINDOW = 31  # zlib's code for the largest window in a gzip wrapper
 
 class MessageSizeError(GRPCError):
     """A received message is larger than ``max_message_size``; the status is ``RESOURCE_EXHAUSTED``."""
+
+
+def too_large(size: int, limit: int) -> MessageSizeError:
+    """Return the error for a message of ``size`` bytes, as it came over the wire."""
+    return MessageSizeError(
+        Status.RESOURCE_EXHAUSTED, f"a message of {size} bytes is larger than max_message_size ({limit} bytes)"
+    )
 
 
 def compress(message: bytes) -> bytes:

@@ -9,6 +9,7 @@ from grpclib.protocol import Connection as GrpclibConnection
 from grpclib.utils import Wrapper
 from h2.connection import ConnectionState, H2Connection
 from h2.events import Event
+from h2.exceptions import ProtocolError
 
 from ziggurat.services.channel.engine import forget
 from ziggurat.services.channel.options import ConnectionOptions
@@ -39,6 +40,7 @@ class Connection(GrpclibConnection):
 
     Attributes:
         refusal: why no new call may start here; ``None`` while one may.
+        lifted: whether `lift_limits` was called.
         closing: whether `close` was called, or the connection is lost.
     """
 
@@ -54,6 +56,7 @@ class Connection(GrpclibConnection):
         super().__init__(engine, transport, config=config)
         self.options = options
         self.refusal: str | None = None
+        self.lifted = False
         self.closing = False
         self.client_side = bool(engine.config.client_side)
         self._stream_class = stream_class
@@ -117,6 +120,21 @@ class Connection(GrpclibConnection):
         """Give ``size`` bytes of flow control back to the peer."""
         if size and not self.is_closing():
             self._connection.acknowledge_received_data(size, stream_id)
+            self.flush()
+
+    def lift_limits(self) -> None:
+        """Let the connection's window have its full size; see `ConnectionOptions.initial_message_size`."""
+        if not self.lifted:
+            self.lifted = True
+            self.widen(self.options.connection_window - self.options.windows[1])
+
+    def widen(self, size: int, stream_id: int | None = None) -> None:
+        """Let the peer send ``size`` bytes more ahead, on the connection or on a stream, if that has not ended."""
+        if size and not self.is_closing():
+            try:
+                self._connection.increment_flow_control_window(size, stream_id)
+            except ProtocolError:
+                return
             self.flush()
 
     def resume_writing(self) -> None:

@@ -53,6 +53,8 @@ class Endpoint:
         max_frame_size: maximum size of a received frame.
         max_message_size: maximum size of a received message after decompression. A larger one ends the call with
             ``RESOURCE_EXHAUSTED``.
+        initial_message_size: the same until `Call.lift_limits`, for a peer that has to introduce itself first; until
+            then it may send only 64 KiB ahead. ``None`` for no such limit.
         compression: ``"gzip"`` compresses sent messages, which the server must support. Compressed messages are always
             received.
         linger: how long a close waits for unsent data before it aborts; 0.0 for no wait.
@@ -84,6 +86,7 @@ class Endpoint:
     connection_window: int = 4 * MIB
     max_frame_size: int = 256 * 1024
     max_message_size: int | None = 32 * MIB
+    initial_message_size: int | None = None
     compression: Literal["gzip"] | None = None
     linger: float = 2.0
     stock_h2: bool = False
@@ -108,6 +111,7 @@ class Endpoint:
         _check_size("max_frame_size", self.max_frame_size, *FRAMES)
         # The length prefix has 32 bits.
         check_count("max_message_size", self.max_message_size, maximum=2**32 - 1, unit="bytes")
+        check_count("initial_message_size", self.initial_message_size, maximum=2**32 - 1, unit="bytes")
         if self.compression not in (None, "gzip"):
             raise ValueError(f"compression must be 'gzip' or None, not {self.compression!r}")
         for name in ("http2_keepalive_while_idle", "stock_h2", "wait_for_ready"):
@@ -177,6 +181,7 @@ class Endpoint:
             connection_window=self.connection_window,
             max_frame_size=self.max_frame_size,
             max_message_size=self.max_message_size,
+            initial_message_size=self.initial_message_size,
             compression=self.compression,
             linger=self.linger,
             stock_h2=self.stock_h2,

@@ -16,8 +16,9 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, Event
 from h2.exceptions import ProtocolError, StreamClosedError, StreamIDTooLowError
+from h2.frame_buffer import FrameBuffer as H2FrameBuffer
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import DataFrame, Frame, GoAwayFrame
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame, SettingsFrame
 
 from ziggurat.services.channel.frame_buffer import FrameBuffer
 
@@ -34,6 +35,9 @@ Answer = tuple[list[Frame], list[Event]]
 
 FRAME_HEADER = struct.Struct(">HBBBL").pack
 """Length in two parts, type, flags, stream (RFC 9113 4.1)."""
+
+
+KNOWN_SETTINGS = frozenset(SettingCodes)
 
 
 class _Failed(Frame):
@@ -80,9 +84,13 @@ class Engine(H2Connection):
             super().receive_data(data)
         except ProtocolError as error:
             self.error = error
+        self._events = []  # or what the last ones hold would stay for as long as the engine
         return events
 
     def _receive_frame(self, frame: Frame) -> list[Event]:
+        if isinstance(frame, SettingsFrame):
+            # Unknown ones must be ignored (RFC 9113 6.5.2). h2 keeps them all, and walks over them at each frame.
+            frame.settings = {code: value for code, value in frame.settings.items() if code in KNOWN_SETTINGS}
         try:
             frames, events = self._dispatch[frame.__class__](frame)
         except (StreamClosedError, StreamIDTooLowError) as error:
@@ -126,6 +134,7 @@ def h2_configuration(client_side: bool) -> H2Configuration:
 def make_engine(config: H2Configuration, options: ConnectionOptions) -> H2Connection:
     """Make the engine of one connection, with its preface, SETTINGS and window among the data to send."""
     engine = H2Connection(config=config) if options.stock_h2 else Engine(config)
+    stream_window, connection_window = options.windows
     # One SETTINGS frame says everything, rather than one with h2's defaults and two that take them back.
     engine.local_settings = Settings(
         client=bool(config.client_side),
@@ -133,7 +142,7 @@ def make_engine(config: H2Configuration, options: ConnectionOptions) -> H2Connec
             SettingCodes.ENABLE_PUSH: 0,
             SettingCodes.MAX_CONCURRENT_STREAMS: 100,
             SettingCodes.MAX_HEADER_LIST_SIZE: engine.DEFAULT_MAX_HEADER_LIST_SIZE,
-            SettingCodes.INITIAL_WINDOW_SIZE: options.stream_window,
+            SettingCodes.INITIAL_WINDOW_SIZE: stream_window,
             SettingCodes.MAX_FRAME_SIZE: options.max_frame_size,
         },
     )
@@ -143,14 +152,19 @@ def make_engine(config: H2Configuration, options: ConnectionOptions) -> H2Connec
         _make_small(engine.remote_settings)
     _dispatch_table(engine)[GoAwayFrame] = _receive_goaway
     engine.initiate_connection()
-    if delta := options.connection_window - engine.inbound_flow_control_window:
+    if delta := connection_window - engine.inbound_flow_control_window:
         engine.increment_flow_control_window(delta)
     return engine
 
 
 def forget(engine: H2Connection) -> None:
-    """Take an engine apart that is done: its methods in its own table would keep it alive until the next collection."""
+    """Take an engine apart that is done, with all that it holds of frames that are not complete or not sent.
+
+    Its methods in its own table, and the objects around it, would keep that alive until the next garbage collection.
+    """
     _dispatch_table(engine).clear()
+    engine.incoming_buffer = H2FrameBuffer()
+    engine.clear_outbound_data_buffer()
 
 
 def _dispatch_table(engine: H2Connection) -> dict[type[Frame], Callable[[Any], Answer]]:

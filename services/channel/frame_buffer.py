@@ -13,6 +13,7 @@ from collections import deque
 from struct import Struct
 from typing import TYPE_CHECKING, cast
 
+from h2.exceptions import DenialOfServiceError
 from h2.frame_buffer import FrameBuffer as H2FrameBuffer
 from hyperframe.frame import DataFrame, Frame
 
@@ -27,6 +28,16 @@ HEADER_SIZE = 9
 
 VIEW_SIZE = 16384
 """Bytes of payload below which a copy costs less than to do without."""
+
+MAX_SETTINGS = 64
+"""Settings in one frame; there are seven that mean something (RFC 9113 6.5.2, RFC 8441)."""
+
+MAX_HEADER_BLOCK = 65536
+"""Bytes of a header block as it comes over the wire, in as many frames as it takes; once decoded, h2's limit for the
+list is the same."""
+
+HEADERS, SETTINGS, PUSH_PROMISE, CONTINUATION = 0x1, 0x4, 0x5, 0x9
+"""Types of frames (RFC 9113 6)."""
 
 END_STREAM, PADDED = 0x1, 0x8
 """Flags of a DATA frame (RFC 9113 6.1), whose type is 0."""
@@ -96,6 +107,17 @@ class FrameBuffer(H2FrameBuffer):
         """Refuse a frame that is too large by its header; h2 would first collect it, up to 16 MiB."""
         if len(self._data) >= HEADER_SIZE and not self._preamble_len:
             self._validate_frame_length(int.from_bytes(self._data[:3], "big"))
+
+    def _validate_frame_length(self, length: int) -> None:
+        """Refuse the frame that begins here if it is too large for its type, by its header."""
+        super()._validate_frame_length(length)
+        kind = self._data[3]
+        if kind == SETTINGS and length > MAX_SETTINGS * 6:
+            raise DenialOfServiceError(f"a SETTINGS frame has more than {MAX_SETTINGS} settings")
+        if kind in (HEADERS, PUSH_PROMISE, CONTINUATION):
+            before = sum(len(frame.data) for frame in self._headers_buffer)
+            if before + length > MAX_HEADER_BLOCK:
+                raise DenialOfServiceError(f"a header block has more than {MAX_HEADER_BLOCK} bytes")
 
     def _pass_on(self, payload: bytes | memoryview) -> None:
         self._missing -= len(payload)

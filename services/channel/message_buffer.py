@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable
 
 from grpclib.const import Status
-from grpclib.exceptions import GRPCError
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 
+from ziggurat.services.channel.compression import too_large
 from ziggurat.services.errors import copy_error
 
 __all__ = ["MessageBuffer"]
@@ -34,6 +35,7 @@ class MessageBuffer:
     Args:
         ack: gives flow-controlled bytes back to the peer.
         limit: the largest message in bytes, as it comes over the wire; ``None`` means any.
+        initial_limit: the same for messages that are read before `lift_limit` is called; ``None`` means ``limit``.
         judge: called with flag and length of a message that is compressed or too long; returns what is wrong with it.
         refuse: called with that, once; from then on everything that arrives is dropped.
     """
@@ -44,9 +46,12 @@ class MessageBuffer:
         limit: int | None,
         judge: Callable[[int, int], GRPCError | None],
         refuse: Callable[[GRPCError], None],
+        initial_limit: int | None = None,
     ) -> None:
         self._ack = ack
         self._limit = 0xFFFFFFFF if limit is None else limit
+        self.limit = limit if initial_limit is None else min(initial_limit, self._limit)
+        self._lifted = limit
         self._judge = judge
         self._refuse = refuse
         self._chunks: deque[bytes | bytearray] = deque()
@@ -88,7 +93,18 @@ class MessageBuffer:
         """Nothing more will come. Whole messages stay readable, then ``error`` is raised."""
         if self.error is None:
             self.error = error
+        if not self._heads or (len(self._heads) == 1 and self._missing):
+            self.discard()
         self._wake()
+
+    def discard(self) -> None:
+        """Let go of what has arrived: nobody will read it."""
+        if self.error is None:
+            self.error = StreamTerminatedError("what arrives on this stream is not read any more")
+        self._heads.clear()
+        self._chunks.clear()
+        self._acks = deque([sum(self._acks)])
+        self._size = self._offset = 0
 
     def spoil(self, error: Exception) -> None:
         """A message that was read turned out bad, and so is everything behind it."""
@@ -101,6 +117,10 @@ class MessageBuffer:
         self._acks = deque([0] * len(self._acks))
         return size
 
+    def lift_limit(self) -> None:
+        """Let messages have the full size, from the next one that is read on."""
+        self.limit = self._lifted
+
     async def message(self) -> tuple[int, bytes] | None:
         """Return the next message with its flag, or ``None`` at the end. A cancelled wait takes nothing away."""
         while not self._heads:
@@ -112,8 +132,14 @@ class MessageBuffer:
                 return None
             await self._wait(PREFIX)
         flag, length = self._heads[0]
+        if self.limit is not None and length > self.limit:  # judged late: it may be lifted meanwhile
+            error = too_large(length, self.limit)
+            self.spoil(error)
+            self._refuse(error)
+            raise copy_error(error)
         while self._size < PREFIX + length:
             if self.error is not None:
+                self.discard()  # the rest will not come
                 raise copy_error(self.error)
             if self.ended:
                 raise self._cut_off()

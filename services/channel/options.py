@@ -11,6 +11,9 @@ __all__ = ["ConnectionOptions", "default_user_agent"]
 
 MIB = 1024 * 1024
 
+LEAST_WINDOW = 65_535
+"""Bytes. No connection's window is smaller, since it is this before anything is said (RFC 9113 6.9.2)."""
+
 
 def default_user_agent() -> str:
     """Return ``ziggurat/<version>``.
@@ -29,6 +32,9 @@ class ConnectionOptions:
         connection_window: flow control window of all streams together, in bytes.
         max_frame_size: maximum size of a received frame, in bytes (RFC 9113 6.5.2).
         max_message_size: maximum size of a received message, compressed and inflated, in bytes; ``None`` for no limit.
+        initial_message_size: maximum size of a received message until `Stream.lift_limits` is called, for peers that
+            have to introduce themselves first. Until then the windows have the least size, too. ``None`` lets
+            ``max_message_size`` and the windows above apply from the start.
         compression: compression of sent messages; ``None`` for none. Compressed messages are always received.
         linger: how long a close waits for unsent bytes before it aborts, in seconds.
         stock_h2: whether to use h2 unchanged, without our shortcut for DATA frames.
@@ -42,6 +48,7 @@ class ConnectionOptions:
     connection_window: int = 4 * MIB
     max_frame_size: int = 256 * 1024
     max_message_size: int | None = 32 * MIB
+    initial_message_size: int | None = None
     compression: Literal["gzip"] | None = None
     linger: float = 2.0
     stock_h2: bool = False
@@ -49,3 +56,10 @@ class ConnectionOptions:
     http2_keepalive_timeout: float = 20.0
     http2_keepalive_while_idle: bool = False
     user_agent: str = default_user_agent()
+
+    @property
+    def windows(self) -> tuple[int, int]:
+        """The windows of a stream and of the connection with which a connection begins."""
+        if self.initial_message_size is None:
+            return self.stream_window, self.connection_window
+        return min(LEAST_WINDOW, self.stream_window), min(LEAST_WINDOW, self.connection_window)

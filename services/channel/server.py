@@ -34,6 +34,8 @@ class CompressionMixin(Server):
         status_details_codec: codec of the status details, as in grpclib.
         config: server settings, as in grpclib, windows and keepalive included.
         compression: compression of replies; ``None`` for none.
+        initial_message_size: maximum size of a received message until `ServerStream.lift_limits` is called;
+            ``None`` for ``max_message_size`` from the start.
         max_message_size: maximum size of a received message, compressed and inflated, in bytes; 32 MiB by default,
             ``None`` for no limit. For a larger one the handler and the client get ``RESOURCE_EXHAUSTED``.
     """
@@ -47,6 +49,7 @@ class CompressionMixin(Server):
         config: Configuration | None = None,
         compression: Literal["gzip"] | None = None,
         max_message_size: int | None = DEFAULT.max_message_size,
+        initial_message_size: int | None = None,
     ) -> None:
         if compression not in (None, "gzip"):
             raise ValueError(f"compression must be 'gzip' or None, not {compression!r}")
@@ -58,6 +61,7 @@ class CompressionMixin(Server):
             stream_window=self._config.http2_stream_window_size,
             connection_window=self._config.http2_connection_window_size,
             max_message_size=max_message_size,
+            initial_message_size=initial_message_size,
             compression=compression,
         )
 

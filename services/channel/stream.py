@@ -7,13 +7,12 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.protocol import Stream as GrpclibStream
 from h2.errors import ErrorCodes
 from h2.exceptions import StreamClosedError
 
-from ziggurat.services.channel.compression import MessageSizeError, compress, encoding_of, inflate, judge_encoding
+from ziggurat.services.channel.compression import compress, encoding_of, inflate, judge_encoding, too_large
 from ziggurat.services.channel.message_buffer import PREFIX, MessageBuffer
 from ziggurat.services.errors import copy_error
 
@@ -53,9 +52,27 @@ class Stream(GrpclibStream):
         self.id = stream_id
         connection.streams_started += 1
         self.created = connection.last_stream_created = time.monotonic()
+        options = self.connection.options
         self.buffer = MessageBuffer(
-            partial(connection.ack, stream_id), self.connection.options.max_message_size, self._judge, self._refuse
+            partial(connection.ack, stream_id),
+            options.max_message_size,
+            self._judge,
+            self._refuse,
+            options.initial_message_size,
         )
+        if self.connection.lifted:
+            self.lift_limits()
+
+    def lift_limits(self) -> None:
+        """Let messages and windows have the full size, on this stream and on its connection."""
+        self.buffer.lift_limit()
+        self.connection.lift_limits()
+        options = self.connection.options
+        self.connection.widen(options.stream_window - options.windows[0], cast(int, self.id))
+
+    def discard_received(self) -> None:
+        """Let go of what has arrived, and of what still does: nobody will read it."""
+        self.buffer.discard()
 
     # Receiving
 
@@ -73,7 +90,7 @@ class Stream(GrpclibStream):
         flag, body = message
         if flag:
             try:
-                body = inflate(body, self.connection.options.max_message_size)
+                body = inflate(body, self.buffer.limit)
             except GRPCError as error:
                 self.buffer.spoil(error)
                 self._refuse(error)
@@ -84,10 +101,7 @@ class Stream(GrpclibStream):
     def _judge(self, flag: int, length: int) -> GRPCError | None:
         limit = self.connection.options.max_message_size
         if limit is not None and length > limit:
-            return MessageSizeError(
-                Status.RESOURCE_EXHAUSTED,
-                f"a message of {length} bytes is larger than max_message_size ({limit} bytes)",
-            )
+            return too_large(length, limit)
         return judge_encoding(flag, encoding_of(self.headers))
 
     def _refuse(self, error: GRPCError) -> None:

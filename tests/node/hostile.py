@@ -5,6 +5,7 @@ The hostile peer dials the node, or is dialled by it: the same attack runs in bo
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import random
 import re
@@ -34,6 +35,7 @@ from ziggurat.node.peer.router import MAX_QUEUED_BYTES
 from ziggurat.node.peer.send_queue import SEND_QUEUE_BYTES
 from ziggurat.node.testing import KaspaPeer, KaspaSession, MemoryNetwork
 from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.codec import LIMITS
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.stream import StreamLost
 from ziggurat.services import ConnectError
@@ -45,9 +47,15 @@ VERACK, READY = KaspadMessage(verack=p2p.VerackMessage()), KaspadMessage(ready=p
 
 MIB = 1024 * 1024
 
-PEER_BOUND = 2 * MAX_MESSAGE_SIZE + MAX_QUEUED_BYTES + SEND_QUEUE_BYTES
-"""Bytes that one peer can make a node hold: a message, compressed and inflated, messages held for flows, and the send
-queue. 112 MiB by default, reached only by messages of the largest size."""
+IN_WORK = LIMITS["requestTransactions"].size + 64 * LIMITS["requestTransactions"].entries
+"""Bytes of the largest message that a flow can have in work, decoded."""
+
+PEER_BOUND = 3 * MAX_MESSAGE_SIZE + MAX_QUEUED_BYTES + SEND_QUEUE_BYTES + IN_WORK
+"""Bytes that one peer can make a node hold: a message, compressed, inflated and while it is put together, messages that
+wait for flows, the send queue, and a message in work. 96 MiB by default, for messages of the largest size only."""
+
+HANDSHAKE_BOUND = 4 * MIB
+"""Bytes that one may cost who has not completed the handshake, including the attacker's own end in the process."""
 
 FLOOD_BOUND = 24 * MIB
 """Bytes that a flood of small messages may cost, including the attacker's own queues in the same process."""
@@ -57,6 +65,8 @@ HELD_BOUND = 48 * MIB
 
 STORM_BOUND = 96 * MIB
 """Bytes of a thousand concurrent dialers, including their own ends in the same process."""
+
+M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -75,6 +85,9 @@ def peak() -> Iterator[Peak]:
         yield measured
         return
     gc.collect()
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.mallopt(M_MMAP_THRESHOLD, 128 * 1024)  # or it grows, and large blocks that were freed may stay in the heap
+        libc.malloc_trim(0)  # or memory that an earlier test has freed would be taken again, unmeasured
     CLEAR_REFS.write_text("5")  # resets the high-water mark
     before = _kilobytes("VmRSS")
     yield measured
@@ -114,8 +127,10 @@ class HostilePeer:
         self.node_id = node_id
         self.good_id = good_id
         self.heard: list[str] = []
+        self.asked = 0  # the id of the node's request for addresses
         call = stream._call if isinstance(stream, OutboundStream) else stream._stream
         self.http2: Any = call._stream
+        stream.lift_limits()
 
     async def send(self, *messages: KaspadMessage) -> None:
         for message in messages:
@@ -152,6 +167,8 @@ class HostilePeer:
         try:
             while (message := await self.stream.receive()) is not None:
                 name = message.WhichOneof("payload") or ""
+                if name == "requestAddresses":
+                    self.asked = message.request_id
                 self.heard.append(message.reject.reason if name == "reject" else name)
         except StreamLost:
             pass

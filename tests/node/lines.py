@@ -23,7 +23,9 @@ class FakeStream:
 
     def __init__(self) -> None:
         self.sent: list[KaspadMessage] = []
+        self.cost = 1000
         self.closed = False
+        self.lifted = False
         self.blocked = False  # the peer does not read
         self.unwritable: str | None = None
         self.lost: str | None = None
@@ -63,6 +65,9 @@ class FakeStream:
 
     def expect(self, wanted: Wanted, /) -> None:
         self.wanted = wanted
+
+    def lift_limits(self) -> None:
+        self.lifted = True
 
     async def aclose(self) -> None:
         self.closed = True

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from h2.connection import H2Connection
-from h2.frame_buffer import CONTINUATION_BACKLOG
 
-from tests.node.hostile import FLOOD_BOUND, MIB, PEER_BOUND, STORM_BOUND
+from tests.node.hostile import FLOOD_BOUND, HANDSHAKE_BOUND, MIB, PEER_BOUND, STORM_BOUND
 from ziggurat.node import connection_handler
 from ziggurat.node.config.options import OPTIONS
 from ziggurat.node.peer.router import READS_PER_YIELD
+from ziggurat.node.peer.turns import CYCLE
 from ziggurat.services import Endpoint
 from ziggurat.services.channel.options import ConnectionOptions
 
@@ -99,7 +99,9 @@ def test_the_totals_are_those_that_the_tests_measure() -> None:
     assert f"below {FLOOD_BOUND // MIB} MiB, a storm of a thousand dialers below {STORM_BOUND // MIB} MiB" in " ".join(
         text.split()
     )
+    assert f"below {HANDSHAKE_BOUND // MIB} MiB" in " ".join(text.split())
     assert f"after each {READS_PER_YIELD} messages" in text
+    assert f"`CYCLE` {CYCLE} seconds" in text
 
 
 def test_the_stack_in_the_picture_agrees_with_the_code() -> None:
@@ -114,4 +116,4 @@ def test_the_stack_in_the_picture_agrees_with_the_code() -> None:
 def test_figures_of_lower_layers_agree_with_those_layers() -> None:
     page = COST.read_text("utf-8")
     assert f"`max_frame_size` {ConnectionOptions().max_frame_size // 1024} KiB" in page
-    assert f"h2: {CONTINUATION_BACKLOG} frames, {H2Connection.DEFAULT_MAX_HEADER_LIST_SIZE // 1024} KiB" in page
+    assert f"h2: {H2Connection.DEFAULT_MAX_HEADER_LIST_SIZE // 1024} KiB" in page

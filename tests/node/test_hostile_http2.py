@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import struct
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -166,6 +168,24 @@ async def headers_without_end(dialer: Dialer) -> None:
         await dialer.send_raw(more)
 
 
+async def headers_in_large_frames(dialer: Dialer) -> None:
+    """As many bytes in few frames."""
+    await dialer.preface()
+    await dialer.send_raw(b"\x03\xff\xff\x01\0\0\0\0\x01")
+    for _ in range(16):
+        await dialer.send_raw(bytes(16384))
+
+
+def unknown_settings(codes: range) -> bytes:
+    body = b"".join(struct.pack(">HI", code, 1) for code in codes)  # hyperframe would cut codes to a byte
+    return struct.pack(">HBBBI", len(body) >> 8, len(body) & 0xFF, 4, 0, 0) + body
+
+
+async def a_thousand_settings_in_a_frame(dialer: Dialer) -> None:
+    await dialer.preface()
+    await dialer.send_raw(unknown_settings(range(16, 1016)))
+
+
 async def header_bomb(dialer: Dialer) -> None:
     """Many one-byte references to one large header in the table."""
     await dialer.preface()
@@ -219,7 +239,9 @@ CASES = [
     Case(no_method, AT_ONCE, "the request has no :method"),
     Case(no_path, AT_ONCE, "the request has no :path"),
     Case(a_frame_of_16_mib, AT_ONCE, "HTTP/2 protocol error"),
-    Case(headers_without_end, AT_ONCE, "HTTP/2 protocol error"),
+    Case(headers_without_end, AT_ONCE, "HTTP/2 protocol error: a header block has more than 65536 bytes"),
+    Case(headers_in_large_frames, AT_ONCE, "HTTP/2 protocol error: a header block has more than 65536 bytes"),
+    Case(a_thousand_settings_in_a_frame, AT_ONCE, "a SETTINGS frame has more than 64 settings"),
     Case(header_bomb, AT_ONCE, "HTTP/2 protocol error"),
     Case(a_window_too_large, AT_ONCE, "FLOW_CONTROL_ERROR", "peer.disconnected"),
     Case(
@@ -311,6 +333,16 @@ async def settings_floods(dialer: Dialer) -> None:
         await dialer.frames(*[SettingsFrame(0, {4: 65535 + number, 1: 4096 - number})] * 200)
 
 
+async def all_unknown_settings(dialer: Dialer) -> None:
+    """Each of them kept would take 57 MB, and milliseconds for each frame that follows."""
+    for first in range(16, 65_536, 64):
+        await dialer.send_raw(unknown_settings(range(first, min(first + 64, 65_536))))
+    started = time.perf_counter()
+    await dialer.frames(*[SettingsFrame(0)] * 1000)
+    await anyio.sleep(1)
+    assert time.perf_counter() - started < 1
+
+
 async def frames_that_mean_nothing(dialer: Dialer) -> None:
     """CVE-2019-9513, and unknown frame types."""
     unknown = ExtensionFrame(0xBB, 0, body=bytes(100))
@@ -327,7 +359,7 @@ ALLOWED_BOUND = 4 * MIB
 
 @pytest.mark.parametrize(
     "attack",
-    [empty_data, a_message_in_frames_of_two_bytes, settings_floods, frames_that_mean_nothing],
+    [empty_data, a_message_in_frames_of_two_bytes, settings_floods, all_unknown_settings, frames_that_mean_nothing],
     ids=lambda attack: attack.__name__,
 )
 async def test_a_flood_that_is_allowed_costs_no_memory(attack: Attack) -> None:
@@ -338,10 +370,13 @@ async def test_a_flood_that_is_allowed_costs_no_memory(attack: Attack) -> None:
             await anyio.sleep(1)
         assert memory.grown < ALLOWED_BOUND
         await here.check_still_connected()
+        completed.append(attack)
         await dialer.stream.aclose()
 
+    completed: list[Attack] = []
     async with world() as here:
         await attacked(here, as_a_peer)
+        assert completed
         await anyio.sleep(5)
         assert not here.bad_is_connected
         await here.check_undisturbed()
@@ -404,7 +439,11 @@ FLOODS = {
         lambda: Server(
             HELLO, response(*OK, end=False) + ContinuationFrame(1, b"\0\x01a\x01b" * 1500).serialize() * 99, 99
         ),
-        "Too many continuation frames",
+        "a header block has more than 65536 bytes",
+    ),
+    "a thousand SETTINGS in a frame": (
+        lambda: Server(HELLO + unknown_settings(range(16, 1016))),
+        "a SETTINGS frame has more than 64 settings",
     ),
     "headers that grow": (
         lambda: Server(HELLO, response(*OK, *[("bomb", "x" * 4000)] * 15_000), 1),

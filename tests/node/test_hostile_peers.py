@@ -18,6 +18,7 @@ import pytest
 from tests.node.hostile import (
     BAD,
     FLOOD_BOUND,
+    HANDSHAKE_BOUND,
     HELD_BOUND,
     MIB,
     NODE,
@@ -36,13 +37,15 @@ from ziggurat.node.connection_handler import MAX_MESSAGE_SIZE, ConnectionHandler
 from ziggurat.node.flows.ping import PING_INTERVAL, PONG_TIMEOUT
 from ziggurat.node.inbound.limits import InboundLimits
 from ziggurat.node.outbound.stream import OutboundStream
-from ziggurat.node.peer.router import SEND_TIMEOUT
+from ziggurat.node.peer.router import MAX_QUEUED_BYTES, SEND_TIMEOUT
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.stream import StreamLost
 from ziggurat.services import ConnectError
 
 pytestmark = pytest.mark.asyncio_only
+
+ONE_MIB = bytes(MIB)
 
 DIRECTIONS: tuple[Direction, ...] = ("inbound", "outbound")
 
@@ -87,21 +90,51 @@ async def oversized_prefix_at_once(bad: HostilePeer) -> None:
     await bad.send_raw(prefixed(bytes(MIB), length=0xFFFFFFFF))
 
 
+async def large_at_once(bad: HostilePeer) -> None:
+    """The largest message that a peer may send, but from one that is not yet a peer."""
+    await bad.send_raw(prefixed(b"", length=MAX_MESSAGE_SIZE))
+    for _ in range(MAX_MESSAGE_SIZE // MIB):
+        await bad.send_raw(ONE_MIB)
+
+
+async def large_instead_of_ready(bad: HostilePeer) -> None:
+    await bad.send(version(), VERACK)
+    await large_at_once(bad)
+
+
 async def gzip_bomb(bad: HostilePeer) -> None:
     await bad.complete_handshake()
     await bad.send_raw(prefixed(bomb(1024 * MIB), flag=1))
 
 
 async def gzip_bomb_at_once(bad: HostilePeer) -> None:
-    await bad.send_raw(prefixed(bomb(1024 * MIB), flag=1))
+    await bad.send_raw(prefixed(bomb(8 * MIB), flag=1))
+
+
+def packed(data: bytes) -> bytes:
+    return zlib.compress(data, 1, wbits=31)
+
+
+def of_empty_entries(name: str, tag: int, count: int, id: int = 0) -> bytes:
+    """Return a message whose entries take two bytes each on the wire, and some forty or more in memory."""
+    field = KaspadMessage.DESCRIPTOR.fields_by_name[name].number
+    answer = KaspadMessage(response_id=id).SerializeToString()
+    return answer + varint(field << 3 | 2) + varint(2 * count) + bytes([tag, 0]) * count
 
 
 async def entries_bomb(bad: HostilePeer) -> None:
-    """A message whose entries take two bytes each on the wire and some thirty in memory."""
     await bad.complete_handshake()
-    field = KaspadMessage.DESCRIPTOR.fields_by_name["block"].number
-    body = b"\x12\x00" * (15 * MIB)
-    await bad.send_raw(prefixed(varint(field << 3 | 2) + varint(len(body)) + body))
+    await bad.send_raw(prefixed(of_empty_entries("block", 0x12, 7 * MIB)))
+
+
+async def entries_bomb_of_a_type_that_is_read(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
+    await bad.send_raw(prefixed(zlib.compress(of_empty_entries("requestRelayBlocks", 0x0A, 7 * MIB), wbits=31), flag=1))
+
+
+async def entries_bomb_of_ids(bad: HostilePeer) -> None:
+    await bad.complete_handshake()
+    await bad.send_raw(prefixed(of_empty_entries("requestTransactions", 0x0A, 4 * MIB - 100)))
 
 
 def varint(value: int) -> bytes:
@@ -198,11 +231,20 @@ class Case:
 
 CASES = [
     Case(oversized_prefix, "peer.disconnected", "a message of 4294967295 bytes is larger than max_message_size"),
-    Case(just_too_large, "peer.disconnected", "a message of 33554433 bytes is larger than max_message_size"),
+    Case(just_too_large, "peer.disconnected", "a message of 16777217 bytes is larger than max_message_size"),
     Case(oversized_prefix_at_once, "peer.refused", "a message of 4294967295 bytes is larger than max_message_size"),
+    Case(large_at_once, "peer.refused", "a message of 16777216 bytes is larger than .*16384", HANDSHAKE_BOUND),
+    Case(large_instead_of_ready, "peer.refused", "a message of 16777216 bytes is larger than .*16384", HANDSHAKE_BOUND),
     Case(gzip_bomb, "peer.disconnected", r"inflates to more than max_message_size", PEER_BOUND),
-    Case(gzip_bomb_at_once, "peer.refused", r"inflates to more than max_message_size", PEER_BOUND),
+    Case(gzip_bomb_at_once, "peer.refused", r"inflates to more than max_message_size .16384", HANDSHAKE_BOUND),
     Case(entries_bomb, "peer.disconnected", "unexpected message: block", PEER_BOUND),
+    Case(
+        entries_bomb_of_a_type_that_is_read,
+        "peer.disconnected",
+        "a requestRelayBlocks message of .* is larger than",
+        PEER_BOUND,
+    ),
+    Case(entries_bomb_of_ids, "peer.disconnected", "a requestTransactions message of .* more than 131072 entries"),
     Case(no_gzip, "peer.disconnected", "a compressed message is not gzip"),
     Case(half_a_message, "peer.disconnected", "the peer ended the stream inside a message"),
     Case(no_payload, "peer.disconnected", "unexpected message: no known payload"),
@@ -235,6 +277,78 @@ async def test_an_attack_costs_the_attacker_its_connection_and_disturbs_no_other
         assert re.search(case.reason, reason), reason
         assert len(reason) < 500
         assert memory.grown < case.bound
+        await here.check_undisturbed()
+
+
+async def test_a_response_of_another_type_than_the_requested_one_is_not_expanded_in_memory() -> None:
+    async def answer(bad: HostilePeer) -> None:
+        await bad.complete_handshake()
+        assert bad.asked  # the node has requested our addresses, and so told us the id of a route
+        await bad.send_raw(prefixed(packed(of_empty_entries("pruningPointProof", 0x0A, 7 * MIB, bad.asked)), flag=1))
+        await anyio.sleep(1)
+
+    async with world() as here:
+        with peak() as memory:
+            await here.attack("inbound", answer)
+        assert memory.grown < PEER_BOUND
+        await here.check_undisturbed()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+async def test_waiting_requests_are_bounded_by_the_memory_of_their_entries(direction: Direction) -> None:
+    ids = [p2p.TransactionId(bytes=number.to_bytes(32, "big")) for number in range(20_000)]
+
+    async def ask(bad: HostilePeer) -> None:
+        await bad.complete_handshake()
+        bad.stop_reading()
+        await bad.send(KaspadMessage(requestTransactions=p2p.RequestTransactionsMessage(ids=ids)))
+        for _ in range(60):
+            await bad.send_raw(prefixed(packed(of_empty_entries("requestTransactions", 0x0A, 65_000)), flag=1))
+
+    async with world() as here:
+        with peak() as memory:
+            await here.attack(direction, ask, reads=False)
+            assert await here.wait_dropped() < 10
+        assert here.logged_reasons("peer.disconnected") == ["too many bytes at once: requestTransactions"]
+        assert memory.grown < MAX_QUEUED_BYTES + FLOOD_BOUND
+        await here.check_undisturbed()
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+async def test_all_that_one_peer_can_make_the_node_hold_at_once_is_bounded(direction: Direction) -> None:
+    """A full send queue, full routes, a request that cannot be answered, and the largest message, compressed."""
+    known = addresses(2400)
+    ids = [p2p.TransactionId(bytes=number.to_bytes(32, "big")) for number in range(131_072)]
+    request = KaspadMessage(requestTransactions=p2p.RequestTransactionsMessage(ids=ids)).SerializeToString()
+    empty = of_empty_entries("requestTransactions", 0x0A, 10_000)
+    stored = zlib.compressobj(0, wbits=31)
+    largest = of_empty_entries("pruningPointProof", 0x0A, 7 * MIB)
+    largest = prefixed(stored.compress(largest) + stored.flush(), flag=1)
+
+    async def ask(bad: HostilePeer) -> None:
+        await bad.complete_handshake()
+        while not known.response_id:
+            message = await bad.stream.receive()
+            assert message is not None
+            known.response_id = message.request_id if message.HasField("requestAddresses") else 0
+        await bad.send(known)
+        await anyio.sleep(1)
+        for _ in range(4):  # the replies fill the window of our end first, 4 MiB
+            await bad.send(*[KaspadMessage(requestAddresses=p2p.RequestAddressesMessage())] * 170)
+            await anyio.sleep(1)
+        for _ in range(2):
+            await bad.send_raw(prefixed(request))
+            await anyio.sleep(1)
+        for _ in range(7):
+            await bad.send_raw(prefixed(empty))
+        await bad.send_raw(largest)
+
+    async with world() as here:
+        with peak() as memory:
+            await here.attack(direction, ask, reads=False)
+            assert await here.wait_dropped() < 10
+        assert here.logged_reasons("peer.disconnected") == ["unexpected message: pruningPointProof"]
+        assert memory.grown < PEER_BOUND
         await here.check_undisturbed()
 
 

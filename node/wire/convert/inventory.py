@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from ziggurat.node.wire import p2p_pb2
 from ziggurat.node.wire.convert.errors import ConversionError
@@ -48,8 +48,8 @@ def inv_relay_block_to_wire(block: bytes) -> p2p_pb2.InvRelayBlockMessage:
     return p2p_pb2.InvRelayBlockMessage(hash=hash_to_wire(block))
 
 
-def inv_transactions_from_wire(message: p2p_pb2.InvTransactionsMessage) -> tuple[bytes, ...]:
-    """Return the ids of announced transactions.
+def inv_transactions_from_wire(message: p2p_pb2.InvTransactionsMessage) -> Iterator[bytes]:
+    """Return the ids of announced transactions, each converted when it is asked for.
 
     Raises:
         ConversionError: there are more than 131072 ids, or one is malformed.
@@ -57,8 +57,10 @@ def inv_transactions_from_wire(message: p2p_pb2.InvTransactionsMessage) -> tuple
     return _ids_from_wire(message.ids)
 
 
-def request_transactions_from_wire(message: p2p_pb2.RequestTransactionsMessage) -> tuple[bytes, ...]:
-    """Return the ids of requested transactions. The peer expects a response for each, in this order.
+def request_transactions_from_wire(message: p2p_pb2.RequestTransactionsMessage) -> Iterator[bytes]:
+    """Return the ids of requested transactions, each converted when it is asked for.
+
+    The peer expects a response for each, in this order.
 
     Raises:
         ConversionError: there are more than 131072 ids, or one is malformed.
@@ -93,7 +95,7 @@ def request_relay_blocks_to_wire(hashes: Iterable[bytes]) -> p2p_pb2.RequestRela
     return p2p_pb2.RequestRelayBlocksMessage(hashes=hashes_to_wire(hashes))
 
 
-def _ids_from_wire(messages: Collection[p2p_pb2.TransactionId]) -> tuple[bytes, ...]:
+def _ids_from_wire(messages: Collection[p2p_pb2.TransactionId]) -> Iterator[bytes]:
     if len(messages) > MAX_TRANSACTION_IDS:
         raise ConversionError("Number of invs in tx inv message is over the limit")
-    return tuple(map(transaction_id_from_wire, messages))
+    return map(transaction_id_from_wire, messages)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.node.lines import info, running_router, settle
-from ziggurat.node.flows.inventories import CAPACITY, Inventories
+from ziggurat.node.flows.inventories import CAPACITY, IDS_PER_TURN, Inventories
 from ziggurat.node.peer.events import BlockAnnounced, Event, TransactionsAnnounced
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
@@ -50,3 +50,24 @@ async def test_a_malformed_announcement_is_rejected(message: KaspadMessage) -> N
         line.feed(message)
         await router.closed.wait()
         assert line.names() == ["reject"]
+
+
+async def test_long_announcements_are_converted_in_parts() -> None:
+    turns = 0
+
+    async with running_router() as (router, line):
+        events: list[Event] = []
+        router.start_flow(Inventories(router, events.append))
+        take = router._turns.take
+
+        async def counted() -> None:
+            nonlocal turns
+            turns += 1
+            await take()
+
+        router._turns.take = counted  # type: ignore[method-assign]
+        ids = [number.to_bytes(32, "big") for number in range(10 * IDS_PER_TURN)]
+        line.feed(transactions(*ids))
+        await settle()
+        assert events == [TransactionsAnnounced(info(), tuple(ids))]
+        assert turns >= 10

@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from ziggurat.node.peer.route import FlowError, PeerClosed, Route, RouteFull, WhenFull
+from ziggurat.node.peer.turns import Turns
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
@@ -24,13 +25,13 @@ class Held:
 
 
 def route(capacity: int = 2, when_full: WhenFull = "close", held: Held | None = None) -> Route:
-    return Route(1, frozenset({"ping"}), capacity, when_full, held or Held())
+    return Route(1, frozenset({"ping"}), capacity, when_full, held or Held(), Turns())
 
 
 async def test_messages_arrive_in_order_before_the_route_closes() -> None:
     one = route()
-    one.put(ping(1))
-    one.put(ping(2))
+    one.put(ping(1), 600)
+    one.put(ping(2), 600)
     one.close("gone")
 
     assert [message.ping.nonce async for message in one] == [1, 2]
@@ -48,7 +49,7 @@ async def test_a_waiting_flow_is_woken_by_a_message_and_by_a_close() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(read)
         await anyio.sleep(1)
-        one.put(ping(7))
+        one.put(ping(7), 600)
         await anyio.sleep(1)
         assert got == []  # the comprehension has not ended
         one.close("gone")
@@ -58,27 +59,24 @@ async def test_a_waiting_flow_is_woken_by_a_message_and_by_a_close() -> None:
 async def test_a_full_route_raises_or_drops() -> None:
     strict, lax = route(2), route(2, "drop")
     for one in (strict, lax):
-        one.put(ping(1))
-        one.put(ping(2))
+        one.put(ping(1), 600)
+        one.put(ping(2), 600)
     with pytest.raises(RouteFull):
-        strict.put(ping(3))
-    lax.put(ping(3))
+        strict.put(ping(3), 600)
+    lax.put(ping(3), 600)
     assert lax.dropped == 1
     assert [m.ping.nonce for m in lax.drain()] == [1, 2]
 
 
-async def test_only_messages_behind_another_are_measured_in_bytes() -> None:
+async def test_the_memory_of_queued_messages_is_added_up() -> None:
     held = Held()
     one = route(10, held=held)
-    one.put(ping(1))
-    assert (held.messages, held.size) == (1, 0)
-    one.put(ping(2))
-    assert (held.messages, held.size) == (2, ping(2).ByteSize())
+    one.put(ping(1), 700)
+    one.put(ping(2), 30)
+    assert (held.messages, held.size) == (2, 730)
     await one.receive()
-    await one.receive()
-    assert (held.messages, held.size) == (0, 0)
-    one.put(ping(1))
-    one.put(ping(1))
+    assert (held.messages, held.size) == (1, 30)
+    one.put(ping(1), 5)
     one.drain()
     assert (held.messages, held.size) == (0, 0)
 
@@ -88,7 +86,7 @@ async def test_a_timeout_has_kaspads_text() -> None:
     with pytest.raises(FlowError, match="timeout expired after 120s"):
         await one.receive(120.0)
     assert anyio.current_time() - started == pytest.approx(120)
-    one.put(ping(1))
+    one.put(ping(1), 600)
     assert (await one.receive(120.0)).ping.nonce == 1
 
 
@@ -112,7 +110,7 @@ async def test_a_second_reader_is_refused() -> None:
         await anyio.sleep(1)
         with pytest.raises(RuntimeError, match="another task"):
             await one.receive()
-        one.put(ping(1))
+        one.put(ping(1), 600)
 
 
 def test_the_repr_shows_types_and_queue_length() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import pytest
 
@@ -9,6 +11,7 @@ from tests.node.lines import FakeStream, info, running_router, settle
 from ziggurat.node.flows.reject import RejectReceiver
 from ziggurat.node.peer.route import FlowError, PeerClosed
 from ziggurat.node.peer.router import MAX_QUEUED_BYTES, ROUTE_CAPACITY, SEND_TIMEOUT, Router
+from ziggurat.node.peer.turns import CYCLE, Turns
 from ziggurat.node.wire import p2p_pb2 as p2p
 from ziggurat.node.wire.convert.errors import ConversionError
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
@@ -112,14 +115,45 @@ async def test_a_burst_does_not_fill_a_queue_that_is_being_read() -> None:
         assert router.reason == "the peer ended the connection"
 
 
-async def test_queued_bytes_are_bounded() -> None:
+async def test_what_queued_messages_take_in_memory_is_bounded() -> None:
     async with running_router() as (router, line):
-        router.subscribe("addresses")
-        entry = p2p.NetAddress(ip=bytes(4 * 1024 * 1024))
-        message = KaspadMessage(addresses=p2p.AddressesMessage(addressList=[entry]))
-        line.feed(*[message] * (MAX_QUEUED_BYTES // entry.ByteSize() + 2))
+        router.subscribe("ping")
+        router.subscribe("pong")
+        dropping = router.subscribe("invRelayBlock", when_full="drop")
+        line.cost = MAX_QUEUED_BYTES // 2
+        line.feed(ping(), PONG, KaspadMessage(invRelayBlock=p2p.InvRelayBlockMessage()))
+        await settle()
+        assert router.reason is None
+        assert dropping.dropped == 1
+        line.cost = 1
+        line.feed(ping())
         await router.closed.wait()
-        assert router.reason == "too many bytes at once: addresses"
+        assert router.reason == "too many bytes at once: ping"
+
+
+async def test_a_single_message_may_take_more() -> None:
+    async with running_router() as (router, line):
+        pings = router.subscribe("ping")
+        line.cost = MAX_QUEUED_BYTES * 2
+        line.feed(ping(7))
+        assert (await pings.receive()).ping.nonce == 7
+        assert router.reason is None
+
+
+async def test_of_a_response_of_another_type_the_content_is_not_wanted() -> None:
+    async with running_router() as (router, line):
+        pongs, blocks, any_answer = router.subscribe("pong"), router.subscribe(answers=("block",)), router.subscribe()
+        for name, id, wanted in (
+            ("pong", 0, True),
+            ("pong", pongs.id, True),
+            ("pruningPointProof", pongs.id, False),
+            ("block", blocks.id, True),
+            ("pruningPointProof", blocks.id, False),
+            ("block", 0, False),
+            ("pruningPointProof", any_answer.id, True),
+            ("pruningPointProof", any_answer.id + 1000, False),
+        ):
+            assert line.wanted(name, id) is wanted, (name, id)
 
 
 async def test_messages_are_sent_in_order_and_responses_carry_the_request_id() -> None:
@@ -260,3 +294,40 @@ async def test_a_cancellation_closes_the_stream() -> None:
     assert line.closed
     assert router.reason == "we are stopping"
     assert router.closed.is_set()
+
+
+async def test_the_flows_of_many_peers_leave_the_event_loop_to_others_in_between() -> None:
+    now, longest, done, peers, requests = 0.0, 0.0, 0, 30, 50
+    turns = Turns(lambda: now)
+
+    class Slow:
+        """A flow whose answers take two milliseconds each."""
+
+        def __init__(self, router: Router) -> None:
+            self.router = router
+            self.route = router.subscribe("ping")
+
+        async def run(self) -> None:
+            nonlocal now, done
+            async for message in self.route:
+                now += 0.002
+                done += 1
+                await self.router.answer(message, PONG)
+
+    async def watch() -> None:
+        nonlocal longest
+        while done < peers * requests:
+            before = now
+            await asyncio.sleep(0)
+            longest = max(longest, now - before)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(peers):
+            line = FakeStream()
+            router = Router(line, info(), turns=turns)
+            router.start_flow(Slow(router))
+            line.feed(*[ping()] * requests)
+            tasks.start_soon(router.run)
+        await watch()
+        tasks.cancel_scope.cancel()
+    assert longest <= 2 * CYCLE + 2 * 0.002

@@ -3,8 +3,9 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from ziggurat.node.peer.send_queue import SEND_QUEUE_BYTES, SEND_QUEUE_MESSAGES, SendQueue
+from ziggurat.node.peer.send_queue import OBJECTS, SEND_QUEUE_BYTES, SEND_QUEUE_MESSAGES, SendQueue
 from ziggurat.node.wire import p2p_pb2 as p2p
+from ziggurat.node.wire.cost import tally
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 
 pytestmark = pytest.mark.asyncio_only
@@ -40,13 +41,22 @@ async def test_put_waits_for_room_and_put_nowait_does_not() -> None:
     assert queue.full
 
 
-async def test_bytes_are_bounded_too() -> None:
+async def test_memory_is_bounded_too() -> None:
     queue = SendQueue()
-    big = KaspadMessage(reject=p2p.RejectMessage(reason="x" * (SEND_QUEUE_BYTES // 4)))
+    big = KaspadMessage(reject=p2p.RejectMessage(reason="x" * (SEND_QUEUE_BYTES // 4 // OBJECTS)))
     count = 0
     while queue.put_nowait(big):
         count += 1
     assert count == 5  # the first is not counted, and four of a quarter each fit
+
+
+async def test_a_message_of_many_objects_counts_as_they_take_memory() -> None:
+    entries = [p2p.NetAddress(ip=b"\x0b\0\0\1", port=16111)] * 1000
+    reply, queue = KaspadMessage(addresses=p2p.AddressesMessage(addressList=entries)), SendQueue()
+    count = 0
+    while queue.put_nowait(reply):
+        count += 1
+    assert count * tally(reply.SerializeToString()).cost < 2 * SEND_QUEUE_BYTES
 
 
 async def test_a_close_wakes_waiting_senders() -> None:

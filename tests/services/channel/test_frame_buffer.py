@@ -4,13 +4,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from h2.exceptions import FrameTooLargeError, ProtocolError
+from h2.exceptions import DenialOfServiceError, FrameTooLargeError, ProtocolError
 from h2.frame_buffer import FrameBuffer as H2FrameBuffer
 from hyperframe.frame import ContinuationFrame, DataFrame, ExtensionFrame, Frame, HeadersFrame, PingFrame, SettingsFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ziggurat.services.channel.frame_buffer import FrameBuffer
+from ziggurat.services.channel.frame_buffer import MAX_HEADER_BLOCK, FrameBuffer
 
 MAX = 64
 
@@ -183,3 +183,25 @@ def test_a_frame_that_is_too_large_is_refused_by_its_header(kind: int, cut: int)
 
     with pytest.raises(FrameTooLargeError, match="65"):
         feed(buffer(), [PingFrame(0, b"12345678").serialize() + wire[:cut]])
+
+
+@pytest.mark.parametrize("piece", [1, 1000, 100_000])
+def test_a_settings_frame_with_many_settings_is_refused(piece: int) -> None:
+    frames = buffer()
+    frames.max_frame_size = 1 << 20
+    allowed = SettingsFrame(0, dict.fromkeys(range(64), 1)).serialize()
+    assert len(feed(frames, [allowed])) == 1
+    raw = b"\0\x01\x86\x04\0\0\0\0\0" + bytes(390)
+    with pytest.raises(DenialOfServiceError, match="more than 64 settings"):
+        feed(frames, [raw[at : at + piece] for at in range(0, len(raw), piece)])
+
+
+@pytest.mark.parametrize("size", [MAX_HEADER_BLOCK, 2000])
+def test_a_header_block_is_bounded_over_all_its_frames(size: int) -> None:
+    frames = buffer()
+    frames.max_frame_size = 1 << 20
+    whole: list[Frame] = [HeadersFrame(1, bytes(size))]
+    whole += [ContinuationFrame(1, bytes(2000)) for _ in range(40)]
+    with pytest.raises(DenialOfServiceError, match="more than 65536 bytes"):
+        feed(frames, [frame.serialize() for frame in whole])
+    assert sum(len(part.data) for part in frames._headers_buffer) <= MAX_HEADER_BLOCK

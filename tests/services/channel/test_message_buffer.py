@@ -205,3 +205,55 @@ async def test_a_message_in_pieces_of_two_bytes_takes_as_much_as_it_is_long() ->
     assert len(held.buffer._acks) == len(held.buffer._chunks)
     assert await reader == (0, body)
     assert held.acked == len(raw)
+
+
+async def test_a_message_that_will_not_be_complete_is_let_go_and_whole_ones_before_it_stay() -> None:
+    held = Held()
+    held.add(message(b"whole") + message(b"cut off")[:-1])
+    held.buffer.fail(StreamTerminatedError("lost"))
+    assert await held.buffer.message() == (0, b"whole")
+    with pytest.raises(StreamTerminatedError, match="lost"):
+        await held.buffer.message()
+    assert not held.buffer._chunks
+
+    held = Held()
+    held.add(message(b"cut off")[:-1])
+    held.buffer.fail(StreamTerminatedError("lost"))
+    assert not held.buffer._chunks
+    assert held.buffer.unacked_size() == 11
+
+
+async def test_after_a_discard_nothing_is_kept_and_all_is_given_back() -> None:
+    held = Held()
+    held.add(message(b"one") + message(b"two"))
+    held.buffer.discard()
+    held.add(message(b"three"))
+    assert not held.buffer._chunks
+    assert held.acked + held.buffer.unacked_size() == 8 + 8 + 10
+    with pytest.raises(StreamTerminatedError, match="not read any more"):
+        await held.buffer.message()
+
+
+async def test_a_reader_of_an_incomplete_message_is_told_when_it_is_let_go() -> None:
+    held = Held()
+    held.add(message(b"cut off")[:-1])
+    reader = asyncio.ensure_future(held.buffer.message())
+    await asyncio.sleep(0)
+    held.buffer.fail(StreamTerminatedError("lost"))
+    with pytest.raises(StreamTerminatedError, match="lost"):
+        await reader
+
+
+async def test_the_limit_of_a_reader_can_be_lifted() -> None:
+    refused: list[GRPCError] = []
+    buffer = MessageBuffer(lambda _: None, 10, lambda flag, length: None, refused.append, 2)
+    buffer.add(message(b"ab") + message(b"abc"), 0)
+    assert await buffer.message() == (0, b"ab")
+    buffer.lift_limit()
+    assert await buffer.message() == (0, b"abc")
+
+    buffer = MessageBuffer(lambda _: None, 10, lambda flag, length: None, refused.append, 2)
+    buffer.add(message(b"abc"), 0)
+    with pytest.raises(GRPCError, match="a message of 3 bytes is larger"):
+        await buffer.message()
+    assert len(refused) == 1

@@ -9,7 +9,7 @@ import pytest
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError
 from h2.errors import ErrorCodes
-from hyperframe.frame import DataFrame, HeadersFrame, RstStreamFrame, WindowUpdateFrame
+from hyperframe.frame import DataFrame, HeadersFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame
 
 from ziggurat.services.channel.compression import compress
 
@@ -146,3 +146,53 @@ async def test_large_messages_pass_both_ways(wire: Any, raw_service: Any, raw_co
     assert list(map(len, await flood(b"9 1000000"))) == [1_000_000] * 9  # more than both windows
     count = wire.channel.method("/raw/count", Cardinality.STREAM_UNARY)
     assert await count([bytes(1_000_000)] * 9) == b"9000000"
+
+
+async def test_before_the_limits_are_lifted_messages_and_windows_are_small(wire: Any) -> None:
+    await wire.connect(initial_message_size=100)
+    assert (await wire.expect(SettingsFrame)).settings[SettingsFrame.INITIAL_WINDOW_SIZE] == 65_535
+    with pytest.raises(GRPCError, match=r"a message of 101 bytes is larger than max_message_size \(100 bytes\)"):
+        async with wire.channel.open() as call:
+            await call.send_message(b"hello")
+            await wire.send(wire.response(1), wire.message(1, bytes(100)), wire.data(1, b"\0\0\0\0\x65"))
+            assert await call.recv_message() == bytes(100)
+            await call.recv_message()  # does not wait for the body
+    assert not any(isinstance(frame, WindowUpdateFrame) for frame in wire.seen)
+
+
+@pytest.mark.parametrize("flag", [0, 1])
+async def test_once_the_limits_are_lifted_a_large_message_passes_that_had_begun_before(wire: Any, flag: int) -> None:
+    await wire.connect(initial_message_size=100, stream_window=300_000, connection_window=400_000)
+    async with wire.channel.open() as call:
+        await call.send_message(b"hello")
+        body = compress(bytes(2000)) if flag else bytes(2000)
+        await wire.send(wire.response(1, ("grpc-encoding", "gzip")), wire.message(1, b"small"))
+        await wire.send(wire.data(1, bytes([flag]) + len(body).to_bytes(4, "big")))
+        assert await call.recv_message() == b"small"
+        call.lift_limits()
+        call.lift_limits()
+        assert (await wire.expect(WindowUpdateFrame, 0)).window_increment == 400_000 - 65_535
+        assert (await wire.expect(WindowUpdateFrame, 1)).window_increment == 300_000 - 65_535
+        await wire.send(wire.data(1, body))
+        assert await call.recv_message() == bytes(2000)
+        await call.cancel()
+
+
+async def test_an_inflated_message_obeys_the_limit_of_the_moment(wire: Any) -> None:
+    await wire.connect(initial_message_size=100)
+    with pytest.raises(GRPCError, match="inflates to more than max_message_size"):
+        async with wire.channel.open() as call:
+            await call.send_message(b"hello")
+            await wire.send(wire.response(1, ("grpc-encoding", "gzip")), wire.message(1, compress(bytes(101)), flag=1))
+            await call.recv_message()
+
+
+async def test_limits_can_be_lifted_when_the_call_has_ended(wire: Any) -> None:
+    await wire.connect(initial_message_size=100)
+    async with wire.channel.open() as call:
+        await call.send_message(b"hello")
+        await wire.send(wire.response(1), wire.reset(1))
+        call.lift_limits()
+        await wire.send(wire.goaway(1))
+        call.lift_limits()
+        await call.cancel()
