@@ -38,7 +38,7 @@ NOT_ABOUT_A_MODULE = {
     "tests/node/address_manager/test_durability.py": "the whole address book, and a process that is killed",
     "tests/node/cli/test_imports.py": "the whole folder: what it loads, and systems without POSIX",
     "tests/node/test_documentation.py": "the pages that state the node's limits",
-    "tests/node/test_fleet.py": "thirty whole nodes that find each other",
+    "tests/node/test_fleet.py": "twenty whole nodes that find each other",
     "tests/node/test_hostile_http2.py": "a whole node, and dialers that abuse HTTP/2",
     "tests/node/test_hostile_peers.py": "a whole node, and malicious peers",
     "tests/node/test_leaks.py": "whole nodes, cut off at every step",

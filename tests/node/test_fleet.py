@@ -1,4 +1,4 @@
-"""A fleet: thirty complete nodes in one process, each on its own host in memory, in virtual time.
+"""A fleet: twenty complete nodes in one process, each on its own host in memory, in virtual time.
 
 Each is built from settings, knows only the name of one seeder, and advertises its private address (`--externalip`).
 """
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio_only
 
 SEED = "seed.example"
 NETWORK = Network("kaspa-devnet", PORT, seeders=(SEED,), private=True)
-SIZE = 30
+SIZE = 20
 OUTBOUND = 5
 MINUTE = 60.0
 
@@ -109,7 +109,7 @@ class Member:
 
 
 class Fleet:
-    """Thirty nodes and, if they use one, their proxy.
+    """Twenty nodes and, if they use one, their proxy.
 
     Attributes:
         network: the network that connects them.
@@ -223,7 +223,7 @@ class Fleet:
 
 
 @pytest.mark.parametrize("proxied", [False, True], ids=["directly", "through a proxy"])
-async def test_thirty_nodes_find_each_other_from_one_seed_and_recover_when_a_third_dies(proxied: bool) -> None:
+async def test_twenty_nodes_find_each_other_from_one_seed_and_recover_when_a_third_dies(proxied: bool) -> None:
     fleet = Fleet(proxied=proxied)
     async with fleet.running() as tasks:
         for member in fleet.members:

@@ -321,7 +321,7 @@ async def empty_data(dialer: Dialer) -> None:
 
 
 async def a_message_in_frames_of_two_bytes(dialer: Dialer) -> None:
-    head, size = DataFrame(1, b"xx").serialize()[:-2], 400_000
+    head, size = DataFrame(1, b"xx").serialize()[:-2], 100_000
     await dialer.frames(DataFrame(1, b"\0" + size.to_bytes(4, "big")))
     for _ in range(size // 2000 - 1):  # all but the end
         await dialer.send_raw((head + b"xx") * 1000)

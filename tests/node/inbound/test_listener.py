@@ -137,7 +137,7 @@ async def test_a_full_node_closes_new_connections_unread() -> None:
             assert len(a.peers()) == len(b.peers()) == 1
 
 
-async def test_of_a_thousand_dialers_at_once_as_many_get_in_as_fit_and_the_others_are_closed_at_once() -> None:
+async def test_of_hundreds_of_dialers_at_once_as_many_get_in_as_fit_and_the_others_are_closed_at_once() -> None:
     limits = InboundLimits(peers=20, pending=12)
     a = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), listener=TcpListener(ANY), limits=limits)
     b = Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"))
@@ -148,7 +148,7 @@ async def test_of_a_thousand_dialers_at_once_as_many_get_in_as_fit_and_the_other
             await b.connect_peer(a.listening)
             loop = asyncio.get_running_loop()
             try:
-                for _ in range(1000):
+                for _ in range(300):
                     opened.append(socket.socket())
                     opened[-1].setblocking(False)
                 await asyncio.gather(*(loop.sock_connect(one, ("127.0.0.1", a.listening.port)) for one in opened))
