@@ -123,9 +123,16 @@ def _prepare(connection: sqlite3.Connection) -> None:
         connection.executescript(SCHEMA)
     elif version != VERSION:
         raise Damaged(f"version {version}, but this program reads version {VERSION} only")
-    elif found != [("table", "addresses", TABLE)]:
+    elif [(kind, name, _without_spaces(sql)) for kind, name, sql in found] != [
+        ("table", "addresses", _without_spaces(TABLE))
+    ]:
         names = ", ".join(f"{kind} {name}" for kind, name, _ in found) or "nothing"
         raise Damaged(f"not the table of an address book, but {names}")
+
+
+def _without_spaces(sql: str | None) -> str:
+    """Return a definition as it compares: SQLite keeps it as it was written."""
+    return "".join((sql or "").split())
 
 
 def read(connection: sqlite3.Connection) -> dict[NetAddress, int]:

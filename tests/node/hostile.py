@@ -64,7 +64,7 @@ HELD_BOUND = 48 * MIB
 """Bytes of the events that one idle subscriber leaves unread."""
 
 STORM_BOUND = 96 * MIB
-"""Bytes of a thousand concurrent dialers, including their own ends in the same process."""
+"""Bytes of three hundred concurrent dialers, including their own ends in the same process."""
 
 M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 

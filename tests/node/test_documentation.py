@@ -96,8 +96,9 @@ def test_the_totals_are_those_that_the_tests_measure() -> None:
     text = COST.read_text(encoding="utf-8")
 
     assert f"**{PEER_BOUND // MIB} MiB**" in text
-    assert f"below {FLOOD_BOUND // MIB} MiB, a storm of a thousand dialers below {STORM_BOUND // MIB} MiB" in " ".join(
-        text.split()
+    assert (
+        f"below {FLOOD_BOUND // MIB} MiB, a storm of three hundred dialers below {STORM_BOUND // MIB} MiB"
+        in " ".join(text.split())
     )
     assert f"below {HANDSHAKE_BOUND // MIB} MiB" in " ".join(text.split())
     assert f"after each {READS_PER_YIELD} messages" in text

@@ -172,6 +172,13 @@ def test_the_file_of_a_full_book_is_checked_in_a_hundredth_of_what_one_statement
     assert path.stat().st_size < database.MAX_FILE_SIZE // 100
 
 
+def test_a_table_that_is_written_differently_is_the_same_table(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(" ".join(database.SCHEMA.split()))
+
+    assert held(path) == {}
+
+
 def test_statistics_of_sqlite_are_no_damage(path: Path) -> None:
     fill(path, BOOK)
     script("ANALYZE")(path)
