@@ -40,7 +40,7 @@ async def test_each_dials_the_other_and_kaspad_logs_no_warning(
 
     assert "/kaspad:" in str(inbound["user_agent"])
     assert probed.returncode == 0, probed.stdout
-    assert asked.stdout.startswith("inbound ")
+    assert asked.stdout.splitlines()[1].startswith("in ")  # below the header
     assert warnings == []
 
 
