@@ -50,7 +50,7 @@ def _syntax(option: Option) -> str:
 
 
 class _StoreOnce(argparse.Action):
-    """Stores a value, and refuses a second one, as kaspad does: whoever adds a flag expects it to have an effect."""
+    """Stores a value, and refuses a second one, as kaspad does: dropping one silently would surprise its user."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None

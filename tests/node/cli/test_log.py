@@ -159,9 +159,13 @@ def test_what_libraries_log_and_pythons_warnings_become_events(capsys: pytest.Ca
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
 @pytest.mark.parametrize("queued", [False, True])
-def test_a_line_that_cannot_be_written_is_no_error(queued: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_cannot_be_written_to_stderr_is_still_in_the_file(
+    queued: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with open("/dev/full", "w") as full:
         monkeypatch.setattr("sys.stderr", full)
-        log = configure_log("json", queued=queued)
+        log = configure_log("json", directory=tmp_path, queued=queued)
         structlog.get_logger("ziggurat").info("dial.started")
         log.close()
+
+    assert json.loads((tmp_path / "ziggurat.log").read_text())["event"] == "dial.started"

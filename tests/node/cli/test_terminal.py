@@ -74,6 +74,7 @@ def test_closed_streams_accept_text(monkeypatch: pytest.MonkeyPatch) -> None:
     open_streams()
     print_lines("one")
     print_error("two")
+    assert sys.stdout.name == sys.stderr.name == os.devnull
     sys.stdout.close()
     sys.stderr.close()
 

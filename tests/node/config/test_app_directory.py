@@ -76,9 +76,10 @@ def test_the_lock_error_names_the_pid_and_a_killed_process_releases_the_lock(tmp
 
 
 def test_the_lock_is_released_at_the_end_of_its_block(tmp_path: Path) -> None:
-    for _ in range(2):
-        with locked(tmp_path):
-            pass
+    with locked(tmp_path), pytest.raises(DirectoryInUse), locked(tmp_path):
+        pass
+    with locked(tmp_path) as directory:
+        assert directory == tmp_path
 
 
 def test_a_holder_without_a_pid_is_called_another_process(tmp_path: Path) -> None:

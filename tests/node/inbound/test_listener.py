@@ -90,7 +90,7 @@ async def test_a_listener_whose_closing_is_cancelled_has_closed_its_port() -> No
     await again.aclose()
 
 
-async def test_an_ipv6_listener_accepts_ipv6_only() -> None:
+async def test_an_ipv6_listener_accepts_connections_and_knows_its_port() -> None:
     listener, seen = TcpListener(NetAddress.parse("[::1]:0")), []
     try:
         address = await listener.start(lambda: RecordTransport(seen))
@@ -101,6 +101,7 @@ async def test_an_ipv6_listener_accepts_ipv6_only() -> None:
             await anyio.lowlevel.checkpoint()
         seen[0].abort()
     await listener.aclose()
+    assert str(address) == f"[::1]:{address.port}"
 
 
 async def test_two_nodes_connect_on_loopback() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from grpclib.const import Cardinality, Status
-from grpclib.exceptions import GRPCError
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 from h2.errors import ErrorCodes
 from hyperframe.frame import DataFrame, HeadersFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame
 
@@ -196,3 +196,5 @@ async def test_limits_can_be_lifted_when_the_call_has_ended(wire: Any) -> None:
         await wire.send(wire.goaway(1))
         call.lift_limits()
         await call.cancel()
+        with pytest.raises(StreamTerminatedError):
+            await call.recv_message()
