@@ -1,0 +1,160 @@
+"""Received bytes to frames (RFC 9113 4.1 and 4.2). The payload of DATA is passed on as it arrives.
+
+A message of gRPC spans frames anyhow, so there is no reason to collect a frame of DATA before its bytes are used. All
+other frames are collected; whether one may be that large is judged by its header, before the rest of it has come.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Final
+
+from ziggurat.services.http2.errors import ErrorCode, RemoteProtocolError
+from ziggurat.services.http2.frames import (
+    CONTINUATION,
+    DATA,
+    END_STREAM,
+    FRAME_HEADER_SIZE,
+    FRAME_NAMES,
+    GOAWAY,
+    HEADERS,
+    PADDED,
+    PING,
+    PREFACE,
+    PRIORITY,
+    PUSH_PROMISE,
+    RST_STREAM,
+    SETTINGS,
+    UINT31,
+    WINDOW_UPDATE,
+    parse_frame_header,
+)
+from ziggurat.services.http2.settings import MAX_SETTINGS
+from ziggurat.services.http2.stream import Stream
+
+__all__ = ["FrameReader"]
+
+SIZES: Final = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
+"""Types of frames whose payload has one size only. RFC 9113 6.3 lets a PRIORITY of another size live on as an error of
+its stream, which 5.4.1 lets us treat as one of the connection."""
+
+
+class FrameReader(ABC):
+    """Cuts what a connection receives into frames.
+
+    Args:
+        max_frame_size: of a payload, in bytes.
+        max_block_size: of a header block in all its frames, in bytes.
+        expect_preface: whether the peer is a client, whose first bytes are the preface (RFC 9113 3.4).
+    """
+
+    def __init__(self, max_frame_size: int, max_block_size: int, *, expect_preface: bool) -> None:
+        self.max_frame_size = max_frame_size
+        self._max_block_size = max_block_size
+        self._tail = bytearray()  # a frame that is not whole
+        self._wanted = FRAME_HEADER_SIZE  # bytes of it that are needed to go on
+        self._preface = PREFACE if expect_preface else b""
+        self._settled = False  # whether the peer's first frame, SETTINGS, has come
+        self._block = bytearray()
+        self._block_stream = 0  # whose header block is not whole; 0 if none
+        self._rest = 0  # bytes of a DATA frame that are still to come
+        self._rest_stream: Stream | None = None
+        self._rest_ends = False
+
+    def _split(self, data: bytes) -> None:
+        """Take what arrived."""
+        size, position = len(data), 0
+        if self._rest:
+            position = min(self._rest, size)
+            self._rest -= position
+            self._pass_on(self._rest_stream, data, 0, position, not self._rest and self._rest_ends)
+        elif self._preface or self._tail:
+            self._tail += data
+            if len(self._tail) < self._wanted and not self._preface:
+                return
+            data, self._tail = bytes(self._tail), bytearray()
+            size = len(data)
+            if self._preface and not (position := self._take_preface(data)):
+                return
+        self._wanted = FRAME_HEADER_SIZE
+        while size - position >= FRAME_HEADER_SIZE:
+            high, low, kind, flags, stream_id = parse_frame_header(data, position)
+            length = high << 8 | low
+            start = position + FRAME_HEADER_SIZE
+            position = start + length
+            if kind == DATA and not flags & PADDED and not self._block_stream and self._settled:
+                if length > self.max_frame_size:
+                    raise _too_large(kind, length)
+                stream = self._data_begins(stream_id & UINT31, length, bool(flags & END_STREAM))
+                if position > size:
+                    self._rest, self._rest_stream = position - size, stream
+                    self._rest_ends = bool(flags & END_STREAM)
+                    position = size
+                    self._pass_on(stream, data, start, size, False)
+                    return
+                self._pass_on(stream, data, start, position, bool(flags & END_STREAM))
+                continue
+            self._judge(kind, flags, stream_id & UINT31, length)
+            if position > size:
+                position = start - FRAME_HEADER_SIZE
+                self._wanted = FRAME_HEADER_SIZE + length
+                break
+            self._frame(kind, flags, stream_id & UINT31, data[start:position])
+        if position < size:
+            self._tail += data[position:] if position else data
+
+    def _take_preface(self, data: bytes) -> int:
+        """Return how long the preface is; 0 if it is not whole."""
+        preface = self._preface
+        if not data.startswith(preface[: len(data)]):
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "the client's preface is wrong: is this HTTP/2?")
+        if len(data) < len(preface):
+            self._tail += data
+            return 0
+        self._preface = b""
+        return len(preface)
+
+    def _judge(self, kind: int, flags: int, stream_id: int, length: int) -> None:
+        """Refuse a frame by its header, if it is wrong at this place or has the wrong size."""
+        if not self._settled:
+            if kind != SETTINGS or flags & 1 or stream_id:
+                raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS")
+            self._settled = True
+        if length > self.max_frame_size:
+            raise _too_large(kind, length)
+        if self._block_stream and (kind != CONTINUATION or stream_id != self._block_stream):
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "another frame interrupts a header block")
+        if kind in SIZES:
+            if length != SIZES[kind]:
+                raise RemoteProtocolError(ErrorCode.FRAME_SIZE_ERROR, f"{FRAME_NAMES[kind]} of {length} bytes")
+        elif kind == SETTINGS:
+            if length % 6 or (flags & 1 and length):
+                raise RemoteProtocolError(ErrorCode.FRAME_SIZE_ERROR, f"SETTINGS of {length} bytes")
+            if length > MAX_SETTINGS * 6:
+                raise RemoteProtocolError(ErrorCode.ENHANCE_YOUR_CALM, f"more than {MAX_SETTINGS} settings at once")
+        elif kind == GOAWAY and length < 8:
+            raise RemoteProtocolError(ErrorCode.FRAME_SIZE_ERROR, f"GOAWAY of {length} bytes")
+        elif kind in (HEADERS, CONTINUATION) and len(self._block) + length > self._max_block_size:
+            raise RemoteProtocolError(
+                ErrorCode.ENHANCE_YOUR_CALM, f"a header block of more than {self._max_block_size} bytes"
+            )
+        elif kind == PUSH_PROMISE:
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE, which is switched off")
+
+    @abstractmethod
+    def _data_begins(self, stream_id: int, length: int, ends: bool) -> Stream | None:
+        """The header of a DATA frame has come. Return whom its payload is for; ``None`` to throw it away."""
+
+    @abstractmethod
+    def _pass_on(self, stream: Stream | None, data: bytes, start: int, end: int, ends: bool) -> None:
+        """A part of a payload has come; ``ends`` with the last part of the last frame of a stream."""
+
+    @abstractmethod
+    def _frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        """A frame other than plain DATA has come, whole."""
+
+
+def _too_large(kind: int, length: int) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes (type {kind}) is beyond SETTINGS_MAX_FRAME_SIZE"
+    )
