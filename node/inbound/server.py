@@ -31,7 +31,7 @@ from ziggurat.node.inbound.stream import InboundStream
 from ziggurat.node.peer import PROXIED
 from ziggurat.node.wire import MESSAGE_STREAM, KaspadMessage, MessageCodec, StreamLost
 from ziggurat.services.channel.options import ConnectionOptions
-from ziggurat.services.channel.protocol import ServerProtocol
+from ziggurat.services.channel.old_protocol import ServerProtocol
 from ziggurat.services.channel.server import CompressionMixin
 
 __all__ = ["PeerServer", "Serve"]

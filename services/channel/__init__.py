@@ -2,14 +2,14 @@
 
 from ziggurat.services.channel.backoff import Backoff
 from ziggurat.services.channel.channel import Channel
+from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.compression import MessageSizeError
 from ziggurat.services.channel.connecting import Connecting
 from ziggurat.services.channel.endpoint import Endpoint
 from ziggurat.services.channel.options import ConnectionOptions
-from ziggurat.services.channel.protocol import ClientProtocol
+from ziggurat.services.channel.refusal import CallRefused
 from ziggurat.services.channel.server import CompressionMixin
 from ziggurat.services.channel.state import ChannelState
-from ziggurat.services.channel.stream import CallRefused
 from ziggurat.services.channel.transport import StreamTransport
 
 __all__ = [

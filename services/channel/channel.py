@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import grpclib.client
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError
 from grpclib.metadata import Deadline
-from multidict import MultiDict
 
 from ziggurat.services.channel.call import Call
-from ziggurat.services.channel.protocol import ClientProtocol
+from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.reconnect import Reconnect
+from ziggurat.services.channel.request import request_template
 from ziggurat.services.channel.shared_dial import Expired
 from ziggurat.services.channel.state import ChannelState, StateChanges
 from ziggurat.services.errors import ChannelClosed, ConnectError
+from ziggurat.services.http2 import HeaderTemplate
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.service import Connector
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from grpclib.metadata import _Metadata, _MetadataLike  # pyright: ignore[reportPrivateUsage]
+    from grpclib.metadata import _MetadataLike  # pyright: ignore[reportPrivateUsage]
 
     from ziggurat.services.channel.endpoint import Endpoint
 
 __all__ = ["Channel"]
+
+MAX_TEMPLATES = 512
+"""Methods whose fields are remembered; a channel for a gateway may have any number."""
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -59,6 +63,13 @@ class Channel(grpclib.client.Channel):
         self._scheme, self._authority = endpoint.origin_parts
         self._endpoint = endpoint
         self._reconnect = Reconnect(endpoint, connector)
+        options = endpoint.connection_options
+        self.gzip = options.compression == "gzip"
+        subtype = self._codec.__content_subtype__
+        # Without a subtype for protobuf: googleapis/googleapis.github.io#27.
+        self.content_type = "application/grpc" if subtype == "proto" else f"application/grpc+{subtype}"
+        self._user_agent = options.user_agent
+        self._templates: dict[tuple[str, bool], HeaderTemplate] = {}
 
     # -- calls
 
@@ -82,7 +93,7 @@ class Channel(grpclib.client.Channel):
         return Call(
             self,
             name,
-            cast("_Metadata", MultiDict(metadata or ())),
+            metadata,
             cardinality,
             request_type,
             reply_type,
@@ -92,7 +103,29 @@ class Channel(grpclib.client.Channel):
             deadline=deadline,
         )
 
-    async def __connect__(self) -> ClientProtocol:
+    def template(self, method_name: str, gzip: bool) -> HeaderTemplate:
+        """Return the fields that all requests for a method begin with.
+
+        Args:
+            method_name: the ``:path``.
+            gzip: whether to announce that messages may be compressed.
+        """
+        key = (method_name, gzip)
+        template = self._templates.get(key)
+        if template is None:
+            if len(self._templates) >= MAX_TEMPLATES:
+                self._templates.clear()
+            template = self._templates[key] = request_template(
+                self._scheme, method_name, self._authority, self.content_type, self._user_agent, gzip=gzip
+            )
+        return template
+
+    @property
+    def protocol(self) -> ClientProtocol | None:
+        """The connection that takes calls; ``None`` if a call has to wait for one."""
+        return self._reconnect.protocol
+
+    async def __connect__(self) -> ClientProtocol:  # type: ignore[override]
         """Return a connection that accepts calls; grpclib calls this for each call."""
         return await self.ready()
 
@@ -108,7 +141,7 @@ class Channel(grpclib.client.Channel):
         except ConnectError as error:
             raise GRPCError(Status.UNAVAILABLE, str(error)) from error
 
-    async def _create_connection(self) -> ClientProtocol:
+    async def _create_connection(self) -> ClientProtocol:  # type: ignore[override]
         return await self.__connect__()  # grpclib's own method would bypass the connector
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyio.abc import ByteStream
 
-from ziggurat.services.channel.protocol import ClientProtocol
+from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.start_http2 import start_http2
 from ziggurat.services.dial import Dial, dial, phase
 from ziggurat.services.errors import ConnectError, ConnectTimeout

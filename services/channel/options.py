@@ -32,6 +32,9 @@ class ConnectionOptions:
         connection_window: flow control window of all streams together, in bytes.
         max_frame_size: maximum size of a received frame, in bytes (RFC 9113 6.5.2).
         max_message_size: maximum size of a received message, compressed and inflated, in bytes; ``None`` for no limit.
+        max_header_list_size: maximum size of a received list of headers, in bytes (RFC 9113 10.5.1).
+        max_unread: bytes of all streams that may lie unread before the peer has to stop.
+        max_concurrent_streams: requests that a client may have open at a time, in the server's role.
         initial_message_size: maximum size of a received message until `Stream.lift_limits` is called, for peers that
             have to introduce themselves first. Until then the windows have the least size, too. ``None`` lets
             ``max_message_size`` and the windows above apply from the start.
@@ -48,6 +51,9 @@ class ConnectionOptions:
     connection_window: int = 4 * MIB
     max_frame_size: int = 256 * 1024
     max_message_size: int | None = 32 * MIB
+    max_header_list_size: int = 64 * 1024
+    max_unread: int = 64 * MIB
+    max_concurrent_streams: int = 100
     initial_message_size: int | None = None
     compression: Literal["gzip"] | None = None
     linger: float = 2.0

@@ -1,234 +1,239 @@
-"""One HTTP/2 connection: grpclib's protocol, on our engine, connection, streams and processor."""
+"""asyncio around one HTTP/2 connection, in either role: one write for each turn of the loop, and a close that ends.
+
+What is sent collects in the core until the event loop has gone round once, so that a request's headers and its message,
+or the requests of fifty callers, leave in one system call.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import cast
+import socket
+from abc import abstractmethod
+from typing import TYPE_CHECKING, cast
 
-from grpclib.client import Handler
-from grpclib.config import Configuration
-from grpclib.protocol import AbstractHandler, H2Protocol
-from grpclib.protocol import _set_nodelay as set_nodelay  # pyright: ignore[reportPrivateUsage]
-from h2.config import H2Configuration
+from grpclib.protocol import Peer
 
-from ziggurat.services.channel.client_stream import ClientStream
-from ziggurat.services.channel.connection import Connection, describe
-from ziggurat.services.channel.engine import h2_configuration, make_engine
 from ziggurat.services.channel.options import ConnectionOptions
-from ziggurat.services.channel.ping_timer import PingTimer
-from ziggurat.services.channel.preface import Preface
-from ziggurat.services.channel.processor import Processor
-from ziggurat.services.channel.server_stream import ServerStream
-from ziggurat.services.channel.stream import Stream
 from ziggurat.services.errors import one_line
+from ziggurat.services.http2 import Connection, ErrorCode, HeaderSection, LocalSettings, RemoteProtocolError, Stream
 
-__all__ = ["ClientProtocol", "Protocol", "ServerProtocol"]
+if TYPE_CHECKING:
+    from ziggurat.services.channel.message_stream import MessageStream
+
+__all__ = ["HIGH_WATER", "Protocol"]
+
+HIGH_WATER = 65536
+"""Bytes that may collect before they are written, so that the transport can say when it is too much."""
 
 
-class Protocol(H2Protocol):
-    """What both ends have in common.
+class Protocol(asyncio.Protocol):
+    """What both ends have in common; the owner of a `Connection`.
+
+    Args:
+        options: the settings.
+        client: which end we are.
 
     Attributes:
+        core: the HTTP/2 protocol.
+        options: as above.
+        writable: whether the transport takes bytes.
         failure: one line on why the connection came to a bad end; ``None`` while it has not.
         settings_received: whether the peer's SETTINGS have come.
+        closing: whether nothing may be sent any more.
         lost: set once nothing is left of the connection.
+        lifted: whether `lift_limits` was called.
+        streams_started: how many there were.
     """
 
-    stream_class: type[Stream]
-    connection: Connection  # pyright: ignore[reportIncompatibleVariableOverride]
-    processor: Processor  # pyright: ignore[reportIncompatibleVariableOverride]
+    core: Connection
 
-    def __init__(
-        self, handler: AbstractHandler, config: Configuration, h2_config: H2Configuration, options: ConnectionOptions
-    ) -> None:
-        super().__init__(handler, config, h2_config)
+    def __init__(self, options: ConnectionOptions, *, client: bool) -> None:
+        stream_window, connection_window = options.windows
+        self.core = Connection(
+            self,
+            LocalSettings(
+                stream_window=stream_window,
+                connection_window=connection_window,
+                max_frame_size=options.max_frame_size,
+                max_header_list_size=options.max_header_list_size,
+                max_concurrent_streams=None if client else options.max_concurrent_streams,
+                max_unread=options.max_unread,
+            ),
+            client=client,
+        )
         self.options = options
+        self.writable = True
         self.failure: str | None = None
         self.settings_received = False
+        self.closing = False
         self.lost = asyncio.Event()
-        self._made = False
+        self.streams_started = 0
+        self.bytes_sent = self.bytes_received = 0
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._scheduled = False
+        self._linger: asyncio.TimerHandle | None = None
+        self.lifted = False
+        self._blocked: dict[MessageStream, None] = {}  # those that wait for the transport
+
+    @property
+    def peer(self) -> Peer:
+        """grpclib's view of the other end."""
+        return Peer(cast(asyncio.Transport, self._transport))
+
+    # -- asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Make the engine and send its preface."""
-        if (sock := transport.get_extra_info("socket")) is not None:
-            set_nodelay(sock)
-        self._made = True
-        self.connection = Connection(  # pyright: ignore[reportIncompatibleVariableOverride]
-            make_engine(self.h2_config, self.options),
-            cast(asyncio.Transport, transport),
-            config=self.config,
-            options=self.options,
-            stream_class=self.stream_class,
-        )
-        self.connection.write_now()
-        self.connection.initialize()
-        processor = Processor(self.handler, self.connection, self)
-        self.processor = processor  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Send the preface and our SETTINGS."""
+        self._transport = cast(asyncio.Transport, transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.flush()
 
     def data_received(self, data: bytes) -> None:
-        """Feed the engine, and deal with what it made of it."""
-        connection, processor = self.connection, self.processor
-        if connection.closing:
+        """Feed the core, which tells the streams."""
+        if self.closing:
             return
+        self.bytes_received += len(data)
+        if self.writable:
+            self.core.unread_answers = 0
         try:
-            for event in connection.feed(data):
-                processor.process(event)
-        except Exception as error:  # whatever a hostile peer makes h2, hpack or hyperframe raise
-            self.fail(f"HTTP/2 protocol error: {describe(error)}")
+            self.core.receive(data)
+        except RemoteProtocolError as error:
+            self.fail(f"HTTP/2 protocol error: {one_line(str(error))}")
             return
-        if connection.violation is not None:
-            self.fail(f"HTTP/2 protocol error: {connection.violation}")
-        else:
-            connection.flush()
+        # Behind the tasks that this has woken, so that what they send is in the same write.
+        if self.core.out and not self._scheduled:
+            self.flush_soon()
+
+    def pause_writing(self) -> None:
+        """The transport has had enough for now."""
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        """The transport takes bytes again."""
+        self.writable = True
+        blocked, self._blocked = self._blocked, {}
+        for stream in blocked:
+            stream.on_window()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """End every call that is not complete."""
-        self.connection.lost()
+        """End every stream that is not complete."""
+        self.closing = True
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
         detail = self.failure or (one_line(str(exc)) or type(exc).__name__ if exc else None)
-        self.processor.end(f"Connection lost: {detail}" if detail else "Connection lost")
+        self.end_streams(f"Connection lost: {detail}" if detail else "Connection lost")
+        self.core.detach()
         self.lost.set()
 
-    def settings_arrived(self) -> None:
-        """The peer's SETTINGS are there, or have changed."""
-        self.settings_received = True
+    # -- sending
 
-    def draining_began(self) -> None:
-        """The peer takes no new call; those in flight go on, and the last one closes the connection."""
+    def flush_soon(self) -> None:
+        """Write what the core holds, once the loop has gone round; at once when it is much."""
+        if self.core.out_size >= HIGH_WATER:
+            self.flush()
+        elif not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush_scheduled)
+
+    def flush(self) -> None:
+        """Write what the core holds."""
+        transport = self._transport
+        if self.core.out and transport is not None and not transport.is_closing():
+            data = self.core.take()
+            self.bytes_sent += len(data)
+            transport.write(data)
+
+    def _flush_scheduled(self) -> None:
+        self._scheduled = False
+        self.flush()
+
+    def wait_writable(self, stream: MessageStream) -> None:
+        """Have ``stream.on_window`` called, once, when the transport takes bytes again."""
+        self._blocked[stream] = None
+
+    def forget_sender(self, stream: MessageStream) -> None:
+        """A stream does not wait any more, for whatever it was."""
+        self._blocked.pop(stream, None)
+        self.core.blocked.pop(stream, None)
+
+    def lift_limits(self, stream: MessageStream) -> None:
+        """Let the windows of the connection and of a stream have their full size."""
+        stream_window, connection_window = self.options.windows
+        if self.closing:
+            return
+        if not self.lifted:
+            self.lifted = True
+            if more := self.options.connection_window - connection_window:
+                self.core.widen(None, more)
+        if more := self.options.stream_window - stream_window:
+            self.core.widen(stream, more)
+        self.flush_soon()
+
+    # -- the end
 
     def fail(self, reason: str) -> None:
-        """End the connection because of ``reason``; what the engine has to say about it is still sent."""
+        """End the connection because of ``reason``; what the core has to say about it is still sent."""
         self.failure = self.failure or reason
-        self.processor.close(reason)
+        self._close(reason)
 
     def close(self) -> None:
-        """Take no new call, end those in flight, send what is there and close; abort after ``linger`` seconds."""
-        if self._made:
-            self.processor.close()
+        """Take no new stream, end those there are, send what is there and close; abort after ``linger`` seconds."""
+        self._close("Connection closed")
 
     def abort(self) -> None:
         """Close at once; what is unsent is lost."""
-        if self._made:
-            self.connection.abort()
-            self.processor.end(f"Connection lost: {self.failure}" if self.failure else "Connection closed")
+        if self._transport is None:
+            return
+        self.closing = True
+        if not self.lost.is_set():  # a transport that is gone raises an AttributeError
+            self._transport.abort()
+        self.end_streams(f"Connection lost: {self.failure}" if self.failure else "Connection closed")
 
     async def aclose(self) -> None:
         """Close, and return when the last byte is out, or ``linger`` seconds are over."""
         self.close()
-        if self._made:
+        if self._transport is not None:
             await self.lost.wait()
 
+    def _close(self, reason: str) -> None:
+        transport = self._transport
+        if self.closing or transport is None:
+            return
+        if not self.core.failed:  # else it has said its GOAWAY
+            self.core.go_away(ErrorCode.NO_ERROR)
+        self.flush()
+        self.closing = True
+        # Armed whatever the buffer's size: closing TLS, or a stream behind a pump, waits for the peer as well.
+        self._linger = self._loop.call_later(self.options.linger, self.abort)
+        transport.close()
+        self.end_streams(reason)
 
-class ServerProtocol(Protocol):
-    """A listener's end."""
+    @abstractmethod
+    def end_streams(self, reason: str) -> None:
+        """End every stream that is not complete with ``reason``, and whoever waits for one."""
 
-    stream_class = ServerStream
+    # -- what the core tells
 
-
-class ClientProtocol(Protocol):
-    """A caller's end, for one connection of a channel.
-
-    Args:
-        options: its settings.
-        on_settings: called once, when the peer's SETTINGS have come.
-        on_draining: called once, when the peer has said that it takes no new call.
-        on_lost: called once, when nothing is left of the connection, with one line on why.
-
-    Attributes:
-        foreign: whether the peer spoke something that is not HTTP/2, so that another dial will not fare better.
-    """
-
-    stream_class = ClientStream
-
-    def __init__(
-        self,
-        options: ConnectionOptions,
-        *,
-        on_settings: Callable[[], None],
-        on_draining: Callable[[], None],
-        on_lost: Callable[[str], None],
-    ) -> None:
-        config = Configuration(
-            http2_connection_window_size=options.connection_window, http2_stream_window_size=options.stream_window
-        )
-        super().__init__(Handler(), config.__for_client__(), h2_configuration(client_side=True), options)
-        self.foreign = False
-        self._on_settings = on_settings
-        self._on_draining = on_draining
-        self._on_lost = on_lost
-        self._preface: Preface | None = Preface()
-        self._keepalive: PingTimer | None = None
-
-    @property
-    def accepting(self) -> bool:
-        """Whether a new call may start here."""
-        return self._made and self.connection.refusal is None and not self.connection.is_closing()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send the preface, and begin to watch the peer."""
-        super().connection_made(transport)
-        if self.options.http2_keepalive_interval is not None:
-            self._keepalive = PingTimer(
-                self.options.http2_keepalive_interval,
-                self.options.http2_keepalive_timeout,
-                ping=self._ping,
-                on_dead=self._dead,
-            )
-
-    def data_received(self, data: bytes) -> None:
-        """Judge the first bytes; hand the rest to the engine."""
-        if self._keepalive is not None:
-            self._keepalive.heard()
-        if self._preface is not None:
-            data = self._preface.feed(data)
-            if self._preface.verdict is not None:
-                self._is_foreign(self._preface.verdict)
-                return
-            if not self._preface.done:
-                return
-            self._preface = None
-        super().data_received(data)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """End every call that is not complete, and say why."""
-        if self._keepalive is not None:
-            self._keepalive.stop()
-        if self._preface is not None:
-            self._preface.close()
-            self.foreign = self.foreign or self._preface.verdict is not None
-            self.failure = self.failure or self._preface.verdict
-        if self.failure is None and not self.connection.closing:
-            how = "closed by the peer" if exc is None else one_line(str(exc)) or type(exc).__name__
-            self.failure = how if self.settings_received else f"{how} before its SETTINGS"
-        super().connection_lost(exc)
-        self._on_lost(self.failure or "closed")
-
-    def settings_arrived(self) -> None:
+    def on_settings(self) -> None:
         """The peer's SETTINGS are there, or have changed."""
-        if not self.settings_received:
-            self.settings_received = True
-            self._on_settings()
+        self.settings_received = True
 
-    def draining_began(self) -> None:
-        """The peer takes no new call."""
-        self._on_draining()
+    def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None:
+        """The peer takes no new stream."""
 
-    def fail(self, reason: str) -> None:
-        """End the connection because of ``reason``."""
-        self.foreign = self.foreign or not self.settings_received
-        super().fail(reason)
+    def on_ping_ack(self, data: bytes) -> None:
+        """The peer has answered a PING."""
 
-    def _is_foreign(self, verdict: str) -> None:
-        self.foreign = True
-        self.failure = verdict
-        self.abort()
+    def on_stream_closed(self) -> None:
+        """There is room for another stream."""
 
-    def _ping(self) -> bool:
-        if self.connection.closing or not (self.processor.streams or self.options.http2_keepalive_while_idle):
-            return False
-        self.connection.ping()
-        return True
+    def on_request(self, section: HeaderSection) -> Stream | None:
+        """A client's request; a client gets none."""
+        return None
 
-    def _dead(self) -> None:
-        self.failure = f"no answer to a keepalive PING within {self.options.http2_keepalive_timeout:g} s"
-        self.abort()
+    def on_malformed_request(self, reason: str) -> None:
+        """What a client sent in place of a request."""

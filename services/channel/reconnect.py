@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from anyio import move_on_after
 
+from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.dial import EndpointDial
-from ziggurat.services.channel.protocol import ClientProtocol
 from ziggurat.services.channel.shared_dial import Expired, SharedDial
 from ziggurat.services.channel.state import ChannelState, StateChanges, StateWatch
 from ziggurat.services.errors import ChannelClosed, ConnectError, copy_error

@@ -11,8 +11,8 @@ from grpclib.protocol import H2Protocol
 from grpclib.server import Server
 
 from ziggurat.services.channel.engine import h2_configuration
+from ziggurat.services.channel.old_protocol import ServerProtocol
 from ziggurat.services.channel.options import ConnectionOptions
-from ziggurat.services.channel.protocol import ServerProtocol
 
 if TYPE_CHECKING:
     from grpclib._typing import IServable

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from anyio import BrokenResourceError, BusyResourceError, CancelScope, ClosedResourceError, move_on_after
 from anyio.abc import ByteStream
 
+from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.options import ConnectionOptions
-from ziggurat.services.channel.protocol import ClientProtocol
 from ziggurat.services.channel.transport import CLOSE_LIMIT, StreamTransport
 from ziggurat.services.errors import ConnectError, Http2Error
 from ziggurat.services.stream import ObservedStream

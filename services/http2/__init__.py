@@ -16,6 +16,7 @@ from ziggurat.services.http2.errors import ErrorCode, LocalProtocolError, Remote
 from ziggurat.services.http2.header_section import Fields, HeaderSection, SectionKind
 from ziggurat.services.http2.header_writer import HeaderTemplate
 from ziggurat.services.http2.receiver import Owner
+from ziggurat.services.http2.sender import HeaderFields
 from ziggurat.services.http2.settings import LocalSettings
 from ziggurat.services.http2.stream import Stream, StreamState
 
@@ -23,6 +24,7 @@ __all__ = [
     "Connection",
     "ErrorCode",
     "Fields",
+    "HeaderFields",
     "HeaderSection",
     "HeaderTemplate",
     "LocalProtocolError",

@@ -89,7 +89,7 @@ class HeaderFrames(DataFrames):
         if not stream.headers_received:
             stream.headers_received = True
             stream.missing = section.content_length
-        stream.on_headers(section)
+        stream.on_headers(section, ends)
         if ends:
             self._end_remote(stream)
 
@@ -112,6 +112,6 @@ class HeaderFrames(DataFrames):
         stream.send_window, stream.receive_window = self.initial_window, self._stream_window
         stream.headers_received, stream.missing = True, section.content_length
         self.streams[stream_id] = stream
-        stream.on_headers(section)
+        stream.on_headers(section, ends)
         if ends:
             self._end_remote(stream)

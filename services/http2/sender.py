@@ -79,6 +79,11 @@ class Sender:
         self._closed: dict[int, Ending] = {}
         self._closed_before: dict[int, Ending] = {}
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether all stream numbers are used up (RFC 9113 5.1.1)."""
+        return self._next_id > UINT31
+
     # -- streams
 
     def open(

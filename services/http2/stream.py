@@ -50,6 +50,10 @@ class Stream:
     )
 
     def __init__(self) -> None:
+        self._renew()
+
+    def _renew(self) -> None:
+        """Be as new: a stream that was not opened, on any connection."""
         self.stream_id = 0
         self.send_window = self.receive_window = self.unreturned = 0
         self.missing: int | None = None
@@ -66,8 +70,13 @@ class Stream:
             return StreamState.HALF_CLOSED_LOCAL
         return StreamState.HALF_CLOSED_REMOTE if self.remote_ended else StreamState.OPEN
 
-    def on_headers(self, section: HeaderSection) -> None:
-        """The request or response has come, or its trailers; 1xx responses are passed over."""
+    def on_headers(self, section: HeaderSection, ends: bool) -> None:
+        """The request or response has come, or its trailers; 1xx responses are passed over.
+
+        Args:
+            section: a good one.
+            ends: whether it ends the stream. `on_end` follows.
+        """
 
     def on_data(self, data: bytes, start: int, end: int) -> None:
         """A part of the body has come: ``data[start:end]``. Call `Connection.read` when it is read, or thrown away."""

@@ -22,11 +22,12 @@ from hyperframe.frame import (
     SettingsFrame,
     WindowUpdateFrame,
 )
-from multidict import MultiDict
 
 from ziggurat.services.channel.call import Call
+from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.options import ConnectionOptions
-from ziggurat.services.channel.protocol import ClientProtocol
+from ziggurat.services.channel.request import request_template
+from ziggurat.services.http2 import HeaderTemplate
 
 RESPONSE = [(":status", "200"), ("content-type", "application/grpc+raw")]
 
@@ -46,24 +47,34 @@ class RawCodec(CodecBase):
 class RawChannel(grpclib.client.Channel):
     """Makes calls over the given connections."""
 
-    connected = True  # it never dials
+    gzip = False
 
     def __init__(self, *protocols: ClientProtocol, codec: CodecBase | None = None) -> None:
         super().__init__(codec=codec or RawCodec())
         self.protocols = list(protocols)
+        self.content_type = "application/grpc+raw"
+
+    @property
+    def protocol(self) -> ClientProtocol:
+        """The connection for the next call."""
+        first = self.protocols[0]
+        return first if len(self.protocols) == 1 or first.accepting else self.protocols[-1]
+
+    async def ready(self, expired: Any = None) -> Any:
+        return await self.__connect__()
+
+    def template(self, method_name: str, gzip: bool) -> HeaderTemplate:
+        user_agent = self.protocols[-1].options.user_agent
+        return request_template("http", method_name, "h", self.content_type, user_agent, gzip=gzip)
 
     async def __connect__(self) -> ClientProtocol:
-        return (
-            self.protocols[-1]
-            if len(self.protocols) == 1 or self.protocols[0].accepting is False
-            else self.protocols[0]
-        )
+        return self.protocol
 
     def request(self, name: str, cardinality: Any, send: Any, recv: Any, **kwargs: Any) -> Any:
         timeout = kwargs.get("timeout")
         deadline = None if timeout is None else grpclib.metadata.Deadline.from_timeout(timeout)
         return Call(
-            self, name, MultiDict(kwargs.get("metadata") or ()), cardinality, send, recv,
+            self, name, kwargs.get("metadata"), cardinality, send, recv,
             codec=self._codec, status_details_codec=None, dispatch=self.__dispatch__, deadline=deadline,
         )  # fmt: skip
 
@@ -166,6 +177,7 @@ class Wire(FrameWriter):
         self.reader, self.writer = await asyncio.open_connection(sock=far)
         self.writers.append(self.writer)
         self.channel = RawChannel(self.protocol)
+        self.channel.gzip = self.protocol.options.compression == "gzip"
         if settings:
             self.writer.write(self.settings())
             await self.until(lambda: self.protocol.settings_received)
@@ -226,7 +238,7 @@ class Wire(FrameWriter):
         for writer in self.writers:
             writer.close()
         for protocol in self.protocols:
-            if protocol._made:
+            if protocol._transport is not None:
                 await protocol.lost.wait()
         await self.settle()
 

@@ -1,0 +1,282 @@
+"""What has arrived on a stream: bytes until somebody reads them, then whole messages of gRPC.
+
+A message is five bytes, a flag and the length, and its body; it has nothing to do with the frames that it comes in.
+The length is judged when a reader asks for the message, before the reader waits for its body. What nobody asks for is
+bounded by the stream's window, which is given back as messages are taken. A reader that waits for a message larger than
+the window gets the window back as the bytes come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from struct import Struct
+from typing import Final
+
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
+from ziggurat.services.errors import copy_error
+from ziggurat.services.http2 import Stream
+
+__all__ = ["PREFIX_SIZE", "Inbox"]
+
+PREFIX_SIZE: Final = 5
+_parse_prefix = Struct(">BL").unpack_from
+
+SMALL: Final = 256
+"""Bytes below which a piece is put to those before it: of its own it would take more memory than it has bytes, and a
+peer may send a message of 32 MiB in frames of two bytes."""
+
+COLLECTED: Final = 16_384
+"""Bytes that are collected so in one piece."""
+
+VIEW: Final = 16_384
+"""Bytes from which on a view of what was read is kept rather than a copy."""
+
+NOTHING: Final = b""
+
+
+class Inbox(Stream):
+    """The receiving half of a stream of messages.
+
+    Attributes:
+        broken: why nothing more will come; ``None`` while something may, and after a good end. Whole messages that came
+            before it are still returned.
+    """
+
+    __slots__ = (
+        "_begin",
+        "_chunk",
+        "_end",
+        "_given_back",
+        "_more",
+        "_reader",
+        "_size",
+        "_wanted",
+        "broken",
+        "discarding",
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken: Exception | None = None
+        self.discarding = False  # nobody will read what comes
+        self._chunk: bytes | bytearray | memoryview = NOTHING  # unread from _begin to _end
+        self._begin = self._end = 0
+        self._more: list[bytes | bytearray | memoryview] = []  # behind it
+        self._size = 0  # bytes in all of them
+        self._given_back = 0  # of these, bytes that the peer may send again already
+        self._reader: asyncio.Future[None] | None = None
+        self._wanted = 0  # bytes that the reader waits for
+
+    # -- from the core
+
+    def on_data(self, data: bytes, start: int, end: int) -> None:
+        """Keep what came; wake the reader when all it waits for is there."""
+        size = end - start
+        if self.discarding or self.broken is not None:
+            self._give_back(size)
+            return
+        if not self._size:
+            if size * 4 >= len(data):
+                self._chunk, self._begin, self._end = data, start, end
+            else:  # a view or a large read would be kept for a small part of it
+                self._chunk, self._begin, self._end = data[start:end], 0, size
+        else:
+            self._append(data, start, end)
+        self._size = total = self._size + size
+        if self._reader is not None:
+            if total >= self._wanted:
+                self._wake_reader()
+            else:
+                self._given_back += size
+                self._give_back(size)
+
+    def on_end(self) -> None:
+        """The peer has sent everything."""
+        self._wake_reader()
+
+    def _append(self, data: bytes, start: int, end: int) -> None:
+        size, more = end - start, self._more
+        if size < SMALL:
+            last = more[-1] if more else None
+            if not isinstance(last, bytearray) or len(last) >= COLLECTED:
+                last = bytearray()
+                more.append(last)
+            last += memoryview(data)[start:end]
+        elif size >= VIEW and size * 4 >= len(data):
+            more.append(memoryview(data)[start:end])
+        else:
+            more.append(data[start:end])
+
+    # -- for the reader
+
+    def _next(self) -> tuple[int, bytes] | None:
+        """Take the next message, its flag and its body, or return ``None`` if it is not there.
+
+        Raises:
+            GRPCError: its prefix says that it may not pass. Nothing behind it can be read either.
+        """
+        if self._size < PREFIX_SIZE:
+            self._wanted = PREFIX_SIZE
+            return None
+        if self._end - self._begin < PREFIX_SIZE:
+            self._join()
+        flag, length = _parse_prefix(self._chunk, self._begin)
+        if error := self._judge(flag, length):
+            self.spoil(error)
+            raise copy_error(error)
+        size = length + PREFIX_SIZE
+        if self._size < size:
+            self._wanted = size
+            return None
+        return flag, self._take(size)
+
+    async def _wait(self) -> bool:
+        """Wait until what `_next` has asked for may be there. Return whether it may; else the stream has ended.
+
+        Raises:
+            RuntimeError: another task is reading.
+            Exception: what broke the stream.
+        """
+        if self.broken is not None:
+            self.discard()  # a part of a message is of no use
+            raise copy_error(self.broken)
+        if self.remote_ended:
+            if self._size:
+                error = GRPCError(Status.INTERNAL, "the peer ended the stream inside a message")
+                self.spoil(error)
+                raise error
+            return False
+        if held := self._size - self._given_back:
+            self._given_back = self._size
+            self._give_back(held)
+        await self._pause()
+        return True
+
+    async def _wait_for_end(self) -> None:
+        """Wait until the peer has sent everything, and leave it unread.
+
+        Raises:
+            RuntimeError: another task is reading.
+            Exception: what broke the stream.
+        """
+        while not self.remote_ended:
+            if self.broken is not None:
+                raise copy_error(self.broken)
+            self._wanted = 0  # no more than the window is kept
+            await self._pause()
+
+    async def _pause(self) -> None:
+        if self._reader is not None:
+            raise RuntimeError("another task is receiving from this stream")
+        self._reader = asyncio.get_running_loop().create_future()
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+
+    def break_off(self, error: Exception) -> None:
+        """Nothing more will come, and ``error`` is why. A complete response stays as it is."""
+        if self.broken is None and not self.remote_ended:
+            self.broken = error
+        self._wake_reader()
+
+    def spoil(self, error: Exception) -> None:
+        """What is there is of no use, and neither is what will come."""
+        self.broken = error
+        self.discard()
+        self._refuse(error)
+
+    def discard(self) -> None:
+        """Let go of what has arrived, and of what will."""
+        self.discarding = True
+        held = self._size - self._given_back
+        self._clear()
+        if held > 0:
+            self._give_back(held)
+
+    # -- for whoever has a connection
+
+    def _judge(self, flag: int, length: int) -> GRPCError | None:
+        """Return what is wrong with a message that has such a prefix."""
+        raise NotImplementedError
+
+    def _refuse(self, error: Exception) -> None:
+        """What came may not pass: the stream is given up."""
+        raise NotImplementedError
+
+    def _give_back(self, size: int) -> None:
+        """Let the peer send so many bytes again."""
+        raise NotImplementedError
+
+    # -- the bytes
+
+    def _wake_reader(self) -> None:
+        reader = self._reader
+        if reader is not None and not reader.done():
+            reader.set_result(None)
+
+    def _clear(self) -> None:
+        self._chunk, self._begin, self._end, self._size, self._given_back = NOTHING, 0, 0, 0, 0
+        self._more = []
+
+    def _join(self) -> None:
+        """Put all into one piece: a prefix is cut in two."""
+        self._chunk = b"".join((memoryview(self._chunk)[self._begin : self._end], *self._more))
+        self._begin, self._end = 0, len(self._chunk)
+        self._more = []
+
+    def _take(self, size: int) -> bytes:
+        """Remove a message of ``size`` bytes, which are there; return its body."""
+        chunk, begin = self._chunk, self._begin
+        if self._end - begin >= size:
+            body = chunk[begin + PREFIX_SIZE : begin + size]
+            if not isinstance(body, bytes):
+                body = bytes(body)
+            self._begin = begin + size
+        else:
+            body = self._take_pieces(size)
+        self._size -= size
+        back = size - self._given_back
+        self._given_back = 0 if back > 0 else -back
+        if self._begin == self._end:
+            self._advance()
+        if back > 0:
+            self._give_back(back)
+        return body
+
+    def _take_pieces(self, size: int) -> bytes:
+        parts = [memoryview(self._chunk)[self._begin + PREFIX_SIZE : self._end]]
+        missing = size - (self._end - self._begin)
+        taken = 0
+        for piece in self._more:
+            if len(piece) > missing:
+                break
+            parts.append(memoryview(piece))
+            missing -= len(piece)
+            taken += 1
+        self._begin = self._end = 0
+        self._chunk = NOTHING
+        if missing:
+            rest = self._more[taken]
+            parts.append(memoryview(rest)[:missing])
+            self._chunk, self._begin, self._end = rest, missing, len(rest)
+            taken += 1
+        del self._more[:taken]
+        return b"".join(parts)
+
+    def _advance(self) -> None:
+        """The first piece is read: go on with the next."""
+        more = self._more
+        if not more:
+            self._chunk, self._begin, self._end = NOTHING, 0, 0
+            return
+        count, size = 1, len(more[0])
+        while count < len(more) and size < COLLECTED:
+            size += len(more[count])
+            count += 1
+        # Small ones together: to take a list apart from its front, one by one, is slow.
+        self._chunk = more[0] if count == 1 else b"".join(more[:count])
+        self._begin, self._end = 0, size
+        del more[:count]

@@ -1,0 +1,76 @@
+"""gRPC's metadata and timeouts as header fields, and back (gRPC's "PROTOCOL-HTTP2" document)."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from grpclib.metadata import encode_metadata
+
+if TYPE_CHECKING:
+    from grpclib.metadata import _MetadataLike  # pyright: ignore[reportPrivateUsage]
+
+__all__ = ["Pairs", "decode_pairs", "encode_pairs", "encode_timeout"]
+
+Pairs = list[tuple[str, str | bytes]]
+"""Metadata in its order; values of keys that end in ``-bin`` are bytes."""
+
+MOST_DIGITS = 99_999_999
+"""A timeout has at most eight digits."""
+
+UNITS = (("n", 1e9), ("u", 1e6), ("m", 1e3), ("S", 1.0), ("M", 1 / 60), ("H", 1 / 3600))
+
+RESERVED = frozenset((b"te", b"content-type", b"user-agent"))
+"""Fields of the protocol that are no metadata, beside pseudo-headers and those that begin with ``grpc-``."""
+
+
+def encode_timeout(seconds: float) -> bytes:
+    """Return ``grpc-timeout`` in the finest unit that has room for it, rounded down, so that the server is not late."""
+    for unit, factor in UNITS:
+        count = int(seconds * factor)
+        if count <= MOST_DIGITS:
+            return b"%d%s" % (count, unit.encode())
+    return b"%dH" % MOST_DIGITS
+
+
+def encode_pairs(metadata: _MetadataLike) -> list[tuple[bytes, bytes]]:
+    """Return the fields of a caller's metadata.
+
+    Raises:
+        ValueError, TypeError: grpclib's, for a key or a value that cannot be sent.
+    """
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in encode_metadata(metadata)]
+
+
+def decode_pairs(fields: Iterable[tuple[bytes, bytes]]) -> tuple[Pairs, str | None]:
+    """Return the metadata in fields, and what is wrong with it, if anything is: a bad field is left out."""
+    pairs: Pairs = []
+    fault: str | None = None
+    for name, value in fields:
+        if name in RESERVED or name.startswith((b":", b"grpc-")):
+            continue
+        key = name.decode("ascii")
+        if not key.endswith("-bin"):
+            pairs.append((key, value.decode("latin-1")))
+            continue
+        for part in value.split(b","):  # two values may be put into one field
+            try:
+                pairs.append((key, decode_binary(part)))
+            except ValueError:
+                fault = f"the metadata {key!r} is not base64"
+    return pairs, fault
+
+
+def decode_binary(value: bytes) -> bytes:
+    """Return the bytes in a base64 value, with padding or without.
+
+    Raises:
+        ValueError: it is not base64.
+    """
+    value = value.strip()
+    try:
+        return b64decode(value + b"=" * (-len(value) % 4), validate=True)
+    except Base64Error as error:
+        raise ValueError(str(error)) from error

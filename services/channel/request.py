@@ -1,0 +1,234 @@
+"""The sending half of a client's call, and its second start: a call that the server has not seen is sent again.
+
+gRPC calls that a transparent retry (gRFC A6). For as long as no response has begun the messages are held, up to a
+bound, and sent once more on another connection. A request that never left is tried more often: nothing is lost by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from grpclib.const import Cardinality
+from grpclib.exceptions import StreamTerminatedError
+
+from ziggurat.services.channel.compression import ACCEPT_ENCODING
+from ziggurat.services.channel.message_stream import MessageStream
+from ziggurat.services.channel.metadata import encode_timeout
+from ziggurat.services.channel.refusal import CallRefused
+from ziggurat.services.errors import copy_error
+from ziggurat.services.http2 import ErrorCode, HeaderFields, HeaderTemplate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from grpclib.metadata import Deadline
+
+    from ziggurat.services.channel.channel import Channel
+    from ziggurat.services.channel.client_protocol import ClientProtocol
+
+__all__ = ["MAX_HELD", "MAX_SENDS", "Request", "request_template"]
+
+MAX_SENDS = 5
+"""Connections tried for a request that was not sent, before the caller gets the error."""
+
+MAX_HELD = 256 * 1024
+"""Bytes of messages that a call holds to send them again. A call that has sent more is not repeated."""
+
+Held = list[tuple[bytes | None, bool, bool]]
+"""Messages: encoded, whether to compress, whether it is the last. ``None`` is an end without a message."""
+
+
+class Request(MessageStream):
+    """The sending half of a call."""
+
+    __slots__ = (
+        "_again",
+        "_channel",
+        "_deadline",
+        "_end_done",
+        "_gzip",
+        "_held",
+        "_held_size",
+        "_message_sent",
+        "_method_name",
+        "_own",
+        "_repeated",
+        "_request_sent",
+        "_resending",
+        "_streams_requests",
+    )
+
+    def __init__(self, channel: Channel, method_name: str, cardinality: Cardinality, deadline: Deadline | None) -> None:
+        super().__init__()
+        self._channel = channel
+        self._method_name = method_name
+        self._streams_requests = cardinality.client_streaming
+        self._deadline = deadline
+        self._own: HeaderFields = ()
+        self._request_sent = self._message_sent = self._end_done = False
+        self._gzip = self._repeated = False
+        self._held: Held | None = []  # None: no more to be repeated
+        self._held_size = 0
+        self._again: CallRefused | None = None  # why it is to be sent again
+        self._resending: asyncio.Future[None] | None = None
+
+    # -- opening
+
+    async def _open(self, *, end: bool, gzip: bool) -> None:
+        """Open the stream with the request's headers, on whatever connection has room.
+
+        Args:
+            end: whether that is all.
+            gzip: whether to announce that messages may be compressed.
+
+        Raises:
+            CallRefused: none took it, `MAX_SENDS` times.
+            GRPCError: the dial failed.
+            asyncio.TimeoutError: the deadline passed; the dial so far is its ``__cause__``.
+        """
+        protocol = self._channel.protocol
+        if protocol is None or not protocol.ready:
+            protocol = await self._find_connection()
+        self._gzip = gzip
+        self._start(protocol, end=end, gzip=gzip)
+        self._request_sent = True
+        if end:
+            self._hold(None, False, True)
+
+    def _start(self, protocol: ClientProtocol, *, end: bool, gzip: bool) -> None:
+        if self.stopped is not None:
+            raise copy_error(self.stopped)
+        fresh: HeaderFields = ()
+        if self._deadline is not None:
+            fresh = ((b"grpc-timeout", encode_timeout(self._deadline.time_remaining())),)
+        self._attach(protocol)
+        protocol.start(self, self._channel.template(self._method_name, gzip), self._own, fresh, end=end)
+
+    async def _find_connection(self) -> ClientProtocol:
+        deadline = self._deadline
+        if deadline is None:
+            return await self._wait_turn(None)
+        try:
+            async with asyncio.timeout(deadline.time_remaining()) as limit:
+                return await self._wait_turn(limit.expired)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            late = TimeoutError("Deadline exceeded")
+            cancelled = error.__cause__
+            if cancelled is not None and cancelled.__cause__ is not None:
+                raise late from cancelled.__cause__
+            raise late from None
+
+    async def _wait_turn(self, expired: Callable[[], bool] | None) -> ClientProtocol:
+        refused: CallRefused | None = None
+        for _ in range(MAX_SENDS):
+            protocol = await self._channel.ready(expired)
+            try:
+                await protocol.wait_turn()
+            except CallRefused as error:
+                refused = error
+            else:
+                return protocol
+        assert refused is not None
+        raise refused
+
+    # -- messages
+
+    async def _send_body(self, body: bytes, *, gzip: bool, end: bool) -> None:
+        """Send one message; again, on another connection, if this one does not take the call."""
+        held = self._hold(body, gzip, end)
+        if self._again is None and self._resending is None:
+            try:
+                await self._send(body, gzip=gzip, end=end)
+            except StreamTerminatedError:
+                if self._again is None or not held:
+                    raise
+            else:
+                return
+        await self._send_again()
+        if not held:
+            await self._send(body, gzip=gzip, end=end)
+
+    async def _send_end(self) -> None:
+        """End our side without a message."""
+        held = self._hold(None, False, True)
+        if self._again is not None or self._resending is not None:
+            await self._send_again()
+            if held:
+                return
+        self._end_now()
+
+    def _end_now(self) -> None:
+        if self.stopped is not None:
+            raise copy_error(self.stopped)
+        if not self.closed and not self.local_ended:
+            self.protocol.core.send_data(self, (), 0, end=True)
+            self.protocol.flush_soon()
+
+    # -- the second start
+
+    def _hold(self, body: bytes | None, gzip: bool, end: bool) -> bool:
+        """Keep a message (``None``: the end) for a second start; return whether it is kept."""
+        if self._held is None:
+            return False
+        self._held_size += len(body or b"")
+        if self._held_size > MAX_HELD:
+            self._held = None
+            return False
+        self._held.append((body, gzip, end))
+        return True
+
+    def refuse(self, error: CallRefused) -> None:
+        """The server has not seen the call: send it again, if it can be done and was not done before."""
+        self._reset(ErrorCode.CANCEL)
+        if self._held is None or self._repeated or self.broken is not None:
+            self.terminate(error)
+            return
+        self._again = self.stopped = error  # whoever sends or receives begins anew
+        self.on_window()
+        self._wake_reader()
+
+    async def _send_again(self) -> None:
+        """Send the call again, or wait for the task that does."""
+        if self._resending is not None:
+            await asyncio.shield(self._resending)
+            if self.stopped is not None:
+                raise copy_error(self.stopped)
+            return
+        self._again, self.stopped, self._repeated = None, None, True
+        self._renew()
+        self._resending = asyncio.get_running_loop().create_future()
+        try:
+            self._start(await self._find_connection(), end=False, gzip=self._gzip)
+            for body, gzip, end in self._held or ():  # what others add meanwhile comes last
+                if body is None:
+                    self._end_now()
+                else:
+                    await self._send(body, gzip=gzip, end=end)
+        except BaseException as error:
+            self.terminate(error if isinstance(error, Exception) else StreamTerminatedError("sent again in vain"))
+            raise
+        finally:
+            resending, self._resending = self._resending, None
+            resending.set_result(None)
+
+
+def request_template(
+    scheme: str, path: str, authority: str, content_type: str, user_agent: str, *, gzip: bool
+) -> HeaderTemplate:
+    """Return the fields of all requests for one method, in the order of gRPC's "PROTOCOL-HTTP2" document."""
+    fields = [
+        (":method", "POST"),
+        (":scheme", scheme),
+        (":path", path),
+        (":authority", authority),
+        ("te", "trailers"),
+        ("content-type", content_type),
+        ("user-agent", user_agent),
+        ACCEPT_ENCODING,
+    ]
+    if gzip:
+        fields.append(("grpc-encoding", "gzip"))
+    return HeaderTemplate((name.encode(), value.encode()) for name, value in fields)
