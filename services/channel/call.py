@@ -69,12 +69,12 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
 
     @property
     def deadline(self) -> Deadline | None:
-        """When the call has to be over; ``None`` for never."""
+        """When the call has to be over; ``None``: never."""
         return self._deadline
 
     @property
     def peer(self) -> Peer | None:  # type: ignore[override]
-        """The other end of the connection; ``None`` before the request was sent."""
+        """The other end; ``None`` before the request was sent."""
         return None if self._protocol is None else self._protocol.peer
 
     @property
@@ -145,8 +145,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         except StreamTerminatedError:
             self._raise_status()
             if not self.remote_ended or (self._streams_requests and self._streams_responses):
-                raise
-            # The server needs no more of it, and its response counts.
+                raise  # else the server needs no more of it, and its response counts
         self._message_sent = True
         if end:
             self._end_done = True
@@ -173,7 +172,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         """Give the call up, and tell the server so. Whoever sends or receives gets a ``StreamTerminatedError``.
 
         Raises:
-            grpclib.exceptions.ProtocolError: the request was not sent, or the call was cancelled before.
+            grpclib.exceptions.ProtocolError: the request was not sent, or this was called before.
         """
         if not self._request_sent:
             raise ProtocolError("Request was not sent yet")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from grpclib.events import _DispatchChannelEvents  # pyright: ignore[reportPrivateUsage]
-    from grpclib.metadata import Deadline, _MetadataLike  # pyright: ignore[reportPrivateUsage]
+    from grpclib.metadata import Deadline, _Metadata, _MetadataLike  # pyright: ignore[reportPrivateUsage]
 
     from ziggurat.services.channel.channel import Channel
     from ziggurat.services.channel.client_protocol import ClientProtocol
