@@ -273,8 +273,8 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         succeeded = False
         try:
             if error is None:
-                if self._request_sent and not self._cancelled:
-                    await self._finish()
+                if self._request_sent and not self._cancelled and (self.remote_ended or not self.protocol.closing):
+                    await self._finish()  # as in grpclib: not after a connection is lost, which others have been told
                 succeeded = True
             elif isinstance(error, StreamTerminatedError):
                 self._raise_status()
