@@ -1,0 +1,182 @@
+"""The server under test for connectconformance: the ConformanceService, on grpclib's server with our mixin.
+
+``python server.py PROGRAM``; ``PROGRAM`` is the path of connectconformance. Serves until SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import ssl
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from grpclib.const import Cardinality, Handler, Status
+from grpclib.server import Server, Stream
+
+from tests.interop.conformance.messages import (
+    PACKAGE,
+    RawDetails,
+    message_types,
+    read_messages,
+    to_headers,
+    to_metadata,
+    write_message,
+)
+from ziggurat.services.channel.server import CompressionMixin
+
+
+class GzipServer(CompressionMixin, Server):
+    """grpclib's server with our mixin."""
+
+
+class Service:
+    """The ConformanceService, but for ``Unimplemented``."""
+
+    def __init__(self, messages: Any) -> None:
+        self.messages = messages
+
+    def __mapping__(self) -> dict[str, Handler]:
+        cardinalities = {
+            "Unary": (self.unary, Cardinality.UNARY_UNARY),
+            "IdempotentUnary": (self.unary, Cardinality.UNARY_UNARY),
+            "ClientStream": (self.unary, Cardinality.STREAM_UNARY),
+            "ServerStream": (self.stream, Cardinality.UNARY_STREAM),
+            "BidiStream": (self.stream, Cardinality.STREAM_STREAM),
+        }
+        return {
+            f"/{PACKAGE}.ConformanceService/{name}": Handler(
+                method,
+                cardinality,
+                self.messages(f"{PACKAGE}.{name}Request"),
+                self.messages(f"{PACKAGE}.{name}Response"),
+            )
+            for name, (method, cardinality) in cardinalities.items()
+        }
+
+    async def unary(self, stream: Stream[Any, Any]) -> None:
+        """Answer with one message, or an error."""
+        requests = [request async for request in stream]
+        definition = _definition(requests)
+        if definition is not None:
+            await stream.send_initial_metadata(metadata=to_metadata(definition.response_headers))
+            await asyncio.sleep(definition.response_delay_ms / 1000)
+        about = self._about(stream, requests)
+        if definition is not None and definition.HasField("error"):
+            await self._fail(stream, definition, about)
+            return
+        await self._send(stream, b"" if definition is None else definition.response_data, about)
+        if definition is not None:
+            await stream.send_trailing_metadata(metadata=to_metadata(definition.response_trailers))
+
+    async def stream(self, stream: Stream[Any, Any]) -> None:
+        """Answer with any number of messages, and perhaps an error; in full duplex, with one to each request."""
+        requests: list[Any] = []
+        definition, full_duplex, answered = None, False, 0
+        async for request in stream:
+            requests.append(request)
+            if definition is None:
+                definition, full_duplex = _definition(requests), getattr(request, "full_duplex", False)
+                if definition is not None:
+                    await stream.send_initial_metadata(metadata=to_metadata(definition.response_headers))
+            if full_duplex:
+                if definition is None or answered == len(definition.response_data):
+                    break
+                about = self._about(stream, requests) if answered == 0 else self._info(requests=self._packed(requests))
+                await asyncio.sleep(definition.response_delay_ms / 1000)
+                await self._send(stream, definition.response_data[answered], about)
+                answered, requests = answered + 1, []
+        if definition is None:
+            return
+        for data in definition.response_data[answered:]:
+            about = self._about(stream, requests) if answered == 0 else None
+            await asyncio.sleep(definition.response_delay_ms / 1000)
+            await self._send(stream, data, about)
+            answered += 1
+        if definition.HasField("error"):
+            await self._fail(stream, definition, self._about(stream, requests) if answered == 0 else None)
+        else:
+            await stream.send_trailing_metadata(metadata=to_metadata(definition.response_trailers))
+
+    def _info(self, **fields: Any) -> Any:
+        return self.messages(f"{PACKAGE}.ConformancePayload").RequestInfo(**fields)
+
+    def _about(self, stream: Stream[Any, Any], requests: list[Any]) -> Any:
+        """Return what the service has seen of the request."""
+        headers = to_headers(self.messages(f"{PACKAGE}.Header"), stream.metadata)
+        info = self._info(request_headers=headers, requests=self._packed(requests))
+        if stream.deadline is not None:
+            info.timeout_ms = round(stream.deadline.time_remaining() * 1000)
+        return info
+
+    def _packed(self, messages: list[Any]) -> list[Any]:
+        packed = [self.messages("google.protobuf.Any")() for _ in messages]
+        for each, message in zip(packed, messages, strict=True):
+            each.Pack(message)
+        return packed
+
+    async def _send(self, stream: Stream[Any, Any], data: bytes, about: Any) -> None:
+        payload = self.messages(f"{PACKAGE}.ConformancePayload")(data=data, request_info=about)
+        await stream.send_message(stream._send_type(payload=payload))
+
+    async def _fail(self, stream: Stream[Any, Any], definition: Any, about: Any) -> None:
+        error = definition.error
+        await stream.send_trailing_metadata(
+            status=Status(error.code),
+            status_message=error.message,
+            status_details=[*error.details, *(self._packed([about]) if about is not None else ())],
+            metadata=to_metadata(definition.response_trailers),
+        )
+
+
+def _definition(requests: list[Any]) -> Any:
+    """Return what the first request says about the response; ``None`` if it says nothing."""
+    has = bool(requests) and requests[0].HasField("response_definition")
+    return requests[0].response_definition if has else None
+
+
+def server_context(request: Any) -> ssl.SSLContext | None:
+    """Return the TLS context that a ``ServerCompatRequest`` asks for; ``None`` for none."""
+    if not request.use_tls:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["h2"])
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("cert", "key"):
+            Path(folder, name).write_bytes(getattr(request.server_creds, name))
+        context.load_cert_chain(Path(folder, "cert"), Path(folder, "key"))
+    if request.client_tls_cert:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=request.client_tls_cert.decode())
+    return context
+
+
+async def main(arguments: argparse.Namespace) -> None:
+    """Start the server, say where it listens, and wait for SIGTERM."""
+    messages = message_types(arguments.program)
+    request = next(read_messages(messages(f"{PACKAGE}.ServerCompatRequest")))
+    server = GzipServer(
+        [Service(messages)],
+        status_details_codec=RawDetails(messages),
+        compression="gzip",
+        max_message_size=request.message_receive_limit or None,
+    )
+    await server.start("127.0.0.1", 0, ssl=server_context(request))
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    port = server._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+    answer = messages(f"{PACKAGE}.ServerCompatResponse")(host="127.0.0.1", port=port)
+    if request.use_tls:
+        answer.pem_cert = request.server_creds.cert
+    write_message(answer)
+    await stopped.wait()
+    server.close()
+    await server.wait_closed()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    asyncio.run(main(parser.parse_args()))
