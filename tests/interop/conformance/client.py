@@ -14,19 +14,19 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from grpclib.client import ServiceMethod, StreamStreamMethod, StreamUnaryMethod, UnaryStreamMethod, UnaryUnaryMethod
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from tests.interop.conformance.messages import (
-    PACKAGE,
+    SERVICE,
     RawDetails,
-    message_types,
+    load,
     read_messages,
     to_headers,
     to_metadata,
     write_message,
 )
+from tests.interop.go_messages import GoMessages, Stub
 from ziggurat.layers import ServiceBuilder
 from ziggurat.services import Endpoint, TcpConnector
 
@@ -36,15 +36,6 @@ AT_ONCE = 64
 LIMIT = 10.0
 """Limit in seconds of a call that would otherwise hang; the longest one takes about a second."""
 
-METHODS: dict[str, type[ServiceMethod[Any, Any]]] = {
-    "Unary": UnaryUnaryMethod,
-    "IdempotentUnary": UnaryUnaryMethod,
-    "Unimplemented": UnaryUnaryMethod,
-    "ServerStream": UnaryStreamMethod,
-    "ClientStream": StreamUnaryMethod,
-    "BidiStream": StreamStreamMethod,
-}
-
 GZIP = 2  # Compression.COMPRESSION_GZIP
 FULL_DUPLEX = 5  # StreamType.STREAM_TYPE_FULL_DUPLEX_BIDI_STREAM
 
@@ -53,12 +44,12 @@ class Client:
     """Makes calls.
 
     Args:
-        messages: the message classes.
+        messages: the messages of the suite.
         cancel: ``"task"`` cancels the task that makes a call, ``"stream"`` calls ``stream.cancel()``.
         proxy: address of a SOCKS5 server; ``None`` for none.
     """
 
-    def __init__(self, messages: Any, cancel: str, proxy: str | None) -> None:
+    def __init__(self, messages: GoMessages, cancel: str, proxy: str | None) -> None:
         self.messages = messages
         self.cancel = cancel
         self.proxy = proxy
@@ -89,7 +80,7 @@ class Client:
 
     async def answer(self, request: Any) -> Any:
         """Make a call, and return the ``ClientCompatResponse``."""
-        response = self.messages(f"{PACKAGE}.ClientCompatResponse")(test_name=request.test_name)
+        response = self.messages("connectrpc.conformance.v1.ClientCompatResponse")(test_name=request.test_name)
         try:
             result = Call(self, request)
             async with asyncio.timeout(LIMIT):
@@ -106,16 +97,15 @@ class Call:
     def __init__(self, client: Client, request: Any) -> None:
         self.client = client
         self.request = request
-        self.result = client.messages(f"{PACKAGE}.ClientResponseResult")()
+        self.result = client.messages("connectrpc.conformance.v1.ClientResponseResult")()
         self.cancelled = False
         self.stream: Any = None
 
     async def run(self, channel: Any) -> None:
         """Make the call. An error of the call is part of the result; any other is raised."""
         request, messages = self.request, self.client.messages
-        kinds = [messages(f"{PACKAGE}.{request.method}{end}") for end in ("Request", "Response")]
-        method = METHODS[request.method](channel, f"/{request.service}/{request.method}", *kinds)
-        sent = [kinds[0].FromString(message.value) for message in request.request_messages]
+        method = getattr(Stub(channel, messages, SERVICE), request.method)
+        sent = [method.request_type.FromString(message.value) for message in request.request_messages]
         timeout = request.timeout_ms / 1000 if request.HasField("timeout_ms") else None
         try:
             async with method.open(timeout=timeout, metadata=to_metadata(request.request_headers)) as self.stream:
@@ -133,7 +123,7 @@ class Call:
         except StreamTerminatedError as error:
             # grpclib has no status for a reset stream or a lost connection.
             self.fail(Status.CANCELLED if self.cancelled else Status.UNAVAILABLE, str(error))
-        header = messages(f"{PACKAGE}.Header")
+        header = messages("connectrpc.conformance.v1.Header")
         self.result.response_headers.extend(to_headers(header, self.stream.initial_metadata))
         self.result.response_trailers.extend(to_headers(header, self.stream.trailing_metadata))
 
@@ -228,9 +218,9 @@ def client_context(authority: bytes, credentials: Any) -> ssl.SSLContext:
 
 async def main(arguments: argparse.Namespace) -> None:
     """Answer requests until stdin ends and all calls are over."""
-    messages = message_types(arguments.program)
+    messages = load(arguments.program)
     client = Client(messages, arguments.cancel, arguments.proxy)
-    requests = read_messages(messages(f"{PACKAGE}.ClientCompatRequest"))
+    requests = read_messages(messages("connectrpc.conformance.v1.ClientCompatRequest"))
 
     reading = asyncio.Lock()
 

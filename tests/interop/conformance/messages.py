@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from grpclib.const import Status
@@ -13,19 +13,16 @@ from multidict import MultiDict
 
 from tests.interop.go_messages import GoMessages
 
-__all__ = ["PACKAGE", "RawDetails", "message_types", "read_messages", "to_headers", "to_metadata", "write_message"]
+__all__ = ["SERVICE", "RawDetails", "load", "read_messages", "to_headers", "to_metadata", "write_message"]
 
-PACKAGE = "connectrpc.conformance.v1"
+SERVICE = "connectrpc.conformance.v1.ConformanceService"
 
 FILES = ("client_compat.proto", "server_compat.proto", "service.proto")
 
-Messages = Callable[[str], Any]
 
-
-def message_types(program: str) -> Messages:
-    """Return a function from the full name of a message to its class; ``program`` is the path of connectconformance."""
-    folder = PACKAGE.replace(".", "/")
-    return GoMessages(program, [*(f"{folder}/{name}" for name in FILES), "google/rpc/status.proto"])
+def load(program: str) -> GoMessages:
+    """Return the messages of the suite; ``program`` is the path of connectconformance."""
+    return GoMessages(program, [*(f"connectrpc/conformance/v1/{name}" for name in FILES), "google/rpc/status.proto"])
 
 
 def read_messages(kind: Any) -> Iterator[Any]:
@@ -68,7 +65,7 @@ def _text(value: str | bytes) -> str:
 class RawDetails(StatusDetailsCodecBase):
     """Details as a list of ``google.protobuf.Any``, unlike grpclib's codec, which has to know the messages in them."""
 
-    def __init__(self, messages: Messages) -> None:
+    def __init__(self, messages: GoMessages) -> None:
         self._kind = messages("google.rpc.Status")
 
     def encode(self, status: Status, message: str | None, details: Any) -> bytes:

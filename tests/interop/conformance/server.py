@@ -13,18 +13,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from grpclib.const import Cardinality, Handler, Status
+from grpclib.const import Handler, Status
 from grpclib.server import Server, Stream
 
 from tests.interop.conformance.messages import (
-    PACKAGE,
+    SERVICE,
     RawDetails,
-    message_types,
+    load,
     read_messages,
     to_headers,
     to_metadata,
     write_message,
 )
+from tests.interop.go_messages import GoMessages
 from ziggurat.services.channel.server import CompressionMixin
 
 
@@ -35,26 +36,13 @@ class GzipServer(CompressionMixin, Server):
 class Service:
     """The ConformanceService, but for ``Unimplemented``."""
 
-    def __init__(self, messages: Any) -> None:
+    def __init__(self, messages: GoMessages) -> None:
         self.messages = messages
+        self.Unary = self.IdempotentUnary = self.ClientStream = self.unary
+        self.ServerStream = self.BidiStream = self.stream
 
     def __mapping__(self) -> dict[str, Handler]:
-        cardinalities = {
-            "Unary": (self.unary, Cardinality.UNARY_UNARY),
-            "IdempotentUnary": (self.unary, Cardinality.UNARY_UNARY),
-            "ClientStream": (self.unary, Cardinality.STREAM_UNARY),
-            "ServerStream": (self.stream, Cardinality.UNARY_STREAM),
-            "BidiStream": (self.stream, Cardinality.STREAM_STREAM),
-        }
-        return {
-            f"/{PACKAGE}.ConformanceService/{name}": Handler(
-                method,
-                cardinality,
-                self.messages(f"{PACKAGE}.{name}Request"),
-                self.messages(f"{PACKAGE}.{name}Response"),
-            )
-            for name, (method, cardinality) in cardinalities.items()
-        }
+        return self.messages.handlers(SERVICE, self)
 
     async def unary(self, stream: Stream[Any, Any]) -> None:
         """Answer with one message, or an error."""
@@ -101,11 +89,11 @@ class Service:
             await stream.send_trailing_metadata(metadata=to_metadata(definition.response_trailers))
 
     def _info(self, **fields: Any) -> Any:
-        return self.messages(f"{PACKAGE}.ConformancePayload").RequestInfo(**fields)
+        return self.messages("connectrpc.conformance.v1.ConformancePayload").RequestInfo(**fields)
 
     def _about(self, stream: Stream[Any, Any], requests: list[Any]) -> Any:
         """Return what the service has seen of the request."""
-        headers = to_headers(self.messages(f"{PACKAGE}.Header"), stream.metadata)
+        headers = to_headers(self.messages("connectrpc.conformance.v1.Header"), stream.metadata)
         info = self._info(request_headers=headers, requests=self._packed(requests))
         if stream.deadline is not None:
             info.timeout_ms = round(stream.deadline.time_remaining() * 1000)
@@ -118,7 +106,7 @@ class Service:
         return packed
 
     async def _send(self, stream: Stream[Any, Any], data: bytes, about: Any) -> None:
-        payload = self.messages(f"{PACKAGE}.ConformancePayload")(data=data, request_info=about)
+        payload = self.messages("connectrpc.conformance.v1.ConformancePayload")(data=data, request_info=about)
         await stream.send_message(stream._send_type(payload=payload))
 
     async def _fail(self, stream: Stream[Any, Any], definition: Any, about: Any) -> None:
@@ -155,8 +143,8 @@ def server_context(request: Any) -> ssl.SSLContext | None:
 
 async def main(arguments: argparse.Namespace) -> None:
     """Start the server, say where it listens, and wait for SIGTERM."""
-    messages = message_types(arguments.program)
-    request = next(read_messages(messages(f"{PACKAGE}.ServerCompatRequest")))
+    messages = load(arguments.program)
+    request = next(read_messages(messages("connectrpc.conformance.v1.ServerCompatRequest")))
     server = GzipServer(
         [Service(messages)],
         status_details_codec=RawDetails(messages),
@@ -167,7 +155,7 @@ async def main(arguments: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     port = server._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-    answer = messages(f"{PACKAGE}.ServerCompatResponse")(host="127.0.0.1", port=port)
+    answer = messages("connectrpc.conformance.v1.ServerCompatResponse")(host="127.0.0.1", port=port)
     if request.use_tls:
         answer.pem_cert = request.server_creds.cert
     write_message(answer)
