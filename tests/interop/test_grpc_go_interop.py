@@ -323,7 +323,7 @@ def named(case: Callable[..., object]) -> object:
     return pytest.param(name, marks=fails)
 
 
-@pytest.mark.parametrize("case", map(named, CASES))
+@pytest.mark.parametrize("case", [named(case) for case in CASES])
 async def test_grpc_gos_client(case: str) -> None:
     program = GRPC_GO_CLIENT.find()
     async with our_server(program) as port:
