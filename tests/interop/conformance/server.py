@@ -38,18 +38,52 @@ class Service:
 
     def __init__(self, messages: GoMessages) -> None:
         self.messages = messages
-        self.Unary = self.IdempotentUnary = self.ClientStream = self.unary
-        self.ServerStream = self.BidiStream = self.stream
 
     def __mapping__(self) -> dict[str, Handler]:
         return self.messages.handlers(SERVICE, self)
 
-    async def unary(self, stream: Stream[Any, Any]) -> None:
+    async def Unary(self, stream: Stream[Any, Any]) -> None:
+        await self._answer_once(stream, [await stream.recv_message()])
+
+    async def IdempotentUnary(self, stream: Stream[Any, Any]) -> None:
+        await self._answer_once(stream, [await stream.recv_message()])
+
+    async def ClientStream(self, stream: Stream[Any, Any]) -> None:
+        await self._answer_once(stream, [request async for request in stream])
+
+    async def ServerStream(self, stream: Stream[Any, Any]) -> None:
+        requests = [await stream.recv_message()]
+        definition = await self._begin(stream, requests)
+        await self._answer_rest(stream, definition, requests, 0)
+
+    async def BidiStream(self, stream: Stream[Any, Any]) -> None:
+        requests: list[Any] = []
+        definition, full_duplex, answered = None, False, 0
+        async for request in stream:
+            requests.append(request)
+            if definition is None:
+                definition, full_duplex = await self._begin(stream, requests), request.full_duplex
+            if full_duplex:
+                if definition is None or answered == len(definition.response_data):
+                    break
+                about = self._about(stream, requests) if answered == 0 else self._info(requests=self._packed(requests))
+                await asyncio.sleep(definition.response_delay_ms / 1000)
+                await self._send(stream, definition.response_data[answered], about)
+                answered, requests = answered + 1, []
+        await self._answer_rest(stream, definition, requests, answered)
+
+    async def _begin(self, stream: Stream[Any, Any], requests: list[Any]) -> Any:
+        """Send the headers that the first request asks for, and return its definition of the response, if any."""
+        if not requests or not requests[0].HasField("response_definition"):
+            return None
+        definition = requests[0].response_definition
+        await stream.send_initial_metadata(metadata=to_metadata(definition.response_headers))
+        return definition
+
+    async def _answer_once(self, stream: Stream[Any, Any], requests: list[Any]) -> None:
         """Answer with one message, or an error."""
-        requests = [request async for request in stream]
-        definition = _definition(requests)
+        definition = await self._begin(stream, requests)
         if definition is not None:
-            await stream.send_initial_metadata(metadata=to_metadata(definition.response_headers))
             await asyncio.sleep(definition.response_delay_ms / 1000)
         about = self._about(stream, requests)
         if definition is not None and definition.HasField("error"):
@@ -59,23 +93,8 @@ class Service:
         if definition is not None:
             await stream.send_trailing_metadata(metadata=to_metadata(definition.response_trailers))
 
-    async def stream(self, stream: Stream[Any, Any]) -> None:
-        """Answer with any number of messages, and perhaps an error; in full duplex, with one to each request."""
-        requests: list[Any] = []
-        definition, full_duplex, answered = None, False, 0
-        async for request in stream:
-            requests.append(request)
-            if definition is None:
-                definition, full_duplex = _definition(requests), getattr(request, "full_duplex", False)
-                if definition is not None:
-                    await stream.send_initial_metadata(metadata=to_metadata(definition.response_headers))
-            if full_duplex:
-                if definition is None or answered == len(definition.response_data):
-                    break
-                about = self._about(stream, requests) if answered == 0 else self._info(requests=self._packed(requests))
-                await asyncio.sleep(definition.response_delay_ms / 1000)
-                await self._send(stream, definition.response_data[answered], about)
-                answered, requests = answered + 1, []
+    async def _answer_rest(self, stream: Stream[Any, Any], definition: Any, requests: list[Any], answered: int) -> None:
+        """Answer with the messages that are left, and perhaps an error."""
         if definition is None:
             return
         for data in definition.response_data[answered:]:
@@ -117,12 +136,6 @@ class Service:
             status_details=[*error.details, *(self._packed([about]) if about is not None else ())],
             metadata=to_metadata(definition.response_trailers),
         )
-
-
-def _definition(requests: list[Any]) -> Any:
-    """Return what the first request says about the response; ``None`` if it says nothing."""
-    has = bool(requests) and requests[0].HasField("response_definition")
-    return requests[0].response_definition if has else None
 
 
 def server_context(request: Any) -> ssl.SSLContext | None:
