@@ -104,11 +104,13 @@ class Connection(HeaderFrames):
         elif kind == PING:
             self._ping(flags, payload)
         elif kind == SETTINGS:
+            self._count_useless()
             if not flags & ACK:
                 self._settings(payload)
         elif kind == CONTINUATION:
             self._continuation(flags, payload)
         elif kind == GOAWAY:
+            self._count_useless()
             last, code = UINT32.unpack_from(payload)[0] & UINT31, UINT32.unpack_from(payload, 4)[0]
             self._told().on_goaway(last, code, payload[8:])
         else:  # PRIORITY, which is deprecated (RFC 9113 5.3.2), or unknown (5.5)
@@ -118,7 +120,6 @@ class Connection(HeaderFrames):
 
     def _settings(self, payload: bytes) -> None:
         """RFC 9113 6.5.3: the values hold in their order, then they are acknowledged."""
-        self._count_useless()
         initial_window = self.initial_window
         for code, value in parse_settings(payload, from_server=self.client):
             if code == HEADER_TABLE_SIZE:

@@ -36,7 +36,8 @@ us reset (CVE-2025-8671, "made you reset")."""
 
 MAX_USELESS_FRAMES: Final = 10_000
 """Frames that do nothing, without a header section or a byte of content in between: empty DATA and CONTINUATION,
-PRIORITY, unknown types (CVE-2019-9518), 1xx responses, SETTINGS after the first, and what comes for closed streams."""
+PRIORITY, unknown types (CVE-2019-9518), 1xx responses, SETTINGS after the first, GOAWAY, and what comes for closed
+streams. PING is not among them: a connection that is kept alive may have nothing else for days."""
 
 
 class Owner(Protocol):
@@ -86,7 +87,7 @@ class Receiver(FrameReader, Sender):
         self.unread_answers = 0
         self._owner: Owner | None = owner
         self._window = ReceiveWindow(local.connection_window, local.max_unread)
-        self._useless = 0
+        self._useless = -1  # the first SETTINGS is needed
         self._resets = 0
 
     @property

@@ -1,16 +1,22 @@
-"""Who stands around a `Connection` in these tests: streams and owners that record, a far end that writes exact frames,
-and two connections back to back."""
+"""Streams and owners that record, a far end that writes exact frames, and two connections back to back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import NamedTuple
 
 from hpack import Decoder, Encoder
 from hpack.struct import NeverIndexedHeaderTuple
 
-from ziggurat.services.http2 import Connection, HeaderSection, HeaderTemplate, LocalSettings, RemoteProtocolError, Stream
+from ziggurat.services.http2 import (
+    Connection,
+    HeaderSection,
+    HeaderTemplate,
+    LocalSettings,
+    RemoteProtocolError,
+    Stream,
+)
 from ziggurat.services.http2.frames import END_HEADERS, END_STREAM, HEADERS, PREFACE, frame, settings_frame
 
 Fields = Iterable[tuple[bytes, bytes]]
@@ -48,14 +54,15 @@ def split_frames(data: bytes) -> list[Sent]:
 class RecordingStream(Stream):
     """Records what it is told; reads all data at once, unless ``reads`` is false."""
 
-    __slots__ = ("__weakref__", "connection", "events", "on_window_do", "reads")
+    __slots__ = ("connection", "events", "on_data_do", "on_window_do", "reads")
 
     def __init__(self, connection: Connection | None = None, *, reads: bool = True) -> None:
         super().__init__()
         self.connection = connection
         self.reads = reads
         self.events: list[tuple[object, ...]] = []
-        self.on_window_do: list[object] = []
+        self.on_data_do: Callable[[], object] | None = None
+        self.on_window_do: Callable[[], object] | None = None
 
     @property
     def body(self) -> bytes:
@@ -79,6 +86,8 @@ class RecordingStream(Stream):
     def on_data(self, data: bytes, start: int, end: int) -> None:
         assert start < end, "a call about no data"
         self.events.append(("data", bytes(data[start:end])))
+        if self.on_data_do is not None:
+            self.on_data_do()
         if self.reads and self.connection is not None:
             self.connection.read(self, end - start)
 
@@ -95,8 +104,8 @@ class RecordingStream(Stream):
 
     def on_window(self) -> None:
         self.events.append(("window",))
-        for do in self.on_window_do:
-            do()  # type: ignore[operator]
+        if self.on_window_do is not None:
+            self.on_window_do()
 
 
 class RecordingOwner:
