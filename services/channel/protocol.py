@@ -33,6 +33,7 @@ class Protocol(H2Protocol):
         failure: one line on why the connection came to a bad end; ``None`` while it has not.
         settings_received: whether the peer's SETTINGS have come.
         lost: set once nothing is left of the connection.
+        loss: the error that `connection_lost` got; ``None`` before, and for a connection that ended without one.
     """
 
     stream_class: type[Stream]
@@ -47,6 +48,7 @@ class Protocol(H2Protocol):
         self.failure: str | None = None
         self.settings_received = False
         self.lost = asyncio.Event()
+        self.loss: BaseException | None = None
         self._made = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -84,6 +86,7 @@ class Protocol(H2Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End every call that is not complete."""
+        self.loss = exc
         self.connection.lost()
         detail = self.failure or (one_line(str(exc)) or type(exc).__name__ if exc else None)
         self.processor.end(f"Connection lost: {detail}" if detail else "Connection lost")

@@ -30,7 +30,9 @@ class CutOff(Protocol):
 
 
 class SharedDial(Generic[T]):
-    """A dial that starts at once and that several callers can wait for.
+    """A dial that several callers can wait for; `start` it once.
+
+    With an eager task factory the dial may end within `start`, so keep the object before that.
 
     Args:
         dial: the coroutine function to run.
@@ -54,9 +56,17 @@ class SharedDial(Generic[T]):
         self._outcome: T | Exception | None = None
         self._ended = False
         self._waiters: set[asyncio.Future[None]] = set()
+        self._dial = dial
         self._loop = asyncio.get_running_loop()
-        self.task = self._loop.create_task(self._run(dial), context=Context(), name="ziggurat dial")
-        self.task.add_done_callback(self._task_ended)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> asyncio.Task[None]:
+        """Start the dial and return its task."""
+        task = self._task = self._loop.create_task(self._run(self._dial), context=Context(), name="ziggurat dial")
+        task.add_done_callback(self._task_ended)
+        if self._ended:
+            task.cancel()  # given up in its first step; no effect if it is done
+        return task
 
     async def wait(self, expired: Expired | None = None) -> T:
         """Wait for the result. Cancelling this does not affect other callers.
@@ -96,7 +106,8 @@ class SharedDial(Generic[T]):
         if not self._ended:
             self._end(reason)
             self._on_end(None)
-            self.task.cancel()
+            if self._task is not None:
+                self._task.cancel()
 
     async def _run(self, dial: Callable[[], Coroutine[Any, Any, T]]) -> None:
         try:

@@ -25,12 +25,14 @@ class Owner:
         self.discarded: list[str] = []
 
     def share(self, dial: object) -> SharedDial[str]:
-        return SharedDial(
+        shared = SharedDial(
             dial,  # type: ignore[arg-type]
             on_end=self.outcomes.append,
             discard=self.discarded.append,
             cut_off=self.cut_off,
         )
+        self.task = shared.start()
+        return shared
 
     def cut_off(self, seconds: float, /, *, last: bool) -> ConnectError:
         return ConnectTimeout(seconds, "last" if last else "one of several")
@@ -87,7 +89,7 @@ async def test_when_the_last_caller_has_left_the_dial_is_cancelled() -> None:
     assert owner.outcomes == [None]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert shared.task.cancelled() or shared.task.done()
+    assert owner.task.cancelled() or owner.task.done()
 
 
 async def test_a_result_after_the_cancellation_is_discarded() -> None:
@@ -103,7 +105,7 @@ async def test_a_result_after_the_cancellation_is_discarded() -> None:
     waiting = asyncio.create_task(shared.wait())
     await asyncio.sleep(0.5)
     waiting.cancel()
-    await asyncio.wait([waiting, shared.task])
+    await asyncio.wait([waiting, owner.task])
     assert owner.discarded == ["unwanted"]
     assert owner.outcomes == [None]
 
@@ -119,7 +121,7 @@ async def test_an_error_after_the_cancellation_is_ignored() -> None:
 
     shared = owner.share(stubborn)
     shared.give_up()
-    await asyncio.wait([shared.task])
+    await asyncio.wait([owner.task])
     assert owner.outcomes == [None]
 
 
@@ -142,10 +144,10 @@ async def test_cancelling_the_dials_task_does_not_leave_callers_waiting(steps: i
     shared = owner.share(slow)
     waiting = asyncio.create_task(shared.wait())
     if not steps:
-        shared.task.cancel()  # before its first step
+        owner.task.cancel()  # before its first step
     for _ in range(steps):
         await asyncio.sleep(0)
-    shared.task.cancel()
+    owner.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert owner.outcomes == [None]

@@ -5,8 +5,8 @@ import ssl
 import pytest
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 
-from ziggurat.layers.tls_errors import tls_error
 from ziggurat.services.errors import ConnectError
+from ziggurat.services.tls_errors import tls_error
 
 
 def ssl_error(reason: str) -> ssl.SSLError:
