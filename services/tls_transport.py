@@ -111,7 +111,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """Close now and discard pending data. There is no close_notify, so the peer can tell."""
         self._closing = True
         self._session.backlog.clear()
-        self._raw.abort()
+        if self._protocol is not NOBODY:  # asyncio's raises an AttributeError once it is gone
+            self._raw.abort()
 
     def is_closing(self) -> bool:
         return self._closing or self._raw.is_closing()
@@ -234,4 +235,4 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._closing = True
         self._error = error
         # Later, since uvloop writes our alert at the end of this turn of the loop. close() would wait for the peer.
-        asyncio.get_running_loop().call_soon(self._raw.abort)
+        asyncio.get_running_loop().call_soon(self.abort)
