@@ -100,12 +100,9 @@ class Reconnect:
             self.states.enter(ChannelState.CONNECTING)
             attempt = self._new_dial()
             shared = self._dialling = SharedDial(
-                attempt.run,
-                on_end=partial(self._dial_ended, attempt),
-                discard=ClientProtocol.abort,
-                cut_off=attempt.cut_off,
+                on_end=partial(self._dial_ended, attempt), discard=ClientProtocol.abort, cut_off=attempt.cut_off
             )
-            task = shared.start()  # with an eager task factory the dial may have ended now
+            task = shared.start(attempt.run)  # with an eager task factory the dial may have ended now
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:

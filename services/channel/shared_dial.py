@@ -35,7 +35,6 @@ class SharedDial(Generic[T]):
     With an eager task factory the dial may end within `start`, so keep the object before that.
 
     Args:
-        dial: the coroutine function to run.
         on_end: called once, on the loop, before any caller resumes: with the result, the error, or ``None`` if the dial
             was cancelled.
         discard: called with a result that arrives after the dial was cancelled.
@@ -44,7 +43,6 @@ class SharedDial(Generic[T]):
 
     def __init__(
         self,
-        dial: Callable[[], Coroutine[Any, Any, T]],
         *,
         on_end: Callable[[T | ConnectError | None], None],
         discard: Callable[[T], None],
@@ -56,13 +54,12 @@ class SharedDial(Generic[T]):
         self._outcome: T | Exception | None = None
         self._ended = False
         self._waiters: set[asyncio.Future[None]] = set()
-        self._dial = dial
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> asyncio.Task[None]:
-        """Start the dial and return its task."""
-        task = self._task = self._loop.create_task(self._run(self._dial), context=Context(), name="ziggurat dial")
+    def start(self, dial: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[None]:
+        """Run the coroutine function ``dial`` in a task, and return the task."""
+        task = self._task = self._loop.create_task(self._run(dial), context=Context(), name="ziggurat dial")
         task.add_done_callback(self._task_ended)
         if self._ended:
             task.cancel()  # given up in its first step; no effect if it is done

@@ -6,9 +6,11 @@ import asyncio
 import contextvars
 import gc
 import weakref
+from typing import Any
 
 import pytest
 
+from tests.eager import EAGER, eagerly
 from ziggurat.services import ConnectError, ConnectTimeout
 from ziggurat.services.channel.shared_dial import SharedDial
 
@@ -25,14 +27,9 @@ class Owner:
         self.discarded: list[str] = []
 
     def share(self, dial: object) -> SharedDial[str]:
-        shared = SharedDial(
-            dial,  # type: ignore[arg-type]
-            on_end=self.outcomes.append,
-            discard=self.discarded.append,
-            cut_off=self.cut_off,
-        )
-        self.task = shared.start()
-        return shared
+        self.shared = SharedDial[str](on_end=self.outcomes.append, discard=self.discarded.append, cut_off=self.cut_off)
+        self.task = self.shared.start(dial)  # type: ignore[arg-type]
+        return self.shared
 
     def cut_off(self, seconds: float, /, *, last: bool) -> ConnectError:
         return ConnectTimeout(seconds, "last" if last else "one of several")
@@ -189,3 +186,47 @@ async def test_a_failed_dial_is_freed_without_the_garbage_collector() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("factory", EAGER)
+@pytest.mark.parametrize("fails", [True, False])
+async def test_with_eager_tasks_a_dial_may_end_within_start(factory: Any, fails: bool) -> None:
+    async def quick() -> str:
+        if fails:
+            raise ConnectError("refused at once")
+        return "connected"
+
+    owner = Owner()
+    with eagerly(factory):
+        shared = owner.share(quick)
+        assert len(owner.outcomes) == 1
+        if fails:
+            with pytest.raises(ConnectError, match="refused at once"):
+                await shared.wait()
+        else:
+            assert await shared.wait() == "connected"
+    await owner.task
+    assert len(owner.outcomes) == 1
+
+
+@pytest.mark.parametrize("factory", EAGER)
+async def test_with_eager_tasks_a_dial_can_be_given_up_in_its_first_step(factory: Any) -> None:
+    owner, ended = Owner(), []
+
+    async def closing() -> str:
+        owner.shared.give_up(RuntimeError("closed"))
+        try:
+            return await slow()
+        finally:
+            ended.append(True)
+
+    with eagerly(factory):
+        owner.share(closing)
+        assert owner.outcomes == [None]
+        with pytest.raises(RuntimeError, match="closed"):
+            await owner.shared.wait()
+    await asyncio.wait([owner.task])
+    assert owner.task.cancelled()
+    assert ended == [True]
+    assert owner.outcomes == [None]
+    assert owner.discarded == []
