@@ -249,6 +249,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             raise ProtocolError("Trailing metadata was already received")
         if not self._status_in_head:
             await self._wait_for_end()
+            self._trailers_read = True
             if self._trailers is None:
                 raise GRPCError(Status.UNKNOWN, "Missing grpc-status header")
             await self._read_status(self._read(self._trailers))
