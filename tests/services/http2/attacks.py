@@ -61,7 +61,7 @@ class SilentStream(RecordingStream):
 
     __slots__ = ()
 
-    def on_headers(self, section: HeaderSection) -> None: ...
+    def on_headers(self, section: HeaderSection, ends: bool) -> None: ...
 
     def on_data(self, data: bytes, start: int, end: int) -> None:
         if self.reads and self.connection is not None:

@@ -86,7 +86,7 @@ class ReportingStream(RecordingStream):
         super().__init__(reads=False)
         self.side = side
 
-    def on_headers(self, section: HeaderSection) -> None:
+    def on_headers(self, section: HeaderSection, ends: bool) -> None:
         self.side.log.append(("headers", self.stream_id, section.fields))
 
     def on_data(self, data: bytes, start: int, end: int) -> None:
