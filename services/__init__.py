@@ -27,6 +27,7 @@ from ziggurat.services.service import Connector, Service, service_fn
 from ziggurat.services.socket import SocketConnector
 from ziggurat.services.stream import DialAttribute, ObservedStream, WrappedStream, closing_on_error, observed
 from ziggurat.services.tcp import TcpConnector
+from ziggurat.services.tls import TlsStream
 from ziggurat.services.transport_stream import TransportStream
 from ziggurat.services.unix import UnixConnector
 from ziggurat.services.uri import Uri
@@ -72,6 +73,7 @@ __all__ = [
     "SocketConnector",
     "TcpConnector",
     "TlsError",
+    "TlsStream",
     "TransportStream",
     "UnixConnector",
     "Uri",

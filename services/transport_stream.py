@@ -163,6 +163,15 @@ class TransportStream(ObservedStream):
             self._check_open()
             raise BrokenResourceError from protocol.error
 
+    def send_nowait(self, item: bytes) -> None:
+        """Send ``item`` without waiting, even while a task is sending; ignored once the stream is closed or lost.
+
+        For short messages that a protocol on this stream owes its peer.
+        """
+        if item and not self._spent and not self._transport.is_closing():
+            self._transport.write(item)
+            self.bytes_sent += len(item)
+
     async def send_eof(self) -> None:
         """End our side; the peer may go on sending."""
         self._check_open()

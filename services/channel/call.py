@@ -143,7 +143,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         try:
             await self._send_body(body, gzip=gzip, end=last)
         except StreamTerminatedError:
-            self._raise_status()
+            await self._raise_status()
             if not self.remote_ended or (self._streams_requests and self._streams_responses):
                 raise  # else the server needs no more of it, and its response counts
         self._message_sent = True
@@ -215,7 +215,8 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         body = await self._receive()
         if body is None:
             if not self._streams_responses and not self._received and not self._status_in_head:
-                self._raise_status()
+                if not self._trailers_read:
+                    await self.recv_trailing_metadata()
                 raise GRPCError(Status.UNIMPLEMENTED, "the server ended a unary call without a message")
             return None
         if self._received and not self._streams_responses:
@@ -248,7 +249,6 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             raise ProtocolError("Trailing metadata was already received")
         if not self._status_in_head:
             await self._wait_for_end()
-            self._trailers_read = True
             if self._trailers is None:
                 raise GRPCError(Status.UNKNOWN, "Missing grpc-status header")
             await self._read_status(self._read(self._trailers))
@@ -273,11 +273,11 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         succeeded = False
         try:
             if error is None:
-                if self._request_sent and not self._cancelled:
-                    await self._finish()
+                if self._request_sent and not self._cancelled and (self.remote_ended or not self.protocol.closing):
+                    await self._finish()  # as in grpclib: not after a connection is lost, which others have been told
                 succeeded = True
             elif isinstance(error, StreamTerminatedError):
-                self._raise_status()
+                await self._raise_status()
         finally:
             self._leave()
             if succeeded:
@@ -291,7 +291,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             await self.recv_initial_metadata()
         unary = not self._streams_responses
         if unary and self._received and self._size:
-            self._raise_status()
+            await self._raise_status()
             self._close_with(one_too_many())
         if not self._trailers_read:
             if not unary:

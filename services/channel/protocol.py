@@ -41,6 +41,7 @@ class Protocol(asyncio.Protocol):
         settings_received: whether the peer's SETTINGS have come.
         closing: whether nothing may be sent any more.
         lost: set once nothing is left of the connection.
+        loss: the error that `connection_lost` got; ``None`` before, and for a connection that ended without one.
         lifted: whether `lift_limits` was called.
         streams_started: how many there were.
     """
@@ -67,6 +68,7 @@ class Protocol(asyncio.Protocol):
         self.settings_received = False
         self.closing = False
         self.lost = asyncio.Event()
+        self.loss: BaseException | None = None
         self.streams_started = 0
         self.bytes_sent = self.bytes_received = 0
         self._transport: asyncio.Transport | None = None
@@ -120,6 +122,7 @@ class Protocol(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End every stream that is not complete."""
+        self.loss = exc
         self.closing = True
         if self._linger is not None:
             self._linger.cancel()

@@ -99,15 +99,15 @@ class Reconnect:
                 raise copy_error(self.failure)
             self.states.enter(ChannelState.CONNECTING)
             attempt = self._new_dial()
-            self._dialling = SharedDial(
-                attempt.run,
-                on_end=partial(self._dial_ended, attempt),
-                discard=ClientProtocol.abort,
-                cut_off=attempt.cut_off,
+            shared = self._dialling = SharedDial(
+                on_end=partial(self._dial_ended, attempt), discard=ClientProtocol.abort, cut_off=attempt.cut_off
             )
-            self._tasks.add(self._dialling.task)
-            self._dialling.task.add_done_callback(self._tasks.discard)
-        await self._dialling.wait(expired)
+            task = shared.start(attempt.run)  # with an eager task factory the dial may have ended now
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            shared = self._dialling
+        await shared.wait(expired)
 
     async def dial_here(self) -> None:
         """Dial in the caller's task and context, and thus within the caller's open dial. For the first dial only.

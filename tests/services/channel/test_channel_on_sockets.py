@@ -1,4 +1,4 @@
-"""The channel on real sockets, once for each path into HTTP/2: hand-over, pump, and TLS."""
+"""The channel on real sockets, once for each path into HTTP/2: hand-over and pump, in clear text and over TLS."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from ziggurat.services import (
 )
 from ziggurat.services.channel.transport import StreamTransport
 from ziggurat.services.service import Connector
+from ziggurat.services.tls_transport import TlsTransport
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 
@@ -53,9 +54,13 @@ class Served:
 
         self.server._protocol_factory = remember  # type: ignore[method-assign]
 
+    @property
+    def secure(self) -> bool:
+        return "tls" in self.way
+
     async def start(self) -> None:
         context = None
-        if self.way == "tls":
+        if self.secure:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.set_alpn_protocols(["h2"])
             AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
@@ -78,25 +83,29 @@ class Served:
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(f"{'https' if self.way == 'tls' else 'http'}://127.0.0.1:{self.port}")
+        return Endpoint(f"{'https' if self.secure else 'http'}://127.0.0.1:{self.port}")
 
     @property
     def connector(self) -> Connector:
-        return {"hand-over": TcpConnector(), "pump": pump, "tls": over_tls()}[self.way]
+        leaf = pump if "pump" in self.way else TcpConnector()
+        return over_tls(leaf) if self.secure else leaf
 
 
 async def pump(uri: Uri) -> ByteStream:
     return WrappedStream(await TcpConnector()(uri))
 
 
-def over_tls() -> Connector:
+def over_tls(leaf: Connector) -> Connector:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["h2"])
     AUTHORITY.configure_trust(context)
-    return TlsLayer(context).layer(TcpConnector())
+    return TlsLayer(context).layer(leaf)
 
 
-@pytest.fixture(params=["hand-over", "pump", "tls"])
+TRANSPORTS = {"tls": TlsTransport, "pump": StreamTransport, "pumped tls": StreamTransport}
+
+
+@pytest.fixture(params=["hand-over", *TRANSPORTS])
 async def served(request: pytest.FixtureRequest, echo_service: Any, anyio_backend: object) -> AsyncIterator[Served]:
     served = Served(echo_service(), request.param)
     await served.start()
@@ -105,17 +114,28 @@ async def served(request: pytest.FixtureRequest, echo_service: Any, anyio_backen
 
 
 async def test_small_large_and_concurrent_calls(served: Served, say: Any) -> None:
-    async with served.endpoint.connect(served.connector) as channel:
+    streams: list[Any] = []
+
+    async def watch(uri: Uri) -> ByteStream:
+        streams.append(await served.connector(uri))
+        return streams[-1]  # type: ignore[no-any-return]
+
+    async with served.endpoint.connect(watch) as channel:
         protocol = await channel.__connect__()
-        assert isinstance(protocol.connection._transport, StreamTransport) is (served.way != "hand-over")
+        transport = protocol._transport
+        assert (
+            type(transport) is TRANSPORTS[served.way]
+            if served.way in TRANSPORTS
+            else transport is streams[0]._transport
+        )
         assert await say(channel) == b"hello"
         large = bytes(range(256)) * (4 * MIB // 256)
         assert await say(channel, large) == large
         assert await asyncio.gather(*(say(channel, b"%d" % n) for n in range(50))) == [b"%d" % n for n in range(50)]
         assert len(served.protocols) == 1
-        peer = protocol.connection.get_peer()
+        peer = protocol.peer
         assert peer.addr() == ("127.0.0.1", served.port)
-        assert (peer.cert() is not None) is (served.way == "tls")
+        assert (peer.cert() is not None) is served.secure
 
 
 async def test_a_stream_of_messages_both_ways(served: Served, make_stub: Any) -> None:
@@ -195,9 +215,9 @@ async def test_the_stream_reports_its_end_once_and_carries_the_ledger(served: Se
         ledger = channel.ledger
         assert ledger is not None
         assert ledger.phases[-1].name == "http2"
-        if served.way == "hand-over":
+        if served.way != "pumped tls":
             assert streams[0].extra(DialAttribute.ledger) is ledger
-    assert ends == ([] if served.way == "tls" else ["closed"])
+    assert ends == ([] if served.way == "pumped tls" else ["closed"])
 
 
 @asynccontextmanager

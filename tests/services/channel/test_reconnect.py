@@ -14,6 +14,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from hyperframe.frame import GoAwayFrame
 
+from tests.eager import EAGER, eagerly
 from tests.services.channel.calling import STEADY, TARGET, Say, calls, goaway, loose, settle
 from ziggurat.layers.logging import LoggingLayer
 from ziggurat.services import (
@@ -48,6 +49,35 @@ async def test_twenty_callers_of_a_dead_target_share_one_failed_dial(far_end: An
     causes = [error.__cause__ for error in errors]
     assert all(isinstance(cause, ConnectRefused) for cause in causes)
     assert len({id(cause) for cause in causes}) == 20
+
+
+@pytest.mark.parametrize("factory", EAGER)
+async def test_with_eager_tasks_a_dial_that_fails_at_once_is_forgotten_after_its_backoff(
+    far_end: Any, say: Say, factory: Any
+) -> None:
+    refusing = True
+    dials = 0
+
+    async def connector(uri: Uri) -> ByteStream:
+        nonlocal dials
+        dials += 1
+        if refusing:
+            raise ConnectRefused("connection refused")  # without a single suspension
+        return await far_end(uri)  # type: ignore[no-any-return]
+
+    with eagerly(factory):
+        async with Endpoint(TARGET, backoff=STEADY).connect_lazy(connector) as channel:
+            for number in (1, 2):
+                with pytest.raises(GRPCError) as caught:
+                    await say(channel)
+                assert isinstance(caught.value.__cause__, ConnectRefused)
+                assert channel.state is ChannelState.TRANSIENT_FAILURE
+                assert dials == number
+                await asyncio.sleep(60)
+            refusing = False
+            assert await say(channel) == b"hello"
+            assert channel.state is ChannelState.READY
+            assert dials == 3
 
 
 async def test_twenty_callers_share_one_connection(far_end: Any, say: Say) -> None:
