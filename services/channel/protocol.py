@@ -105,9 +105,10 @@ class Protocol(asyncio.Protocol):
         except RemoteProtocolError as error:
             self.fail(f"HTTP/2 protocol error: {one_line(str(error))}")
             return
-        # Behind the tasks that this has woken, so that what they send is in the same write.
-        if self.core.out and not self._scheduled:
-            self.flush_soon()
+        # Behind the tasks that this has woken, so that what they send leaves in the same turn of the loop.
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush_scheduled)
 
     def pause_writing(self) -> None:
         """The transport has had enough for now."""
