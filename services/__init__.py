@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         ChannelState,
         CompressionMixin,
         Connecting,
+        ConnectionSnapshot,
         Endpoint,
     )
 
@@ -54,6 +55,7 @@ __all__ = [
     "ConnectRefused",
     "ConnectTimeout",
     "Connecting",
+    "ConnectionSnapshot",
     "Connector",
     "Dial",
     "DialAttribute",
@@ -87,11 +89,12 @@ __all__ = [
 
 if not TYPE_CHECKING:  # a type checker that saw __getattr__ would accept any name
     _CHANNEL = frozenset(
-        {"Backoff", "CallRefused", "Channel", "ChannelState", "CompressionMixin", "Connecting", "Endpoint"}
-    )
+        {"Backoff", "CallRefused", "Channel", "ChannelState", "CompressionMixin", "Connecting", "ConnectionSnapshot",
+         "Endpoint"}
+    )  # fmt: skip
 
     def __getattr__(name):
-        """Import the channel at its first use: a program with connectors only never loads grpclib and h2."""
+        """Import the channel at its first use: a program with connectors only never loads grpclib."""
         if name not in _CHANNEL:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from ziggurat.services import channel

@@ -68,7 +68,8 @@ class StreamProtocol(asyncio.Protocol):
         self.wake(self.reader)
         self.wake(self.writer)
         if self.on_lost is not None:
-            self.on_lost()
+            on_lost, self.on_lost = self.on_lost, None  # a cycle
+            on_lost()
 
     def pause_writing(self) -> None:
         self.write_paused = True
@@ -232,6 +233,7 @@ class TransportStream(ObservedStream):
         while ours.chunks and not transport.is_closing():
             protocol.data_received(ours.chunks.popleft())
         ours.chunks = EMPTY_QUEUE
+        ours.on_lost = None  # a cycle; the new protocol reports the end
         if transport.is_closing():
             return
         if not ours.eof:

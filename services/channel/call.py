@@ -181,6 +181,8 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         self._cancelled = True
         self._reset(ErrorCode.CANCEL)
         self.terminate(StreamTerminatedError("The call was cancelled"))
+        if not self.remote_ended:
+            self.discard()
 
     # -- receiving
 
@@ -249,6 +251,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             raise ProtocolError("Trailing metadata was already received")
         if not self._status_in_head:
             await self._wait_for_end()
+            self._trailers_read = True
             if self._trailers is None:
                 raise GRPCError(Status.UNKNOWN, "Missing grpc-status header")
             await self._read_status(self._read(self._trailers))
@@ -289,13 +292,9 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         """Wait for what is still to come, and raise a status that is not OK."""
         if not self._head_read:
             await self.recv_initial_metadata()
-        unary = not self._streams_responses
-        if unary and self._received and self._size:
-            await self._raise_status()
-            self._close_with(one_too_many())
         if not self._trailers_read:
-            if not unary:
+            if self._streams_responses:
                 self.discard()  # nobody can read it any more, and the server may wait for room
             await self.recv_trailing_metadata()
-            if unary and self._received and self._size:
-                raise one_too_many()
+        if self._received and self._size and not self._streams_responses:
+            raise one_too_many()

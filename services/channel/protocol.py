@@ -83,6 +83,14 @@ class Protocol(asyncio.Protocol):
         """grpclib's view of the other end."""
         return Peer(cast(asyncio.Transport, self._transport))
 
+    @property
+    def peer_name(self) -> str | None:
+        """The address of the other end; ``None`` if it has none."""
+        name = None if self._transport is None else self._transport.get_extra_info("peername")
+        if isinstance(name, (tuple, list)) and len(name) >= 2:
+            return f"[{name[0]}]:{name[1]}" if ":" in str(name[0]) else f"{name[0]}:{name[1]}"
+        return str(name) if name else None
+
     # -- asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -144,8 +144,8 @@ class Reply(Request):
                 status_message=response.message,
                 status_details=response.details(self._details_codec),
             )
-        if error := response.error(self._details_codec):
-            raise error
+        if response.status is not Status.OK:  # no local variable: the error's traceback holds this frame
+            raise response.error(self._details_codec)
         head = None if self._head is None else self._read(self._head)
         if fault := response.pairs_fault or (head and head.pairs_fault):
             raise GRPCError(Status.INTERNAL, fault)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ import pytest
 import trustme
 from anyio.abc import ByteStream
 from google.protobuf.wrappers_pb2 import BytesValue
-from grpclib.exceptions import StreamTerminatedError
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Server
 
 from ziggurat.layers.tls import TlsLayer
@@ -265,3 +266,35 @@ def test_the_end_of_the_loop_leaves_nothing_behind(echo_service: Any, say: Any) 
     assert channel.state is ChannelState.IDLE
     assert slow.state is ChannelState.IDLE
     assert dialling.cancelled()
+
+
+# Garbage
+
+
+async def test_neither_calls_nor_a_closed_connection_leave_a_cycle(served: Served, say: Any, make_stub: Any) -> None:
+    channel = await served.endpoint.connect(served.connector)
+    await say(channel, timeout=60.0)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            await say(channel, timeout=60.0)
+        async with make_stub(channel).talk.open() as call:
+            await call.send_message(BytesValue(value=b"x"))
+            await call.cancel()
+        with pytest.raises(GRPCError):
+            await make_stub(channel).unknown(BytesValue(value=b"x"))
+        del call
+        assert gc.collect() == 0
+        await channel.aclose()
+        await asyncio.sleep(0)
+        del channel
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        gc.set_debug(0)
+        left = {type(thing).__qualname__ for thing in gc.garbage if type(thing).__module__.startswith("ziggurat")}
+        assert left == set()
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()

@@ -451,3 +451,34 @@ async def test_the_log_of_a_dial_cut_off_by_a_deadline_says_where_the_time_went(
         assert logs[1]["error"] == "ConnectTimeout: the call's deadline passed during the dial"
     else:
         assert ends == [("dial.started", "info"), ("dial.connected", "info")]
+
+
+# PINGs (gRFC A8)
+
+
+async def test_too_many_pings_doubles_the_interval_and_says_so(
+    far_end: Any, say: Say, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint = Endpoint(TARGET, http2_keepalive_interval=10.0)
+    async with endpoint.connect(far_end) as channel:
+        for expected in (10.0, 20.0, 40.0):
+            assert await say(channel) == b"hello"
+            protocol = await channel.__connect__()
+            assert protocol.options.http2_keepalive_interval == expected
+            frame = GoAwayFrame(0, last_stream_id=2**31 - 1, error_code=11, additional_data=b"too_many_pings")
+            far_end.transports[-1].write(frame.serialize())
+            await protocol.lost.wait()
+    assert [record.name for record in caplog.records] == ["ziggurat.services"] * 3
+    assert "too_many_pings: HTTP/2 keepalive PINGs are now 20 s apart, not 10 s" in caplog.text
+    assert "now 80 s" in caplog.text
+
+
+async def test_another_calm_down_leaves_the_interval_alone(far_end: Any, say: Say) -> None:
+    async with Endpoint(TARGET, http2_keepalive_interval=10.0).connect(far_end) as channel:
+        await say(channel)
+        protocol = await channel.__connect__()
+        frame = GoAwayFrame(0, last_stream_id=2**31 - 1, error_code=11, additional_data=b"slow down")
+        far_end.transports[-1].write(frame.serialize())
+        await protocol.lost.wait()
+        await say(channel)
+        assert (await channel.__connect__()).options.http2_keepalive_interval == 10.0
