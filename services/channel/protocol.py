@@ -43,6 +43,7 @@ class Protocol(asyncio.Protocol):
         lost: set once nothing is left of the connection.
         loss: the error that `connection_lost` got; ``None`` before, and for a connection that ended without one.
         lifted: whether `lift_limits` was called.
+        max_message_size: of what is received on a new stream, in bytes; ``None`` without a limit.
         streams_started: how many there were.
     """
 
@@ -76,6 +77,8 @@ class Protocol(asyncio.Protocol):
         self._scheduled = False
         self._linger: asyncio.TimerHandle | None = None
         self.lifted = False
+        limit, initial = options.max_message_size, options.initial_message_size
+        self.max_message_size = limit if initial is None else min(initial, 0xFFFFFFFF if limit is None else limit)
         self._blocked: dict[MessageStream, None] = {}  # those that wait for the transport
 
     @property
@@ -179,6 +182,7 @@ class Protocol(asyncio.Protocol):
             return
         if not self.lifted:
             self.lifted = True
+            self.max_message_size = self.options.max_message_size
             if more := self.options.connection_window - connection_window:
                 self.core.widen(None, more)
         if more := self.options.stream_window - stream_window:

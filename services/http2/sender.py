@@ -177,7 +177,7 @@ class Sender:
         """
         if stream.closed or stream.local_ended:
             raise LocalProtocolError("data on a stream that has ended")
-        if size and size > self.room(stream):
+        if size and (size > stream.send_window or size > self.send_window or size > self.peer_max_frame_size):
             raise LocalProtocolError("more data than the peer's windows allow")
         stream.send_window -= size
         self.send_window -= size
