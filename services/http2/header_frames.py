@@ -23,6 +23,7 @@ from ziggurat.services.http2.settings import LocalSettings
 __all__ = ["HeaderFrames"]
 
 TOO_SHORT: Final = "the content is shorter than its content-length says"
+RESPONSE, TRAILERS = SectionKind.RESPONSE, SectionKind.TRAILERS  # an enumeration's attributes are looked up slowly
 
 
 class HeaderFrames(DataFrames):
@@ -76,14 +77,14 @@ class HeaderFrames(DataFrames):
             self._fault(stream, ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
             return
         if not stream.headers_received:
-            if section.kind is not SectionKind.RESPONSE:
+            if section.kind is not RESPONSE:
                 fault = fault or "the response has no :status"
             elif section.informational and not fault:
                 self._count_useless()
                 if ends:
                     self._fault(stream, ErrorCode.PROTOCOL_ERROR, "a 1xx response that ends the stream")
                 return
-        elif section.kind is not SectionKind.TRAILERS:
+        elif section.kind is not TRAILERS:
             fault = fault or "pseudo-header fields in trailers"
         elif not ends:
             fault = fault or "trailers that do not end the stream"
