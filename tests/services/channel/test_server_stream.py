@@ -33,6 +33,6 @@ async def test_answers_say_what_the_server_inflates_and_whether_it_compresses(
     async with wire.channel.open("/raw/talk") as call:
         await call.send_message(b"hello", end=True)
         assert await call.recv_message() == b"hello"
-        headers = dict(call._stream.headers)
-        assert headers["grpc-accept-encoding"] == "identity,gzip"
-        assert headers.get("grpc-encoding") == compression
+        headers = dict(call._head.fields)
+        assert headers[b"grpc-accept-encoding"] == b"identity,gzip"
+        assert call.encoding == compression
