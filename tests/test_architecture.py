@@ -8,6 +8,7 @@ import inspect
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -46,6 +47,9 @@ NOT_ABOUT_A_MODULE = {
     "tests/node/test_kaspad_cases.py": "the cases shared with a real kaspad",
     "tests/node/wire/test_p2p_proto.py": "p2p.proto and the code generated from it",
     "tests/services/test_imports.py": "what an import of the packages loads",
+    "tests/services/http2/test_against_h2.py": "the whole core, compared with another implementation",
+    "tests/services/http2/test_hostile_peers.py": "the whole core, and malicious peers",
+    "tests/services/http2/test_state_table.py": "the whole core, compared with the table of the documentation",
     "tests/services/channel/test_grpclib_contract.py": "the private names of grpclib that we rely on",
 }
 """Test files in a mirrored folder without a module, and what they test."""
@@ -124,6 +128,20 @@ def test_only_the_channel_imports_grpclibs_client() -> None:
             if path.parts[:2] != ("services", "channel")
             for name in imports(path)
             if f"{name}.".startswith("grpclib.client.")
+        ]
+    )
+
+
+def test_the_http2_core_imports_the_standard_library_hpack_and_itself_only() -> None:
+    """It does no I/O and knows no event loop."""
+    allowed = {*sys.stdlib_module_names, "hpack"} - {"asyncio", "socket", "ssl", "selectors", "threading"}
+    assert_none(
+        [
+            f"{path} imports {name}"
+            for path in modules("services")
+            if path.parts[:2] == ("services", "http2")
+            for name in imports(path)
+            if name.partition(".")[0] not in allowed and not name.startswith("ziggurat.services.http2.")
         ]
     )
 

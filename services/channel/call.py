@@ -11,12 +11,8 @@ from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from multidict import MultiDict
 
-from ziggurat.services.channel.metadata import encode_pairs
-from ziggurat.services.channel.refusal import NOT_PROCESSED, CallRefused
-from ziggurat.services.channel.request import Request
-from ziggurat.services.channel.response import Response, page_words, read_response
-from ziggurat.services.errors import copy_error
-from ziggurat.services.http2 import ErrorCode, HeaderSection
+from ziggurat.services.channel.reply import Reply, one_too_many
+from ziggurat.services.http2 import ErrorCode
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,43 +29,18 @@ __all__ = ["Call"]
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
 
-DEADLINE_SLACK = 0.05
-"""Seconds before our own deadline in which a server's CANCEL means that its timer ran out first."""
 
-PAGE_TIME = 1.0
-PAGE_SIZE = 2048
-"""Seconds and bytes for the page of an HTTP server that answers in place of a gRPC server; it goes into the error."""
-
-
-class Call(GrpclibCall[SendT, RecvT], Request):
+class Call(GrpclibCall[SendT, RecvT], Reply):
     """A call, as `Channel.request` returns it; to its users, grpclib's client ``Stream``.
 
-    Differences: a status is raised as soon as it is there, also to whoever still sends; whatever breaks the call wakes
-    both who sends and who receives; a call that the server has not seen is sent again.
+    Unlike there, a status is raised as soon as it has come, also to whoever still sends; whatever breaks the call wakes
+    who sends and who receives; a call that the server has not seen is sent again.
     """
 
     if TYPE_CHECKING:
         _channel: Channel
 
-    __slots__ = (
-        "_cancelled",
-        "_codec",
-        "_details_codec",
-        "_dispatch",
-        "_head",
-        "_head_read",
-        "_initial",
-        "_received",
-        "_recv_type",
-        "_send_type",
-        "_streams_responses",
-        "_timer",
-        "_trailers",
-        "_trailers_only",
-        "_trailers_read",
-        "_trailing",
-        "_user_metadata",
-    )
+    __slots__ = ("_cancelled", "_received", "_recv_type", "_send_type", "_streams_responses")
 
     def __init__(
         self,
@@ -85,54 +56,42 @@ class Call(GrpclibCall[SendT, RecvT], Request):
         dispatch: _DispatchChannelEvents,
         deadline: Deadline | None = None,
     ) -> None:
-        Request.__init__(self, channel, method_name, cardinality, deadline)
+        Reply.__init__(
+            self, channel, method_name, metadata, cardinality, deadline, dispatch, codec, status_details_codec
+        )
         self._streams_responses = cardinality.server_streaming
-        self._user_metadata = metadata
         self._send_type = send_type
         self._recv_type = recv_type
-        self._codec = codec
-        self._details_codec = status_details_codec
-        self._dispatch = dispatch
-        self._head: HeaderSection | None = None
-        self._trailers: HeaderSection | None = None
-        self._initial: _Metadata | None = None  # where a listener has replaced them
-        self._trailing: _Metadata | None = None
-        self._trailers_only = self._head_read = self._trailers_read = self._cancelled = False
+        self._cancelled = False
         self._received = 0
-        self._timer: asyncio.TimerHandle | None = None
 
     # -- what a user may ask
 
     @property
     def deadline(self) -> Deadline | None:
-        """When the call has to be over; ``None`` for never."""
+        """When the call has to be over; ``None``: never."""
         return self._deadline
 
     @property
     def peer(self) -> Peer | None:  # type: ignore[override]
-        """The other end of the connection; ``None`` before the request was sent."""
+        """The other end; ``None`` before the request was sent."""
         return None if self._protocol is None else self._protocol.peer
 
     @property
     def initial_metadata(self) -> _Metadata | None:  # type: ignore[override]
         """What came with the response's headers; ``None`` before `recv_initial_metadata`."""
         if self._initial is None and self._head_read and self._head is not None:
-            pairs = () if self._trailers_only else self._read(self._head).pairs
+            pairs = () if self._status_in_head else self._read(self._head).pairs
             self._initial = cast("_Metadata", MultiDict(pairs))
         return self._initial
 
     @property
     def trailing_metadata(self) -> _Metadata | None:  # type: ignore[override]
         """What came with the status; ``None`` before `recv_trailing_metadata`."""
-        section = self._head if self._trailers_only else self._trailers
-        if self._trailing is None and section is not None and (self._trailers_read or self._trailers_only):
+        section = self._head if self._status_in_head else self._trailers
+        if self._trailing is None and section is not None and (self._trailers_read or self._status_in_head):
             self._trailing = cast("_Metadata", MultiDict(self._read(section).pairs))
         return self._trailing
-
-    @property
-    def encoding(self) -> str | None:  # type: ignore[override]
-        """The messages' ``grpc-encoding``."""
-        return None if self._head is None else self._read(self._head).encoding
 
     # -- sending
 
@@ -152,23 +111,6 @@ class Call(GrpclibCall[SendT, RecvT], Request):
         if end and not self._streams_requests:
             raise ProtocolError("Unary request requires a message to be sent before ending outgoing stream")
         await self._send_request(end, self._channel.gzip)
-
-    async def _send_request(self, end: bool, gzip: bool) -> None:
-        if "send_request" in vars(self._dispatch):
-            if self._user_metadata:
-                self._own = encode_pairs(self._user_metadata)
-        else:
-            metadata = cast("_Metadata", MultiDict(self._user_metadata or ()))
-            (metadata,) = await self._dispatch.send_request(
-                metadata,
-                method_name=self._method_name,
-                deadline=self._deadline,
-                content_type=self._channel.content_type,
-            )
-            self._own = encode_pairs(metadata)
-        await self._open(end=end, gzip=gzip)
-        if end:
-            self._end_done = True
 
     async def send_message(self, message: SendT, *, end: bool = False, compress: bool | None = None) -> None:
         """Send a message, and the request's headers before the first one.
@@ -203,8 +145,7 @@ class Call(GrpclibCall[SendT, RecvT], Request):
         except StreamTerminatedError:
             self._raise_status()
             if not self.remote_ended or (self._streams_requests and self._streams_responses):
-                raise
-            # The server needs no more of it, and its response counts.
+                raise  # else the server needs no more of it, and its response counts
         self._message_sent = True
         if end:
             self._end_done = True
@@ -220,18 +161,18 @@ class Call(GrpclibCall[SendT, RecvT], Request):
             raise ProtocolError("Request was not sent")
         if self._end_done:
             raise ProtocolError("Stream was already ended")
-        if not self._streams_requests:
-            if not self._message_sent:
-                raise ProtocolError("Unary request requires a single message to be sent")
-        elif not self.remote_ended:
-            await self._send_end()
+        if self._streams_requests:
+            if not self.remote_ended:
+                await self._send_end()
+        elif not self._message_sent:
+            raise ProtocolError("Unary request requires a single message to be sent")
         self._end_done = True
 
     async def cancel(self) -> None:
         """Give the call up, and tell the server so. Whoever sends or receives gets a ``StreamTerminatedError``.
 
         Raises:
-            grpclib.exceptions.ProtocolError: the request was not sent, or the call was cancelled before.
+            grpclib.exceptions.ProtocolError: the request was not sent, or this was called before.
         """
         if not self._request_sent:
             raise ProtocolError("Request was not sent yet")
@@ -262,23 +203,6 @@ class Call(GrpclibCall[SendT, RecvT], Request):
         self._head_read = True
         await self._read_head(self._head)
 
-    async def _read_head(self, section: HeaderSection) -> None:
-        response = self._read(section)
-        if self._trailers_only:
-            if response.status is None:
-                self._close_with(response.fault or response.error(None))
-            if "recv_initial_metadata" not in vars(self._dispatch):
-                (self._initial,) = await self._dispatch.recv_initial_metadata(cast("_Metadata", MultiDict()))
-            await self._read_status(response)
-            return
-        if response.fault is not None:
-            await self._read_page(response.fault)
-        if response.encoding_fault is not None:
-            self._close_with(response.encoding_fault)
-        if "recv_initial_metadata" not in vars(self._dispatch):
-            metadata = cast("_Metadata", MultiDict(response.pairs))
-            (self._initial,) = await self._dispatch.recv_initial_metadata(metadata)
-
     async def recv_message(self) -> RecvT | None:
         """Return the next message; ``None`` at the end of a stream. A cancelled wait takes no message away.
 
@@ -290,17 +214,17 @@ class Call(GrpclibCall[SendT, RecvT], Request):
             await self.recv_initial_metadata()
         body = await self._receive()
         if body is None:
-            if not self._streams_responses and not self._received and not self._trailers_only:
+            if not self._streams_responses and not self._received and not self._status_in_head:
                 self._raise_status()
                 raise GRPCError(Status.UNIMPLEMENTED, "the server ended a unary call without a message")
             return None
         if self._received and not self._streams_responses:
-            self._close_with(_one_too_many())
+            self._close_with(one_too_many())
         try:
             message: Any = self._codec.decode(body, self._recv_type)
-        except GRPCError:
-            raise
         except Exception as error:
+            if isinstance(error, GRPCError):
+                raise
             raise GRPCError(Status.INTERNAL, f"a message cannot be decoded: {error}") from error
         if "recv_message" not in vars(self._dispatch):
             (message,) = await self._dispatch.recv_message(message)
@@ -315,108 +239,20 @@ class Call(GrpclibCall[SendT, RecvT], Request):
             grpclib.exceptions.ProtocolError: neither side has ended, or the headers were not asked for.
             StreamTerminatedError: the call ended before its time.
         """
-        if not (self.remote_ended or self._end_done or (not self._streams_requests and self._message_sent)):
+        over = self.remote_ended or self.broken is not None
+        if not (over or self._end_done or (self._message_sent and not self._streams_requests)):
             raise ProtocolError("Outgoing stream was not ended")
         if not self._head_read:
             raise ProtocolError("Initial metadata was not received before waiting for trailing metadata")
         if self._trailers_read:
             raise ProtocolError("Trailing metadata was already received")
-        if not self._trailers_only:
+        if not self._status_in_head:
             await self._wait_for_end()
             self._trailers_read = True
             if self._trailers is None:
                 raise GRPCError(Status.UNKNOWN, "Missing grpc-status header")
             await self._read_status(self._read(self._trailers))
         self._trailers_read = True
-
-    async def _read_status(self, response: Response) -> None:
-        if "recv_trailing_metadata" not in vars(self._dispatch):
-            (self._trailing,) = await self._dispatch.recv_trailing_metadata(
-                cast("_Metadata", MultiDict(response.pairs)),
-                status=response.status or Status.UNKNOWN,
-                status_message=response.message,
-                status_details=response.details(self._details_codec),
-            )
-        if error := response.error(self._details_codec):
-            raise error
-        head = None if self._head is None else self._read(self._head)
-        if fault := response.pairs_fault or (head and head.pairs_fault):
-            raise GRPCError(Status.INTERNAL, fault)
-
-    async def _read_page(self, error: GRPCError) -> None:
-        """An HTTP server has answered. Its page says more than its status, and a status in trailers more than both."""
-        try:
-            async with asyncio.timeout(PAGE_TIME):
-                while not self.remote_ended and self.broken is None and self._size < PAGE_SIZE:
-                    self._wanted = PAGE_SIZE
-                    await self._pause()
-        except TimeoutError:
-            pass
-        self._raise_status()
-        self._join()
-        if words := page_words(bytes(self._chunk[:PAGE_SIZE])):
-            error = GRPCError(error.status, f"{error.message}: {words!r}")
-        self._close_with(error)
-
-    def _read(self, section: HeaderSection) -> Response:
-        return read_response(section, self._codec.__content_subtype__)
-
-    def _raise_status(self) -> None:
-        """Raise the status if it is there, and is not OK."""
-        section = self._head if self._trailers_only else self._trailers
-        if section is not None:
-            response = self._read(section)
-            error = response.error(self._details_codec)
-            if error is not None and not (self._trailers_only and response.status is None):
-                raise error
-
-    def _close_with(self, error: GRPCError | None) -> None:
-        """Give the call up because of what came, and raise that."""
-        assert error is not None
-        self.spoil(error)
-        raise copy_error(error)
-
-    # -- from the core
-
-    def on_headers(self, section: HeaderSection, ends: bool) -> None:
-        """The response has begun, or has ended."""
-        if self._head is None:
-            self._head = section
-            self._trailers_only = ends
-            self._held = None  # the server has seen the call
-        else:
-            self._trailers = section
-        self._wake_reader()
-
-    def on_end(self) -> None:
-        """The call is over, whatever is still to be sent."""
-        if not self.local_ended:
-            self._reset(ErrorCode.NO_ERROR)
-            self.stop(StreamTerminatedError("The server has ended the call and reads no more (NO_ERROR)"))
-        self._wake_reader()
-
-    def on_reset(self, code: int) -> None:
-        """The server has given the call up."""
-        deadline = self._deadline
-        if code == ErrorCode.REFUSED_STREAM:
-            self.refuse(CallRefused(f"Stream reset by remote party, REFUSED_STREAM: {NOT_PROCESSED}"))
-        elif code == ErrorCode.CANCEL and deadline is not None and deadline.time_remaining() <= DEADLINE_SLACK:
-            self._expire()
-        else:
-            super().on_reset(code)
-
-    def on_fault(self, reason: str) -> None:
-        """The response breaks HTTP/2's rules."""
-        self.terminate(GRPCError(Status.INTERNAL, f"the response is malformed: {reason}"))
-
-    def _expire(self) -> None:
-        """The deadline has passed."""
-        self._timer = None
-        self._reset(ErrorCode.CANCEL)
-        self.broken = self.stopped = TimeoutError("Deadline exceeded")
-        self.discard()
-        self._wake_reader()
-        self.on_window()
 
     # -- the scope
 
@@ -437,42 +273,29 @@ class Call(GrpclibCall[SendT, RecvT], Request):
         succeeded = False
         try:
             if error is None:
-                if self._request_sent and not self._cancelled:
-                    await self._finish()
+                if self._request_sent and not self._cancelled and (self.remote_ended or not self.protocol.closing):
+                    await self._finish()  # as in grpclib: not after a connection is lost, which others have been told
                 succeeded = True
             elif isinstance(error, StreamTerminatedError):
                 self._raise_status()
         finally:
             self._leave()
-            if self._request_sent:
-                if succeeded:
-                    self._channel._calls_succeeded += 1
-                else:
-                    self._channel._calls_failed += 1
+            if succeeded:
+                self._channel._calls_succeeded += 1
+            else:
+                self._channel._calls_failed += 1
 
     async def _finish(self) -> None:
         """Wait for what is still to come, and raise a status that is not OK."""
         if not self._head_read:
             await self.recv_initial_metadata()
-        if not self._streams_responses and self._received and self._size and not self._trailers_only:
+        unary = not self._streams_responses
+        if unary and self._received and self._size:
             self._raise_status()
-            self._close_with(_one_too_many())
+            self._close_with(one_too_many())
         if not self._trailers_read:
-            if self._streams_responses:
+            if not unary:
                 self.discard()  # nobody can read it any more, and the server may wait for room
             await self.recv_trailing_metadata()
-            if self._received and not self._streams_responses and self._size:
-                raise _one_too_many()
-
-    def _leave(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._held = None
-        self._reset(ErrorCode.CANCEL)
-        if not self.discarding:
-            self.discard()
-
-
-def _one_too_many() -> GRPCError:
-    return GRPCError(Status.UNIMPLEMENTED, "the server sent more than one message in answer to a unary call")
+            if unary and self._received and self._size:
+                raise one_too_many()

@@ -29,6 +29,9 @@ WINDOWS = (2**16 - 1, 2**31 - 1)
 FRAMES = (2**14, 2**24 - 1)
 """Smallest and largest maximum frame size in bytes (RFC 9113 4.2)."""
 
+LISTS = (2**10, 2**24)
+"""Smallest and largest maximum list of headers in bytes: a response of gRPC has a few hundred."""
+
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
@@ -49,8 +52,13 @@ class Endpoint:
         http2_keepalive_timeout: PING ack timeout, after which the connection counts as lost.
         http2_keepalive_while_idle: whether to send PINGs while no call is running.
         stream_window: flow control window of one stream: how much the peer may send ahead of the reader.
-        connection_window: flow control window of all streams together.
+        connection_window: flow control window of all streams together. It is given back as data arrives, so that one
+            slow reader does not stop the others; see ``max_unread``.
         max_frame_size: maximum size of a received frame.
+        max_header_list_size: maximum size of a received list of headers (RFC 9113 10.5.1: names, values, and 32 bytes for
+            each). A larger one ends its call with ``INTERNAL``.
+        max_unread: how much of all streams together may lie unread before the server has to stop sending on all of
+            them. A larger ``connection_window`` counts instead.
         max_message_size: maximum size of a received message after decompression. A larger one ends the call with
             ``RESOURCE_EXHAUSTED``.
         initial_message_size: the same until `Call.lift_limits`, for a peer that has to introduce itself first; until
@@ -58,7 +66,6 @@ class Endpoint:
         compression: ``"gzip"`` compresses sent messages, which the server must support. Compressed messages are always
             received.
         linger: how long a close waits for unsent data before it aborts; 0.0 for no wait.
-        stock_h2: whether to use h2 unchanged, without our shortcuts.
         wait_for_ready: whether calls wait out the backoff and redial rather than fail with the last error. They still
             fail on an error that is not transient.
         backoff: delay between failed dials.
@@ -86,10 +93,11 @@ class Endpoint:
     connection_window: int = 4 * MIB
     max_frame_size: int = 256 * 1024
     max_message_size: int | None = 32 * MIB
+    max_header_list_size: int = 64 * 1024
+    max_unread: int = 64 * MIB
     initial_message_size: int | None = None
     compression: Literal["gzip"] | None = None
     linger: float = 2.0
-    stock_h2: bool = False
     wait_for_ready: bool = False
     backoff: Backoff = field(default_factory=Backoff)
     user_agent: str | None = None
@@ -109,12 +117,14 @@ class Endpoint:
         _check_size("stream_window", self.stream_window, *WINDOWS)
         _check_size("connection_window", self.connection_window, *WINDOWS)
         _check_size("max_frame_size", self.max_frame_size, *FRAMES)
+        _check_size("max_header_list_size", self.max_header_list_size, *LISTS)
+        _check_size("max_unread", self.max_unread, WINDOWS[0], 2**62)
         # The length prefix has 32 bits.
         check_count("max_message_size", self.max_message_size, maximum=2**32 - 1, unit="bytes")
         check_count("initial_message_size", self.initial_message_size, maximum=2**32 - 1, unit="bytes")
         if self.compression not in (None, "gzip"):
             raise ValueError(f"compression must be 'gzip' or None, not {self.compression!r}")
-        for name in ("http2_keepalive_while_idle", "stock_h2", "wait_for_ready"):
+        for name in ("http2_keepalive_while_idle", "wait_for_ready"):
             check_bool(name, getattr(self, name))
         _check_type("backoff", self.backoff, Backoff)
         if self.user_agent is not None:
@@ -181,10 +191,11 @@ class Endpoint:
             connection_window=self.connection_window,
             max_frame_size=self.max_frame_size,
             max_message_size=self.max_message_size,
+            max_header_list_size=self.max_header_list_size,
+            max_unread=self.max_unread,
             initial_message_size=self.initial_message_size,
             compression=self.compression,
             linger=self.linger,
-            stock_h2=self.stock_h2,
             http2_keepalive_interval=self.http2_keepalive_interval,
             http2_keepalive_timeout=self.http2_keepalive_timeout,
             http2_keepalive_while_idle=self.http2_keepalive_while_idle,

@@ -133,7 +133,7 @@ def h2_configuration(client_side: bool) -> H2Configuration:
 
 def make_engine(config: H2Configuration, options: ConnectionOptions) -> H2Connection:
     """Make the engine of one connection, with its preface, SETTINGS and window among the data to send."""
-    engine = H2Connection(config=config) if options.stock_h2 else Engine(config)
+    engine = Engine(config)
     stream_window, connection_window = options.windows
     # One SETTINGS frame says everything, rather than one with h2's defaults and two that take them back.
     engine.local_settings = Settings(

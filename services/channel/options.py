@@ -40,7 +40,6 @@ class ConnectionOptions:
             ``max_message_size`` and the windows above apply from the start.
         compression: compression of sent messages; ``None`` for none. Compressed messages are always received.
         linger: how long a close waits for unsent bytes before it aborts, in seconds.
-        stock_h2: whether to use h2 unchanged, without our shortcut for DATA frames.
         http2_keepalive_interval: time between PINGs, in seconds; ``None`` for no PINGs.
         http2_keepalive_timeout: PING ack timeout, in seconds.
         http2_keepalive_while_idle: whether to send PINGs while no call is running.
@@ -57,7 +56,6 @@ class ConnectionOptions:
     initial_message_size: int | None = None
     compression: Literal["gzip"] | None = None
     linger: float = 2.0
-    stock_h2: bool = False
     http2_keepalive_interval: float | None = None
     http2_keepalive_timeout: float = 20.0
     http2_keepalive_while_idle: bool = False

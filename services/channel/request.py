@@ -7,14 +7,15 @@ bound, and sent once more on another connection. A request that never left is tr
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from grpclib.const import Cardinality
 from grpclib.exceptions import StreamTerminatedError
+from multidict import MultiDict
 
 from ziggurat.services.channel.compression import ACCEPT_ENCODING
 from ziggurat.services.channel.message_stream import MessageStream
-from ziggurat.services.channel.metadata import encode_timeout
+from ziggurat.services.channel.metadata import encode_pairs, encode_timeout
 from ziggurat.services.channel.refusal import CallRefused
 from ziggurat.services.errors import copy_error
 from ziggurat.services.http2 import ErrorCode, HeaderFields, HeaderTemplate
@@ -22,7 +23,8 @@ from ziggurat.services.http2 import ErrorCode, HeaderFields, HeaderTemplate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from grpclib.metadata import Deadline
+    from grpclib.events import _DispatchChannelEvents  # pyright: ignore[reportPrivateUsage]
+    from grpclib.metadata import Deadline, _Metadata, _MetadataLike  # pyright: ignore[reportPrivateUsage]
 
     from ziggurat.services.channel.channel import Channel
     from ziggurat.services.channel.client_protocol import ClientProtocol
@@ -46,6 +48,7 @@ class Request(MessageStream):
         "_again",
         "_channel",
         "_deadline",
+        "_dispatch",
         "_end_done",
         "_gzip",
         "_held",
@@ -57,10 +60,21 @@ class Request(MessageStream):
         "_request_sent",
         "_resending",
         "_streams_requests",
+        "_user_metadata",
     )
 
-    def __init__(self, channel: Channel, method_name: str, cardinality: Cardinality, deadline: Deadline | None) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        method_name: str,
+        metadata: _MetadataLike | None,
+        cardinality: Cardinality,
+        deadline: Deadline | None,
+        dispatch: _DispatchChannelEvents,
+    ) -> None:
         super().__init__()
+        self._dispatch = dispatch
+        self._user_metadata = metadata
         self._channel = channel
         self._method_name = method_name
         self._streams_requests = cardinality.client_streaming
@@ -74,6 +88,23 @@ class Request(MessageStream):
         self._resending: asyncio.Future[None] | None = None
 
     # -- opening
+
+    async def _send_request(self, end: bool, gzip: bool) -> None:
+        if "send_request" in vars(self._dispatch):
+            if self._user_metadata:
+                self._own = encode_pairs(self._user_metadata)
+        else:
+            metadata = cast("_Metadata", MultiDict(self._user_metadata or ()))
+            (metadata,) = await self._dispatch.send_request(
+                metadata,
+                method_name=self._method_name,
+                deadline=self._deadline,
+                content_type=self._channel.content_type,
+            )
+            self._own = encode_pairs(metadata)
+        await self._open(end=end, gzip=gzip)
+        if end:
+            self._end_done = True
 
     async def _open(self, *, end: bool, gzip: bool) -> None:
         """Open the stream with the request's headers, on whatever connection has room.

@@ -57,7 +57,6 @@ class Connection(HeaderFrames):
 
     def __init__(self, owner: Owner, local: LocalSettings, *, client: bool) -> None:
         super().__init__(owner, local, client=client)
-        self.failed = False
         self._put((PREFACE if client else b"") + settings_frame(local.announced(client=client)))
         if local.connection_window > DEFAULT_WINDOW:
             self._put(window_update_frame(0, local.connection_window - DEFAULT_WINDOW))
@@ -105,11 +104,13 @@ class Connection(HeaderFrames):
         elif kind == PING:
             self._ping(flags, payload)
         elif kind == SETTINGS:
+            self._count_useless()
             if not flags & ACK:
                 self._settings(payload)
         elif kind == CONTINUATION:
             self._continuation(flags, payload)
         elif kind == GOAWAY:
+            self._count_useless()
             last, code = UINT32.unpack_from(payload)[0] & UINT31, UINT32.unpack_from(payload, 4)[0]
             self._told().on_goaway(last, code, payload[8:])
         else:  # PRIORITY, which is deprecated (RFC 9113 5.3.2), or unknown (5.5)
@@ -119,6 +120,7 @@ class Connection(HeaderFrames):
 
     def _settings(self, payload: bytes) -> None:
         """RFC 9113 6.5.3: the values hold in their order, then they are acknowledged."""
+        initial_window = self.initial_window
         for code, value in parse_settings(payload, from_server=self.client):
             if code == HEADER_TABLE_SIZE:
                 self._writer.resize(value)
@@ -127,16 +129,22 @@ class Connection(HeaderFrames):
             elif code == MAX_FRAME_SIZE:
                 self.peer_max_frame_size = value
             elif code == INITIAL_WINDOW_SIZE:
-                change, self.initial_window = value - self.initial_window, value
-                for stream in self.streams.values():
-                    stream.send_window += change
-                    if stream.send_window > MAX_WINDOW:
-                        raise RemoteProtocolError(
-                            ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE makes a window too large"
-                        )
+                initial_window = value
+        if initial_window != self.initial_window:
+            self._move_windows(initial_window)
         self._answer(settings_frame(ack=True))
         self._told().on_settings()
         self._wake_blocked()
+
+    def _move_windows(self, initial_window: int) -> None:
+        """RFC 9113 6.9.2. Once for a frame of SETTINGS, however often it names the window."""
+        change, self.initial_window = initial_window - self.initial_window, initial_window
+        for stream in self.streams.values():
+            stream.send_window += change
+            if stream.send_window > MAX_WINDOW:
+                raise RemoteProtocolError(
+                    ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE makes a window too large"
+                )
 
     def _ping(self, flags: int, payload: bytes) -> None:
         if flags & ACK:
@@ -159,8 +167,10 @@ class Connection(HeaderFrames):
             if not increment or self.send_window + increment > MAX_WINDOW:
                 code = ErrorCode.FLOW_CONTROL_ERROR if increment else ErrorCode.PROTOCOL_ERROR
                 raise RemoteProtocolError(code, f"WINDOW_UPDATE of {increment} bytes on the connection")
+            had_room = self.send_window > 0  # then nobody has waited for this
             self.send_window += increment
-            self._wake_blocked()
+            if not had_room:
+                self._wake_blocked()
             return
         stream = self.streams.get(stream_id)
         if stream is None:
@@ -171,11 +181,17 @@ class Connection(HeaderFrames):
             self._fault(stream, ErrorCode.FLOW_CONTROL_ERROR, f"WINDOW_UPDATE of {increment} bytes")
         else:
             stream.send_window += increment
-            if stream in self.blocked:
+            if stream in self.blocked and stream.send_window > 0 and self.send_window > 0:
                 del self.blocked[stream]
                 stream.on_window()
 
     def _wake_blocked(self) -> None:
-        blocked, self.blocked = self.blocked, {}
-        for stream in blocked:
-            stream.on_window()
+        """Call those that wait and have room, in their order, until the connection's window is used up.
+
+        Who gets nothing keeps its place, and who waits again comes after all of them.
+        """
+        for stream in list(self.blocked):
+            if self.send_window <= 0:
+                break
+            if stream.send_window > 0 and self.blocked.pop(stream, stream) is None:
+                stream.on_window()

@@ -21,6 +21,8 @@ class DataFrames(Receiver):
         content = length - padding
         if stream is None:
             self._on_closed_stream(DATA, stream_id)
+            if not content:
+                self._count_useless()
         elif stream.remote_ended:
             self._fault(stream, ErrorCode.STREAM_CLOSED, "DATA after END_STREAM")
         elif not stream.headers_received:
@@ -33,7 +35,7 @@ class DataFrames(Receiver):
             stream.receive_window -= length
             if stream.missing is not None:
                 stream.missing -= content
-            if length or ends:
+            if content or ends:
                 self._useless = 0
             else:
                 self._count_useless()
@@ -64,7 +66,6 @@ class DataFrames(Receiver):
             self._fault(stream, ErrorCode.PROTOCOL_ERROR, "the content is shorter than its content-length says")
             return
         stream.remote_ended = True
-        self._resets = max(0, self._resets - 1)
         if stream.local_ended:
             self._close(stream, Ending.BOTH_ENDED)
         stream.on_end()

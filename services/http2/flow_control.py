@@ -25,12 +25,13 @@ class ReceiveWindow:
         unread: bytes that have come, or whose frame has begun, and that nobody has read.
     """
 
-    __slots__ = ("_on_arrival", "_unreturned", "left", "unread")
+    __slots__ = ("_held", "_on_arrival", "_unreturned", "left", "unread")
 
     def __init__(self, size: int, max_unread: int) -> None:
         self.left = size
         self.unread = 0
         self._unreturned = 0
+        self._held = 0  # bytes among those unread that are given back on reading only
         self._on_arrival = max(0, max_unread - size)
 
     def arrived(self, size: int) -> int:
@@ -44,16 +45,21 @@ class ReceiveWindow:
             raise RemoteProtocolError(ErrorCode.FLOW_CONTROL_ERROR, "more data than the connection's window allows")
         before = self.unread
         self.unread = unread = before + size
-        free = self._on_arrival - before
         if unread <= self._on_arrival:
             return self._give_back(size)
-        return self._give_back(free) if free > 0 else 0
+        free = max(0, self._on_arrival - before)
+        self._held += size - free
+        return self._give_back(free)  # even of nothing: what has collected before may be due
 
     def read(self, size: int) -> int:
         """Note that ``size`` bytes were read or thrown away. Return the increment to announce now, or 0."""
-        held = self.unread - self._on_arrival
-        self.unread -= size
-        return self._give_back(min(held, size)) if held > 0 else 0
+        self.unread = unread = self.unread - size
+        if not self._held:
+            return 0
+        # After `widen`, more may lie unread than is held.
+        held = min(self._held, max(0, unread - self._on_arrival))
+        given, self._held = self._held - held, held
+        return self._give_back(given) if given else 0
 
     def widen(self, size: int) -> None:
         """Let the peer send ``size`` bytes more ahead; the caller announces it."""

@@ -46,9 +46,13 @@ class FrameReader(ABC):
         max_frame_size: of a payload, in bytes.
         max_block_size: of a header block in all its frames, in bytes.
         expect_preface: whether the peer is a client, whose first bytes are the preface (RFC 9113 3.4).
+
+    Attributes:
+        failed: whether nothing more is read.
     """
 
     def __init__(self, max_frame_size: int, max_block_size: int, *, expect_preface: bool) -> None:
+        self.failed = False
         self.max_frame_size = max_frame_size
         self._max_block_size = max_block_size
         self._tail = bytearray()  # a frame that is not whole
@@ -67,7 +71,10 @@ class FrameReader(ABC):
         if self._rest:
             position = min(self._rest, size)
             self._rest -= position
-            self._pass_on(self._rest_stream, data, 0, position, not self._rest and self._rest_ends)
+            stream = self._rest_stream
+            if not self._rest:
+                self._rest_stream = None
+            self._pass_on(stream, data, 0, position, not self._rest and self._rest_ends)
         elif self._preface or self._tail:
             self._tail += data
             if len(self._tail) < self._wanted and not self._preface:
@@ -77,7 +84,7 @@ class FrameReader(ABC):
             if self._preface and not (position := self._take_preface(data)):
                 return
         self._wanted = FRAME_HEADER_SIZE
-        while size - position >= FRAME_HEADER_SIZE:
+        while size - position >= FRAME_HEADER_SIZE and not self.failed:
             high, low, kind, flags, stream_id = parse_frame_header(data, position)
             length = high << 8 | low
             start = position + FRAME_HEADER_SIZE

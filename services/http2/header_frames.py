@@ -68,7 +68,6 @@ class HeaderFrames(DataFrames):
             else:
                 self._on_closed_stream(HEADERS, stream_id)
             return
-        self._useless = 0
         if stream.remote_ended:
             self._fault(stream, ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
             return
@@ -76,6 +75,7 @@ class HeaderFrames(DataFrames):
             if section.kind is not SectionKind.RESPONSE:
                 fault = fault or "the response has no :status"
             elif section.informational and not fault:
+                self._count_useless()
                 if ends:
                     self._fault(stream, ErrorCode.PROTOCOL_ERROR, "a 1xx response that ends the stream")
                 return
@@ -86,9 +86,11 @@ class HeaderFrames(DataFrames):
         if fault:
             self._fault(stream, ErrorCode.PROTOCOL_ERROR, fault)
             return
+        self._useless = 0
         if not stream.headers_received:
             stream.headers_received = True
-            stream.missing = section.content_length
+            # A 304 says how long the content would be, and has none (RFC 9113 8.1.1).
+            stream.missing = None if section.pseudo[b":status"] == b"304" else section.content_length
         stream.on_headers(section, ends)
         if ends:
             self._end_remote(stream)
@@ -101,6 +103,7 @@ class HeaderFrames(DataFrames):
         if fault:
             self._answer_reset(stream_id, ErrorCode.PROTOCOL_ERROR)
             self._told().on_malformed_request(fault)
+            self._count_reset()
             return
         limit = self._max_concurrent_streams
         full = limit is not None and len(self.streams) >= limit
@@ -112,6 +115,7 @@ class HeaderFrames(DataFrames):
         stream.send_window, stream.receive_window = self.initial_window, self._stream_window
         stream.headers_received, stream.missing = True, section.content_length
         self.streams[stream_id] = stream
+        self._useless = 0
         stream.on_headers(section, ends)
         if ends:
             self._end_remote(stream)

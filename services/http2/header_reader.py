@@ -31,6 +31,9 @@ FIELD_OVERHEAD: Final = 32
 
 LARGEST_INTEGER: Final = 1 << 31
 
+MAX_SIZE_UPDATES: Final = 16
+"""New sizes of the table in one block. Two are enough (RFC 7541 4.2), but hpack's encoder sends all it was given."""
+
 
 class HeaderReader:
     """The decoder of one connection.
@@ -63,7 +66,7 @@ class HeaderReader:
     def _decode(self, block: bytes) -> HeaderSection:
         table, limit = self._table, self._max_list_size
         fields: list[tuple[bytes, bytes]] = []
-        size = position = 0
+        size = position = updates = 0
         changed = False
         end = len(block)
         while position < end:
@@ -76,8 +79,9 @@ class HeaderReader:
                 table.add(*field)
                 changed = True
             elif first & 0x20:  # a new size of the table (6.3)
-                if fields or size:
-                    raise HPACKError("a size update behind a field")
+                updates += 1
+                if size or updates > MAX_SIZE_UPDATES:
+                    raise HPACKError("a size update behind a field" if size else "too many size updates")
                 new_size, position = _integer(block, position, 0x1F)
                 if new_size > DEFAULT_TABLE_SIZE:
                     raise HPACKError(f"a table of {new_size} bytes")

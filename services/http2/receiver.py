@@ -31,10 +31,13 @@ MAX_UNREAD_ANSWERS: Final = 256 * 1024
 nothing else bounds them (CVE-2019-9512, CVE-2019-9514, CVE-2019-9515)."""
 
 MAX_RESETS: Final = 1000
-"""Requests that a client may reset beyond those that it lets come to their end (CVE-2023-44487, "rapid reset")."""
+"""Requests that a client may reset beyond those that it lets come to their end (CVE-2023-44487, "rapid reset"), or make
+us reset (CVE-2025-8671, "made you reset")."""
 
 MAX_USELESS_FRAMES: Final = 10_000
-"""Frames in a row that do nothing: empty DATA and CONTINUATION, PRIORITY, unknown types (CVE-2019-9518)."""
+"""Frames that do nothing, without a header section or a byte of content in between: empty DATA and CONTINUATION,
+PRIORITY, unknown types (CVE-2019-9518), 1xx responses, SETTINGS after the first, GOAWAY, and what comes for closed
+streams. PING is not among them: a connection that is kept alive may have nothing else for days."""
 
 
 class Owner(Protocol):
@@ -84,7 +87,7 @@ class Receiver(FrameReader, Sender):
         self.unread_answers = 0
         self._owner: Owner | None = owner
         self._window = ReceiveWindow(local.connection_window, local.max_unread)
-        self._useless = 0
+        self._useless = -1  # the first SETTINGS is needed
         self._resets = 0
 
     @property
@@ -122,6 +125,7 @@ class Receiver(FrameReader, Sender):
         self._answer(rst_stream_frame(stream.stream_id, code))
         self._close(stream, Ending.RESET_BY_US)
         stream.on_fault(reason)
+        self._count_reset()
 
     def _blame(self, stream_id: int, code: ErrorCode, reason: str) -> None:
         stream = self.streams.get(stream_id)
@@ -136,6 +140,7 @@ class Receiver(FrameReader, Sender):
         if not stream_id or stream_id > (self._next_id - 2 if ours else self._last_peer_id):
             raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, f"{name} on stream {stream_id}, which was never opened")
         if kind in (RST_STREAM, WINDOW_UPDATE):
+            self._count_useless()
             return
         ending = self._closed.get(stream_id) or self._closed_before.get(stream_id)
         if ending is Ending.BOTH_ENDED:
@@ -169,7 +174,9 @@ class Receiver(FrameReader, Sender):
         if self._useless > MAX_USELESS_FRAMES:
             raise RemoteProtocolError(ErrorCode.ENHANCE_YOUR_CALM, "too many frames that do nothing")
 
-    def _stream_closed(self) -> None:
+    def _stream_closed(self, ending: Ending) -> None:
+        if ending is Ending.BOTH_ENDED and self._resets:
+            self._resets -= 1
         if self._owner is not None:
             self._owner.on_stream_closed()
 

@@ -75,6 +75,7 @@ class Sender:
         self._writer = HeaderWriter()
         self._next_id = 1 if client else 2
         self._last_peer_id = 0  # the highest number of a stream that the peer has opened
+        self._last_taken_id = 0  # the same when we sent a GOAWAY, after which it may not grow (RFC 9113 6.8)
         self._stream_window = stream_window
         self._closed: dict[int, Ending] = {}
         self._closed_before: dict[int, Ending] = {}
@@ -133,7 +134,7 @@ class Sender:
         block = self._writer.write(template, own, fresh)
         frames = headers_frames(stream.stream_id, block, end, self.peer_max_frame_size)
         self.out += frames
-        self.out_size += len(block) + FRAME_HEADER_SIZE * (len(frames) - 1 or 1)
+        self.out_size += sum(map(len, frames))
         if end:
             self._end_local(stream)
 
@@ -142,8 +143,12 @@ class Sender:
         return min(stream.send_window, self.send_window, self.peer_max_frame_size)
 
     def wait_for_window(self, stream: Stream) -> None:
-        """Have `Stream.on_window` called, once, when there may be room. Who asks first is called first."""
-        self.blocked[stream] = None
+        """Have `Stream.on_window` called, once, when there is room. Who asks first is called first.
+
+        A closed stream is never called.
+        """
+        if not stream.closed:
+            self.blocked[stream] = None
 
     def send_data(self, stream: Stream, parts: tuple[Part, ...], size: int, *, end: bool = False) -> None:
         """Send one DATA frame (RFC 9113 6.1).
@@ -182,9 +187,11 @@ class Sender:
         self._put(ping_frame(data))
 
     def go_away(self, code: int = ErrorCode.NO_ERROR, debug: bytes = b"") -> None:
-        """Say that no new stream is taken, and which was the last (RFC 9113 6.8)."""
-        self.going_away = True
-        self._put(goaway_frame(self._last_peer_id, code, debug))
+        """Say that no new stream is taken, and which was the last (RFC 9113 6.8); the same one if it is said again."""
+        if not self.going_away:
+            self.going_away = True
+            self._last_taken_id = self._last_peer_id
+        self._put(goaway_frame(self._last_taken_id, code, debug))
 
     def take(self) -> bytes:
         """Return what is to be sent, and forget it."""
@@ -213,12 +220,12 @@ class Sender:
         self.streams.pop(stream.stream_id, None)
         self.blocked.pop(stream, None)
         self._remember(stream.stream_id, ending)
-        self._stream_closed()
+        self._stream_closed(ending)
 
     def _remember(self, stream_id: int, ending: Ending) -> None:
         if len(self._closed) >= REMEMBERED_CLOSED:
             self._closed_before, self._closed = self._closed, {}
         self._closed[stream_id] = ending
 
-    def _stream_closed(self) -> None:
+    def _stream_closed(self, ending: Ending) -> None:
         """There is room for another stream."""

@@ -193,6 +193,7 @@ class Wire(FrameWriter):
         await loop.create_connection(factory, sock=far)
         _, self.protocol = await loop.create_connection(lambda: self.make_protocol(**options), sock=near)
         self.channel = RawChannel(self.protocol)
+        self.channel.gzip = self.protocol.options.compression == "gzip"
         return self.channel
 
     async def send(self, *frames: bytes) -> None:

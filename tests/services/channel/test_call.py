@@ -8,8 +8,8 @@ from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, ProtocolError
 from grpclib.server import Server
 
-from ziggurat.services.channel.call import MAX_SENDS
-from ziggurat.services.channel.stream import CallRefused
+from ziggurat.services.channel.refusal import CallRefused
+from ziggurat.services.channel.request import MAX_SENDS
 
 pytestmark = pytest.mark.asyncio_only
 

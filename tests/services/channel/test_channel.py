@@ -150,7 +150,7 @@ async def test_aclose_returns_after_linger_even_if_the_peer_reads_nothing(far_en
     far_end.play = stuck
     channel = await Endpoint(TARGET, linger=3.0).connect(far_end)
     protocol = await channel.__connect__()
-    protocol.connection._transport.write(b"\0" * 10_000_000)
+    protocol._transport.write(b"\0" * 10_000_000)
     start = anyio.current_time()
     await channel.aclose()
     assert anyio.current_time() - start == pytest.approx(3.0, abs=0.1)

@@ -107,13 +107,13 @@ async def served(request: pytest.FixtureRequest, echo_service: Any, anyio_backen
 async def test_small_large_and_concurrent_calls(served: Served, say: Any) -> None:
     async with served.endpoint.connect(served.connector) as channel:
         protocol = await channel.__connect__()
-        assert isinstance(protocol.connection._transport, StreamTransport) is (served.way != "hand-over")
+        assert isinstance(protocol._transport, StreamTransport) is (served.way != "hand-over")
         assert await say(channel) == b"hello"
         large = bytes(range(256)) * (4 * MIB // 256)
         assert await say(channel, large) == large
         assert await asyncio.gather(*(say(channel, b"%d" % n) for n in range(50))) == [b"%d" % n for n in range(50)]
         assert len(served.protocols) == 1
-        peer = protocol.connection.get_peer()
+        peer = protocol.peer
         assert peer.addr() == ("127.0.0.1", served.port)
         assert (peer.cert() is not None) is (served.way == "tls")
 

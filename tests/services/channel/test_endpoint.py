@@ -15,7 +15,6 @@ from anyio.abc import ByteStream
 from grpclib.const import Status
 from grpclib.encoding.proto import ProtoCodec, ProtoStatusDetailsCodec
 from grpclib.exceptions import GRPCError
-from h2.connection import H2Connection
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,10 +36,11 @@ def test_the_arguments_and_their_defaults() -> None:
         "connection_window": 4 * MIB,
         "max_frame_size": 256 * 1024,
         "max_message_size": 32 * MIB,
+        "max_header_list_size": 64 * 1024,
+        "max_unread": 64 * MIB,
         "initial_message_size": None,
         "compression": None,
         "linger": 2.0,
-        "stock_h2": False,
         "wait_for_ready": False,
         "backoff": Backoff(1.0, factor=1.6, jitter=0.2, maximum=120.0),
         "user_agent": None,
@@ -105,7 +105,6 @@ def test_an_endpoint_is_frozen_comparable_and_can_be_copied_with_replace() -> No
         ({"compression": True}, ValueError),
         ({"linger": -0.1}, ValueError),
         ({"linger": None}, TypeError),
-        ({"stock_h2": 1}, TypeError),
         ({"wait_for_ready": None}, TypeError),
         ({"backoff": 1.0}, TypeError),
         ({"backoff": None}, TypeError),
@@ -173,17 +172,22 @@ def test_every_setting_of_a_connection_is_passed_on() -> None:
         "connection_window": 200_000,
         "max_frame_size": 30_000,
         "max_message_size": 40_000,
+        "max_header_list_size": 9_000,
+        "max_unread": 500_000,
         "initial_message_size": 500,
         "compression": "gzip",
         "linger": 5.0,
-        "stock_h2": True,
         "http2_keepalive_interval": 6.0,
         "http2_keepalive_timeout": 7.0,
         "http2_keepalive_while_idle": True,
     }
     options = Endpoint("http://far.example", user_agent="mine/1.0", **settings).connection_options
     assert options == ConnectionOptions(**settings, user_agent=f"mine/1.0 {default_user_agent()}")
-    assert {f.name for f in dataclasses.fields(ConnectionOptions)} == {*settings, "user_agent"}
+    assert {f.name for f in dataclasses.fields(ConnectionOptions)} == {
+        *settings,
+        "user_agent",
+        "max_concurrent_streams",
+    }
     assert Endpoint("http://far.example").connection_options == ConnectionOptions()
 
 
@@ -272,14 +276,6 @@ async def test_http2_keepalive_detects_a_silent_peer(far_end: Any) -> None:
 
 
 @pytest.mark.asyncio_only
-async def test_stock_h2_makes_stock_h2(far_end: Any, say: Any) -> None:
-    for stock in (False, True):
-        async with Endpoint("http://far.example", stock_h2=stock).connect(far_end) as channel:
-            assert await say(channel) == b"hello"
-            protocol = await channel.__connect__()
-            assert (type(protocol.connection._connection) is H2Connection) is stock
-
-
 @pytest.mark.asyncio_only
 async def test_connect_lazy_is_a_plain_method(far_end: Any) -> None:
     channel = Endpoint("http://far.example").connect_lazy(far_end)

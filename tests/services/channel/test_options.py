@@ -15,7 +15,6 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert options.compression is None
     assert options.linger == 2.0
     assert options.http2_keepalive_interval is None
-    assert not options.stock_h2
 
 
 def test_the_user_agent_names_us_and_reveals_nothing_about_the_machine() -> None:

@@ -21,8 +21,8 @@ from ziggurat.services import (
     Uri,
     WrappedStream,
 )
+from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.options import ConnectionOptions
-from ziggurat.services.channel.protocol import ClientProtocol
 from ziggurat.services.channel.start_http2 import start_http2
 from ziggurat.services.channel.transport import StreamTransport
 
@@ -75,7 +75,7 @@ async def test_our_own_stream_is_handed_over_and_reports_its_end_once() -> None:
         stream.on_close(lambda: ends.append("closed"))
         changes: list[str] = []
         protocol = await started(stream, changes)
-        assert not isinstance(protocol.connection._transport, StreamTransport)
+        assert not isinstance(protocol._transport, StreamTransport)
         assert protocol.settings_received
         assert ends == []
         await stream.aclose()  # already handed over: no effect
@@ -95,7 +95,7 @@ async def test_any_other_stream_is_pumped_even_if_it_wraps_ours() -> None:
             ends: list[str] = []
             stream.on_close(lambda ends=ends: ends.append("closed"))  # type: ignore[misc]
             protocol = await started(stream)
-            assert isinstance(protocol.connection._transport, StreamTransport)
+            assert isinstance(protocol._transport, StreamTransport)
             await protocol.aclose()
             assert ends == ["closed"]
 

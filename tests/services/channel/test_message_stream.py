@@ -41,7 +41,6 @@ async def test_compressed_and_plain_messages_come_mixed(wire: Any) -> None:
     ("encoding", "flag", "body", "status", "text"),
     [
         (None, 1, compress(b"x"), Status.INTERNAL, "no grpc-encoding"),
-        ("snappy", 1, b"x", Status.UNIMPLEMENTED, "'snappy'"),
         ("gzip", 2, b"x", Status.INTERNAL, "flag 2"),
         ("gzip", 1, compress(b"x")[:-1], Status.INTERNAL, "cut off"),
         ("gzip", 1, b"garbage", Status.INTERNAL, "not gzip"),
@@ -68,15 +67,16 @@ async def test_a_message_beyond_the_limit_is_not_kept_and_the_call_is_cancelled(
             await call.send_message(b"hello")
             length = (10_000_000).to_bytes(4, "big")
             await wire.send(wire.response(1), wire.message(1, b"first"), wire.data(1, b"\0" + length + bytes(9000)))
+            assert await call.recv_message() == b"first"
+            with pytest.raises(GRPCError):
+                await call.recv_message()
             assert (await wire.expect(RstStreamFrame)).error_code == ErrorCodes.CANCEL
             for _ in range(8):
                 await wire.send(wire.data(1, bytes(9000)))
-            stream = wire.protocol.processor.streams[1]
-            assert sum(map(len, stream.buffer._chunks)) == 10
-            assert (await wire.expect(WindowUpdateFrame, 0)).window_increment > 4000  # what is dropped is given back
+            assert call._size == 0
+            assert wire.protocol.core.unread == 0  # what is dropped is given back
             with pytest.raises(GRPCError):
                 await call.send_message(b"more")
-            assert await call.recv_message() == b"first"
             await call.recv_message()
     assert caught.value.status is Status.RESOURCE_EXHAUSTED
     assert wire.protocol.accepting
@@ -137,11 +137,10 @@ async def test_a_frame_is_as_large_as_the_peer_takes_it(wire: Any) -> None:
         await call.cancel()
 
 
-@pytest.mark.parametrize("stock_h2", [False, True])
-async def test_large_messages_pass_both_ways(wire: Any, raw_service: Any, raw_codec: Any, stock_h2: bool) -> None:
+async def test_large_messages_pass_both_ways(wire: Any, raw_service: Any, raw_codec: Any) -> None:
     from grpclib.server import Server
 
-    await wire.serve(Server([raw_service], codec=raw_codec)._protocol_factory, stock_h2=stock_h2)
+    await wire.serve(Server([raw_service], codec=raw_codec)._protocol_factory)
     flood = wire.channel.method("/raw/flood", Cardinality.UNARY_STREAM)
     assert list(map(len, await flood(b"9 1000000"))) == [1_000_000] * 9  # more than both windows
     count = wire.channel.method("/raw/count", Cardinality.STREAM_UNARY)

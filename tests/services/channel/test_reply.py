@@ -10,7 +10,7 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from h2.errors import ErrorCodes
 from hyperframe.frame import DataFrame, HeadersFrame, RstStreamFrame
 
-from ziggurat.services.channel.stream import CallRefused
+from ziggurat.services.channel.refusal import CallRefused
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -82,7 +82,7 @@ async def test_a_send_that_waits_for_the_transport_is_told_too(wire: Any) -> Non
     await wire.connect()
     wire.protocol.pause_writing()
     async with wire.channel.open() as call:
-        wire.protocol.connection.write_ready.set()
+        wire.protocol.resume_writing()
         await call.send_message(b"hello")
         wire.protocol.pause_writing()
         sending = asyncio.ensure_future(call.send_message(b"more"))
@@ -139,7 +139,7 @@ async def test_a_reset_in_the_middle_leaves_whole_messages_readable(wire: Any) -
             await call.send_message(b"more")
         with pytest.raises(StreamTerminatedError):
             await call.end()
-        call._cancel_done = True
+        call._cancelled = True
 
 
 async def test_a_waiting_reader_hears_of_a_reset(wire: Any) -> None:
@@ -164,13 +164,16 @@ async def test_a_waiter_for_trailers_hears_of_a_reset(wire: Any) -> None:
             await waiting
 
 
-async def test_refused_stream_says_that_it_is_safe_to_send_again(wire: Any) -> None:
+async def test_a_call_that_is_refused_twice_says_that_it_is_safe_to_send_again(wire: Any) -> None:
     await wire.connect()
     with pytest.raises(CallRefused, match="REFUSED_STREAM: the call was not processed"):
         async with wire.channel.open() as call:
             await call.send_message(b"hello", end=True)
             await wire.send(wire.reset(1, ErrorCodes.REFUSED_STREAM))
-            await call.recv_message()
+            receiving = asyncio.ensure_future(call.recv_message())
+            await wire.settle()
+            await wire.send(wire.reset(3, ErrorCodes.REFUSED_STREAM))
+            await receiving
 
 
 async def test_a_response_without_trailers_has_no_status_and_does_not_hang(wire: Any) -> None:
@@ -246,7 +249,7 @@ async def test_a_call_waits_for_its_turn_when_the_peer_limits_streams(wire: Any)
 
     waiting = asyncio.ensure_future(second())
     await wire.settle()
-    assert len(wire.protocol.processor.streams) == 1
+    assert len(wire.protocol.core.streams) == 1
     await wire.send(wire.response(1), wire.trailers(1))
     await first.end()
     await first.__aexit__(None, None, None)

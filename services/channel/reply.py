@@ -1,0 +1,198 @@
+"""The receiving half of a client's call: the response's headers, its status, and what comes in place of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from grpclib.const import Cardinality, Status
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+from multidict import MultiDict
+
+from ziggurat.services.channel.refusal import NOT_PROCESSED, CallRefused
+from ziggurat.services.channel.request import Request
+from ziggurat.services.channel.response import Response, page_words, read_response
+from ziggurat.services.errors import copy_error
+from ziggurat.services.http2 import ErrorCode, HeaderSection
+
+if TYPE_CHECKING:
+    from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
+    from grpclib.events import _DispatchChannelEvents  # pyright: ignore[reportPrivateUsage]
+    from grpclib.metadata import Deadline, _Metadata, _MetadataLike  # pyright: ignore[reportPrivateUsage]
+
+    from ziggurat.services.channel.channel import Channel
+
+__all__ = ["Reply", "one_too_many"]
+
+DEADLINE_SLACK = 0.05
+"""Seconds before our own deadline in which a server's CANCEL means that its timer ran out first."""
+
+PAGE_TIME = 1.0
+PAGE_SIZE = 2048
+"""Seconds and bytes for the page of an HTTP server that answers in place of a gRPC server; it goes into the error."""
+
+
+class Reply(Request):
+    """The receiving half of a call, on top of the sending one: a status ends both."""
+
+    __slots__ = (
+        "_codec",
+        "_details_codec",
+        "_head",
+        "_head_read",
+        "_initial",
+        "_status_in_head",
+        "_timer",
+        "_trailers",
+        "_trailers_read",
+        "_trailing",
+    )
+
+    def __init__(
+        self,
+        channel: Channel,
+        method_name: str,
+        metadata: _MetadataLike | None,
+        cardinality: Cardinality,
+        deadline: Deadline | None,
+        dispatch: _DispatchChannelEvents,
+        codec: CodecBase,
+        status_details_codec: StatusDetailsCodecBase | None,
+    ) -> None:
+        super().__init__(channel, method_name, metadata, cardinality, deadline, dispatch)
+        self._codec = codec
+        self._details_codec = status_details_codec
+        self._head: HeaderSection | None = None
+        self._trailers: HeaderSection | None = None
+        self._initial: _Metadata | None = None  # where a listener has replaced them
+        self._trailing: _Metadata | None = None
+        self._status_in_head = self._head_read = self._trailers_read = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def encoding(self) -> str | None:  # type: ignore[override]
+        """The messages' ``grpc-encoding``."""
+        return None if self._head is None else self._read(self._head).encoding
+
+    # -- from the core
+
+    def on_headers(self, section: HeaderSection, ends: bool) -> None:
+        """The response has begun, or has ended."""
+        if self._head is None:
+            self._head = section
+            self._status_in_head = ends
+            self._held = None  # the server has seen the call
+        else:
+            self._trailers = section
+        self._wake_reader()
+
+    def on_end(self) -> None:
+        """The call is over, whatever is still to be sent."""
+        if not self.local_ended:
+            self._reset(ErrorCode.NO_ERROR)
+            self.stop(StreamTerminatedError("The server has ended the call and reads no more (NO_ERROR)"))
+        self._wake_reader()
+
+    def on_reset(self, code: int) -> None:
+        """The server has given the call up."""
+        deadline = self._deadline
+        if code == ErrorCode.REFUSED_STREAM:
+            self.refuse(CallRefused(f"Stream reset by remote party, REFUSED_STREAM: {NOT_PROCESSED}"))
+        elif code == ErrorCode.CANCEL and deadline is not None and deadline.time_remaining() <= DEADLINE_SLACK:
+            self._expire()
+        else:
+            super().on_reset(code)
+
+    def on_fault(self, reason: str) -> None:
+        """The response breaks HTTP/2's rules."""
+        self.terminate(GRPCError(Status.INTERNAL, f"the response is malformed: {reason}"))
+
+    def _expire(self) -> None:
+        """The deadline has passed."""
+        self._timer = None
+        self._reset(ErrorCode.CANCEL)
+        self.broken = self.stopped = TimeoutError("Deadline exceeded")
+        self.discard()
+        self._wake_reader()
+        self.on_window()
+
+    # -- reading
+
+    async def _read_head(self, section: HeaderSection) -> None:
+        response = self._read(section)
+        if self._status_in_head:
+            if response.status is None:
+                self._close_with(response.fault or response.error(None))
+            if "recv_initial_metadata" not in vars(self._dispatch):
+                (self._initial,) = await self._dispatch.recv_initial_metadata(cast("_Metadata", MultiDict()))
+            await self._read_status(response)
+            return
+        if response.fault is not None:
+            await self._read_page(response.fault)
+        if response.encoding_fault is not None:
+            self._close_with(response.encoding_fault)
+        if "recv_initial_metadata" not in vars(self._dispatch):
+            metadata = cast("_Metadata", MultiDict(response.pairs))
+            (self._initial,) = await self._dispatch.recv_initial_metadata(metadata)
+
+    async def _read_status(self, response: Response) -> None:
+        if "recv_trailing_metadata" not in vars(self._dispatch):
+            (self._trailing,) = await self._dispatch.recv_trailing_metadata(
+                cast("_Metadata", MultiDict(response.pairs)),
+                status=response.status or Status.UNKNOWN,
+                status_message=response.message,
+                status_details=response.details(self._details_codec),
+            )
+        if error := response.error(self._details_codec):
+            raise error
+        head = None if self._head is None else self._read(self._head)
+        if fault := response.pairs_fault or (head and head.pairs_fault):
+            raise GRPCError(Status.INTERNAL, fault)
+
+    async def _read_page(self, error: GRPCError) -> None:
+        """An HTTP server has answered. Its page says more than its status, and a status in trailers more than both."""
+        try:
+            async with asyncio.timeout(PAGE_TIME):
+                while not self.remote_ended and self.broken is None and self._size < PAGE_SIZE:
+                    self._wanted = PAGE_SIZE
+                    await self._pause()
+        except TimeoutError:
+            pass
+        self._raise_status()
+        self._join()
+        if words := page_words(bytes(self._chunk[:PAGE_SIZE])):
+            error = GRPCError(error.status, f"{error.message}: {words!r}")
+        self._close_with(error)
+
+    def _read(self, section: HeaderSection) -> Response:
+        return read_response(section, self._codec.__content_subtype__)
+
+    def _raise_status(self) -> None:
+        """Raise the status if it is there, and is not OK."""
+        section = self._head if self._status_in_head else self._trailers
+        if section is not None:
+            response = self._read(section)
+            error = response.error(self._details_codec)
+            if error is not None and not (self._status_in_head and response.status is None):
+                raise error
+
+    def _close_with(self, error: GRPCError | None) -> None:
+        """Give the call up because of what came, and raise that."""
+        assert error is not None
+        self.spoil(error)
+        raise copy_error(error)
+
+    def _leave(self) -> None:
+        """The call is left: let go of everything."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._held = None
+        self._reset(ErrorCode.CANCEL)
+        if not self.discarding:
+            self.discard()
+
+
+def one_too_many() -> GRPCError:
+    """Return the error for a second message in answer to a unary call."""
+    return GRPCError(Status.UNIMPLEMENTED, "the server sent more than one message in answer to a unary call")

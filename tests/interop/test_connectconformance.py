@@ -1,0 +1,108 @@
+"""connectconformance, the suite of the Connect project, against the channel and against a server with our mixin.
+
+``tests/interop/conformance`` has the client and the server that it runs. It tests gRPC over HTTP/2 in clear text, over
+TLS and with client certificates, with and without gzip.
+
+A list below has the cases that are expected to fail, as patterns (``**`` is any number of parts of a name). A listed
+case that passes is a failure, too; only a flaky one may do either.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.interop.go_programs import CONNECTCONFORMANCE
+from tests.interop.traces import environment
+from ziggurat.layers.testing import Socks5Server
+
+pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
+
+FEATURES = """\
+features:
+  versions: [HTTP_VERSION_2]
+  protocols: [PROTOCOL_GRPC]
+  codecs: [CODEC_PROTO]
+  compressions: [COMPRESSION_IDENTITY, COMPRESSION_GZIP]
+  supports_h2c: true
+  supports_tls: true
+  supports_tls_client_certs: true
+  supports_message_receive_limit: true
+"""
+
+CLIENT, SERVER = "tests.interop.conformance.client", "tests.interop.conformance.server"
+
+LIMIT = 120.0
+"""Limit in seconds of a run, which takes three, and ten more if a call hangs."""
+
+CLIENT_FAILS = {
+    "gRPC Unexpected Responses/**/unary/ok-but-no-response": "the stub raises an AssertionError",
+    "gRPC Unexpected Responses/**/client-stream/ok-but-no-response": "the stub raises an AssertionError",
+    "gRPC Unexpected Responses/**/unary/multiple-responses": "the second message is not looked at",
+    "gRPC Unexpected Responses/**/client-stream/multiple-responses": "the second message is not looked at",
+    "gRPC Unexpected Responses/**/unexpected-compression": "the code is UNIMPLEMENTED, not INTERNAL",
+    "gRPC Unexpected Responses/**/trailers-only/*": "the grpc-status of headers without END_STREAM counts",
+}
+
+CLIENT_FLAKY = {
+    "Timeouts/**/(grpc server impl)/**": "the server's RST_STREAM may come just before our own timer",
+}
+
+STREAM_CANCEL_FAILS = {
+    "Client Cancellation/**": "stream.cancel() does not wake the receiver; a later send raises h2's StreamClosedError",
+}
+
+SERVER_FAILS = {
+    "Basic/**/unimplemented": "grpclib's answer to an unknown method has no content-type",
+    "gRPC Unexpected Requests/**/unexpected-uri": "grpclib's answer to an unknown method has no content-type",
+    "gRPC Unexpected Requests/**/unexpected-compression": "an unknown grpc-encoding is UNKNOWN, not UNIMPLEMENTED",
+    "gRPC Unexpected Requests/**/no-request": "grpclib leaves it to the handler, whose recv_message() returns None",
+    "gRPC Unexpected Requests/**/multiple-requests": "grpclib's handler reads one message and never sees the second",
+}
+
+
+async def run(
+    folder: Path, mode: str, module: str, *arguments: str, fails: Iterable[str], flaky: Iterable[str] = ()
+) -> None:
+    """Run the suite, and fail with its output if a case does not end as expected."""
+    program = CONNECTCONFORMANCE.find()
+    config = folder / "features.yaml"
+    config.write_text(FEATURES)
+    command = [program, "--mode", mode, "--conf", str(config)]
+    command += [part for name in fails for part in ("--known-failing", name)]
+    command += [part for name in flaky for part in ("--known-flaky", name)]
+    command += ["--", sys.executable, "-m", module, program, *arguments]
+    root = Path(__file__).parents[2]
+    with anyio.fail_after(LIMIT):
+        done = await anyio.run_process(
+            command, check=False, stderr=-2, cwd=root, env=environment(PYTHONPATH=f"{root / '.dev'}:{root}")
+        )
+    output = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, output[-20000:]
+    total = re.search(r"^Total cases: (\d+)$", output, re.M)
+    assert total is not None, output
+    assert int(total[1]) > 500
+
+
+@pytest.mark.parametrize("route", ["direct", "socks5"])
+async def test_the_channel(tmp_path: Path, route: str) -> None:
+    CONNECTCONFORMANCE.find()  # a skip inside a task group is an error
+    proxy = Socks5Server()
+    async with proxy.serve() as uri:
+        arguments = ["--proxy", uri.authority] if route == "socks5" else []
+        await run(tmp_path, "client", CLIENT, *arguments, fails=CLIENT_FAILS, flaky=CLIENT_FLAKY)
+    assert bool(proxy.requests) == (route == "socks5")
+
+
+async def test_the_channel_with_calls_cancelled_by_their_stream(tmp_path: Path) -> None:
+    fails = {**CLIENT_FAILS, **STREAM_CANCEL_FAILS}
+    await run(tmp_path, "client", CLIENT, "--cancel", "stream", fails=fails, flaky=CLIENT_FLAKY)
+
+
+async def test_the_server(tmp_path: Path) -> None:
+    await run(tmp_path, "server", SERVER, fails=SERVER_FAILS)
