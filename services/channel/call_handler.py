@@ -67,7 +67,11 @@ class CallHandler:
     def judge(self, call: Call) -> Refusal | None:
         """Return the answer to a request that is not served; ``None`` for one that is."""
         head = call.head
-        return head.refusal or (NO_SUCH_METHOD if call.unknown else head.fault)
+        return head.refusal or (NO_SUCH_METHOD if call.unknown else head.encoding_fault or head.fault)
+
+    def time_limit(self, call: Call) -> float | None:
+        """Return how many seconds a call may take; ``None`` for any."""
+        return call.head.timeout
 
     async def _run(self, call: Call) -> None:
         try:
@@ -87,7 +91,7 @@ class CallHandler:
             self.leave(call)
 
     async def _serve(self, call: Call) -> None:
-        timeout, timer = call.head.timeout, None
+        timeout, timer = self.time_limit(call), None
         if timeout is not None:
             call.deadline = Deadline.from_timeout(timeout)
             timer = self._loop.call_later(timeout, call.expire)

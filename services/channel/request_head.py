@@ -63,7 +63,8 @@ class RequestHead:
         path: the method's name.
         content_type: as it came.
         refusal: why this is no request of gRPC; ``None`` if it is.
-        fault: what is wrong with its timeout, its encoding or its metadata; ``None`` if nothing is.
+        encoding_fault: the answer to a ``grpc-encoding`` that we cannot read, whether it is used or only announced.
+        fault: the answer to a timeout or to metadata that cannot be read; ``None`` if there is nothing wrong.
         timeout: seconds that the client gives the call; ``None`` for no limit.
         encoding: the messages' ``grpc-encoding``; ``None`` without one.
         accepts_gzip: whether answers may be compressed.
@@ -75,6 +76,7 @@ class RequestHead:
         "accepts_gzip",
         "content_type",
         "encoding",
+        "encoding_fault",
         "fault",
         "pairs",
         "path",
@@ -91,6 +93,7 @@ class RequestHead:
         self.content_type = _text(fields.get(b"content-type"))
         self.refusal = _judge(fields, self.content_type, subtype)
         self.encoding = _text(fields.get(b"grpc-encoding"))
+        self.encoding_fault = _judge_encoding(self.encoding)
         accepted = fields.get(b"grpc-accept-encoding", b"")
         self.accepts_gzip = b"gzip" in accepted and b"gzip" in [part.strip() for part in accepted.split(b",")]
         self.user_agent = _text(fields.get(b"user-agent"))
@@ -100,12 +103,6 @@ class RequestHead:
         self.pairs, fault = decode_pairs(section.fields)
         if fault is not None:
             self.fault = Refusal(200, Status.INTERNAL, fault)
-        if self.encoding is not None and self.encoding not in ENCODINGS:
-            self.fault = Refusal(
-                200,
-                Status.UNIMPLEMENTED,
-                f"grpc-encoding {self.encoding[:64]!a} is not supported; identity and gzip are",
-            )
 
     def _take_timeout(self, value: bytes | None) -> float | None:
         if value is None:
@@ -135,6 +132,13 @@ def _judge(fields: dict[bytes, bytes], content_type: str | None, subtype: str) -
     if fields.get(b"te") != b"trailers":
         return Refusal(400, Status.UNKNOWN, 'Required "te: trailers" header is missing')
     return None
+
+
+def _judge_encoding(encoding: str | None) -> Refusal | None:
+    if encoding is None or encoding in ENCODINGS:
+        return None
+    text = f"grpc-encoding {encoding[:64]!a} is not supported; identity and gzip are"
+    return Refusal(200, Status.UNIMPLEMENTED, text)
 
 
 def _text(value: bytes | None) -> str | None:

@@ -83,8 +83,6 @@ class CompressionMixin(Server):
 
     def _protocol_factory(self) -> ServerProtocol:  # type: ignore[override]
         self.__gc_step__()
-        handler = CallHandler(
-            self._methods, self._codec.__content_subtype__, gzip=self._options.compression == "gzip"
-        )
+        handler = CallHandler(self._methods, self._codec.__content_subtype__, gzip=self._options.compression == "gzip")
         self._handlers.add(cast("Any", handler))
         return self.protocol_class(handler, self._options, self._pings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from grpclib.const import Status
@@ -276,7 +275,7 @@ class ServerCall(GrpclibStream[RecvT, SendT], ServerStream):
 
     def expire(self) -> None:
         """The deadline has passed: the handler is cancelled."""
-        self._handler.cancel(self, asyncio.TimeoutError("Deadline exceeded"))
+        self._handler.cancel(self, TimeoutError("Deadline exceeded"))
 
     # -- from the core
 

@@ -74,7 +74,7 @@ class ServerProtocol(Protocol):
         """With NO_ERROR, the calls that are there finish, and the last one closes the connection."""
         if code:
             text = one_line(debug.decode("utf-8", "backslashreplace"))[:200]
-            self._fail_soon(f"GOAWAY {error_name(code)}" + (f" ({text})" if text else ""))
+            self.fail_soon(f"GOAWAY {error_name(code)}" + (f" ({text})" if text else ""))
             return
         self._draining = True
         if not self.core.streams:
@@ -98,9 +98,11 @@ class ServerProtocol(Protocol):
             cast("ServerStream", stream).terminate(StreamTerminatedError(reason))
         self.handler.close()  # those whose streams are over, but not their handlers
 
-    def _fail_soon(self, reason: str) -> None:
-        self.failure = self.failure or reason
-        self._loop.call_soon(self.fail, reason)
+    def fail_soon(self, reason: str) -> None:
+        """End the connection because of ``reason``, once the core has dealt with what it is reading."""
+        if self.failure is None:
+            self.failure = reason
+            self._loop.call_soon(self.fail, reason)
 
     def _dead(self) -> None:
         self.failure = f"no answer to a keepalive PING within {self._ping_rules.timeout:g} s"
