@@ -61,3 +61,12 @@ class RequestHandler(CallHandler):
         """The handler has ended. After a reset, the router still reads what came before it."""
         if call.ended_by is None:
             super().leave(call)
+
+    def detach(self) -> None:
+        """The connection is lost."""
+        super().detach()
+        self._refuse = _nobody
+
+
+def _nobody(reason: str) -> None:
+    """Takes the place of a callback that would keep the connection alive."""

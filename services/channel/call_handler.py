@@ -163,6 +163,12 @@ class CallHandler:
             on_closed, self.on_closed = self.on_closed, None
             on_closed()
 
+    def detach(self) -> None:
+        """The connection is lost: take no new call, cancel those there are, and let go of what would be a cycle."""
+        self.on_closed = None
+        self.close()
+        self._methods = {}
+
     def check_closed(self) -> bool:
         """Return whether no task is left."""
         return not self._tasks and not self._cancelled

@@ -29,6 +29,7 @@ class Method:
     Attributes:
         name: as above.
         func: what handles a call.
+        cardinality: whether either side sends any number of messages; the next two say the same.
         streams_requests: whether the client sends any number of messages.
         streams_responses: whether the handler does.
         request_type: of messages to the handler.
@@ -39,6 +40,7 @@ class Method:
     """
 
     __slots__ = (
+        "cardinality",
         "codec",
         "details_codec",
         "dispatch",
@@ -63,6 +65,7 @@ class Method:
     ) -> None:
         self.name = name
         self.func: Callable[[Any], Awaitable[None]] = entry.func
+        self.cardinality = entry.cardinality
         self.streams_requests = entry.cardinality.client_streaming
         self.streams_responses = entry.cardinality.server_streaming
         self.request_type = entry.request_type

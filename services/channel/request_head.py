@@ -59,7 +59,7 @@ class RequestHead:
     """A request's header section, as gRPC reads it.
 
     Attributes:
-        section: the section itself.
+        fields: all of it, as it came.
         path: the method's name.
         content_type: as it came.
         refusal: why this is no request of gRPC; ``None`` if it is.
@@ -78,17 +78,17 @@ class RequestHead:
         "encoding",
         "encoding_fault",
         "fault",
+        "fields",
         "pairs",
         "path",
         "refusal",
-        "section",
         "timeout",
         "user_agent",
     )
 
     def __init__(self, section: HeaderSection, subtype: str) -> None:
         fields = dict(section.fields)
-        self.section = section
+        self.fields = section.fields  # not the section, which remembers this object
         self.path = fields.get(b":path", b"").decode("latin-1")
         self.content_type = _text(fields.get(b"content-type"))
         self.refusal = _judge(fields, self.content_type, subtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from grpclib.const import Status
+from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.metadata import Deadline, encode_grpc_message
 from grpclib.server import Stream as GrpclibStream
@@ -106,9 +106,27 @@ class ServerCall(GrpclibStream[RecvT, SendT], ServerStream):
         """The client's end of the connection."""
         return self.protocol.peer
 
+    # Of grpclib's private names, those that interceptors and handlers are known to look at.
+
     @property
     def _stream(self) -> ServerStream:  # type: ignore[override]
         return self
+
+    @property
+    def _method_name(self) -> str:  # type: ignore[override]
+        return self.method.name
+
+    @property
+    def _cardinality(self) -> Cardinality:  # type: ignore[override]
+        return self.method.cardinality
+
+    @property
+    def _recv_type(self) -> type[RecvT]:  # type: ignore[override]
+        return self.method.request_type
+
+    @property
+    def _send_type(self) -> type[SendT]:  # type: ignore[override]
+        return self.method.reply_type
 
     # -- receiving
 

@@ -57,8 +57,8 @@ class ServerProtocol(Protocol):
         if self._pings is not None:
             self._pings.stop()
             self._pings = None  # a cycle
-        self.handler.on_closed = None
         super().connection_lost(exc)
+        self.handler.detach()
 
     # -- what the core tells
 

@@ -45,7 +45,7 @@ class ServerStream(MessageStream):
     @property
     def headers(self) -> list[tuple[str, str]]:
         """The request's headers."""
-        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.head.section.fields]
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.head.fields]
 
     async def send_headers(
         self, template: HeaderTemplate, own: HeaderFields = (), fresh: HeaderFields = (), *, end: bool = False
