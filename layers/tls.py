@@ -1,8 +1,9 @@
 """Speak TLS with the host that the layer is asked to dial: the target above SOCKS5, the proxy below it.
 
-The layer returns anyio's ``TLSStream`` with ``standard_compatible=False``: the stream ends with the TCP connection,
-with or without the peer's ``close_notify``, and closing does not wait for it. Many servers just close, and HTTP/2's
-framing reveals a truncated connection (RFC 9110 and 9113 allow for both).
+Over a `TransportStream` the layer returns our own `TlsStream`, which can be handed over to HTTP/2. Over any other
+stream (a user's, TLS inside TLS, trio's) it is anyio's ``TLSStream`` with ``standard_compatible=False``. Both end with
+the TCP connection, with or without the peer's ``close_notify``, and closing does not wait for it. Many servers just
+close, and HTTP/2's framing reveals a truncated connection (RFC 9110 and 9113 allow for both).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSAttribute, TLSStream
 
-from ziggurat.layers.tls_errors import HANDSHAKE_ERRORS, tls_error
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import TlsError
 from ziggurat.services.ledger import Ledger
@@ -22,6 +22,9 @@ from ziggurat.services.limit import Limit
 from ziggurat.services.phase import Phase
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import ObservedStream, closing_on_error
+from ziggurat.services.tls import TlsStream
+from ziggurat.services.tls_errors import HANDSHAKE_ERRORS, tls_error
+from ziggurat.services.transport_stream import TransportStream
 from ziggurat.services.uri import Uri
 from ziggurat.services.validation import check_seconds
 
@@ -76,7 +79,7 @@ class TlsLayer:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Does the handshake on each stream and returns anyio's ``TLSStream`` over it."""
+    """Does the handshake on each stream and returns a TLS stream over it, with anyio's TLS attributes."""
 
     config: TlsLayer
     inner: Connector
@@ -107,16 +110,14 @@ class Tls:
     def _verifies(self) -> bool:
         return self.context.verify_mode is ssl.CERT_REQUIRED and self.context.check_hostname
 
-    async def _handshake(self, stream: ByteStream, name: str, uri: Uri, ledger: Ledger, entry: Phase) -> TLSStream:
+    async def _handshake(self, stream: ByteStream, name: str, uri: Uri, ledger: Ledger, entry: Phase) -> ByteStream:
         known = ledger.sent_to_target
         # Set before the handshake: a cancelled one may have sent its hello.
         ledger.sent_to_target = known or (uri.host, uri.port) == (ledger.target.host, ledger.target.port)
         counted = stream if isinstance(stream, ObservedStream) else None
         sent, received = (counted.bytes_sent, counted.bytes_received) if counted else (0, 0)
         try:
-            secured = await TLSStream.wrap(
-                stream, server_side=False, hostname=name, ssl_context=self.context, standard_compatible=False
-            )
+            secured = await self._wrap(stream, name)
         except HANDSHAKE_ERRORS as error:
             raise tls_error(error, name) from error
         except ValueError as error:  # a label of more than 63 characters: nothing was sent
@@ -127,6 +128,13 @@ class Tls:
                 entry.sent, entry.received = counted.bytes_sent - sent, counted.bytes_received - received
         self._check_protocol(secured.extra(TLSAttribute.alpn_protocol), name)
         return secured
+
+    async def _wrap(self, stream: ByteStream, name: str) -> ByteStream:
+        if type(stream) is TransportStream:  # not a subclass, which may change what is sent
+            return await TlsStream.wrap(stream, self.context, name)
+        return await TLSStream.wrap(
+            stream, server_side=False, hostname=name, ssl_context=self.context, standard_compatible=False
+        )
 
     def _check_protocol(self, selected: str | None, name: str) -> None:
         if not self.config.alpn or selected in self.config.alpn:

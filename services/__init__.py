@@ -27,6 +27,7 @@ from ziggurat.services.service import Connector, Service, service_fn
 from ziggurat.services.socket import SocketConnector
 from ziggurat.services.stream import DialAttribute, ObservedStream, WrappedStream, closing_on_error, observed
 from ziggurat.services.tcp import TcpConnector
+from ziggurat.services.tls import TlsStream
 from ziggurat.services.transport_stream import TransportStream
 from ziggurat.services.unix import UnixConnector
 from ziggurat.services.uri import Uri
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         ChannelState,
         CompressionMixin,
         Connecting,
+        ConnectionSnapshot,
         Endpoint,
     )
 
@@ -53,6 +55,7 @@ __all__ = [
     "ConnectRefused",
     "ConnectTimeout",
     "Connecting",
+    "ConnectionSnapshot",
     "Connector",
     "Dial",
     "DialAttribute",
@@ -72,6 +75,7 @@ __all__ = [
     "SocketConnector",
     "TcpConnector",
     "TlsError",
+    "TlsStream",
     "TransportStream",
     "UnixConnector",
     "Uri",
@@ -85,11 +89,12 @@ __all__ = [
 
 if not TYPE_CHECKING:  # a type checker that saw __getattr__ would accept any name
     _CHANNEL = frozenset(
-        {"Backoff", "CallRefused", "Channel", "ChannelState", "CompressionMixin", "Connecting", "Endpoint"}
-    )
+        {"Backoff", "CallRefused", "Channel", "ChannelState", "CompressionMixin", "Connecting", "ConnectionSnapshot",
+         "Endpoint"}
+    )  # fmt: skip
 
     def __getattr__(name):
-        """Import the channel at its first use: a program with connectors only never loads grpclib and h2."""
+        """Import the channel at its first use: a program with connectors only never loads grpclib."""
         if name not in _CHANNEL:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from ziggurat.services import channel

@@ -68,7 +68,8 @@ class StreamProtocol(asyncio.Protocol):
         self.wake(self.reader)
         self.wake(self.writer)
         if self.on_lost is not None:
-            self.on_lost()
+            on_lost, self.on_lost = self.on_lost, None  # a cycle
+            on_lost()
 
     def pause_writing(self) -> None:
         self.write_paused = True
@@ -163,6 +164,15 @@ class TransportStream(ObservedStream):
             self._check_open()
             raise BrokenResourceError from protocol.error
 
+    def send_nowait(self, item: bytes) -> None:
+        """Send ``item`` without waiting, even while a task is sending; ignored once the stream is closed or lost.
+
+        For short messages that a protocol on this stream owes its peer.
+        """
+        if item and not self._spent and not self._transport.is_closing():
+            self._transport.write(item)
+            self.bytes_sent += len(item)
+
     async def send_eof(self) -> None:
         """End our side; the peer may go on sending."""
         self._check_open()
@@ -223,6 +233,7 @@ class TransportStream(ObservedStream):
         while ours.chunks and not transport.is_closing():
             protocol.data_received(ours.chunks.popleft())
         ours.chunks = EMPTY_QUEUE
+        ours.on_lost = None  # a cycle; the new protocol reports the end
         if transport.is_closing():
             return
         if not ours.eof:

@@ -9,6 +9,7 @@ from ziggurat.services.channel.endpoint import Endpoint
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.refusal import CallRefused
 from ziggurat.services.channel.server import CompressionMixin
+from ziggurat.services.channel.snapshot import ConnectionSnapshot
 from ziggurat.services.channel.state import ChannelState
 from ziggurat.services.channel.transport import StreamTransport
 
@@ -21,6 +22,7 @@ __all__ = [
     "CompressionMixin",
     "Connecting",
     "ConnectionOptions",
+    "ConnectionSnapshot",
     "Endpoint",
     "MessageSizeError",
     "StreamTransport",

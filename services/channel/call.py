@@ -143,7 +143,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         try:
             await self._send_body(body, gzip=gzip, end=last)
         except StreamTerminatedError:
-            self._raise_status()
+            await self._raise_status()
             if not self.remote_ended or (self._streams_requests and self._streams_responses):
                 raise  # else the server needs no more of it, and its response counts
         self._message_sent = True
@@ -181,6 +181,8 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         self._cancelled = True
         self._reset(ErrorCode.CANCEL)
         self.terminate(StreamTerminatedError("The call was cancelled"))
+        if not self.remote_ended:
+            self.discard()
 
     # -- receiving
 
@@ -215,7 +217,8 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         body = await self._receive()
         if body is None:
             if not self._streams_responses and not self._received and not self._status_in_head:
-                self._raise_status()
+                if not self._trailers_read:
+                    await self.recv_trailing_metadata()
                 raise GRPCError(Status.UNIMPLEMENTED, "the server ended a unary call without a message")
             return None
         if self._received and not self._streams_responses:
@@ -277,7 +280,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
                     await self._finish()  # as in grpclib: not after a connection is lost, which others have been told
                 succeeded = True
             elif isinstance(error, StreamTerminatedError):
-                self._raise_status()
+                await self._raise_status()
         finally:
             self._leave()
             if succeeded:
@@ -289,13 +292,9 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         """Wait for what is still to come, and raise a status that is not OK."""
         if not self._head_read:
             await self.recv_initial_metadata()
-        unary = not self._streams_responses
-        if unary and self._received and self._size:
-            self._raise_status()
-            self._close_with(one_too_many())
         if not self._trailers_read:
-            if not unary:
+            if self._streams_responses:
                 self.discard()  # nobody can read it any more, and the server may wait for room
             await self.recv_trailing_metadata()
-            if unary and self._received and self._size:
-                raise one_too_many()
+        if self._received and self._size and not self._streams_responses:
+            raise one_too_many()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from typing import TYPE_CHECKING, TypeVar
+from math import inf
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import grpclib.client
 from grpclib.const import Cardinality, Status
@@ -13,9 +14,11 @@ from grpclib.metadata import Deadline
 
 from ziggurat.services.channel.call import Call
 from ziggurat.services.channel.client_protocol import ClientProtocol
+from ziggurat.services.channel.home_loop import HomeLoop
 from ziggurat.services.channel.reconnect import Reconnect
 from ziggurat.services.channel.request import request_template
 from ziggurat.services.channel.shared_dial import Expired
+from ziggurat.services.channel.snapshot import ConnectionSnapshot, take_snapshot
 from ziggurat.services.channel.state import ChannelState, StateChanges
 from ziggurat.services.errors import ChannelClosed, ConnectError
 from ziggurat.services.http2 import HeaderTemplate
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Channel"]
 
+NO_LOOP = object()
+"""Stands for the loop in grpclib's part of a channel that is made before a loop runs. Nothing of it is used there."""
+
 MAX_TEMPLATES = 512
 """Methods whose fields are remembered; a channel for a gateway may have any number."""
 
@@ -45,24 +51,30 @@ class Channel(grpclib.client.Channel):
     the `ConnectError` as its ``__cause__``. A call whose deadline passes during a dial raises `asyncio.TimeoutError`,
     with the dial so far as its ``__cause__``. A call after `close` raises `ChannelClosed`.
 
+    It may be made before a loop runs, and belongs to the first that it is used on.
+
     Raises:
-        RuntimeError: there is no running asyncio loop, which grpclib needs.
+        RuntimeError: trio is running here.
     """
 
     _reconnect: Reconnect
 
     def __init__(self, endpoint: Endpoint, connector: Connector) -> None:
-        _require_asyncio()
+        self._home = HomeLoop()
         uri = endpoint.uri
-        super().__init__(  # pyright: ignore[reportUnknownMemberType]
-            uri.host or "localhost",
-            uri.port or None,
-            codec=endpoint.codec,
-            status_details_codec=endpoint.status_details_codec,
-        )
+        with warnings.catch_warnings():
+            # grpclib asks for the running loop, but the channel may be made before there is one.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            super().__init__(  # pyright: ignore[reportUnknownMemberType]
+                uri.host or "localhost",
+                uri.port or None,
+                loop=self._home.loop or cast(asyncio.AbstractEventLoop, NO_LOOP),
+                codec=endpoint.codec,
+                status_details_codec=endpoint.status_details_codec,
+            )
         self._scheme, self._authority = endpoint.origin_parts
         self._endpoint = endpoint
-        self._reconnect = Reconnect(endpoint, connector)
+        self._reconnect = Reconnect(endpoint, connector, self._home)
         options = endpoint.connection_options
         self.gzip = options.compression == "gzip"
         subtype = self._codec.__content_subtype__
@@ -84,10 +96,15 @@ class Channel(grpclib.client.Channel):
         deadline: Deadline | None = None,
         metadata: _MetadataLike | None = None,
     ) -> Call[S, R]:
-        """Start a call, as in grpclib. Without ``timeout`` and ``deadline``, ``call_timeout`` applies."""
+        """Start a call, as in grpclib. Without ``timeout`` and ``deadline``, ``call_timeout`` applies.
+
+        Raises:
+            RuntimeError: the running loop is not the one that the channel was first used on.
+        """
+        self._home.check()
         if timeout is None and deadline is None:
             timeout = self._endpoint.call_timeout
-        if timeout is not None:
+        if timeout is not None and timeout != inf:
             own = Deadline.from_timeout(timeout)
             deadline = own if deadline is None else min(own, deadline)
         return Call(
@@ -194,14 +211,31 @@ class Channel(grpclib.client.Channel):
         """
         return self._reconnect.failure
 
+    @property
+    def connections(self) -> tuple[ConnectionSnapshot, ...]:
+        """What each open connection has done so far; draining ones are included."""
+        return tuple(take_snapshot(protocol) for protocol in self._reconnect.open if not protocol.lost.is_set())
+
     # -- the end
 
     def close(self) -> None:
-        """Close, as in grpclib. Calls end with ``StreamTerminatedError``; unsent bytes have ``linger`` seconds."""
-        self._reconnect.close()
+        """Close, as in grpclib. Calls end with ``StreamTerminatedError``; unsent bytes have ``linger`` seconds.
+
+        Raises:
+            RuntimeError: another loop is running than the one that the channel was first used on.
+        """
+        if self._home.may_be_used():
+            self._reconnect.close()
+        else:
+            self._reconnect.states.enter(ChannelState.SHUTDOWN)
 
     async def aclose(self) -> None:
-        """Close, and wait until the last byte is sent or ``linger`` seconds have passed."""
+        """Close, and wait until the last byte is sent or ``linger`` seconds have passed.
+
+        Raises:
+            RuntimeError: the running loop is not the one that the channel was first used on.
+        """
+        self._home.check()
         await self._reconnect.aclose()
 
     async def __aenter__(self) -> Channel:
@@ -222,17 +256,10 @@ class Channel(grpclib.client.Channel):
             return
         message = f"Unclosed channel: {self!r}"
         warnings.warn(message, ResourceWarning, stacklevel=2)
-        if not self._loop.is_closed():
-            self.close()
-            self._loop.call_exception_handler({"message": message})
+        loop = self._home.loop
+        if loop is not None and not loop.is_closed():
+            self._reconnect.close()
+            loop.call_exception_handler({"message": message})
 
     def __repr__(self) -> str:
         return f"Channel({str(self._endpoint.uri)!r}, {self.state.value})"
-
-
-def _require_asyncio() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        message = "a channel needs asyncio, as grpclib does: create it inside a running asyncio loop"
-        raise RuntimeError(message) from None

@@ -14,7 +14,7 @@ from ziggurat.services.channel.protocol import Protocol
 from ziggurat.services.channel.refusal import NOT_PROCESSED, NOT_SENT, CallRefused
 from ziggurat.services.channel.stream_slots import StreamSlots
 from ziggurat.services.errors import one_line
-from ziggurat.services.http2 import HeaderFields, HeaderTemplate, error_name
+from ziggurat.services.http2 import ErrorCode, HeaderFields, HeaderTemplate, error_name
 
 if TYPE_CHECKING:
     from ziggurat.services.channel.options import ConnectionOptions
@@ -38,6 +38,7 @@ class ClientProtocol(Protocol):
         foreign: whether the peer spoke something that is not HTTP/2, so that another dial will not fare better.
         refusal: why no new call may start here; ``None`` while one may.
         slots: whose turn it is, where the peer limits streams.
+        too_many_pings: whether the peer has ended the connection because of our PINGs.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class ClientProtocol(Protocol):
         super().__init__(options, client=True)
         self.foreign = False
         self.refusal: str | None = None
+        self.too_many_pings = False
         self.slots = StreamSlots(self._free_slots)
         self._on_settings = on_settings
         self._on_draining = on_draining
@@ -159,8 +161,8 @@ class ClientProtocol(Protocol):
             self.failure = how if self.settings_received else f"{how} before its SETTINGS"
         super().connection_lost(exc)
         self._on_lost(self.failure or "closed")
-        self._on_settings = self._on_draining = _nothing
-        self._on_lost = _nothing
+        self._on_settings = self._on_draining = self._on_lost = _nothing
+        self.slots = StreamSlots(_none_free)  # the old ones keep this object
 
     # -- what the core tells
 
@@ -187,6 +189,7 @@ class ClientProtocol(Protocol):
         for stream in list(self.core.streams.values()):
             if stream.stream_id > last_stream_id:
                 cast("Request", stream).refuse(CallRefused(f"The peer has sent {reason}: {NOT_PROCESSED}"))
+        self.too_many_pings = code == ErrorCode.ENHANCE_YOUR_CALM and debug == b"too_many_pings"
         if code:
             self.failure = self.failure or reason
             self._loop.call_soon(self.fail, reason)
@@ -221,6 +224,10 @@ class ClientProtocol(Protocol):
     def _dead(self) -> None:
         self.failure = f"no answer to a keepalive PING within {self.options.http2_keepalive_timeout:g} s"
         self.abort()
+
+
+def _none_free() -> int:
+    return 0
 
 
 def _nothing(*_: object) -> None:

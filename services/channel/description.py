@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["describe"]
 
+PATH = "hand-over if the outermost stream is exactly a TransportStream or a TlsStream, else pump; known once it is open"
+
 
 def describe(endpoint: Endpoint, connector: Connector) -> str:
     """Return the target, the stack (outermost first), the path into HTTP/2, the settings and the warnings."""
@@ -22,7 +24,7 @@ def describe(endpoint: Endpoint, connector: Connector) -> str:
     scheme, authority = endpoint.origin_parts
     lines = [f"dial {endpoint.uri} (request origin {scheme}://{authority})", "stack, outermost first:"]
     lines += [f"  {line}" for line in stack]
-    lines += ["path into HTTP/2:", f"  {_path(stack)}", "settings:"]
+    lines += ["path into HTTP/2:", f"  {PATH}", "settings:"]
     lines += [f"  {line}" for line in _settings(endpoint)]
     warnings = list(_warnings(endpoint, connector, stack))
     if warnings:
@@ -39,12 +41,6 @@ def _stack_lines(connector: Connector) -> list[str]:
 def _enters_tls(stack: list[str]) -> bool:
     # This package cannot import the layers, so it recognises them by name.
     return any("tls" in line.lower() or "ssl" in line.lower() for line in stack)
-
-
-def _path(stack: list[str]) -> str:
-    if _enters_tls(stack):
-        return "pump, since a TLS stream cannot be handed over"
-    return "hand-over if the outermost stream is exactly a TransportStream, else pump; known once the stream is open"
 
 
 def _settings(endpoint: Endpoint) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from anyio.abc import ByteStream
 
 from ziggurat.services.channel.client_protocol import ClientProtocol
+from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.start_http2 import start_http2
 from ziggurat.services.dial import Dial, dial, phase
 from ziggurat.services.errors import ConnectError, ConnectTimeout
@@ -30,16 +31,20 @@ class EndpointDial:
     Args:
         endpoint: the target and the limits.
         connector: the stack.
+        options: the settings of the connection.
         on_change: called when the connection accepts no more calls, and again when it is lost.
 
     Attributes:
         ledger: the record of the dial; ``None`` until it starts.
     """
 
-    def __init__(self, endpoint: Endpoint, connector: Connector, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, connector: Connector, options: ConnectionOptions, on_change: Callable[[], None]
+    ) -> None:
         self.ledger: Ledger | None = None
         self._endpoint = endpoint
         self._connector = connector
+        self._options = options
         self._on_change = on_change
 
     async def run(self) -> ClientProtocol:
@@ -70,7 +75,7 @@ class EndpointDial:
             require_tls(target, ledger, earlier)  # before our first byte
             with Limit(self._endpoint.http2_timeout, "http2_timeout") as limit, phase("http2", limit=limit):
                 ledger.sent_to_target = True
-                return await start_http2(stream, self._endpoint.connection_options, on_change=self._on_change)
+                return await start_http2(stream, self._options, on_change=self._on_change)
 
     def cut_off(self, seconds: float, *, last: bool) -> ConnectTimeout:
         """Return the error of a call whose deadline passed during the dial, with the record of the dial so far.

@@ -55,8 +55,8 @@ class Endpoint:
         connection_window: flow control window of all streams together. It is given back as data arrives, so that one
             slow reader does not stop the others; see ``max_unread``.
         max_frame_size: maximum size of a received frame.
-        max_header_list_size: maximum size of a received list of headers (RFC 9113 10.5.1: names, values, and 32 bytes for
-            each). A larger one ends its call with ``INTERNAL``.
+        max_header_list_size: maximum size of a received list of headers, as RFC 9113 10.5.1 counts it: names, values,
+            and 32 bytes for each. A larger one ends its call with ``INTERNAL``.
         max_unread: how much of all streams together may lie unread before the server has to stop sending on all of
             them. A larger ``connection_window`` counts instead.
         max_message_size: maximum size of a received message after decompression. A larger one ends the call with

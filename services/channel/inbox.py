@@ -144,9 +144,8 @@ class Inbox(Stream):
             raise copy_error(self.broken)
         if self.remote_ended:
             if self._size:
-                error = GRPCError(Status.INTERNAL, "the peer ended the stream inside a message")
-                self.spoil(error)
-                raise error
+                self.spoil(_cut_off())
+                raise _cut_off()
             return False
         if held := self._size - self._given_back:
             self._given_back = self._size
@@ -280,3 +279,7 @@ class Inbox(Stream):
         self._chunk = more[0] if count == 1 else b"".join(more[:count])
         self._begin, self._end = 0, size
         del more[:count]
+
+
+def _cut_off() -> GRPCError:
+    return GRPCError(Status.INTERNAL, "the peer ended the stream inside a message")

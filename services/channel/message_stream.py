@@ -89,7 +89,7 @@ class MessageStream(Inbox):
         try:
             return inflate(body, self._limit)
         except GRPCError as error:
-            self.spoil(error)
+            self.spoil(copy_error(error))  # one without a traceback, which would hold this stream
             raise
 
     def _judge(self, flag: int, length: int) -> GRPCError | None:

@@ -41,6 +41,7 @@ class Protocol(asyncio.Protocol):
         settings_received: whether the peer's SETTINGS have come.
         closing: whether nothing may be sent any more.
         lost: set once nothing is left of the connection.
+        loss: the error that `connection_lost` got; ``None`` before, and for a connection that ended without one.
         lifted: whether `lift_limits` was called.
         streams_started: how many there were.
     """
@@ -67,6 +68,7 @@ class Protocol(asyncio.Protocol):
         self.settings_received = False
         self.closing = False
         self.lost = asyncio.Event()
+        self.loss: BaseException | None = None
         self.streams_started = 0
         self.bytes_sent = self.bytes_received = 0
         self._transport: asyncio.Transport | None = None
@@ -80,6 +82,14 @@ class Protocol(asyncio.Protocol):
     def peer(self) -> Peer:
         """grpclib's view of the other end."""
         return Peer(cast(asyncio.Transport, self._transport))
+
+    @property
+    def peer_name(self) -> str | None:
+        """The address of the other end; ``None`` if it has none."""
+        name = None if self._transport is None else self._transport.get_extra_info("peername")
+        if isinstance(name, (tuple, list)) and len(name) >= 2:
+            return f"[{name[0]}]:{name[1]}" if ":" in str(name[0]) else f"{name[0]}:{name[1]}"
+        return str(name) if name else None
 
     # -- asyncio's side
 
@@ -120,6 +130,7 @@ class Protocol(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End every stream that is not complete."""
+        self.loss = exc
         self.closing = True
         if self._linger is not None:
             self._linger.cancel()

@@ -7,8 +7,10 @@ is over, and a lost or draining connection is replaced by a dial through the who
 from __future__ import annotations
 
 import asyncio
+import logging
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from anyio import move_on_after
 
 from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.dial import EndpointDial
+from ziggurat.services.channel.home_loop import HomeLoop
 from ziggurat.services.channel.shared_dial import Expired, SharedDial
 from ziggurat.services.channel.state import ChannelState, StateChanges, StateWatch
 from ziggurat.services.errors import ChannelClosed, ConnectError, copy_error
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from ziggurat.services.channel.endpoint import Endpoint
 
 __all__ = ["Reconnect"]
+
+LOG = logging.getLogger("ziggurat.services")
 
 CLEANUP_LIMIT = 2.0
 """How long `Reconnect.aclose` waits for a cancelled dial, in seconds; a connector may be slow to clean up."""
@@ -42,7 +47,7 @@ class Reconnect:
         failure: the error of the last dial; ``None`` after a success.
     """
 
-    def __init__(self, endpoint: Endpoint, connector: Connector) -> None:
+    def __init__(self, endpoint: Endpoint, connector: Connector, home: HomeLoop) -> None:
         self.states = StateWatch()
         self.protocol: ClientProtocol | None = None
         self.open: set[ClientProtocol] = set()
@@ -50,7 +55,8 @@ class Reconnect:
         self.failure: ConnectError | None = None
         self._endpoint = endpoint
         self._connector = connector
-        self._loop = asyncio.get_running_loop()
+        self._home = home
+        self._options = endpoint.connection_options
         self._dialling: SharedDial[ClientProtocol] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures = 0  # in a row
@@ -92,6 +98,7 @@ class Reconnect:
             expired: as in `ready`.
             at_once: dial even during the backoff, rather than raise the last error again.
         """
+        self._home.check()
         if self.states.state is ChannelState.SHUTDOWN:
             raise ChannelClosed(f"the channel to {self._endpoint.uri} was closed")
         if self._dialling is None:
@@ -99,15 +106,15 @@ class Reconnect:
                 raise copy_error(self.failure)
             self.states.enter(ChannelState.CONNECTING)
             attempt = self._new_dial()
-            self._dialling = SharedDial(
-                attempt.run,
-                on_end=partial(self._dial_ended, attempt),
-                discard=ClientProtocol.abort,
-                cut_off=attempt.cut_off,
+            shared = self._dialling = SharedDial(
+                on_end=partial(self._dial_ended, attempt), discard=ClientProtocol.abort, cut_off=attempt.cut_off
             )
-            self._tasks.add(self._dialling.task)
-            self._dialling.task.add_done_callback(self._tasks.discard)
-        await self._dialling.wait(expired)
+            task = shared.start(attempt.run)  # with an eager task factory the dial may have ended now
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            shared = self._dialling
+        await shared.wait(expired)
 
     async def dial_here(self) -> None:
         """Dial in the caller's task and context, and thus within the caller's open dial. For the first dial only.
@@ -138,14 +145,14 @@ class Reconnect:
             await asyncio.wait(tuple(self._tasks), timeout=CLEANUP_LIMIT)
 
     def _new_dial(self) -> EndpointDial:
-        return EndpointDial(self._endpoint, self._connector, _weakly(self._review))
+        return EndpointDial(self._endpoint, self._connector, self._options, _weakly(self._review))
 
     def _dial_ended(self, attempt: EndpointDial, outcome: ClientProtocol | ConnectError | None) -> None:
         self._dialling = None
         if isinstance(outcome, ConnectError):
             self.failure = outcome
             self._failures += 1
-            self._retry_at = self._loop.time() + self._endpoint.backoff.delay(self._failures)
+            self._retry_at = self._now + self._endpoint.backoff.delay(self._failures)
             self.states.enter(ChannelState.TRANSIENT_FAILURE)
         elif outcome is None:  # cancelled
             self.states.enter(ChannelState.TRANSIENT_FAILURE if self._backing_off else ChannelState.IDLE)
@@ -157,12 +164,16 @@ class Reconnect:
 
     @property
     def _backing_off(self) -> bool:
-        return self._loop.time() < self._retry_at
+        return self._now < self._retry_at
+
+    @property
+    def _now(self) -> float:
+        return self._home.check().time()
 
     async def _pause(self, expired: Expired | None, error: ConnectError) -> None:
         """Wait until the backoff is over, another call dials, or the channel is closed."""
         try:
-            with move_on_after(self._retry_at - self._loop.time()):
+            with move_on_after(self._retry_at - self._now):
                 async for state in StateChanges(self.states):
                     if state is not ChannelState.TRANSIENT_FAILURE:
                         return
@@ -172,11 +183,25 @@ class Reconnect:
             raise
 
     def _review(self) -> None:
-        """Drop lost and draining connections."""
+        """Drop lost and draining connections, and learn from why they were lost."""
+        for protocol in self.open:
+            if protocol.lost.is_set() and protocol.too_many_pings:
+                self._calm_down(protocol)
         self.open = {protocol for protocol in self.open if not protocol.lost.is_set()}
         if self.protocol is not None and not self.protocol.accepting:
             self.protocol = None  # a draining connection stays open until its calls have finished
             self.states.enter(ChannelState.IDLE)
+
+    def _calm_down(self, protocol: ClientProtocol) -> None:
+        """A server has had too many PINGs: ping half as often from now on (gRFC A8)."""
+        interval = protocol.options.http2_keepalive_interval
+        if interval is None:
+            return
+        self._options = replace(self._options, http2_keepalive_interval=2 * interval)
+        LOG.warning(
+            "%s closed the connection with too_many_pings: HTTP/2 keepalive PINGs are now %g s apart, not %g s "
+            "(http2_keepalive_interval)", self._endpoint.uri, 2 * interval, interval,
+        )  # fmt: skip
 
 
 def _weakly(method: Callable[[], None]) -> Callable[[], None]:

@@ -136,6 +136,7 @@ class Reply(Request):
             (self._initial,) = await self._dispatch.recv_initial_metadata(metadata)
 
     async def _read_status(self, response: Response) -> None:
+        self._trailers_read = True
         if "recv_trailing_metadata" not in vars(self._dispatch):
             (self._trailing,) = await self._dispatch.recv_trailing_metadata(
                 cast("_Metadata", MultiDict(response.pairs)),
@@ -143,8 +144,8 @@ class Reply(Request):
                 status_message=response.message,
                 status_details=response.details(self._details_codec),
             )
-        if error := response.error(self._details_codec):
-            raise error
+        if response.status is not Status.OK:  # no local variable: the error's traceback holds this frame
+            raise response.error(self._details_codec)
         head = None if self._head is None else self._read(self._head)
         if fault := response.pairs_fault or (head and head.pairs_fault):
             raise GRPCError(Status.INTERNAL, fault)
@@ -158,7 +159,7 @@ class Reply(Request):
                     await self._pause()
         except TimeoutError:
             pass
-        self._raise_status()
+        await self._raise_status()
         self._join()
         if words := page_words(bytes(self._chunk[:PAGE_SIZE])):
             error = GRPCError(error.status, f"{error.message}: {words!r}")
@@ -167,14 +168,13 @@ class Reply(Request):
     def _read(self, section: HeaderSection) -> Response:
         return read_response(section, self._codec.__content_subtype__)
 
-    def _raise_status(self) -> None:
+    async def _raise_status(self) -> None:
         """Raise the status if it is there, and is not OK."""
         section = self._head if self._status_in_head else self._trailers
         if section is not None:
             response = self._read(section)
-            error = response.error(self._details_codec)
-            if error is not None and not (self._status_in_head and response.status is None):
-                raise error
+            if response.status is not None or not self._status_in_head:
+                await self._read_status(response)
 
     def _close_with(self, error: GRPCError | None) -> None:
         """Give the call up because of what came, and raise that."""

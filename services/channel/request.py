@@ -146,11 +146,8 @@ class Request(MessageStream):
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            late = TimeoutError("Deadline exceeded")
             cancelled = error.__cause__
-            if cancelled is not None and cancelled.__cause__ is not None:
-                raise late from cancelled.__cause__
-            raise late from None
+            raise TimeoutError("Deadline exceeded") from cancelled and cancelled.__cause__
 
     async def _wait_turn(self, expired: Callable[[], bool] | None) -> ClientProtocol:
         refused: CallRefused | None = None
@@ -159,11 +156,11 @@ class Request(MessageStream):
             try:
                 await protocol.wait_turn()
             except CallRefused as error:
-                refused = error
+                refused = copy_error(error)
             else:
                 return protocol
         assert refused is not None
-        raise refused
+        raise copy_error(refused)
 
     # -- messages
 
@@ -239,7 +236,8 @@ class Request(MessageStream):
                 else:
                     await self._send(body, gzip=gzip, end=end)
         except BaseException as error:
-            self.terminate(error if isinstance(error, Exception) else StreamTerminatedError("sent again in vain"))
+            again = copy_error(error) if isinstance(error, Exception) else None
+            self.terminate(again or StreamTerminatedError("the call was cancelled while it was sent again"))
             raise
         finally:
             resending, self._resending = self._resending, None

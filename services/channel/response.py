@@ -93,12 +93,10 @@ class Response:
         except Exception:
             return None
 
-    def error(self, codec: StatusDetailsCodecBase | None) -> GRPCError | None:
-        """Return the error that this section ends a call with; ``None`` if its status is OK."""
+    def error(self, codec: StatusDetailsCodecBase | None) -> GRPCError:
+        """Return the error that this section ends a call with, whose status is not OK."""
         if self.status is None:
             return GRPCError(Status.UNKNOWN, "Missing grpc-status header")
-        if self.status is Status.OK:
-            return None
         return GRPCError(self.status, self.message, self.details(codec))
 
 

@@ -30,10 +30,11 @@ class CutOff(Protocol):
 
 
 class SharedDial(Generic[T]):
-    """A dial that starts at once and that several callers can wait for.
+    """A dial that several callers can wait for; `start` it once.
+
+    With an eager task factory the dial may end within `start`, so keep the object before that.
 
     Args:
-        dial: the coroutine function to run.
         on_end: called once, on the loop, before any caller resumes: with the result, the error, or ``None`` if the dial
             was cancelled.
         discard: called with a result that arrives after the dial was cancelled.
@@ -42,7 +43,6 @@ class SharedDial(Generic[T]):
 
     def __init__(
         self,
-        dial: Callable[[], Coroutine[Any, Any, T]],
         *,
         on_end: Callable[[T | ConnectError | None], None],
         discard: Callable[[T], None],
@@ -55,8 +55,15 @@ class SharedDial(Generic[T]):
         self._ended = False
         self._waiters: set[asyncio.Future[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self.task = self._loop.create_task(self._run(dial), context=Context(), name="ziggurat dial")
-        self.task.add_done_callback(self._task_ended)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, dial: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[None]:
+        """Run the coroutine function ``dial`` in a task, and return the task."""
+        task = self._task = self._loop.create_task(self._run(dial), context=Context(), name="ziggurat dial")
+        task.add_done_callback(self._task_ended)
+        if self._ended:
+            task.cancel()  # given up in its first step; no effect if it is done
+        return task
 
     async def wait(self, expired: Expired | None = None) -> T:
         """Wait for the result. Cancelling this does not affect other callers.
@@ -96,7 +103,8 @@ class SharedDial(Generic[T]):
         if not self._ended:
             self._end(reason)
             self._on_end(None)
-            self.task.cancel()
+            if self._task is not None:
+                self._task.cancel()
 
     async def _run(self, dial: Callable[[], Coroutine[Any, Any, T]]) -> None:
         try:

@@ -1,6 +1,6 @@
 """Start HTTP/2 on an open stream.
 
-The exact type of the outermost stream decides how. Our own `TransportStream` hands over its transport; every other
+The exact type of the outermost stream decides how. Our own `TransportStream` and `TlsStream` hand over; every other
 stream is pumped. A typed attribute must not decide this: wrappers forward the attributes of the stream below, and a
 transport taken from below a TLS stream would carry the calls in clear text.
 """
@@ -8,6 +8,7 @@ transport taken from below a TLS stream would carry the calls in clear text.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 
 from anyio import BrokenResourceError, BusyResourceError, CancelScope, ClosedResourceError, move_on_after
@@ -16,8 +17,10 @@ from anyio.abc import ByteStream
 from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.transport import CLOSE_LIMIT, StreamTransport
-from ziggurat.services.errors import ConnectError, Http2Error
+from ziggurat.services.errors import ConnectError, Http2Error, TlsError
 from ziggurat.services.stream import ObservedStream
+from ziggurat.services.tls import TlsStream
+from ziggurat.services.tls_errors import broken_tls
 from ziggurat.services.transport_stream import TransportStream
 
 __all__ = ["start_http2"]
@@ -35,6 +38,7 @@ async def start_http2(
 
     Raises:
         Http2Error: the peer does not speak HTTP/2, or hung up before its SETTINGS; only the latter is transient.
+        TlsError: the peer sent a TLS alert after the handshake, e.g. since it requires a client certificate.
         ConnectError: the stream was already lost or is in use by another task.
     """
     settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -54,7 +58,7 @@ async def start_http2(
     try:
         await settled
         if not protocol.accepting:
-            raise _refusal(protocol)
+            raise _refusal(protocol) from protocol.loss
     except BaseException:
         protocol.abort()
         with CancelScope(shield=True), move_on_after(CLOSE_LIMIT):
@@ -64,7 +68,7 @@ async def start_http2(
 
 
 def _connect(stream: ByteStream, protocol: ClientProtocol) -> None:
-    if type(stream) is not TransportStream:
+    if type(stream) is not TransportStream and type(stream) is not TlsStream:
         StreamTransport(stream, protocol)
         return
     try:
@@ -76,7 +80,9 @@ def _connect(stream: ByteStream, protocol: ClientProtocol) -> None:
         raise ConnectError("the stream is in use by another task", hint=hint, transient=False) from error
 
 
-def _refusal(protocol: ClientProtocol) -> Http2Error:
+def _refusal(protocol: ClientProtocol) -> Http2Error | TlsError:
+    if isinstance(protocol.loss, ssl.SSLError):
+        return broken_tls(protocol.loss)
     if protocol.foreign:
         hint = "is this the port of a gRPC server?"
         return Http2Error(protocol.failure or "the peer does not speak HTTP/2", hint=hint)

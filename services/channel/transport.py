@@ -1,8 +1,8 @@
 """Any anyio byte stream as an asyncio transport: the pump, for streams that cannot be handed over.
 
-Two tasks carry the bytes. The writer owns the stream: it sends all pending data in one piece, and it closes the stream.
-The reader feeds the protocol. ``connection_lost`` is called once, after the stream is closed and both tasks are done,
-even if a task was cancelled before its first step and so never ran its ``finally``.
+Two tasks carry the bytes. The writer owns the stream: it sends all pending data in one piece and closes the stream. The
+reader feeds the protocol. ``connection_lost`` is called once, after both tasks are done and the stream is closed, even
+if a task was cancelled before its first step and so never ran its ``finally``.
 """
 
 from __future__ import annotations
@@ -53,12 +53,11 @@ class StreamTransport(asyncio.Transport):
         self._chunks: list[bytes] = []
         self._size = 0  # bytes written that the stream has not taken yet
         self._high, self._low = HIGH_WATER, HIGH_WATER // 4
-        self._writing_paused = False
-        self._eof_asked = self._eof_sent = False
+        self._writing_paused = self._eof_asked = self._eof_sent = False
         self._closing = False  # nothing more is read; pending data is still sent
         self._broken = False  # nothing more is sent either
         self._shut = False  # the writer has closed the stream
-        self._ending = False
+        self._made = self._ending = False  # connection_made was called; connection_lost is about to be
         self._error: Exception | None = None
         self._work: asyncio.Future[None] | None = None  # the writer waits for this
         self._gate: asyncio.Future[None] | None = None  # the reader waits for this while reading is paused
@@ -73,6 +72,8 @@ class StreamTransport(asyncio.Transport):
         except BaseException:
             self.abort()
             raise
+        finally:
+            self._made = True
 
     # -- what the protocol calls
 
@@ -165,6 +166,8 @@ class StreamTransport(asyncio.Transport):
     # -- the two tasks
 
     async def _read(self) -> None:
+        if not self._made:  # an eager task factory has started us within __init__
+            await asyncio.sleep(0)
         while not self._closing:
             try:
                 data = await self._stream.receive(READ_SIZE)
@@ -193,6 +196,8 @@ class StreamTransport(asyncio.Transport):
                 self._fail(error)
 
     async def _write(self) -> None:
+        if not self._made:
+            await asyncio.sleep(0)
         try:
             while True:
                 while self._chunks:

@@ -91,6 +91,11 @@ class Receiver(FrameReader, Sender):
         self._resets = 0
 
     @property
+    def receive_window(self) -> int:
+        """Bytes that the peer may still send on all streams together."""
+        return self._window.left
+
+    @property
     def unread(self) -> int:
         """Bytes that have come on all streams, and that nobody has read."""
         return self._window.unread

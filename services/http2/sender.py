@@ -81,6 +81,11 @@ class Sender:
         self._closed_before: dict[int, Ending] = {}
 
     @property
+    def unlimited(self) -> bool:
+        """Whether the peer has set no limit on streams."""
+        return self.max_streams == UINT31
+
+    @property
     def exhausted(self) -> bool:
         """Whether all stream numbers are used up (RFC 9113 5.1.1)."""
         return self._next_id > UINT31

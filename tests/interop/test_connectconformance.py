@@ -3,8 +3,8 @@
 ``tests/interop/conformance`` has the client and the server that it runs. It tests gRPC over HTTP/2 in clear text, over
 TLS and with client certificates, with and without gzip.
 
-A list below has the cases that are expected to fail, as patterns (``**`` is any number of parts of a name). A listed
-case that passes is a failure, too; only a flaky one may do either.
+The channel passes all cases. A list below has those that a server is expected to fail, as patterns (``**`` is any number
+of parts of a name). A listed case that passes is a failure, too.
 """
 
 from __future__ import annotations
@@ -38,38 +38,18 @@ features:
 CLIENT, SERVER = "tests.interop.conformance.client", "tests.interop.conformance.server"
 
 LIMIT = 120.0
-"""Limit in seconds of a run, which takes three, and ten more if a call hangs."""
-
-CLIENT_FAILS = {
-    "gRPC Unexpected Responses/**/unary/ok-but-no-response": "the stub raises an AssertionError",
-    "gRPC Unexpected Responses/**/client-stream/ok-but-no-response": "the stub raises an AssertionError",
-    "gRPC Unexpected Responses/**/unary/multiple-responses": "the second message is not looked at",
-    "gRPC Unexpected Responses/**/client-stream/multiple-responses": "the second message is not looked at",
-    "gRPC Unexpected Responses/**/unexpected-compression": "the code is UNIMPLEMENTED, not INTERNAL",
-    "gRPC Unexpected Responses/**/trailers-only/*": "the grpc-status of headers without END_STREAM counts",
-}
-
-CLIENT_FLAKY = {
-    "Timeouts/**/(grpc server impl)/**": "the server's RST_STREAM may come just before our own timer",
-}
-
-STREAM_CANCEL_FAILS = {
-    "Client Cancellation/**": "stream.cancel() does not wake the receiver; a later send raises h2's StreamClosedError",
-}
+"""Limit in seconds of a run, which takes three."""
 
 SERVER_FAILS: dict[str, str] = {}
 
 
-async def run(
-    folder: Path, mode: str, module: str, *arguments: str, fails: Iterable[str], flaky: Iterable[str] = ()
-) -> None:
+async def run(folder: Path, mode: str, module: str, *arguments: str, fails: Iterable[str] = ()) -> None:
     """Run the suite, and fail with its output if a case does not end as expected."""
     program = CONNECTCONFORMANCE.find()
     config = folder / "features.yaml"
     config.write_text(FEATURES)
     command = [program, "--mode", mode, "--conf", str(config)]
     command += [part for name in fails for part in ("--known-failing", name)]
-    command += [part for name in flaky for part in ("--known-flaky", name)]
     command += ["--", sys.executable, "-m", module, program, *arguments]
     root = Path(__file__).parents[2]
     with anyio.fail_after(LIMIT):
@@ -89,13 +69,12 @@ async def test_the_channel(tmp_path: Path, route: str) -> None:
     proxy = Socks5Server()
     async with proxy.serve() as uri:
         arguments = ["--proxy", uri.authority] if route == "socks5" else []
-        await run(tmp_path, "client", CLIENT, *arguments, fails=CLIENT_FAILS, flaky=CLIENT_FLAKY)
+        await run(tmp_path, "client", CLIENT, *arguments)
     assert bool(proxy.requests) == (route == "socks5")
 
 
 async def test_the_channel_with_calls_cancelled_by_their_stream(tmp_path: Path) -> None:
-    fails = {**CLIENT_FAILS, **STREAM_CANCEL_FAILS}
-    await run(tmp_path, "client", CLIENT, "--cancel", "stream", fails=fails, flaky=CLIENT_FLAKY)
+    await run(tmp_path, "client", CLIENT, "--cancel", "stream")
 
 
 async def test_the_server(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import trustme
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
 
+from tests.services import tls_peers as peers
+from tests.services.tls_peers import Far, connected
 from ziggurat.layers.testing import MemoryStream, SplitStream, StallStream, check_layer, stream_pair
 from ziggurat.layers.tls import TlsLayer
 from ziggurat.services.dial import dial
@@ -18,6 +20,8 @@ from ziggurat.services.errors import ConnectError, ConnectTimeout, TlsError
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import DialAttribute, WrappedStream
+from ziggurat.services.tls import TlsStream
+from ziggurat.services.transport_stream import TransportStream
 from ziggurat.services.uri import Uri
 
 TARGET = Uri.parse("https://target.example:443")
@@ -142,6 +146,92 @@ async def test_it_returns_anyios_tls_stream_over_a_verified_peer() -> None:
     assert entry.sent > 100
     assert entry.received > 500
     assert current.ledger.sent_to_target
+
+
+@asynccontextmanager
+async def own_leaf(far: Far, **kwargs: bool) -> AsyncIterator[tuple[Connector, TransportStream]]:
+    """A leaf that returns a `TransportStream`, as those on asyncio do."""
+    async with connected(far, **kwargs) as (inner, _):
+
+        async def leaf(uri: Uri, /) -> ByteStream:
+            with dial(uri) as current:
+                return current.established(inner)
+
+        yield leaf, inner
+
+
+@pytest.mark.asyncio_only
+async def test_over_our_own_stream_it_returns_our_own_which_can_be_handed_over() -> None:
+    async with own_leaf(Far()) as (leaf, inner):
+        ends: list[str] = []
+        inner.on_close(lambda: ends.append("closed"))
+        with dial(TARGET) as current:
+            stream = await TlsLayer(peers.trusting()).layer(leaf)(TARGET)
+        assert type(stream) is TlsStream
+        assert stream.extra(TLSAttribute.alpn_protocol) == "h2"
+        (entry,) = current.ledger.phases
+        assert (entry.name, entry.via, entry.outcome) == ("tls", "target.example", "ok")
+        assert (entry.sent, entry.received) == (inner.bytes_sent, inner.bytes_received)
+        assert entry.sent > 100
+        assert entry.received > 500
+        assert current.ledger.sent_to_target
+        assert ends == []
+        await stream.aclose()
+        assert ends == ["closed"]
+
+
+@pytest.mark.asyncio_only
+async def test_over_a_subclass_of_our_own_stream_it_returns_anyios() -> None:
+    class Subclass(TransportStream):
+        """It may change what is sent."""
+
+    async with connected() as (inner, _):
+
+        async def leaf(uri: Uri, /) -> ByteStream:
+            return Subclass(inner._transport, inner._protocol)
+
+        stream = await TlsLayer(peers.trusting()).layer(leaf)(TARGET)
+        assert isinstance(stream, WrappedStream)
+        assert type(stream.inner) is TLSStream
+        await stream.aclose()
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.parametrize(
+    ("context", "answer", "message", "transient"),
+    [
+        (trusting(ca=OTHER_CA), None, "the certificate of target.example was refused: unable to get", False),
+        (None, b"HTTP/1.1 400 Bad Request\r\n\r\n", "the peer does not speak TLS", False),
+        (None, b"\x15\x03\x03\x00\x02\x02\x28", "the peer sent the TLS alert 'handshake failure'", False),
+        (None, b"\x16\x03\x03", "the peer closed the connection during the TLS handshake", True),
+    ],
+    ids=["certificate", "plain text", "alert", "cut off"],
+)
+async def test_over_our_own_stream_errors_are_the_same(
+    context: ssl.SSLContext | None, answer: bytes | None, message: str, transient: bool
+) -> None:
+    far = Far()
+    async with own_leaf(far, serve=answer is None) as (leaf, inner):
+        if answer is not None:
+            far.send(answer)
+            far.writer.write_eof()
+        with pytest.raises(TlsError) as caught:
+            await TlsLayer(context or peers.trusting()).layer(leaf)(TARGET)
+        assert caught.value.message.startswith(message)
+        assert caught.value.transient is transient
+        assert caught.value.phase == "tls"
+        with pytest.raises(anyio.ClosedResourceError):
+            await inner.receive()
+
+
+@pytest.mark.asyncio_only
+async def test_over_our_own_stream_a_mute_peer_times_out_and_the_stream_is_closed() -> None:
+    async with own_leaf(Far(), serve=False) as (leaf, inner):
+        with pytest.raises(ConnectTimeout) as caught:
+            await TlsLayer(peers.trusting(), timeout=3.0).layer(leaf)(TARGET)
+        assert caught.value.name == "TlsLayer timeout"
+        with pytest.raises(anyio.ClosedResourceError):
+            await inner.receive()
 
 
 async def test_the_owner_of_the_dial_attaches_the_ledger() -> None:

@@ -105,7 +105,7 @@ class FrameWriter:
         return frame.serialize()
 
     def headers(self, stream_id: int, headers: list[tuple[str, str]], *, end: bool = False) -> bytes:
-        frame = HeadersFrame(stream_id, self.encoder.encode(headers), flags=["END_HEADERS"])
+        frame = HeadersFrame(stream_id, self.encoder.encode(headers, huffman=False), flags=["END_HEADERS"])
         if end:
             frame.flags.add("END_STREAM")
         return frame.serialize()

@@ -452,6 +452,20 @@ async def test_aclose_with_unsent_data_does_not_wait_for_the_peer() -> None:
             pass
 
 
+async def test_send_nowait_sends_behind_what_is_being_sent_and_does_nothing_once_closed() -> None:
+    async with connected() as (stream, far):
+        async with anyio.create_task_group() as group:
+            group.start_soon(stream.send, MANY)
+            await until(lambda: stream._protocol.writer)
+            stream.send_nowait(b"behind")
+            assert await far.receive(len(MANY) + 6) == MANY + b"behind"
+        assert stream.bytes_sent == len(MANY) + 6
+        await stream.aclose()
+        stream.send_nowait(b"x")
+        assert await far.receive(1) == b""
+        assert stream.bytes_sent == len(MANY) + 6
+
+
 async def test_aclose_after_a_reset_is_quiet() -> None:
     async with connected() as (stream, far):
         far.reset()

@@ -65,6 +65,7 @@ class EchoStub:
     def __init__(self, channel: Channel) -> None:
         self.say = UnaryUnaryMethod(channel, "/test.Echo/Say", BytesValue, BytesValue)
         self.hold = UnaryUnaryMethod(channel, "/test.Echo/Hold", BytesValue, BytesValue)
+        self.unknown = UnaryUnaryMethod(channel, "/test.Echo/Unknown", BytesValue, BytesValue)
         self.talk = StreamStreamMethod(channel, "/test.Echo/Talk", BytesValue, BytesValue)
 
 
@@ -177,3 +178,8 @@ def make_stub() -> object:
 @pytest.fixture
 def echo_service() -> object:
     return EchoService
+
+
+@pytest.fixture
+def memory_server() -> object:
+    return MemoryServer

@@ -217,3 +217,50 @@ async def test_a_call_cancelled_at_any_step_leaves_nothing_behind(far_end: Any, 
     assert len(asyncio.all_tasks()) == before
     assert call.done()
     assert not call.cancelled()  # the last cancellation came after the reply
+
+
+# Loops
+
+
+def test_a_channel_may_be_made_before_its_loop_runs_and_belongs_to_it(memory_server: Any, say: Say) -> None:
+    dialled: list[Any] = []
+
+    async def connect(uri: Any) -> ByteStream:
+        dialled.append(memory_server())
+        return await dialled[-1](uri)  # type: ignore[no-any-return]
+
+    channel = Endpoint(TARGET).connect_lazy(connect)
+
+    async def first() -> None:
+        assert await say(channel) == b"hello"
+        for server in dialled:
+            await server.aclose()
+
+    async def second() -> None:
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await say(channel)
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await channel.connect()
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await channel.aclose()
+
+    asyncio.run(first())
+    asyncio.run(second())
+    channel.close()
+    assert channel.state is ChannelState.SHUTDOWN
+
+
+async def test_a_channel_tells_what_its_connections_have_done(far_end: Any, say: Say) -> None:
+    async with Endpoint(TARGET).connect_lazy(far_end) as channel:
+        assert channel.connections == ()
+        await say(channel)
+        await say(channel)
+        (connection,) = channel.connections
+        assert (connection.streams_started, connection.streams_open, connection.accepting) == (2, 0, True)
+    assert channel.connections == ()
+
+
+async def test_an_infinite_timeout_is_none(far_end: Any, say: Say) -> None:
+    async with Endpoint(TARGET).connect(far_end) as channel:
+        assert await say(channel, timeout=float("inf")) == b"hello"
+        assert far_end.service.deadlines == [None]

@@ -1,8 +1,9 @@
-"""The channel on real sockets, once for each path into HTTP/2: hand-over, pump, and TLS."""
+"""The channel on real sockets, once for each path into HTTP/2: hand-over and pump, in clear text and over TLS."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ import pytest
 import trustme
 from anyio.abc import ByteStream
 from google.protobuf.wrappers_pb2 import BytesValue
-from grpclib.exceptions import StreamTerminatedError
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Server
 
 from ziggurat.layers.tls import TlsLayer
@@ -28,6 +29,7 @@ from ziggurat.services import (
 )
 from ziggurat.services.channel.transport import StreamTransport
 from ziggurat.services.service import Connector
+from ziggurat.services.tls_transport import TlsTransport
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 
@@ -53,9 +55,13 @@ class Served:
 
         self.server._protocol_factory = remember  # type: ignore[method-assign]
 
+    @property
+    def secure(self) -> bool:
+        return "tls" in self.way
+
     async def start(self) -> None:
         context = None
-        if self.way == "tls":
+        if self.secure:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.set_alpn_protocols(["h2"])
             AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
@@ -78,25 +84,29 @@ class Served:
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(f"{'https' if self.way == 'tls' else 'http'}://127.0.0.1:{self.port}")
+        return Endpoint(f"{'https' if self.secure else 'http'}://127.0.0.1:{self.port}")
 
     @property
     def connector(self) -> Connector:
-        return {"hand-over": TcpConnector(), "pump": pump, "tls": over_tls()}[self.way]
+        leaf = pump if "pump" in self.way else TcpConnector()
+        return over_tls(leaf) if self.secure else leaf
 
 
 async def pump(uri: Uri) -> ByteStream:
     return WrappedStream(await TcpConnector()(uri))
 
 
-def over_tls() -> Connector:
+def over_tls(leaf: Connector) -> Connector:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["h2"])
     AUTHORITY.configure_trust(context)
-    return TlsLayer(context).layer(TcpConnector())
+    return TlsLayer(context).layer(leaf)
 
 
-@pytest.fixture(params=["hand-over", "pump", "tls"])
+TRANSPORTS = {"tls": TlsTransport, "pump": StreamTransport, "pumped tls": StreamTransport}
+
+
+@pytest.fixture(params=["hand-over", *TRANSPORTS])
 async def served(request: pytest.FixtureRequest, echo_service: Any, anyio_backend: object) -> AsyncIterator[Served]:
     served = Served(echo_service(), request.param)
     await served.start()
@@ -105,9 +115,20 @@ async def served(request: pytest.FixtureRequest, echo_service: Any, anyio_backen
 
 
 async def test_small_large_and_concurrent_calls(served: Served, say: Any) -> None:
-    async with served.endpoint.connect(served.connector) as channel:
+    streams: list[Any] = []
+
+    async def watch(uri: Uri) -> ByteStream:
+        streams.append(await served.connector(uri))
+        return streams[-1]  # type: ignore[no-any-return]
+
+    async with served.endpoint.connect(watch) as channel:
         protocol = await channel.__connect__()
-        assert isinstance(protocol._transport, StreamTransport) is (served.way != "hand-over")
+        transport = protocol._transport
+        assert (
+            type(transport) is TRANSPORTS[served.way]
+            if served.way in TRANSPORTS
+            else transport is streams[0]._transport
+        )
         assert await say(channel) == b"hello"
         large = bytes(range(256)) * (4 * MIB // 256)
         assert await say(channel, large) == large
@@ -115,7 +136,7 @@ async def test_small_large_and_concurrent_calls(served: Served, say: Any) -> Non
         assert len(served.protocols) == 1
         peer = protocol.peer
         assert peer.addr() == ("127.0.0.1", served.port)
-        assert (peer.cert() is not None) is (served.way == "tls")
+        assert (peer.cert() is not None) is served.secure
 
 
 async def test_a_stream_of_messages_both_ways(served: Served, make_stub: Any) -> None:
@@ -195,9 +216,9 @@ async def test_the_stream_reports_its_end_once_and_carries_the_ledger(served: Se
         ledger = channel.ledger
         assert ledger is not None
         assert ledger.phases[-1].name == "http2"
-        if served.way == "hand-over":
+        if served.way != "pumped tls":
             assert streams[0].extra(DialAttribute.ledger) is ledger
-    assert ends == ([] if served.way == "tls" else ["closed"])
+    assert ends == ([] if served.way == "pumped tls" else ["closed"])
 
 
 @asynccontextmanager
@@ -245,3 +266,35 @@ def test_the_end_of_the_loop_leaves_nothing_behind(echo_service: Any, say: Any) 
     assert channel.state is ChannelState.IDLE
     assert slow.state is ChannelState.IDLE
     assert dialling.cancelled()
+
+
+# Garbage
+
+
+async def test_neither_calls_nor_a_closed_connection_leave_a_cycle(served: Served, say: Any, make_stub: Any) -> None:
+    channel = await served.endpoint.connect(served.connector)
+    await say(channel, timeout=60.0)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            await say(channel, timeout=60.0)
+        async with make_stub(channel).talk.open() as call:
+            await call.send_message(BytesValue(value=b"x"))
+            await call.cancel()
+        with pytest.raises(GRPCError):
+            await make_stub(channel).unknown(BytesValue(value=b"x"))
+        del call
+        assert gc.collect() == 0
+        await channel.aclose()
+        await asyncio.sleep(0)
+        del channel
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        gc.set_debug(0)
+        left = {type(thing).__qualname__ for thing in gc.garbage if type(thing).__module__.startswith("ziggurat")}
+        assert left == set()
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()

@@ -59,8 +59,10 @@ def test_every_setting_is_listed() -> None:
 
 def test_the_path_into_http2_is_described_as_far_as_it_is_known() -> None:
     tls = Stack((NamedLayer("TlsLayer()"),), TcpConnector())
-    assert "pump, since" in Endpoint("https://far.example").describe(tls)
-    assert "hand-over if" in Endpoint("http://far.example").describe(TcpConnector())
+    for uri, connector in (("https://far.example", tls), ("http://far.example", TcpConnector())):
+        assert "hand-over if the outermost stream is exactly a TransportStream or a TlsStream, else pump" in Endpoint(
+            uri
+        ).describe(connector)
 
 
 def test_a_sound_endpoint_has_no_warnings() -> None:

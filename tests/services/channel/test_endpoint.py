@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import inspect
 import math
-import sys
 from typing import Any
 
 import anyio
@@ -302,12 +301,6 @@ async def test_under_trio_the_error_says_that_the_channel_needs_asyncio(anyio_ba
     with pytest.raises(RuntimeError, match=r"needs asyncio.*grpclib"):
         async with endpoint.connect(TcpConnector()):
             pass
-
-
-def test_outside_of_a_loop_the_error_says_so() -> None:
-    with pytest.raises(RuntimeError, match="running asyncio loop"):
-        Endpoint("http://far.example").connect_lazy(TcpConnector())
-    assert sys.exc_info() == (None, None, None)
 
 
 # -- on_dial

@@ -14,6 +14,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from hyperframe.frame import GoAwayFrame
 
+from tests.eager import EAGER, eagerly
 from tests.services.channel.calling import STEADY, TARGET, Say, calls, goaway, loose, settle
 from ziggurat.layers.logging import LoggingLayer
 from ziggurat.services import (
@@ -48,6 +49,35 @@ async def test_twenty_callers_of_a_dead_target_share_one_failed_dial(far_end: An
     causes = [error.__cause__ for error in errors]
     assert all(isinstance(cause, ConnectRefused) for cause in causes)
     assert len({id(cause) for cause in causes}) == 20
+
+
+@pytest.mark.parametrize("factory", EAGER)
+async def test_with_eager_tasks_a_dial_that_fails_at_once_is_forgotten_after_its_backoff(
+    far_end: Any, say: Say, factory: Any
+) -> None:
+    refusing = True
+    dials = 0
+
+    async def connector(uri: Uri) -> ByteStream:
+        nonlocal dials
+        dials += 1
+        if refusing:
+            raise ConnectRefused("connection refused")  # without a single suspension
+        return await far_end(uri)  # type: ignore[no-any-return]
+
+    with eagerly(factory):
+        async with Endpoint(TARGET, backoff=STEADY).connect_lazy(connector) as channel:
+            for number in (1, 2):
+                with pytest.raises(GRPCError) as caught:
+                    await say(channel)
+                assert isinstance(caught.value.__cause__, ConnectRefused)
+                assert channel.state is ChannelState.TRANSIENT_FAILURE
+                assert dials == number
+                await asyncio.sleep(60)
+            refusing = False
+            assert await say(channel) == b"hello"
+            assert channel.state is ChannelState.READY
+            assert dials == 3
 
 
 async def test_twenty_callers_share_one_connection(far_end: Any, say: Say) -> None:
@@ -421,3 +451,34 @@ async def test_the_log_of_a_dial_cut_off_by_a_deadline_says_where_the_time_went(
         assert logs[1]["error"] == "ConnectTimeout: the call's deadline passed during the dial"
     else:
         assert ends == [("dial.started", "info"), ("dial.connected", "info")]
+
+
+# PINGs (gRFC A8)
+
+
+async def test_too_many_pings_doubles_the_interval_and_says_so(
+    far_end: Any, say: Say, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint = Endpoint(TARGET, http2_keepalive_interval=10.0)
+    async with endpoint.connect(far_end) as channel:
+        for expected in (10.0, 20.0, 40.0):
+            assert await say(channel) == b"hello"
+            protocol = await channel.__connect__()
+            assert protocol.options.http2_keepalive_interval == expected
+            frame = GoAwayFrame(0, last_stream_id=2**31 - 1, error_code=11, additional_data=b"too_many_pings")
+            far_end.transports[-1].write(frame.serialize())
+            await protocol.lost.wait()
+    assert [record.name for record in caplog.records] == ["ziggurat.services"] * 3
+    assert "too_many_pings: HTTP/2 keepalive PINGs are now 20 s apart, not 10 s" in caplog.text
+    assert "now 80 s" in caplog.text
+
+
+async def test_another_calm_down_leaves_the_interval_alone(far_end: Any, say: Say) -> None:
+    async with Endpoint(TARGET, http2_keepalive_interval=10.0).connect(far_end) as channel:
+        await say(channel)
+        protocol = await channel.__connect__()
+        frame = GoAwayFrame(0, last_stream_id=2**31 - 1, error_code=11, additional_data=b"slow down")
+        far_end.transports[-1].write(frame.serialize())
+        await protocol.lost.wait()
+        await say(channel)
+        assert (await channel.__connect__()).options.http2_keepalive_interval == 10.0

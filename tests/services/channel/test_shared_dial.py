@@ -6,9 +6,11 @@ import asyncio
 import contextvars
 import gc
 import weakref
+from typing import Any
 
 import pytest
 
+from tests.eager import EAGER, eagerly
 from ziggurat.services import ConnectError, ConnectTimeout
 from ziggurat.services.channel.shared_dial import SharedDial
 
@@ -25,12 +27,9 @@ class Owner:
         self.discarded: list[str] = []
 
     def share(self, dial: object) -> SharedDial[str]:
-        return SharedDial(
-            dial,  # type: ignore[arg-type]
-            on_end=self.outcomes.append,
-            discard=self.discarded.append,
-            cut_off=self.cut_off,
-        )
+        self.shared = SharedDial[str](on_end=self.outcomes.append, discard=self.discarded.append, cut_off=self.cut_off)
+        self.task = self.shared.start(dial)  # type: ignore[arg-type]
+        return self.shared
 
     def cut_off(self, seconds: float, /, *, last: bool) -> ConnectError:
         return ConnectTimeout(seconds, "last" if last else "one of several")
@@ -87,7 +86,7 @@ async def test_when_the_last_caller_has_left_the_dial_is_cancelled() -> None:
     assert owner.outcomes == [None]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert shared.task.cancelled() or shared.task.done()
+    assert owner.task.cancelled() or owner.task.done()
 
 
 async def test_a_result_after_the_cancellation_is_discarded() -> None:
@@ -103,7 +102,7 @@ async def test_a_result_after_the_cancellation_is_discarded() -> None:
     waiting = asyncio.create_task(shared.wait())
     await asyncio.sleep(0.5)
     waiting.cancel()
-    await asyncio.wait([waiting, shared.task])
+    await asyncio.wait([waiting, owner.task])
     assert owner.discarded == ["unwanted"]
     assert owner.outcomes == [None]
 
@@ -119,7 +118,7 @@ async def test_an_error_after_the_cancellation_is_ignored() -> None:
 
     shared = owner.share(stubborn)
     shared.give_up()
-    await asyncio.wait([shared.task])
+    await asyncio.wait([owner.task])
     assert owner.outcomes == [None]
 
 
@@ -142,10 +141,10 @@ async def test_cancelling_the_dials_task_does_not_leave_callers_waiting(steps: i
     shared = owner.share(slow)
     waiting = asyncio.create_task(shared.wait())
     if not steps:
-        shared.task.cancel()  # before its first step
+        owner.task.cancel()  # before its first step
     for _ in range(steps):
         await asyncio.sleep(0)
-    shared.task.cancel()
+    owner.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert owner.outcomes == [None]
@@ -187,3 +186,47 @@ async def test_a_failed_dial_is_freed_without_the_garbage_collector() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("factory", EAGER)
+@pytest.mark.parametrize("fails", [True, False])
+async def test_with_eager_tasks_a_dial_may_end_within_start(factory: Any, fails: bool) -> None:
+    async def quick() -> str:
+        if fails:
+            raise ConnectError("refused at once")
+        return "connected"
+
+    owner = Owner()
+    with eagerly(factory):
+        shared = owner.share(quick)
+        assert len(owner.outcomes) == 1
+        if fails:
+            with pytest.raises(ConnectError, match="refused at once"):
+                await shared.wait()
+        else:
+            assert await shared.wait() == "connected"
+    await owner.task
+    assert len(owner.outcomes) == 1
+
+
+@pytest.mark.parametrize("factory", EAGER)
+async def test_with_eager_tasks_a_dial_can_be_given_up_in_its_first_step(factory: Any) -> None:
+    owner, ended = Owner(), []
+
+    async def closing() -> str:
+        owner.shared.give_up(RuntimeError("closed"))
+        try:
+            return await slow()
+        finally:
+            ended.append(True)
+
+    with eagerly(factory):
+        owner.share(closing)
+        assert owner.outcomes == [None]
+        with pytest.raises(RuntimeError, match="closed"):
+            await owner.shared.wait()
+    await asyncio.wait([owner.task])
+    assert owner.task.cancelled()
+    assert ended == [True]
+    assert owner.outcomes == [None]
+    assert owner.discarded == []

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import trustme
 from anyio.abc import ByteStream
+from anyio.streams.tls import TLSStream
 from grpclib.server import Server
 
+from tests.services.tls_peers import NAME, Peer, serving, trusting
 from ziggurat.services import (
     ConnectError,
     Http2Error,
     ObservedStream,
     TcpConnector,
+    TlsError,
+    TlsStream,
     TransportStream,
     Uri,
     WrappedStream,
@@ -98,6 +104,30 @@ async def test_any_other_stream_is_pumped_even_if_it_wraps_ours() -> None:
             assert isinstance(protocol._transport, StreamTransport)
             await protocol.aclose()
             assert ends == ["closed"]
+
+
+@pytest.mark.parametrize("pumped", [False, True])
+async def test_an_alert_that_refuses_our_certificate_is_a_tls_error_that_does_not_pass(pumped: bool) -> None:
+    """Under TLS 1.3 it comes after the client's handshake."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Peer(serving(authority=trustme.CA()))
+        while data := await reader.read(65536):
+            writer.write(peer.feed(data))
+
+    async with scripted(talk) as uri:
+        stream = await TcpConnector()(uri)
+        assert type(stream) is TransportStream
+        secured = (
+            await TLSStream.wrap(stream, hostname=NAME, ssl_context=trusting(), standard_compatible=False)
+            if pumped
+            else await TlsStream.wrap(stream, trusting(), NAME)
+        )
+        with pytest.raises(TlsError, match="the TLS alert 'certificate required' after the handshake") as caught:
+            await started(secured)
+        assert not caught.value.transient
+        assert caught.value.hint == "it requires a client certificate: call load_cert_chain on the context"
+        assert isinstance(caught.value.__cause__, ssl.SSLError)
 
 
 async def subclassed(uri: Uri, kind: type[TransportStream]) -> ObservedStream:

@@ -18,6 +18,7 @@ from anyio.streams.tls import TLSStream
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.eager import EAGER, eagerly
 from ziggurat.layers.testing import MemoryStream, stream_pair
 from ziggurat.services.channel.transport import CLOSE_LIMIT, HIGH_WATER, StreamTransport
 
@@ -72,6 +73,21 @@ class Slow(MemoryStream):
             await asyncio.sleep(1000)
         finally:
             await super().aclose()
+
+
+class Prompt(MemoryStream):
+    """A stream that does not suspend when it need not, like our own."""
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        return self._incoming.take(max_bytes) if self._incoming.chunks else await super().receive(max_bytes)
+
+    async def send(self, item: bytes) -> None:
+        self._outgoing.put(item)
+
+
+def prompt_pair() -> tuple[Prompt, MemoryStream]:
+    near, far = stream_pair()
+    return Prompt(near._incoming, near._outgoing), far
 
 
 def pumped(**kwargs: bool) -> tuple[StreamTransport, Recorder, MemoryStream, MemoryStream]:
@@ -323,6 +339,50 @@ async def test_a_task_cancelled_before_its_first_step_still_closes_the_stream_an
         assert near.closed
         assert protocol.events == ["made", "lost"]
         assert all(task.done() for task in tasks)
+
+
+@pytest.mark.parametrize("factory", EAGER)
+async def test_with_eager_tasks_nothing_is_read_or_sent_before_connection_made(factory: Any) -> None:
+    near, far = prompt_pair()
+    await far.send(b"already here")
+    with eagerly(factory):
+        protocol = Recorder(keep_half_open=True)
+        transport = StreamTransport(near, protocol)
+        assert protocol.events == ["made"]
+        assert protocol.data == b""
+        await protocol.arrived.wait()
+        assert protocol.data == b"already here"
+        transport.write(b"answer")
+        assert await far.receive() == b"answer"
+        transport.close()
+        await protocol.lost.wait()
+    assert near.closed
+
+
+@pytest.mark.parametrize("factory", EAGER)
+@pytest.mark.parametrize("how", ["abort", "close", "raise"])
+async def test_with_eager_tasks_a_protocol_may_end_it_in_connection_made(factory: Any, how: str) -> None:
+    class Ending(Recorder):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            transport.write(b"x")  # type: ignore[attr-defined]
+            if how == "raise":
+                raise KeyError("a bug")
+            getattr(transport, how)()
+
+    near, far = prompt_pair()
+    await far.send(b"unread")
+    protocol = Ending()
+    with eagerly(factory):
+        if how == "raise":
+            with pytest.raises(KeyError):
+                StreamTransport(near, protocol)
+        else:
+            StreamTransport(near, protocol)
+        await protocol.lost.wait()
+    assert protocol.events == ["made", "lost"]
+    assert near.closed
+    assert await drained(far) == (b"x" if how == "close" else b"")
 
 
 async def test_cancelling_a_running_task_closes_the_stream_and_reports_the_loss() -> None:

@@ -54,7 +54,7 @@ def test_a_reset_from_either_side_closes_it_in_any_state(end: bool) -> None:
 def test_the_base_takes_every_call_and_does_nothing() -> None:
     stream = Stream()
 
-    stream.on_headers(HeaderSection(()))
+    stream.on_headers(HeaderSection(()), False)
     stream.on_data(b"x", 0, 1)
     stream.on_end()
     stream.on_reset(8)

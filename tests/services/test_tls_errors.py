@@ -5,8 +5,8 @@ import ssl
 import pytest
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 
-from ziggurat.layers.tls_errors import tls_error
 from ziggurat.services.errors import ConnectError
+from ziggurat.services.tls_errors import broken_tls, tls_error
 
 
 def ssl_error(reason: str) -> ssl.SSLError:
@@ -73,3 +73,37 @@ def test_a_lost_connection_is_reported_with_its_cause(
 
 def test_an_error_without_text_is_still_reported() -> None:
     assert tls_error(ssl.SSLError(), "a.test").message == "the TLS handshake failed: unknown"
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "hint"),
+    [
+        (
+            "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required",
+            "the peer sent the TLS alert 'certificate required' after the handshake",
+            "requires a client certificate: call load_cert_chain",
+        ),
+        (
+            "[SSL: SSLV3_ALERT_BAD_CERTIFICATE] sslv3 alert bad certificate",
+            "the peer sent the TLS alert 'bad certificate' after the handshake",
+            "or requires one",
+        ),
+        (
+            "[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca",
+            "'unknown ca'",
+            "does not trust the client certificate",
+        ),
+        ("[SSL: TLSV1_ALERT_INTERNAL_ERROR] tlsv1 alert internal error", "'internal error' after the handshake", None),
+        (
+            "[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] decryption failed or bad record mac",
+            "TLS failed after the handshake: decryption failed or bad record mac",
+            None,
+        ),
+    ],
+)
+def test_an_error_after_the_handshake_is_not_transient(reason: str, message: str, hint: str | None) -> None:
+    mapped = broken_tls(ssl_error(reason))
+    assert message in mapped.message
+    assert (hint or "") in (mapped.hint or "")
+    assert (hint is None) == (mapped.hint is None)
+    assert not mapped.transient

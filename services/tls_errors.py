@@ -1,4 +1,4 @@
-"""Explain a failed TLS handshake in one line."""
+"""Explain in one line why TLS failed, during the handshake or after it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 from ziggurat.services.errors import ConnectError, TlsError
 from ziggurat.services.system_error import reason
 
-__all__ = ["HANDSHAKE_ERRORS", "tls_error"]
+__all__ = ["HANDSHAKE_ERRORS", "broken_tls", "tls_error"]
 
 HANDSHAKE_ERRORS = (ssl.SSLError, EndOfStream, BrokenResourceError, ClosedResourceError)
 """Raised by a handshake on an anyio stream if the peer or the connection fails."""
@@ -36,6 +36,13 @@ ALERT_HINTS = {
     "unrecognized name": "it does not serve that name",
     "unknown ca": "it does not trust the client certificate",
     "certificate required": "it requires a client certificate: call load_cert_chain on the context",
+    # Of the client's certificate, since it came from the server (RFC 8446 6.2).
+    "bad certificate": "it does not accept the client certificate, or requires one (load_cert_chain)",
+    "certificate unknown": "it does not accept the client certificate",
+    "certificate expired": "the client certificate has expired",
+    "certificate revoked": "the client certificate was revoked",
+    "unsupported certificate": "it does not accept this kind of client certificate",
+    "access denied": "it does not let the owner of the client certificate in",
 }
 
 _ALERT = re.compile(r"(?:sslv3|tlsv1|tlsv13|ssl/tls)(?: alert)? (.+)")
@@ -59,6 +66,19 @@ def tls_error(error: Exception, name: str) -> TlsError:
         return TlsError(f"the peer sent the TLS alert {alert[1]!r}", hint=hint)
     hint = "the peer's version of TLS is too old" if text == "unsupported protocol" else None
     return TlsError(f"the TLS handshake failed: {text}", hint=hint)
+
+
+def broken_tls(error: ssl.SSLError) -> TlsError:
+    """Map an error that ended a TLS connection after the handshake.
+
+    Under TLS 1.3 the client's handshake is complete before the server has seen the client's certificate, so an alert
+    that refuses it comes later (RFC 8446 4.4.2.4 and 6.2).
+    """
+    text = _plain(error)
+    if alert := _ALERT.fullmatch(text):
+        message = f"the peer sent the TLS alert {alert[1]!r} after the handshake"
+        return TlsError(message, hint=ALERT_HINTS.get(alert[1]))
+    return TlsError(f"TLS failed after the handshake: {text}")
 
 
 def _cause(error: BaseException) -> str:
