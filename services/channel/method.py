@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ziggurat.services.channel.compression import ACCEPT_ENCODING
 from ziggurat.services.http2 import HeaderTemplate
 
 if TYPE_CHECKING:
-    from grpclib.const import Handler
+    from grpclib.const import Cardinality, Handler
     from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
     from grpclib.events import _DispatchServerEvents  # pyright: ignore[reportPrivateUsage]
 
@@ -65,7 +65,7 @@ class Method:
     ) -> None:
         self.name = name
         self.func: Callable[[Any], Awaitable[None]] = entry.func
-        self.cardinality = entry.cardinality
+        self.cardinality: Cardinality = entry.cardinality
         self.streams_requests = entry.cardinality.client_streaming
         self.streams_responses = entry.cardinality.server_streaming
         self.request_type = entry.request_type
@@ -73,13 +73,9 @@ class Method:
         self.codec = codec
         self.details_codec = details_codec
         self.dispatch = dispatch
-        head = [
-            (b":status", b"200"),
-            (b"content-type", f"application/grpc+{codec.__content_subtype__}".encode()),
-            tuple(part.encode() for part in ACCEPT_ENCODING),
-        ]
-        self.head = HeaderTemplate(head)
-        self.gzip_head = HeaderTemplate([*head, (b"grpc-encoding", b"gzip")])
+        head = [(":status", "200"), ("content-type", f"application/grpc+{codec.__content_subtype__}"), ACCEPT_ENCODING]
+        self.head = _template(head)
+        self.gzip_head = _template([*head, ("grpc-encoding", "gzip")])
 
     def listened(self, event: str) -> bool:
         """Return whether somebody listens to one of grpclib's events, by the name of its method in ``dispatch``."""
@@ -99,3 +95,7 @@ def methods_of(
         name: Method(name, entry, codec=codec, details_codec=details_codec, dispatch=dispatch)
         for name, entry in mapping.items()
     }
+
+
+def _template(fields: Iterable[tuple[str, str]]) -> HeaderTemplate:
+    return HeaderTemplate((name.encode(), value.encode()) for name, value in fields)

@@ -11,13 +11,11 @@ from typing import NamedTuple
 
 from grpclib.const import Status
 
-from ziggurat.services.channel.compression import ACCEPT_ENCODING
+from ziggurat.services.channel.compression import ACCEPT_ENCODING, ENCODINGS
 from ziggurat.services.channel.metadata import Pairs, decode_pairs
 from ziggurat.services.http2 import HeaderFields, HeaderSection, HeaderTemplate
 
 __all__ = ["NO_SUCH_METHOD", "Refusal", "RequestHead", "read_request"]
-
-ENCODINGS = ("identity", "gzip")
 
 _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
 

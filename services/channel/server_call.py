@@ -13,7 +13,6 @@ from multidict import MultiDict
 from ziggurat.services.channel.metadata import encode_binary, encode_pairs
 from ziggurat.services.channel.request_head import RequestHead
 from ziggurat.services.channel.server_stream import ServerStream
-from ziggurat.services.errors import copy_error
 from ziggurat.services.http2 import ErrorCode, HeaderSection, HeaderTemplate
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class ServerCall(GrpclibStream[RecvT, SendT], ServerStream):
         return self._method is None
 
     @property
-    def metadata(self) -> _Metadata:  # type: ignore[override]
+    def metadata(self) -> _Metadata:
         """What came with the request."""
         if self._metadata is None:
             self._metadata = cast("_Metadata", MultiDict(self.head.pairs))
@@ -122,11 +121,11 @@ class ServerCall(GrpclibStream[RecvT, SendT], ServerStream):
 
     @property
     def _recv_type(self) -> type[RecvT]:  # type: ignore[override]
-        return self.method.request_type
+        return cast("type[RecvT]", self.method.request_type)
 
     @property
     def _send_type(self) -> type[SendT]:  # type: ignore[override]
-        return self.method.reply_type
+        return cast("type[SendT]", self.method.reply_type)
 
     # -- receiving
 
@@ -147,7 +146,7 @@ class ServerCall(GrpclibStream[RecvT, SendT], ServerStream):
         if flag:
             body = self._inflate(body)
         if not method.streams_requests and (self._size or not self.remote_ended):
-            await self._expect_end()
+            await self.expect_end()
         try:
             message: Any = method.codec.decode(body, method.request_type)
         except GRPCError:
@@ -158,19 +157,6 @@ class ServerCall(GrpclibStream[RecvT, SendT], ServerStream):
             (message,) = await cast("Any", method.dispatch).recv_message(message)
         self._messages_received += 1
         return cast("RecvT", message)
-
-    async def _expect_end(self) -> None:
-        """Wait until the client has ended a unary request, without another message."""
-        while not self._size:
-            if self.broken is not None:
-                raise copy_error(self.broken)
-            if self.remote_ended:
-                return
-            self._wanted = 1
-            await self._pause()
-        error = GRPCError(Status.UNIMPLEMENTED, "a unary request has more than one message")
-        self.spoil(error)
-        raise copy_error(error)
 
     # -- sending
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grpclib.exceptions import StreamTerminatedError
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from ziggurat.services.channel.message_stream import MessageStream
 from ziggurat.services.channel.request_head import Refusal, RequestHead
@@ -77,6 +78,24 @@ class ServerStream(MessageStream):
         template, own = refusal.fields
         await self.send_headers(template, own, end=True)
         self._reset(ErrorCode.NO_ERROR)  # RFC 9113 8.1: the rest of the request is of no use
+
+    async def expect_end(self) -> None:
+        """Wait until the client has ended a request of one message, which was taken.
+
+        Raises:
+            GRPCError: another message has come.
+            StreamTerminatedError: the call ended before its time.
+        """
+        while not self._size:
+            if self.broken is not None:
+                raise copy_error(self.broken)
+            if self.remote_ended:
+                return
+            self._wanted = 1
+            await self._pause()
+        error = GRPCError(Status.UNIMPLEMENTED, "a unary request has more than one message")
+        self.spoil(error)
+        raise copy_error(error)
 
     def leave(self) -> None:
         """Nobody reads or sends here any more."""
