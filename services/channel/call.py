@@ -133,7 +133,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             if self._message_sent:
                 raise ProtocolError("Message was already sent")
             last = True
-        if self._end_done:
+        if self._ended_by_us:
             raise ProtocolError("Stream is ended")
         if gzip and not self._gzip:
             raise ProtocolError("The request did not announce compression: compress the first message, too")
@@ -148,7 +148,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
                 raise  # else the server needs no more of it, and its response counts
         self._message_sent = True
         if end:
-            self._end_done = True
+            self._ended_by_us = True
 
     async def end(self) -> None:
         """End our side of a streaming request. Once the server is done with the call, nothing happens.
@@ -159,14 +159,14 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         """
         if not self._request_sent:
             raise ProtocolError("Request was not sent")
-        if self._end_done:
+        if self._ended_by_us:
             raise ProtocolError("Stream was already ended")
         if self._streams_requests:
             if not self.remote_ended:
                 await self._send_end()
         elif not self._message_sent:
             raise ProtocolError("Unary request requires a single message to be sent")
-        self._end_done = True
+        self._ended_by_us = True
 
     async def cancel(self) -> None:
         """Give the call up, and tell the server so. Whoever sends or receives gets a ``StreamTerminatedError``.
@@ -243,7 +243,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             StreamTerminatedError: the call ended before its time.
         """
         over = self.remote_ended or self.broken is not None
-        if not (over or self._end_done or (self._message_sent and not self._streams_requests)):
+        if not (over or self._ended_by_us or (self._message_sent and not self._streams_requests)):
             raise ProtocolError("Outgoing stream was not ended")
         if not self._head_read:
             raise ProtocolError("Initial metadata was not received before waiting for trailing metadata")

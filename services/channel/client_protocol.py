@@ -133,7 +133,7 @@ class ClientProtocol(Protocol):
         if self._preface is not None:
             data = self._preface.feed(data)
             if self._preface.verdict is not None:
-                self.foreign = True
+                self.foreign = not self._preface.transient
                 self.failure = self._preface.verdict
                 self.abort()
                 return
@@ -154,7 +154,7 @@ class ClientProtocol(Protocol):
             self._keepalive = None  # a cycle
         if self._preface is not None:
             self._preface.close()
-            self.foreign = self.foreign or self._preface.verdict is not None
+            self.foreign = self.foreign or (self._preface.verdict is not None and not self._preface.transient)
             self.failure = self.failure or self._preface.verdict
         if self.failure is None and not self.closing:
             how = "closed by the peer" if exc is None else one_line(str(exc)) or type(exc).__name__

@@ -49,7 +49,7 @@ class Request(MessageStream):
         "_channel",
         "_deadline",
         "_dispatch",
-        "_end_done",
+        "_ended_by_us",
         "_gzip",
         "_held",
         "_held_size",
@@ -80,7 +80,7 @@ class Request(MessageStream):
         self._streams_requests = cardinality.client_streaming
         self._deadline = deadline
         self._own: HeaderFields = ()
-        self._request_sent = self._message_sent = self._end_done = False
+        self._request_sent = self._message_sent = self._ended_by_us = False
         self._gzip = self._repeated = False
         self._held: Held | None = []  # None: no more to be repeated
         self._held_size = 0
@@ -104,7 +104,7 @@ class Request(MessageStream):
             self._own = encode_pairs(metadata)
         await self._open(end=end, gzip=gzip)
         if end:
-            self._end_done = True
+            self._ended_by_us = True
 
     async def _open(self, *, end: bool, gzip: bool) -> None:
         """Open the stream with the request's headers, on whatever connection has room.
@@ -129,6 +129,7 @@ class Request(MessageStream):
 
     def _start(self, protocol: ClientProtocol, *, end: bool, gzip: bool) -> None:
         if self.stopped is not None:
+            protocol.slots.wake()  # it was this call's turn
             raise copy_error(self.stopped)
         fresh: HeaderFields = ()
         if self._deadline is not None:
