@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ziggurat.services.channel.compression import ACCEPT_ENCODING
@@ -73,9 +74,7 @@ class Method:
         self.codec = codec
         self.details_codec = details_codec
         self.dispatch = dispatch
-        head = [(":status", "200"), ("content-type", f"application/grpc+{codec.__content_subtype__}"), ACCEPT_ENCODING]
-        self.head = _template(head)
-        self.gzip_head = _template([*head, ("grpc-encoding", "gzip")])
+        self.head, self.gzip_head = _heads(codec.__content_subtype__)
 
     def listened(self, event: str) -> bool:
         """Return whether somebody listens to one of grpclib's events, by the name of its method in ``dispatch``."""
@@ -97,5 +96,8 @@ def methods_of(
     }
 
 
-def _template(fields: Iterable[tuple[str, str]]) -> HeaderTemplate:
-    return HeaderTemplate((name.encode(), value.encode()) for name, value in fields)
+@cache
+def _heads(subtype: str) -> tuple[HeaderTemplate, HeaderTemplate]:
+    fields = [(":status", "200"), ("content-type", f"application/grpc+{subtype}"), ACCEPT_ENCODING]
+    plain = [(name.encode(), value.encode()) for name, value in fields]
+    return HeaderTemplate(plain), HeaderTemplate([*plain, (b"grpc-encoding", b"gzip")])
