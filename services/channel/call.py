@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from grpclib.client import Stream as GrpclibCall
 from grpclib.const import Cardinality, Status
@@ -224,7 +224,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         if self._received and not self._streams_responses:
             self._close_with(one_too_many())
         try:
-            message: Any = self._codec.decode(body, self._recv_type)
+            message: RecvT = self._codec.decode(body, self._recv_type)
         except Exception as error:
             if isinstance(error, GRPCError):
                 raise
@@ -232,7 +232,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         if "recv_message" not in vars(self._dispatch):
             (message,) = await self._dispatch.recv_message(message)
         self._received += 1
-        return cast("RecvT", message)
+        return message
 
     async def recv_trailing_metadata(self) -> None:
         """Wait for the status.

@@ -140,7 +140,7 @@ class ClientProtocol(Protocol):
             if not self._preface.done:
                 return
             self._preface = None
-        super().data_received(data)
+        Protocol.data_received(self, data)
 
     def resume_writing(self) -> None:
         """The transport takes bytes again."""

@@ -58,7 +58,7 @@ class Inbox(Stream):
     )
 
     def __init__(self) -> None:
-        super().__init__()
+        Stream.__init__(self)  # super() would take as long as half of this
         self.broken: Exception | None = None
         self.discarding = False  # nobody will read what comes
         self._chunk: bytes | bytearray | memoryview = NOTHING  # unread from _begin to _end
@@ -190,10 +190,11 @@ class Inbox(Stream):
     def discard(self) -> None:
         """Let go of what has arrived, and of what will."""
         self.discarding = True
-        held = self._size - self._given_back
-        self._clear()
-        if held > 0:
-            self._give_back(held)
+        if self._size:
+            held = self._size - self._given_back
+            self._clear()
+            if held > 0:
+                self._give_back(held)
 
     # -- for whoever has a connection
 
@@ -240,7 +241,10 @@ class Inbox(Stream):
         back = size - self._given_back
         self._given_back = 0 if back > 0 else -back
         if self._begin == self._end:
-            self._advance()
+            if self._more:
+                self._advance()
+            else:
+                self._chunk, self._begin, self._end = NOTHING, 0, 0
         if back > 0:
             self._give_back(back)
         return body
@@ -268,9 +272,6 @@ class Inbox(Stream):
     def _advance(self) -> None:
         """The first piece is read: go on with the next."""
         more = self._more
-        if not more:
-            self._chunk, self._begin, self._end = NOTHING, 0, 0
-            return
         count, size = 1, len(more[0])
         while count < len(more) and size < COLLECTED:
             size += len(more[count])

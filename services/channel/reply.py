@@ -59,7 +59,7 @@ class Reply(Request):
         codec: CodecBase,
         status_details_codec: StatusDetailsCodecBase | None,
     ) -> None:
-        super().__init__(channel, method_name, metadata, cardinality, deadline, dispatch)
+        Request.__init__(self, channel, method_name, metadata, cardinality, deadline, dispatch)
         self._codec = codec
         self._details_codec = status_details_codec
         self._head: HeaderSection | None = None
@@ -84,7 +84,8 @@ class Reply(Request):
             self._held = None  # the server has seen the call
         else:
             self._trailers = section
-        self._wake_reader()
+        if not ends:  # else `on_end` follows
+            self._wake_reader()
 
     def on_end(self) -> None:
         """The call is over, whatever is still to be sent."""
@@ -166,6 +167,9 @@ class Reply(Request):
         self._close_with(error)
 
     def _read(self, section: HeaderSection) -> Response:
+        memo = section.memo
+        if isinstance(memo, Response):
+            return memo
         return read_response(section, self._codec.__content_subtype__)
 
     async def _raise_status(self) -> None:
@@ -188,7 +192,8 @@ class Reply(Request):
             self._timer.cancel()
             self._timer = None
         self._held = None
-        self._reset(ErrorCode.CANCEL)
+        if not self.closed:
+            self._reset(ErrorCode.CANCEL)
         if not self.discarding:
             self.discard()
 

@@ -72,7 +72,7 @@ class Request(MessageStream):
         deadline: Deadline | None,
         dispatch: _DispatchChannelEvents,
     ) -> None:
-        super().__init__()
+        MessageStream.__init__(self)
         self._dispatch = dispatch
         self._user_metadata = metadata
         self._channel = channel
@@ -169,6 +169,8 @@ class Request(MessageStream):
         """Send one message; again, on another connection, if this one does not take the call."""
         held = self._hold(body, gzip, end)
         if self._again is None and self._resending is None:
+            if not gzip and self._send_at_once(body, False, end):
+                return
             try:
                 await self._send(body, gzip=gzip, end=end)
             except StreamTerminatedError:
@@ -202,10 +204,11 @@ class Request(MessageStream):
         """Keep a message (``None``: the end) for a second start; return whether it is kept."""
         if self._held is None:
             return False
-        self._held_size += len(body or b"")
-        if self._held_size > MAX_HELD:
-            self._held = None
-            return False
+        if body is not None:
+            self._held_size += len(body)
+            if self._held_size > MAX_HELD:
+                self._held = None
+                return False
         self._held.append((body, gzip, end))
         return True
 

@@ -41,13 +41,14 @@ class Response:
     Attributes:
         fault: why this does not begin a response of gRPC; ``None`` if it does.
         encoding: the messages' ``grpc-encoding``.
+        encoding_fault: why we cannot read it, whether it is used or only announced; ``None`` if we can.
         status: of a section with ``grpc-status``; ``None`` without one.
         message: the text that came with it.
         pairs: the metadata.
         pairs_fault: what is wrong with that.
     """
 
-    __slots__ = ("_details", "encoding", "fault", "message", "pairs", "pairs_fault", "status")
+    __slots__ = ("_details", "encoding", "encoding_fault", "fault", "message", "pairs", "pairs_fault", "status")
 
     def __init__(self, section: HeaderSection, subtype: str) -> None:
         fields = dict(section.fields)
@@ -57,6 +58,11 @@ class Response:
             self.fault = _judge(http.decode(), fields.get(b"content-type"), subtype)
         encoding = fields.get(b"grpc-encoding")
         self.encoding = None if encoding is None else encoding.decode("latin-1")
+        self.encoding_fault: GRPCError | None = None
+        if self.encoding is not None and self.encoding not in ENCODINGS:
+            self.encoding_fault = GRPCError(
+                Status.INTERNAL, f"grpc-encoding {self.encoding[:64]!r} is not supported; identity and gzip are"
+            )
         self.status: Status | None = None
         self.message: str | None = None
         self._details = fields.get(b"grpc-status-details-bin")
@@ -73,15 +79,6 @@ class Response:
             return
         if self.status is not Status.OK and message is not None:
             self.message = decode_grpc_message(message.decode("utf-8", "replace"))
-
-    @property
-    def encoding_fault(self) -> GRPCError | None:
-        """The error for a ``grpc-encoding`` that we cannot read, whether it is used or only announced."""
-        if self.encoding is None or self.encoding in ENCODINGS:
-            return None
-        return GRPCError(
-            Status.INTERNAL, f"grpc-encoding {self.encoding[:64]!r} is not supported; identity and gzip are"
-        )
 
     def details(self, codec: StatusDetailsCodecBase | None) -> Any:
         """Return the status details; ``None`` if there are none, or none that can be read: the status counts more."""

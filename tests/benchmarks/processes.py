@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from fast_server import fast_server
 from measure import cores, pin
 
 __all__ = ["client_core", "proxy", "proxy_name", "server", "server_core"]
@@ -31,13 +32,19 @@ def server_core() -> int | None:
 
 @asynccontextmanager
 async def server(kind: str, *, certificate: str | None = None) -> AsyncIterator[int]:
-    """Run ``servers.py kind`` for the duration of the block; yields its port."""
+    """Run ``servers.py kind``, or the fast server, for the duration of the block; yields its port."""
     command = [sys.executable, str(HERE / "servers.py"), kind]
-    if server_core() is not None:
-        command += ["--core", str(server_core())]
+    if kind == "grpc-go":
+        program = fast_server()
+        assert program is not None
+        command = [program]
     if certificate is not None:
         command += ["--certificate", certificate]
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    pin(server_core())  # inherited
+    try:
+        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    finally:
+        pin(client_core())
     assert process.stdin is not None
     assert process.stdout is not None
     try:

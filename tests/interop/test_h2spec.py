@@ -22,7 +22,7 @@ from ziggurat.node.connection_handler import MAX_MESSAGE_SIZE
 from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
 from ziggurat.node.inbound.listener import TcpListener
 from ziggurat.node.inbound.server import PeerServer
-from ziggurat.services.channel.server import CompressionMixin
+from ziggurat.services import CompressionMixin
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 
