@@ -140,8 +140,10 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         if "send_message" not in vars(self._dispatch):
             (message,) = await self._dispatch.send_message(message)
         body = self._codec.encode(message, self._send_type)
+        held = self._hold(body, gzip, last)
         try:
-            await self._send_body(body, gzip=gzip, end=last)
+            if gzip or self._resending is not None or not self._send_at_once(body, False, last):
+                await self._send_body(body, held, gzip=gzip, end=last)
         except StreamTerminatedError:
             await self._raise_status()
             if not self.remote_ended or (self._streams_requests and self._streams_responses):
@@ -203,7 +205,9 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             else:
                 await self._wait()
         self._head_read = True
-        await self._read_head(self._head)
+        heard = "recv_initial_metadata" not in vars(self._dispatch)
+        if heard or self._status_in_head or not self._read(self._head).flawless:
+            await self._read_head(self._head)
 
     async def recv_message(self) -> RecvT | None:
         """Return the next message; ``None`` at the end of a stream. A cancelled wait takes no message away.
@@ -214,7 +218,11 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         """
         if not self._head_read:
             await self.recv_initial_metadata()
-        body = await self._receive()
+        taken = self._next()
+        if taken is None:
+            body = await self._receive()
+        else:
+            body = self._inflate(taken[1]) if taken[0] else taken[1]
         if body is None:
             if not self._streams_responses and not self._received and not self._status_in_head:
                 if not self._trailers_read:
@@ -250,11 +258,16 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         if self._trailers_read:
             raise ProtocolError("Trailing metadata was already received")
         if not self._status_in_head:
-            await self._wait_for_end()
+            if not self.remote_ended:
+                await self._wait_for_end()
             self._trailers_read = True
             if self._trailers is None:
                 raise GRPCError(Status.UNKNOWN, "Missing grpc-status header")
-            await self._read_status(self._read(self._trailers))
+            response = self._read(self._trailers)
+            begun = self._head is not None and self._read(self._head).flawless
+            good = begun and response.flawless and response.status is not None
+            if not good or "recv_trailing_metadata" not in vars(self._dispatch):
+                await self._read_status(response)
         self._trailers_read = True
 
     # -- the scope

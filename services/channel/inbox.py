@@ -34,6 +34,7 @@ VIEW: Final = 16_384
 """Bytes from which on a view of what was read is kept rather than a copy."""
 
 NOTHING: Final = b""
+BUSY: Final = "another task is receiving from this stream"
 
 
 class Inbox(Stream):
@@ -150,7 +151,13 @@ class Inbox(Stream):
         if held := self._size - self._given_back:
             self._given_back = self._size
             self._give_back(held)
-        await self._pause()
+        if self._reader is not None:
+            raise RuntimeError(BUSY)
+        self._reader = asyncio.get_running_loop().create_future()
+        try:
+            await self._reader  # as in `_pause`, without a coroutine of its own for every call
+        finally:
+            self._reader = None
         return True
 
     async def _wait_for_end(self) -> None:
@@ -168,7 +175,7 @@ class Inbox(Stream):
 
     async def _pause(self) -> None:
         if self._reader is not None:
-            raise RuntimeError("another task is receiving from this stream")
+            raise RuntimeError(BUSY)
         self._reader = asyncio.get_running_loop().create_future()
         try:
             await self._reader

@@ -90,6 +90,17 @@ class Request(MessageStream):
     # -- opening
 
     async def _send_request(self, end: bool, gzip: bool) -> None:
+        """Open the stream with the request's headers, on whatever connection has room.
+
+        Args:
+            end: whether that is all.
+            gzip: whether to announce that messages may be compressed.
+
+        Raises:
+            CallRefused: none took it, `MAX_SENDS` times.
+            GRPCError: the dial failed.
+            asyncio.TimeoutError: the deadline passed; the dial so far is its ``__cause__``.
+        """
         if "send_request" in vars(self._dispatch):
             if self._user_metadata:
                 self._own = encode_pairs(self._user_metadata)
@@ -102,22 +113,6 @@ class Request(MessageStream):
                 content_type=self._channel.content_type,
             )
             self._own = encode_pairs(metadata)
-        await self._open(end=end, gzip=gzip)
-        if end:
-            self._ended_by_us = True
-
-    async def _open(self, *, end: bool, gzip: bool) -> None:
-        """Open the stream with the request's headers, on whatever connection has room.
-
-        Args:
-            end: whether that is all.
-            gzip: whether to announce that messages may be compressed.
-
-        Raises:
-            CallRefused: none took it, `MAX_SENDS` times.
-            GRPCError: the dial failed.
-            asyncio.TimeoutError: the deadline passed; the dial so far is its ``__cause__``.
-        """
         protocol = self._channel.protocol
         if protocol is None or not protocol.ready:
             protocol = await self._find_connection()
@@ -126,6 +121,7 @@ class Request(MessageStream):
         self._request_sent = True
         if end:
             self._hold(None, False, True)
+            self._ended_by_us = True
 
     def _start(self, protocol: ClientProtocol, *, end: bool, gzip: bool) -> None:
         if self.stopped is not None:
@@ -165,12 +161,16 @@ class Request(MessageStream):
 
     # -- messages
 
-    async def _send_body(self, body: bytes, *, gzip: bool, end: bool) -> None:
-        """Send one message; again, on another connection, if this one does not take the call."""
-        held = self._hold(body, gzip, end)
+    async def _send_body(self, body: bytes, held: bool, *, gzip: bool, end: bool) -> None:
+        """Send one message; again, on another connection, if this one does not take the call.
+
+        Args:
+            body: the message.
+            held: whether it is held for that.
+            gzip: whether to compress it.
+            end: whether it is the last.
+        """
         if self._again is None and self._resending is None:
-            if not gzip and self._send_at_once(body, False, end):
-                return
             try:
                 await self._send(body, gzip=gzip, end=end)
             except StreamTerminatedError:
