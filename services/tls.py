@@ -118,8 +118,7 @@ class TlsStream(ObservedStream):
             for part in slices(item):
                 # Now, since a record must not be lost between here and the write: the peer could read no later one.
                 await checkpoint_if_cancelled()
-                session.encrypt(part)
-                await self._inner.send(session.output())
+                await self._inner.send(session.encrypt(part))
                 while session.backlog:
                     await self._fill()
                 if session.error is not None:

@@ -15,6 +15,7 @@ from grpclib.encoding.base import StatusDetailsCodecBase
 from grpclib.exceptions import GRPCError
 from grpclib.metadata import decode_grpc_message
 
+from ziggurat.services.channel.compression import ENCODINGS
 from ziggurat.services.channel.metadata import Pairs, decode_binary, decode_pairs
 from ziggurat.services.errors import one_line
 from ziggurat.services.http2 import HeaderSection
@@ -29,8 +30,6 @@ HTTP_TO_GRPC = {
     **dict.fromkeys((429, 502, 503, 504), Status.UNAVAILABLE),
 }
 """Statuses of proxies and load balancers (doc/http-grpc-status-mapping.md); all others are UNKNOWN."""
-
-ENCODINGS = ("identity", "gzip")
 
 WORDS = 120
 """Characters of a page that go into an error."""

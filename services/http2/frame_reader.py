@@ -63,7 +63,7 @@ class FrameReader(ABC):
         self._settled = False  # whether the peer's first frame, SETTINGS, has come
         self._block = bytearray()
         self._block_stream = 0  # whose header block is not whole; 0 if none
-        self._rest = 0  # bytes of a DATA frame that are still to come
+        self._rest: int = 0  # bytes of a DATA frame that are still to come
         self._rest_stream: Stream | None = None
         self._rest_ends = False
 

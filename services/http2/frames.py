@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Final
 
@@ -69,7 +69,7 @@ PRIORITY_FLAG: Final = 0x20
 FRAME_HEADER_SIZE: Final = 9
 
 _HEADER = Struct(">HBBBL")
-parse_frame_header = _HEADER.unpack_from
+parse_frame_header: Final[Callable[[bytes, int], tuple[int, int, int, int, int]]] = _HEADER.unpack_from
 """``(data, offset)`` to the length in two parts, type, flags, and stream with its reserved bit."""
 pack_frame_header = _HEADER.pack
 """The five parts of `parse_frame_header` to nine bytes; `frame_header` is the same with a length in one part."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ziggurat.services.http2.data_frames import DataFrames
 from ziggurat.services.http2.errors import ErrorCode, RemoteProtocolError
 from ziggurat.services.http2.frames import (
@@ -20,6 +22,7 @@ from ziggurat.services.http2.settings import LocalSettings
 
 __all__ = ["HeaderFrames"]
 
+TOO_SHORT: Final = "the content is shorter than its content-length says"
 RESPONSE, TRAILERS = SectionKind.RESPONSE, SectionKind.TRAILERS  # an enumeration's attributes are looked up slowly
 
 
@@ -85,14 +88,16 @@ class HeaderFrames(DataFrames):
             fault = fault or "pseudo-header fields in trailers"
         elif not ends:
             fault = fault or "trailers that do not end the stream"
+        announced = stream.missing if stream.headers_received else _announced(section)
+        if ends and announced:
+            fault = fault or TOO_SHORT
         if fault:
             self._fault(stream, ErrorCode.PROTOCOL_ERROR, fault)
             return
         self._useless = 0
         if not stream.headers_received:
             stream.headers_received = True
-            # A 304 says how long the content would be, and has none (RFC 9113 8.1.1).
-            stream.missing = None if section.pseudo[b":status"] == b"304" else section.content_length
+            stream.missing = announced
         stream.on_headers(section, ends)
         if ends:
             self._end_remote(stream)
@@ -102,6 +107,8 @@ class HeaderFrames(DataFrames):
         self._last_peer_id = stream_id
         if section.kind is not SectionKind.REQUEST:
             fault = fault or "the request has no :method"
+        if ends and section.content_length:
+            fault = fault or TOO_SHORT
         if fault:
             self._answer_reset(stream_id, ErrorCode.PROTOCOL_ERROR)
             self._told().on_malformed_request(fault)
@@ -121,3 +128,8 @@ class HeaderFrames(DataFrames):
         stream.on_headers(section, ends)
         if ends:
             self._end_remote(stream)
+
+
+def _announced(response: HeaderSection) -> int | None:
+    """Return how much content follows. A 304 says how much there would be, and has none (RFC 9113 8.1.1)."""
+    return None if response.pseudo.get(b":status") == b"304" else response.content_length

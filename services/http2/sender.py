@@ -134,10 +134,10 @@ class Sender:
         """Send a header section: a response, or trailers.
 
         Raises:
-            LocalProtocolError: our side of the stream has ended.
+            LocalProtocolError: our side of the stream has ended, or it was never opened.
         """
-        if stream.closed or stream.local_ended:
-            raise LocalProtocolError("headers on a stream that has ended")
+        if stream.closed or stream.local_ended or not stream.stream_id:
+            raise LocalProtocolError(f"headers on a stream that {_why(stream)}")
         block = self._writer.write(template, own, fresh)
         size = len(block)
         if size <= self.peer_max_frame_size:
@@ -173,10 +173,11 @@ class Sender:
             end: whether that is all.
 
         Raises:
-            LocalProtocolError: our side of the stream has ended, or it is more than the windows allow.
+            LocalProtocolError: our side of the stream has ended, it was never opened, or it is more than the windows
+                allow.
         """
-        if stream.closed or stream.local_ended:
-            raise LocalProtocolError("data on a stream that has ended")
+        if stream.closed or stream.local_ended or not stream.stream_id:
+            raise LocalProtocolError(f"data on a stream that {_why(stream)}")
         if size and (size > stream.send_window or size > self.send_window or size > self.peer_max_frame_size):
             raise LocalProtocolError("more data than the peer's windows allow")
         stream.send_window -= size
@@ -243,3 +244,7 @@ class Sender:
 
     def _stream_closed(self, ending: Ending) -> None:
         """There is room for another stream."""
+
+
+def _why(stream: Stream) -> str:
+    return "has ended" if stream.stream_id else "was never opened"

@@ -267,7 +267,8 @@ async def test_the_handshake_needs_the_peers_every_byte() -> None:
     async with secured(context=context) as (_, far):
         complete = far.sent
     assert complete > 500
-    for size in {*range(8), *range(8, complete - 40, 211), *range(complete - 40, complete)}:
+    # Its length varies a little, with the length of the signature.
+    for size in (*range(8), *range(8, complete - 40, 211), *range(-40, 0)):
         far = Far()
         far.limit = size
         async with connected(far) as (inner, far):
