@@ -128,11 +128,9 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         gzip = self._channel.gzip if compress is None else compress
         if not self._request_sent:
             await self._send_request(False, gzip or self._channel.gzip)
-        last = end
-        if not self._streams_requests:
-            if self._message_sent:
-                raise ProtocolError("Message was already sent")
-            last = True
+        if self._message_sent and not self._streams_requests:
+            raise ProtocolError("Message was already sent")
+        last = end or not self._streams_requests
         if self._ended_by_us:
             raise ProtocolError("Stream is ended")
         if gzip and not self._gzip:
@@ -149,8 +147,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             if not self.remote_ended or (self._streams_requests and self._streams_responses):
                 raise  # else the server needs no more of it, and its response counts
         self._message_sent = True
-        if end:
-            self._ended_by_us = True
+        self._ended_by_us = end
 
     async def end(self) -> None:
         """End our side of a streaming request. Once the server is done with the call, nothing happens.
@@ -205,8 +202,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             else:
                 await self._wait()
         self._head_read = True
-        heard = "recv_initial_metadata" not in vars(self._dispatch)
-        if heard or self._status_in_head or not self._read(self._head).flawless:
+        if not self._head_passes(self._head):
             await self._read_head(self._head)
 
     async def recv_message(self) -> RecvT | None:
@@ -218,11 +214,9 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         """
         if not self._head_read:
             await self.recv_initial_metadata()
-        taken = self._next()
-        if taken is None:
+        body = self._receive_at_once()
+        if body is None:
             body = await self._receive()
-        else:
-            body = self._inflate(taken[1]) if taken[0] else taken[1]
         if body is None:
             if not self._streams_responses and not self._received and not self._status_in_head:
                 if not self._trailers_read:
@@ -231,12 +225,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             return None
         if self._received and not self._streams_responses:
             self._close_with(one_too_many())
-        try:
-            message: RecvT = self._codec.decode(body, self._recv_type)
-        except Exception as error:
-            if isinstance(error, GRPCError):
-                raise
-            raise GRPCError(Status.INTERNAL, f"a message cannot be decoded: {error}") from error
+        message: RecvT = self._decode(body, self._recv_type)
         if "recv_message" not in vars(self._dispatch):
             (message,) = await self._dispatch.recv_message(message)
         self._received += 1
@@ -263,11 +252,8 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             self._trailers_read = True
             if self._trailers is None:
                 raise GRPCError(Status.UNKNOWN, "Missing grpc-status header")
-            response = self._read(self._trailers)
-            begun = self._head is not None and self._read(self._head).flawless
-            good = begun and response.flawless and response.status is not None
-            if not good or "recv_trailing_metadata" not in vars(self._dispatch):
-                await self._read_status(response)
+            if not self._status_passes(self._trailers):
+                await self._read_status(self._read(self._trailers))
         self._trailers_read = True
 
     # -- the scope

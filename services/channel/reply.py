@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
@@ -119,6 +119,19 @@ class Reply(Request):
 
     # -- reading
 
+    def _head_passes(self, section: HeaderSection) -> bool:
+        """Whether `_read_head` has nothing to do: the response has begun well, and nobody listens."""
+        well = not self._status_in_head and self._read(section).flawless
+        return well and "recv_initial_metadata" in vars(self._dispatch)
+
+    def _status_passes(self, section: HeaderSection) -> bool:
+        """Whether `_read_status` has nothing to do: the call has ended well, and nobody listens."""
+        response = self._read(section)
+        well = response.flawless and response.status is not None
+        if not well or "recv_trailing_metadata" not in vars(self._dispatch):
+            return False
+        return self._head is not None and self._read(self._head).flawless
+
     async def _read_head(self, section: HeaderSection) -> None:
         response = self._read(section)
         if self._status_in_head:
@@ -179,6 +192,14 @@ class Reply(Request):
             response = self._read(section)
             if response.status is not None or not self._status_in_head:
                 await self._read_status(response)
+
+    def _decode(self, body: bytes, kind: Any) -> Any:
+        try:
+            return self._codec.decode(body, kind)
+        except GRPCError:
+            raise
+        except Exception as error:
+            raise GRPCError(Status.INTERNAL, f"a message cannot be decoded: {error}") from error
 
     def _close_with(self, error: GRPCError | None) -> None:
         """Give the call up because of what came, and raise that."""

@@ -103,8 +103,7 @@ class FrameReader(ABC):
                 ends = flags & END_STREAM != 0
                 stream = self._data_begins(stream_id, length, ends)
                 if position > size:
-                    self._rest, self._rest_stream = position - size, stream
-                    self._rest_ends = ends
+                    self._rest, self._rest_stream, self._rest_ends = position - size, stream, ends
                     position = size
                     self._pass_on(stream, data, start, size, False)
                     return
