@@ -102,7 +102,8 @@ class ClientProtocol(Protocol):
         self.core.open(stream, template, own, fresh, end=end)
         if self.core.exhausted:
             self.refuse_new("the connection has used up its stream numbers")
-        self.flush_soon()
+        if not self._scheduled:
+            self.flush_soon()
 
     def _free_slots(self) -> int:
         return self.core.max_streams - len(self.core.streams) if self.writable else 0
@@ -176,7 +177,8 @@ class ClientProtocol(Protocol):
     def on_stream_closed(self) -> None:
         """There is room for another call; or the last one on a draining connection is over."""
         if self.refusal is None:
-            self.slots.wake()
+            if self.slots.waiters:
+                self.slots.wake()
         elif not self.core.streams and not self.closing:
             self._loop.call_soon(self.close)  # the core is in the middle of something
 

@@ -53,6 +53,7 @@ class Inbox(Stream):
         "_more",
         "_reader",
         "_size",
+        "_unjudged",
         "_wanted",
         "broken",
         "discarding",
@@ -69,6 +70,7 @@ class Inbox(Stream):
         self._given_back = 0  # of these, bytes that the peer may send again already
         self._reader: asyncio.Future[None] | None = None
         self._wanted = 0  # bytes that the reader waits for
+        self._unjudged = -1  # length up to which an uncompressed message is good, which spares a call
 
     # -- from the core
 
@@ -124,7 +126,7 @@ class Inbox(Stream):
         if self._end - self._begin < PREFIX_SIZE:
             self._join()
         flag, length = _parse_prefix(self._chunk, self._begin)
-        if error := self._judge(flag, length):
+        if (flag or length > self._unjudged) and (error := self._judge(flag, length)):
             self.spoil(error)
             raise copy_error(error)
         size = length + PREFIX_SIZE

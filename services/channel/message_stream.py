@@ -56,7 +56,8 @@ class MessageStream(Inbox):
         """The stream is about to be opened there."""
         self._protocol = protocol
         protocol.streams_started += 1
-        self._limit = protocol.max_message_size
+        limit = self._limit = protocol.max_message_size
+        self._unjudged = -1 if limit is None else limit
 
     def lift_limits(self) -> None:
         """Let messages and windows have the full size, on this stream and on its connection.
@@ -138,9 +139,10 @@ class MessageStream(Inbox):
     def _send_at_once(self, body: bytes, flag: bool, end: bool) -> bool:
         """Send one message, compressed if ``flag`` says so, in one frame. Return whether that may be now."""
         protocol, size = self.protocol, len(body) + PREFIX_SIZE
-        if self.stopped is not None or self._sending or not protocol.writable or size > protocol.core.room(self):
+        core = protocol.core
+        if self.stopped is not None or self._sending or not protocol.writable or size > core.room(self):
             return False
-        protocol.core.send_data(self, (_pack_prefix(flag, len(body)), body), size, end=end)
+        core.send_data(self, (_pack_prefix(flag, len(body)), body), size, end=end)
         protocol.flush_soon()
         return True
 

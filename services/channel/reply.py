@@ -36,6 +36,7 @@ class Reply(Request):
     """The receiving half of a call, on top of the sending one: a status ends both."""
 
     __slots__ = (
+        "_begun_well",
         "_codec",
         "_details_codec",
         "_head",
@@ -66,7 +67,7 @@ class Reply(Request):
         self._trailers: HeaderSection | None = None
         self._initial: _Metadata | None = None  # where a listener has replaced them
         self._trailing: _Metadata | None = None
-        self._status_in_head = self._head_read = self._trailers_read = False
+        self._begun_well = self._status_in_head = self._head_read = self._trailers_read = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -121,16 +122,14 @@ class Reply(Request):
 
     def _head_passes(self, section: HeaderSection) -> bool:
         """Whether `_read_head` has nothing to do: the response has begun well, and nobody listens."""
-        well = not self._status_in_head and self._read(section).flawless
-        return well and "recv_initial_metadata" in vars(self._dispatch)
+        self._begun_well = not self._status_in_head and self._read(section).flawless
+        return self._begun_well and "recv_initial_metadata" in vars(self._dispatch)
 
     def _status_passes(self, section: HeaderSection) -> bool:
         """Whether `_read_status` has nothing to do: the call has ended well, and nobody listens."""
         response = self._read(section)
-        well = response.flawless and response.status is not None
-        if not well or "recv_trailing_metadata" not in vars(self._dispatch):
-            return False
-        return self._head is not None and self._read(self._head).flawless
+        well = self._begun_well and response.flawless and response.status is not None
+        return well and "recv_trailing_metadata" in vars(self._dispatch)
 
     async def _read_head(self, section: HeaderSection) -> None:
         response = self._read(section)
