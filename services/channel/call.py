@@ -135,7 +135,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             raise ProtocolError("Stream is ended")
         if gzip and not self._gzip:
             raise ProtocolError("The request did not announce compression: compress the first message, too")
-        if "send_message" not in vars(self._dispatch):
+        if "send_message" not in self._unheard:
             (message,) = await self._dispatch.send_message(message)
         body = self._codec.encode(message, self._send_type)
         held = self._hold(body, gzip, last)
@@ -226,7 +226,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         if self._received and not self._streams_responses:
             self._close_with(one_too_many())
         message: RecvT = self._decode(body, self._recv_type)
-        if "recv_message" not in vars(self._dispatch):
+        if "recv_message" not in self._unheard:
             (message,) = await self._dispatch.recv_message(message)
         self._received += 1
         return message

@@ -71,7 +71,12 @@ class ClientProtocol(Protocol):
     @property
     def ready(self) -> bool:
         """Whether a new call may start here at once."""
-        return self.accepting and self.slots.free
+        if not self.accepting:
+            return False
+        slots, core = self.slots, self.core
+        if slots.waiters or slots.granted:
+            return slots.free
+        return self.writable and len(core.streams) < core.max_streams  # the same when nobody waits, in fewer calls
 
     async def wait_turn(self) -> None:
         """Wait until a call may start here; it then must, without another ``await``.

@@ -138,7 +138,8 @@ class MessageStream(Inbox):
 
     def _send_at_once(self, body: bytes, flag: bool, end: bool) -> bool:
         """Send one message, compressed if ``flag`` says so, in one frame. Return whether that may be now."""
-        protocol, size = self.protocol, len(body) + PREFIX_SIZE
+        protocol, size = self._protocol, len(body) + PREFIX_SIZE
+        assert protocol is not None
         core = protocol.core
         if self.stopped is not None or self._sending or not protocol.writable or size > core.room(self):
             return False

@@ -123,20 +123,20 @@ class Reply(Request):
     def _head_passes(self, section: HeaderSection) -> bool:
         """Whether `_read_head` has nothing to do: the response has begun well, and nobody listens."""
         self._begun_well = not self._status_in_head and self._read(section).flawless
-        return self._begun_well and "recv_initial_metadata" in vars(self._dispatch)
+        return self._begun_well and "recv_initial_metadata" in self._unheard
 
     def _status_passes(self, section: HeaderSection) -> bool:
         """Whether `_read_status` has nothing to do: the call has ended well, and nobody listens."""
         response = self._read(section)
         well = self._begun_well and response.flawless and response.status is not None
-        return well and "recv_trailing_metadata" in vars(self._dispatch)
+        return well and "recv_trailing_metadata" in self._unheard
 
     async def _read_head(self, section: HeaderSection) -> None:
         response = self._read(section)
         if self._status_in_head:
             if response.status is None:
                 self._close_with(response.fault or response.error(None))
-            if "recv_initial_metadata" not in vars(self._dispatch):
+            if "recv_initial_metadata" not in self._unheard:
                 (self._initial,) = await self._dispatch.recv_initial_metadata(cast("_Metadata", MultiDict()))
             await self._read_status(response)
             return
@@ -144,13 +144,13 @@ class Reply(Request):
             await self._read_page(response.fault)
         if response.encoding_fault is not None:
             self._close_with(response.encoding_fault)
-        if "recv_initial_metadata" not in vars(self._dispatch):
+        if "recv_initial_metadata" not in self._unheard:
             metadata = cast("_Metadata", MultiDict(response.pairs))
             (self._initial,) = await self._dispatch.recv_initial_metadata(metadata)
 
     async def _read_status(self, response: Response) -> None:
         self._trailers_read = True
-        if "recv_trailing_metadata" not in vars(self._dispatch):
+        if "recv_trailing_metadata" not in self._unheard:
             (self._trailing,) = await self._dispatch.recv_trailing_metadata(
                 cast("_Metadata", MultiDict(response.pairs)),
                 status=response.status or Status.UNKNOWN,

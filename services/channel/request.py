@@ -60,6 +60,7 @@ class Request(MessageStream):
         "_request_sent",
         "_resending",
         "_streams_requests",
+        "_unheard",
         "_user_metadata",
     )
 
@@ -74,6 +75,7 @@ class Request(MessageStream):
     ) -> None:
         MessageStream.__init__(self)
         self._dispatch = dispatch
+        self._unheard = vars(dispatch)  # events that nobody listens to; grpclib takes a name out for the first listener
         self._user_metadata = metadata
         self._channel = channel
         self._method_name = method_name
@@ -101,7 +103,7 @@ class Request(MessageStream):
             GRPCError: the dial failed.
             asyncio.TimeoutError: the deadline passed; the dial so far is its ``__cause__``.
         """
-        if "send_request" in vars(self._dispatch):
+        if "send_request" in self._unheard:
             if self._user_metadata:
                 self._own = encode_pairs(self._user_metadata)
         else:

@@ -19,14 +19,15 @@ class StreamSlots:
         free: returns how many streams may be opened now.
 
     Attributes:
+        granted: slots that are kept for those who were woken.
         waiters: those who wait, first come first; ``None`` as long as nobody ever has.
     """
 
-    __slots__ = ("_free", "_granted", "waiters")
+    __slots__ = ("_free", "granted", "waiters")
 
     def __init__(self, free: Callable[[], int]) -> None:
         self._free = free
-        self._granted = 0
+        self.granted = 0
         self.waiters: deque[asyncio.Future[None]] | None = None  # an empty deque takes 760 bytes
 
     @property
@@ -35,7 +36,7 @@ class StreamSlots:
         waiters = self.waiters
         while waiters and waiters[0].done():  # they gave up
             waiters.popleft()
-        return not waiters and self._free() > self._granted
+        return not waiters and self._free() > self.granted
 
     async def wait(self) -> None:
         """Wait for a slot, and return with it granted: call `used` next, without another ``await``."""
@@ -53,15 +54,15 @@ class StreamSlots:
 
     def used(self) -> None:
         """The granted slot was used, or was given up."""
-        self._granted -= 1
+        self.granted -= 1
 
     def wake(self) -> None:
         """There may be room: let in as many as there is room for."""
         waiters = self.waiters
-        while waiters and self._free() > self._granted:
+        while waiters and self._free() > self.granted:
             waiter = waiters.popleft()
             if not waiter.done():
-                self._granted += 1
+                self.granted += 1
                 waiter.set_result(None)
 
     def wake_all(self) -> None:
@@ -69,5 +70,5 @@ class StreamSlots:
         while self.waiters:
             waiter = self.waiters.popleft()
             if not waiter.done():
-                self._granted += 1
+                self.granted += 1
                 waiter.set_result(None)
