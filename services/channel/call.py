@@ -275,8 +275,8 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         succeeded = False
         try:
             if error is None:
-                if self._request_sent and not self._cancelled and (self.remote_ended or not self.protocol.closing):
-                    await self._finish()  # as in grpclib: not after a connection is lost, which others have been told
+                if not self._cancelled and self._unfinished():
+                    await self._finish()
                 succeeded = True
             elif isinstance(error, StreamTerminatedError):
                 await self._raise_status()

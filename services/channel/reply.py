@@ -131,6 +131,15 @@ class Reply(Request):
         well = self._begun_well and response.flawless and response.status is not None
         return well and "recv_trailing_metadata" in self._unheard
 
+    def _unfinished(self) -> bool:
+        """Whether a call that is left has anything to wait for, or to say about its end."""
+        over = self._head_read and self.remote_ended and not self._size
+        if over and self._trailers is not None and self._status_passes(self._trailers):
+            self._trailers_read = True
+            return False
+        # As in grpclib: not after a connection is lost, which others have been told.
+        return self._request_sent and (self.remote_ended or not self.protocol.closing)
+
     async def _read_head(self, section: HeaderSection) -> None:
         response = self._read(section)
         if self._status_in_head:

@@ -39,7 +39,7 @@ async def server(kind: str, *, certificate: str | None = None) -> AsyncIterator[
 
 @asynccontextmanager
 async def server_process(kind: str, *, certificate: str | None = None) -> AsyncIterator[tuple[int, int]]:
-    """Run ``servers.py kind``, or the fast server, for the duration of the block; yields its port and process number."""
+    """Run ``servers.py kind``, or the fast server, for the duration of the block; yields its port and its number."""
     command = [sys.executable, str(HERE / "servers.py"), kind]
     if kind == "grpc-go":
         program = fast_server()
