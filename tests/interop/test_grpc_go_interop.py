@@ -75,20 +75,7 @@ async def our_server(program: str) -> AsyncIterator[int]:
         await server.wait_closed()
 
 
-FAILS = {
-    "unimplemented_method": "grpclib's answer to an unknown method has no content-type",
-    "unimplemented_service": "grpclib's answer to an unknown method has no content-type",
-}
-"""Cases of grpc-go's client that are expected to fail, with the reason. One that passes is a failure, too."""
-
-
-def named(case: Callable[..., object]) -> object:
-    name = case.__name__
-    fails = [pytest.mark.xfail(reason=FAILS[name])] if name in FAILS else []
-    return pytest.param(name, marks=fails)
-
-
-@pytest.mark.parametrize("case", [named(case) for case in CASES])
+@pytest.mark.parametrize("case", [case.__name__ for case in CASES])
 async def test_grpc_gos_client(case: str) -> None:
     program = GRPC_GO_CLIENT.find()
     async with our_server(program) as port:
