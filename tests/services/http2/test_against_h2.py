@@ -103,6 +103,8 @@ AGAINST_H2 = [
     ),
 ]
 AGAINST_NGH2 = [
+    Difference(STREAM_ERROR, FINE, "DATA before", "DATA without content before the headers (8.1.1)"),
+    Difference(FINE, CONNECTION_ERROR, "SETTINGS_ENABLE_CONNECT", "a bad SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441)"),
     Difference(STREAM_ERROR, CONNECTION_ERROR, "after END_STREAM", "frames when half-closed (remote) (5.1)"),
     Difference(STREAM_ERROR, CONNECTION_ERROR, "a list of headers of", "too large a list of headers (10.5.1)"),
     Difference(STREAM_ERROR, FINE, "a list of headers of", "the same, as its limit is another (10.5.1)"),
