@@ -316,6 +316,7 @@ class Ngh2(Side):
                 self.core.end_stream(stream_id)
         except self.ngh2.NGH2Error:
             self.over = True  # its bodies have states of their own
-        self.core.data_to_send()
+        if not self.core.data_to_send():
+            self.over = True  # it waits for a window even with the end alone
         for event in self.core.events():
             self.common(event)
