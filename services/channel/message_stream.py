@@ -56,7 +56,8 @@ class MessageStream(Inbox):
         """The stream is about to be opened there."""
         self._protocol = protocol
         protocol.streams_started += 1
-        self._limit = protocol.max_message_size
+        limit = self._limit = protocol.max_message_size
+        self._unjudged = -1 if limit is None else limit
 
     def lift_limits(self) -> None:
         """Let messages and windows have the full size, on this stream and on its connection.
@@ -75,9 +76,16 @@ class MessageStream(Inbox):
 
     async def _receive(self) -> bytes | None:
         """Return the next message, inflated; ``None`` at the end. A cancelled wait takes nothing away."""
-        while (message := self._next()) is None:
+        while (body := self._receive_at_once()) is None:
             if not await self._wait():
                 return None
+        return body
+
+    def _receive_at_once(self) -> bytes | None:
+        """Return the next message, inflated; ``None`` if it is not there."""
+        message = self._next()
+        if message is None:
+            return None
         flag, body = message
         return self._inflate(body) if flag else body
 
@@ -130,10 +138,12 @@ class MessageStream(Inbox):
 
     def _send_at_once(self, body: bytes, flag: bool, end: bool) -> bool:
         """Send one message, compressed if ``flag`` says so, in one frame. Return whether that may be now."""
-        protocol, size = self.protocol, len(body) + PREFIX_SIZE
-        if self.stopped is not None or self._sending or not protocol.writable or size > protocol.core.room(self):
+        protocol, size = self._protocol, len(body) + PREFIX_SIZE
+        assert protocol is not None
+        core = protocol.core
+        if self.stopped is not None or self._sending or not protocol.writable or size > core.room(self):
             return False
-        protocol.core.send_data(self, (_pack_prefix(flag, len(body)), body), size, end=end)
+        core.send_data(self, (_pack_prefix(flag, len(body)), body), size, end=end)
         protocol.flush_soon()
         return True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
@@ -36,6 +36,7 @@ class Reply(Request):
     """The receiving half of a call, on top of the sending one: a status ends both."""
 
     __slots__ = (
+        "_begun_well",
         "_codec",
         "_details_codec",
         "_head",
@@ -66,7 +67,7 @@ class Reply(Request):
         self._trailers: HeaderSection | None = None
         self._initial: _Metadata | None = None  # where a listener has replaced them
         self._trailing: _Metadata | None = None
-        self._status_in_head = self._head_read = self._trailers_read = False
+        self._begun_well = self._status_in_head = self._head_read = self._trailers_read = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -119,12 +120,32 @@ class Reply(Request):
 
     # -- reading
 
+    def _head_passes(self, section: HeaderSection) -> bool:
+        """Whether `_read_head` has nothing to do: the response has begun well, and nobody listens."""
+        self._begun_well = not self._status_in_head and self._read(section).flawless
+        return self._begun_well and "recv_initial_metadata" in self._unheard
+
+    def _status_passes(self, section: HeaderSection) -> bool:
+        """Whether `_read_status` has nothing to do: the call has ended well, and nobody listens."""
+        response = self._read(section)
+        well = self._begun_well and response.flawless and response.status is not None
+        return well and "recv_trailing_metadata" in self._unheard
+
+    def _unfinished(self) -> bool:
+        """Whether a call that is left has anything to wait for, or to say about its end."""
+        over = self._head_read and self.remote_ended and not self._size
+        if over and self._trailers is not None and self._status_passes(self._trailers):
+            self._trailers_read = True
+            return False
+        # As in grpclib: not after a connection is lost, which others have been told.
+        return self._request_sent and (self.remote_ended or not self.protocol.closing)
+
     async def _read_head(self, section: HeaderSection) -> None:
         response = self._read(section)
         if self._status_in_head:
             if response.status is None:
                 self._close_with(response.fault or response.error(None))
-            if "recv_initial_metadata" not in vars(self._dispatch):
+            if "recv_initial_metadata" not in self._unheard:
                 (self._initial,) = await self._dispatch.recv_initial_metadata(cast("_Metadata", MultiDict()))
             await self._read_status(response)
             return
@@ -132,13 +153,13 @@ class Reply(Request):
             await self._read_page(response.fault)
         if response.encoding_fault is not None:
             self._close_with(response.encoding_fault)
-        if "recv_initial_metadata" not in vars(self._dispatch):
+        if "recv_initial_metadata" not in self._unheard:
             metadata = cast("_Metadata", MultiDict(response.pairs))
             (self._initial,) = await self._dispatch.recv_initial_metadata(metadata)
 
     async def _read_status(self, response: Response) -> None:
         self._trailers_read = True
-        if "recv_trailing_metadata" not in vars(self._dispatch):
+        if "recv_trailing_metadata" not in self._unheard:
             (self._trailing,) = await self._dispatch.recv_trailing_metadata(
                 cast("_Metadata", MultiDict(response.pairs)),
                 status=response.status or Status.UNKNOWN,
@@ -179,6 +200,14 @@ class Reply(Request):
             response = self._read(section)
             if response.status is not None or not self._status_in_head:
                 await self._read_status(response)
+
+    def _decode(self, body: bytes, kind: Any) -> Any:
+        try:
+            return self._codec.decode(body, kind)
+        except GRPCError:
+            raise
+        except Exception as error:
+            raise GRPCError(Status.INTERNAL, f"a message cannot be decoded: {error}") from error
 
     def _close_with(self, error: GRPCError | None) -> None:
         """Give the call up because of what came, and raise that."""

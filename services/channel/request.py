@@ -60,6 +60,7 @@ class Request(MessageStream):
         "_request_sent",
         "_resending",
         "_streams_requests",
+        "_unheard",
         "_user_metadata",
     )
 
@@ -74,6 +75,7 @@ class Request(MessageStream):
     ) -> None:
         MessageStream.__init__(self)
         self._dispatch = dispatch
+        self._unheard = vars(dispatch)  # events that nobody listens to; grpclib takes a name out for the first listener
         self._user_metadata = metadata
         self._channel = channel
         self._method_name = method_name
@@ -90,23 +92,6 @@ class Request(MessageStream):
     # -- opening
 
     async def _send_request(self, end: bool, gzip: bool) -> None:
-        if "send_request" in vars(self._dispatch):
-            if self._user_metadata:
-                self._own = encode_pairs(self._user_metadata)
-        else:
-            metadata = cast("_Metadata", MultiDict(self._user_metadata or ()))
-            (metadata,) = await self._dispatch.send_request(
-                metadata,
-                method_name=self._method_name,
-                deadline=self._deadline,
-                content_type=self._channel.content_type,
-            )
-            self._own = encode_pairs(metadata)
-        await self._open(end=end, gzip=gzip)
-        if end:
-            self._ended_by_us = True
-
-    async def _open(self, *, end: bool, gzip: bool) -> None:
         """Open the stream with the request's headers, on whatever connection has room.
 
         Args:
@@ -118,6 +103,18 @@ class Request(MessageStream):
             GRPCError: the dial failed.
             asyncio.TimeoutError: the deadline passed; the dial so far is its ``__cause__``.
         """
+        if "send_request" in self._unheard:
+            if self._user_metadata:
+                self._own = encode_pairs(self._user_metadata)
+        else:
+            metadata = cast("_Metadata", MultiDict(self._user_metadata or ()))
+            (metadata,) = await self._dispatch.send_request(
+                metadata,
+                method_name=self._method_name,
+                deadline=self._deadline,
+                content_type=self._channel.content_type,
+            )
+            self._own = encode_pairs(metadata)
         protocol = self._channel.protocol
         if protocol is None or not protocol.ready:
             protocol = await self._find_connection()
@@ -126,6 +123,7 @@ class Request(MessageStream):
         self._request_sent = True
         if end:
             self._hold(None, False, True)
+            self._ended_by_us = True
 
     def _start(self, protocol: ClientProtocol, *, end: bool, gzip: bool) -> None:
         if self.stopped is not None:
@@ -165,12 +163,16 @@ class Request(MessageStream):
 
     # -- messages
 
-    async def _send_body(self, body: bytes, *, gzip: bool, end: bool) -> None:
-        """Send one message; again, on another connection, if this one does not take the call."""
-        held = self._hold(body, gzip, end)
+    async def _send_body(self, body: bytes, held: bool, *, gzip: bool, end: bool) -> None:
+        """Send one message; again, on another connection, if this one does not take the call.
+
+        Args:
+            body: the message.
+            held: whether it is held for that.
+            gzip: whether to compress it.
+            end: whether it is the last.
+        """
         if self._again is None and self._resending is None:
-            if not gzip and self._send_at_once(body, False, end):
-                return
             try:
                 await self._send(body, gzip=gzip, end=end)
             except StreamTerminatedError:

@@ -46,9 +46,20 @@ class Response:
         message: the text that came with it.
         pairs: the metadata.
         pairs_fault: what is wrong with that.
+        flawless: whether nothing in it is a reason to end the call with an error.
     """
 
-    __slots__ = ("_details", "encoding", "encoding_fault", "fault", "message", "pairs", "pairs_fault", "status")
+    __slots__ = (
+        "_details",
+        "encoding",
+        "encoding_fault",
+        "fault",
+        "flawless",
+        "message",
+        "pairs",
+        "pairs_fault",
+        "status",
+    )
 
     def __init__(self, section: HeaderSection, subtype: str) -> None:
         fields = dict(section.fields)
@@ -70,6 +81,8 @@ class Response:
             self._read_status(code, fields.get(b"grpc-message"))
         self.pairs: Pairs
         self.pairs, self.pairs_fault = decode_pairs(section.fields)
+        faults = (self.fault, self.encoding_fault, self.pairs_fault)
+        self.flawless = not any(faults) and self.status in (None, Status.OK)
 
     def _read_status(self, code: bytes, message: bytes | None) -> None:
         try:

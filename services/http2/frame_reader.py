@@ -89,31 +89,32 @@ class FrameReader(ABC):
         while size - position >= FRAME_HEADER_SIZE and not self.failed:
             high, low, kind, flags, stream_id = parse_frame_header(data, position)
             length = high << 8 | low
+            stream_id &= UINT31
             start = position + FRAME_HEADER_SIZE
             position = start + length
             plain = self._settled and not self._block_stream
             if kind == HEADERS and plain and flags | END_STREAM == END_HEADERS | END_STREAM:
                 if length <= self._max_section_size and position <= size:
-                    self._section(stream_id & UINT31, data[start:position], bool(flags & END_STREAM), None)
+                    self._section(stream_id, data[start:position], flags & END_STREAM != 0, None)
                     continue
             elif kind == DATA and plain and not flags & PADDED:
                 if length > self.max_frame_size:
                     raise _too_large(kind, length)
-                stream = self._data_begins(stream_id & UINT31, length, bool(flags & END_STREAM))
+                ends = flags & END_STREAM != 0
+                stream = self._data_begins(stream_id, length, ends)
                 if position > size:
-                    self._rest, self._rest_stream = position - size, stream
-                    self._rest_ends = bool(flags & END_STREAM)
+                    self._rest, self._rest_stream, self._rest_ends = position - size, stream, ends
                     position = size
                     self._pass_on(stream, data, start, size, False)
                     return
-                self._pass_on(stream, data, start, position, bool(flags & END_STREAM))
+                self._pass_on(stream, data, start, position, ends)
                 continue
-            self._judge(kind, flags, stream_id & UINT31, length)
+            self._judge(kind, flags, stream_id, length)
             if position > size:
                 position = start - FRAME_HEADER_SIZE
                 self._wanted = FRAME_HEADER_SIZE + length
                 break
-            self._frame(kind, flags, stream_id & UINT31, data[start:position])
+            self._frame(kind, flags, stream_id, data[start:position])
         if position < size:
             self._tail += data[position:] if position else data
 

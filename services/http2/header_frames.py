@@ -32,6 +32,7 @@ class HeaderFrames(DataFrames):
     def __init__(self, owner: Owner, local: LocalSettings, *, client: bool) -> None:
         super().__init__(owner, local, client=client)
         self._header_reader = HeaderReader(local.max_header_list_size)
+        self._known_sections = self._header_reader.known
         self._max_concurrent_streams = local.max_concurrent_streams
         self._block_ends = False
         self._block_fault: str | None = None
@@ -64,7 +65,9 @@ class HeaderFrames(DataFrames):
             self._section(stream_id, block, self._block_ends, self._block_fault)
 
     def _section(self, stream_id: int, block: bytes, ends: bool, fault: str | None) -> None:
-        section = self._header_reader.read(block)  # in any case: the tables have to stay in step
+        section = self._known_sections.get(block) or self._header_reader.read(
+            block
+        )  # in any case: the tables have to stay in step
         stream = self.streams.get(stream_id)
         fault = fault or section.fault
         if stream is None:

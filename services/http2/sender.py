@@ -62,6 +62,7 @@ class Sender:
         out: what is to be sent.
         out_size: its length in bytes.
         going_away: whether we have sent a GOAWAY.
+        exhausted: whether all stream numbers are used up (RFC 9113 5.1.1).
     """
 
     def __init__(self, *, client: bool, stream_window: int) -> None:
@@ -74,6 +75,7 @@ class Sender:
         self.out: list[Part] = []
         self.out_size = 0
         self.going_away = False
+        self.exhausted = False
         self._writer = HeaderWriter()
         self._next_id = 1 if client else 2
         self._last_peer_id = 0  # the highest number of a stream that the peer has opened
@@ -86,11 +88,6 @@ class Sender:
     def unlimited(self) -> bool:
         """Whether the peer has set no limit on streams."""
         return self.max_streams == UINT31
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether all stream numbers are used up (RFC 9113 5.1.1)."""
-        return self._next_id > UINT31
 
     # -- streams
 
@@ -116,6 +113,7 @@ class Sender:
         if self.going_away:
             raise LocalProtocolError("the connection is going away")
         self._next_id = stream_id + 2
+        self.exhausted = stream_id + 2 > UINT31
         stream.stream_id = stream_id
         stream.send_window = self.initial_window
         stream.receive_window = self._stream_window

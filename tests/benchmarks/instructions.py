@@ -30,6 +30,9 @@ WARM = 20
 
 AT_ONCE = 50
 
+COUNTS = {"ziggurat": 1000, "grpclib": 300}
+"""Calls of the shorter process. What a process does beside them varies by some million instructions."""
+
 COLLECTED = re.compile(rb"Collected : (\d+)")
 
 
@@ -54,7 +57,7 @@ async def instructions(scale: Scale) -> list[Row]:
 
 
 async def _per_call(side: str, port: int, how: str, scale: Scale) -> float:
-    count = scale.units(200, AT_ONCE)
+    count = AT_ONCE if scale.quick else COUNTS[side]
     extra = ["--at-once"] if how != "one after the other" else []
     once, twice = [await _counted([side, str(port), str(size), *extra], scale) for size in (count, 2 * count)]
     return (twice - once) / count / 1000

@@ -1,4 +1,4 @@
-"""The far ends, each in its own process: ``python servers.py grpcio|grpclib|accept|socks5|kaspa``; see `fast_server`.
+"""The far ends, each in its own process: ``python servers.py KIND``, one of `KINDS`; see also `fast_server`.
 
 A server prints its port and runs until its standard input ends, so that none outlives a killed benchmark.
 """
@@ -124,6 +124,40 @@ async def grpclib(certificate: str | None) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
+async def mixin(certificate: str | None) -> AsyncIterator[int]:
+    """Run the same on our server, started as grpclib's is."""
+    server = our_server()
+    await server.start("127.0.0.1", 0, ssl=context(certificate), backlog=BACKLOG)
+    assert server._server is not None
+    yield server._server.sockets[0].getsockname()[1]
+    server.close()
+
+
+@asynccontextmanager
+async def listener(certificate: str | None) -> AsyncIterator[int]:
+    """Run the same behind the node's listener."""
+    from ziggurat.node.address import NetAddress
+    from ziggurat.node.inbound.listener import TcpListener
+
+    listener = TcpListener(NetAddress.parse("127.0.0.1:0"))
+    address = await listener.start(our_server()._protocol_factory)
+    yield address.port
+    await listener.aclose()
+
+
+def our_server() -> Any:
+    """Return a grpclib server on our HTTP/2."""
+    from grpclib.server import Server
+
+    from ziggurat.services.channel import CompressionMixin
+
+    class OurServer(CompressionMixin, Server):
+        pass
+
+    return OurServer([GrpclibService()])
+
+
+@asynccontextmanager
 async def accept(certificate: str | None) -> AsyncIterator[int]:
     """Run a target for tunnels: it accepts, sends nothing, and hangs up when the client does."""
     server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0, backlog=BACKLOG)
@@ -143,6 +177,8 @@ async def socks5(certificate: str | None) -> AsyncIterator[int]:
 KINDS: dict[str, Callable[[str | None], Any]] = {
     "grpcio": grpcio,
     "grpclib": grpclib,
+    "mixin": mixin,
+    "listener": listener,
     "accept": accept,
     "socks5": socks5,
     "kaspa": kaspa_server,

@@ -12,6 +12,7 @@ import dial
 import idle_peers
 import instructions
 import layer_cost
+import listening
 import memory
 import message_streams
 import node_streams
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "P3": message_streams.message_streams,
     "P4": bulk.bulk,
     "P5": instructions.instructions,
+    "P6": listening.listening,
     "P7": memory.memory,
     "B5": dial.connect,
     "B6": round_trips.round_trips,

@@ -49,7 +49,7 @@ def test_the_benchmarks_of_the_node_print_their_rows(tmp_path: Path) -> None:
 
 def test_the_benchmarks_of_calls_print_their_rows(tmp_path: Path) -> None:
     written = tmp_path / "figures.json"
-    command = [sys.executable, str(FOLDER), "P1", "P2", "P3", "P4", "P5", "P7", "--quick", "--json", str(written)]
+    command = [sys.executable, str(FOLDER), "P1", "P2", "P3", "P4", "P5", "P6", "P7", "--quick", "--json", str(written)]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 

@@ -11,7 +11,7 @@ from comparison import FAST, Work, compared, server_kinds, tls_files, without_fa
 from measure import Sample, Scale
 from report import Row, cpu_row, not_measured
 
-__all__ = ["over_tls", "unary"]
+__all__ = ["AT_ONCE", "CONCURRENT", "SEQUENTIAL", "over_tls", "unary", "works"]
 
 AT_ONCE = 50
 
@@ -39,7 +39,7 @@ async def unary(scale: Scale) -> list[Row]:
     }
     rows = without_fast_server("P1", scale)
     for kind in server_kinds(scale):
-        found = await compared(kind, sides, _works(scale), scale)
+        found = await compared(kind, sides, works(scale), scale)
         rows += _rows("P1", "CPU per unary call", kind, found, LIMITS)
         for side in ("with a listener", "pumped"):
             what = f"CPU per unary call, {SEQUENTIAL}, {side}, {kind}"
@@ -55,7 +55,7 @@ async def over_tls(scale: Scale) -> list[Row]:
         if tls is None:
             return [not_measured("P2", "CPU per unary call over TLS", "trustme is not installed")]
         for kind in server_kinds(scale):
-            found = await compared(kind, sides, _works(scale), scale, tls=tls)
+            found = await compared(kind, sides, works(scale), scale, tls=tls)
             rows += _rows("P2", "CPU per unary call over TLS", kind, found, TLS_LIMITS)
     return rows
 
@@ -75,7 +75,8 @@ def _rows(
     return rows
 
 
-def _works(scale: Scale) -> dict[str, tuple[Work, int]]:
+def works(scale: Scale) -> dict[str, tuple[Work, int]]:
+    """Return what a client does, and how many rounds that usually takes."""
     calls, batches = scale.units(100, 5), scale.units(4, 1)
     return {
         SEQUENTIAL: (partial(_sequential, lambda client: client.unary, calls), 60),
