@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, cast
 
 from grpclib.const import Status
-from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.exceptions import GRPCError, ProtocolError
 from grpclib.metadata import Deadline
 
 from ziggurat.services.channel.method import Method
@@ -82,8 +82,6 @@ class CallHandler:
                 await self._serve(call)
             else:
                 await call.refuse(refusal)
-        except StreamTerminatedError:
-            pass  # nobody is there to hear the answer
         except ProtocolError:
             log.exception("Application error")
         except Exception:

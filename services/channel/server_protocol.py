@@ -96,7 +96,6 @@ class ServerProtocol(Protocol):
         """End every call that is not complete with ``reason``."""
         for stream in list(self.core.streams.values()):
             cast("ServerStream", stream).terminate(StreamTerminatedError(reason))
-        self.handler.close()  # those whose streams are over, but not their handlers
 
     def fail_soon(self, reason: str) -> None:
         """End the connection because of ``reason``, once the core has dealt with what it is reading."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import weakref
 from typing import Any
 
 import pytest
@@ -258,6 +260,7 @@ async def test_closing_cancels_the_handlers_waits_for_them_and_closes_the_connec
     await handler.wait_closed()
     assert seen == ["done"]
     await protocol.lost.wait()
+    assert protocol.failure is None  # no PING has ended it
     assert caplog.text == ""
 
 
@@ -282,3 +285,47 @@ async def test_a_handler_that_cancelled_its_call_and_goes_on_is_an_application_e
     await wire.send(request(wire))
     assert (await wire.expect(RstStreamFrame, 1)).error_code == 0
     assert caplog.messages == ["Application error"]
+
+
+async def test_a_client_that_leaves_while_its_status_waits_for_the_transport_leaves_no_line_more(
+    wire: Any, raw_codec: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def flood(call: Any) -> None:
+        await call.send_message(bytes(65_000))
+        await asyncio.sleep(FOREVER)
+
+    protocol = await dial(wire, serving(raw_codec, echo=flood), capacity=1000)
+    transport = protocol._transport
+    assert transport is not None
+    transport.set_write_buffer_limits(100)
+    wire.go_deaf()
+    await wire.send(request(wire, grpc_timeout="5S"))
+    await asyncio.sleep(6)
+    assert not protocol.handler.check_closed()  # the status waits
+    await wire.send(wire.reset(1, 8))
+    await wire.until(protocol.handler.check_closed)
+    assert caplog.messages == ["Deadline exceeded"]
+
+
+async def test_a_lost_connection_goes_without_the_garbage_collector(wire: Any, raw_codec: Any) -> None:
+    async def echo(call: Any) -> None:
+        async for message in call:
+            await call.send_message(message)
+
+    protocol = await dial(wire, serving(raw_codec, echo=echo))
+    await wire.send(request(wire), wire.message(1, b"x", end=True))
+    assert (await answer(wire))[0]["grpc-status"] == "0"
+    await wire.send(request(wire, 3))
+    gc.collect()
+    gc.disable()
+    try:
+        protocol.abort()
+        await protocol.lost.wait()
+        await wire.until(protocol.handler.check_closed)
+        wire.protocols.clear()
+        gone = weakref.ref(protocol)
+        del protocol
+        await wire.settle()
+        assert gone() is None
+    finally:
+        gc.enable()

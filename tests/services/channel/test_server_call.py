@@ -11,6 +11,7 @@ from grpclib.encoding.base import StatusDetailsCodecBase
 from grpclib.events import RecvMessage, SendInitialMetadata, SendMessage, SendTrailingMetadata, listen
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.server import Stream
+from hyperframe.frame import RstStreamFrame
 
 from tests.services.channel.raw_client import GzipServer, Methods, answer, dial, request
 
@@ -86,12 +87,16 @@ async def test_a_unary_request_is_handed_over_with_its_end(wire: Any, raw_codec:
 
 async def test_a_second_message_that_comes_later_is_refused_as_well(wire: Any, raw_codec: Any) -> None:
     async def echo(call: Any) -> None:
+        with pytest.raises(GRPCError, match="more than one message"):
+            await call.recv_message()
         await call.send_message(await call.recv_message())
 
-    await dial(wire, GzipServer([Methods(UNARY, echo=echo)], codec=raw_codec))
+    protocol = await dial(wire, GzipServer([Methods(UNARY, echo=echo)], codec=raw_codec))
     await wire.send(request(wire), wire.message(1, b"x"))
     await wire.send(wire.message(1, b"x"))
     assert (await answer(wire))[0]["grpc-status"] == "12"
+    assert (await wire.expect(RstStreamFrame, 1)).error_code == 0  # the rest is not wanted
+    assert protocol.core.unread == 0
 
 
 async def test_a_reset_while_the_end_of_a_request_is_awaited_wakes_the_reader(wire: Any, raw_codec: Any) -> None:

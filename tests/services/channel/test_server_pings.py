@@ -19,7 +19,10 @@ OFTEN = {"_http2_max_pings_without_data": 0, "_http2_min_sent_ping_interval_with
 
 async def hold(call: Any) -> None:
     async for message in call:
-        await call.send_message(message)
+        if message == b"headers":
+            await call.send_initial_metadata()
+        else:
+            await call.send_message(message)
 
 
 def serving(codec: Any, **settings: Any) -> GzipServer:
@@ -75,8 +78,10 @@ async def test_pings_in_a_row_are_limited_until_something_is_sent(wire: Any, raw
     await dial(wire, serving(raw_codec, _keepalive_time=10, **settings))
     await wire.send(request(wire, path="/raw/hold"))
     assert await seen_within(wire, 100) == 2
-    await wire.send(wire.message(1, b"x"))
+    await wire.send(wire.message(1, b"headers"))
     assert await seen_within(wire, 100) == 4
+    await wire.send(wire.message(1, b"x"))
+    assert await seen_within(wire, 100) == 6
 
 
 async def test_pings_keep_their_distance(wire: Any, raw_codec: Any) -> None:
