@@ -28,6 +28,8 @@ log = logging.getLogger("grpclib.server")
 
 Call = ServerCall[Any, Any]
 
+NOTHING: Mapping[str, Method] = {}
+
 
 class CallHandler:
     """Runs the calls of one connection.
@@ -95,7 +97,7 @@ class CallHandler:
         if timeout is not None:
             call.deadline = Deadline.from_timeout(timeout)
             timer = self._loop.call_later(timeout, call.expire)
-        failure: BaseException | None = None
+        failure: Exception | CancelledError | None = None
         try:
             await self._call_method(call)
         except (Exception, CancelledError) as error:
@@ -109,7 +111,7 @@ class CallHandler:
             _log_failure(failure)
         if isinstance(failure, CancelledError):  # by the server's end, or by the handler itself
             raise failure
-        await call.finish(cast("Exception | None", failure))
+        await call.finish(failure)
 
     async def _call_method(self, call: Call) -> None:
         method = call.method
@@ -167,7 +169,7 @@ class CallHandler:
         """The connection is lost: take no new call, cancel those there are, and let go of what would be a cycle."""
         self.on_closed = None
         self.close()
-        self._methods = {}
+        self._methods = NOTHING
 
     def check_closed(self) -> bool:
         """Return whether no task is left."""

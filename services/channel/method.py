@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ziggurat.services.channel.compression import ACCEPT_ENCODING
 from ziggurat.services.http2 import HeaderTemplate
@@ -65,12 +65,13 @@ class Method:
         dispatch: _DispatchServerEvents | None = None,
     ) -> None:
         self.name = name
-        self.func: Callable[[Any], Awaitable[None]] = entry.func
-        self.cardinality: Cardinality = entry.cardinality
-        self.streams_requests = entry.cardinality.client_streaming
-        self.streams_responses = entry.cardinality.server_streaming
-        self.request_type = entry.request_type
-        self.reply_type = entry.reply_type
+        record = cast("Any", entry)  # a named tuple without types
+        self.func: Callable[[Any], Awaitable[None]] = record.func
+        self.cardinality: Cardinality = record.cardinality
+        self.streams_requests: bool = record.cardinality.client_streaming
+        self.streams_responses: bool = record.cardinality.server_streaming
+        self.request_type: type = record.request_type
+        self.reply_type: type = record.reply_type
         self.codec = codec
         self.details_codec = details_codec
         self.dispatch = dispatch

@@ -92,7 +92,7 @@ class ServerCall(GrpclibStream[RecvT, SendT], ServerStream):
         return self._metadata
 
     @metadata.setter
-    def metadata(self, metadata: _Metadata) -> None:
+    def metadata(self, metadata: _Metadata) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._metadata = metadata
 
     @property

@@ -16,6 +16,15 @@ __all__ = ["PingRules", "ServerPings"]
 
 PING = b"ziggurat"
 
+SETTINGS = {
+    "interval": "_keepalive_time",
+    "timeout": "_keepalive_timeout",
+    "while_idle": "_keepalive_permit_without_calls",
+    "most_in_a_row": "_http2_max_pings_without_data",
+    "least_apart": "_http2_min_sent_ping_interval_without_data",
+}
+"""grpclib's names for what is in `PingRules`: its users set them, and it calls them private."""
+
 
 @dataclass(frozen=True, slots=True)
 class PingRules:
@@ -38,13 +47,7 @@ class PingRules:
     @classmethod
     def of(cls, config: Configuration) -> PingRules:
         """Return the rules in grpclib's settings for a server."""
-        return cls(
-            interval=config._keepalive_time,
-            timeout=config._keepalive_timeout,
-            while_idle=config._keepalive_permit_without_calls,
-            most_in_a_row=config._http2_max_pings_without_data,
-            least_apart=config._http2_min_sent_ping_interval_without_data,
-        )
+        return cls(**{ours: getattr(config, theirs) for ours, theirs in SETTINGS.items()})
 
 
 class ServerPings:

@@ -67,7 +67,7 @@ class ServerProtocol(Protocol):
         if self.handler.closing:
             return None
         call = self.handler.open(section)
-        call._attach(self)
+        call.attach(self)
         return call
 
     def on_goaway(self, last_stream_id: int, code: int, debug: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
@@ -28,9 +28,6 @@ class ServerStream(MessageStream):
         gzip: whether messages are compressed.
     """
 
-    if TYPE_CHECKING:
-        _protocol: ServerProtocol | None
-
     __slots__ = ("gzip", "head")
 
     def __init__(self, head: RequestHead) -> None:
@@ -48,6 +45,10 @@ class ServerStream(MessageStream):
         """The request's headers."""
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.head.fields]
 
+    def attach(self, protocol: ServerProtocol) -> None:
+        """The stream is about to be opened there."""
+        self._attach(protocol)
+
     async def send_headers(
         self, template: HeaderTemplate, own: HeaderFields = (), fresh: HeaderFields = (), *, end: bool = False
     ) -> None:
@@ -56,8 +57,7 @@ class ServerStream(MessageStream):
         Raises:
             StreamTerminatedError: the call is over.
         """
-        protocol = self._protocol
-        assert protocol is not None
+        protocol = cast("ServerProtocol", self._protocol)
         while not protocol.writable and self.stopped is None:
             await self._wait_for_room(for_window=False)
         if self.stopped is not None:

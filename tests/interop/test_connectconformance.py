@@ -3,8 +3,8 @@
 ``tests/interop/conformance`` has the client and the server that it runs. It tests gRPC over HTTP/2 in clear text, over
 TLS and with client certificates, with and without gzip.
 
-The channel passes all cases. A list below has those that a server is expected to fail, as patterns (``**`` is any number
-of parts of a name). A listed case that passes is a failure, too.
+The channel passes all cases. A list below has those that a server is expected to fail, as patterns (``**`` is any
+number of parts of a name). A listed case that passes is a failure, too.
 """
 
 from __future__ import annotations

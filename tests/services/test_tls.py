@@ -211,6 +211,8 @@ async def test_a_second_task_is_refused_and_the_first_continues() -> None:
         far.writer.transport.resume_reading()
         far.send(far.records(b"abc"))
         await until(lambda: received == [b"abc"] and far.received == MANY)
+        far.send(far.records(b"d"))
+        assert await stream.receive() == b"d", "the refused hand-over has not spent the stream"
 
 
 @pytest.mark.parametrize("call", ["receive", "send"])

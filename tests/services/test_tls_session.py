@@ -83,6 +83,7 @@ def test_the_peers_close_notify_ends_it_and_we_can_still_send(ends: tuple[TlsSes
     assert session.ended
     assert session.error is None
     assert session.decrypt(b"anything") == b""
+    assert not session._incoming.pending, "nothing piles up"
 
     peer.incoming.write(session.encrypt(b"answer"))
     assert peer.tls.read(100) == b"answer"

@@ -68,7 +68,12 @@ AGAINST_H2 = [
     Difference(STREAM_ERROR, FINE, "the field name", "a field name that is no token (8.2.1, RFC 9110 5.1)"),
     Difference(CONNECTION_ERROR, FINE, "RST_STREAM on .* never", "RST_STREAM on an idle stream (6.4)"),
     Difference(FINE, CONNECTION_ERROR, "on itself", "a closed stream that depends on itself (RFC 7540 5.3.1)"),
-    Difference(FINE, CONNECTION_ERROR, "RECV_INFORMATIONAL", "a 1xx response on a stream that we have reset (5.1)"),
+    Difference(
+        FINE,
+        CONNECTION_ERROR,
+        "RECV_INFORMATIONAL|on informational responses",
+        "a 1xx response on a stream that we have reset (5.1)",
+    ),
     Difference(
         FINE, CONNECTION_ERROR, "have an :authority or Host", "a request with neither :authority nor host (8.3.1)"
     ),
@@ -77,6 +82,24 @@ AGAINST_H2 = [
         FINE, CONNECTION_ERROR, "May not increment", "a setting too large for the window of a closed stream (6.9.2)"
     ),
     Difference(FINE, CONNECTION_ERROR, "surrounded by", "space around a value (8.2.1 is against us: see below)"),
+    Difference(STREAM_ERROR, CONNECTION_ERROR, "HEADERS after END_STREAM", "a 1xx response after END_STREAM (5.1)"),
+    Difference(
+        CONNECTION_ERROR, FINE, "PUSH_PROMISE, which", "PUSH_PROMISE without END_HEADERS, for which h2 waits (8.4)"
+    ),
+    Difference(
+        FINE,
+        CONNECTION_ERROR,
+        "Oversized header block",
+        "too large a list of headers on a stream that we have reset (5.1)",
+    ),
+    Difference(FINE, CONNECTION_ERROR, "StreamIDTooLow", "HEADERS on a stream that was skipped, and reset by us (5.1)"),
+    Difference(FINE, CONNECTION_ERROR, "invalid padding", "HEADERS with nothing but padding (6.2)"),
+    Difference(
+        FINE,
+        CONNECTION_ERROR,
+        "Setting 8 has",
+        "a bad SETTINGS_ENABLE_CONNECT_PROTOCOL, which is unknown to us (RFC 8441)",
+    ),
 ]
 AGAINST_NGH2 = [
     Difference(STREAM_ERROR, CONNECTION_ERROR, "after END_STREAM", "frames when half-closed (remote) (5.1)"),
