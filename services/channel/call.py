@@ -17,8 +17,6 @@ from ziggurat.services.http2 import ErrorCode
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
-    from grpclib.events import _DispatchChannelEvents  # pyright: ignore[reportPrivateUsage]
     from grpclib.metadata import Deadline, _Metadata, _MetadataLike  # pyright: ignore[reportPrivateUsage]
     from grpclib.protocol import Peer
 
@@ -50,15 +48,9 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         cardinality: Cardinality,
         send_type: type[SendT],
         recv_type: type[RecvT],
-        *,
-        codec: CodecBase,
-        status_details_codec: StatusDetailsCodecBase | None,
-        dispatch: _DispatchChannelEvents,
-        deadline: Deadline | None = None,
+        deadline: Deadline | None,
     ) -> None:
-        Reply.__init__(
-            self, channel, method_name, metadata, cardinality, deadline, dispatch, codec, status_details_codec
-        )
+        Reply.__init__(self, channel, method_name, metadata, cardinality, deadline)
         self._streams_responses = cardinality.server_streaming
         self._send_type = send_type
         self._recv_type = recv_type

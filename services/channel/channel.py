@@ -107,18 +107,7 @@ class Channel(grpclib.client.Channel):
         if timeout is not None and timeout != inf:
             own = Deadline.from_timeout(timeout)
             deadline = own if deadline is None else min(own, deadline)
-        return Call(
-            self,
-            name,
-            metadata,
-            cardinality,
-            request_type,
-            reply_type,
-            codec=self._codec,
-            status_details_codec=self._status_details_codec,
-            dispatch=self.__dispatch__,
-            deadline=deadline,
-        )
+        return Call(self, name, metadata, cardinality, request_type, reply_type, deadline)
 
     def template(self, method_name: str, gzip: bool) -> HeaderTemplate:
         """Return the fields that all requests for a method begin with.

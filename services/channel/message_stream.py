@@ -109,8 +109,10 @@ class MessageStream(Inbox):
     def _give_back(self, size: int) -> None:
         protocol = self._protocol
         if protocol is not None and not protocol.closing:
-            protocol.core.read(self, size)
-            if protocol.core.out:
+            core = protocol.core
+            before = core.out_size
+            core.read(self, size)
+            if core.out_size != before:
                 protocol.flush_soon()
 
     # -- sending

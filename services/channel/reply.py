@@ -16,8 +16,6 @@ from ziggurat.services.errors import copy_error
 from ziggurat.services.http2 import ErrorCode, HeaderSection
 
 if TYPE_CHECKING:
-    from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
-    from grpclib.events import _DispatchChannelEvents  # pyright: ignore[reportPrivateUsage]
     from grpclib.metadata import Deadline, _Metadata, _MetadataLike  # pyright: ignore[reportPrivateUsage]
 
     from ziggurat.services.channel.channel import Channel
@@ -56,13 +54,10 @@ class Reply(Request):
         metadata: _MetadataLike | None,
         cardinality: Cardinality,
         deadline: Deadline | None,
-        dispatch: _DispatchChannelEvents,
-        codec: CodecBase,
-        status_details_codec: StatusDetailsCodecBase | None,
     ) -> None:
-        Request.__init__(self, channel, method_name, metadata, cardinality, deadline, dispatch)
-        self._codec = codec
-        self._details_codec = status_details_codec
+        Request.__init__(self, channel, method_name, metadata, cardinality, deadline)
+        self._codec = channel._codec
+        self._details_codec = channel._status_details_codec
         self._head: HeaderSection | None = None
         self._trailers: HeaderSection | None = None
         self._initial: _Metadata | None = None  # where a listener has replaced them

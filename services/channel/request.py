@@ -23,7 +23,6 @@ from ziggurat.services.http2 import ErrorCode, HeaderFields, HeaderTemplate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from grpclib.events import _DispatchChannelEvents  # pyright: ignore[reportPrivateUsage]
     from grpclib.metadata import Deadline, _Metadata, _MetadataLike  # pyright: ignore[reportPrivateUsage]
 
     from ziggurat.services.channel.channel import Channel
@@ -71,10 +70,9 @@ class Request(MessageStream):
         metadata: _MetadataLike | None,
         cardinality: Cardinality,
         deadline: Deadline | None,
-        dispatch: _DispatchChannelEvents,
     ) -> None:
         MessageStream.__init__(self)
-        self._dispatch = dispatch
+        self._dispatch = dispatch = channel.__dispatch__
         self._unheard = vars(dispatch)  # events that nobody listens to; grpclib takes a name out for the first listener
         self._user_metadata = metadata
         self._channel = channel

@@ -73,10 +73,7 @@ class RawChannel(grpclib.client.Channel):
     def request(self, name: str, cardinality: Any, send: Any, recv: Any, **kwargs: Any) -> Any:
         timeout = kwargs.get("timeout")
         deadline = None if timeout is None else grpclib.metadata.Deadline.from_timeout(timeout)
-        return Call(
-            self, name, kwargs.get("metadata"), cardinality, send, recv,
-            codec=self._codec, status_details_codec=None, dispatch=self.__dispatch__, deadline=deadline,
-        )  # fmt: skip
+        return Call(self, name, kwargs.get("metadata"), cardinality, send, recv, deadline)
 
     def method(self, name: str, cardinality: Cardinality = Cardinality.STREAM_STREAM) -> Any:
         kinds: dict[Cardinality, Any] = {
