@@ -87,9 +87,9 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
 
     @property
     def trailing_metadata(self) -> _Metadata | None:  # type: ignore[override]
-        """What came with the status; ``None`` before `recv_trailing_metadata`."""
+        """What came with the status; ``None`` before that was looked at."""
         section = self._head if self._status_in_head else self._trailers
-        if self._trailing is None and section is not None and (self._trailers_read or self._status_in_head):
+        if self._trailing is None and self._status_read and section is not None:
             self._trailing = cast("_Metadata", MultiDict(self._read(section).pairs))
         return self._trailing
 
@@ -249,13 +249,13 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             raise ProtocolError("Initial metadata was not received before waiting for trailing metadata")
         if self._trailers_read:
             raise ProtocolError("Trailing metadata was already received")
-        if not self._status_in_head:
+        if not self._status_in_head:  # else it was read with the head
             await self._wait_for_end()
-            self._trailers_read = True
-            if self._trailers is None:
-                raise GRPCError(Status.UNKNOWN, "Missing grpc-status header")
-            await self._read_status(self._read(self._trailers))
         self._trailers_read = True
+        if self._trailers is not None:
+            await self._read_status(self._read(self._trailers))
+        elif not self._status_in_head:
+            raise GRPCError(Status.UNKNOWN, "Missing grpc-status header")
 
     # -- the scope
 

@@ -42,6 +42,7 @@ class Reply(Request):
         "_head_read",
         "_initial",
         "_status_in_head",
+        "_status_read",
         "_timer",
         "_trailers",
         "_trailers_read",
@@ -66,7 +67,7 @@ class Reply(Request):
         self._trailers: HeaderSection | None = None
         self._initial: _Metadata | None = None  # where a listener has replaced them
         self._trailing: _Metadata | None = None
-        self._status_in_head = self._head_read = self._trailers_read = False
+        self._status_in_head = self._head_read = self._trailers_read = self._status_read = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -136,8 +137,9 @@ class Reply(Request):
             (self._initial,) = await self._dispatch.recv_initial_metadata(metadata)
 
     async def _read_status(self, response: Response) -> None:
-        self._trailers_read = True
-        if "recv_trailing_metadata" not in vars(self._dispatch):
+        """Tell the listeners of the status, once, and raise it if it is not OK."""
+        first, self._status_read = not self._status_read, True
+        if first and "recv_trailing_metadata" not in vars(self._dispatch):
             (self._trailing,) = await self._dispatch.recv_trailing_metadata(
                 cast("_Metadata", MultiDict(response.pairs)),
                 status=response.status or Status.UNKNOWN,
