@@ -171,11 +171,12 @@ class Reply(Request):
         return read_response(section, self._codec.__content_subtype__)
 
     async def _raise_status(self) -> None:
-        """Raise the status if it is there, and is not OK."""
+        """Raise the status if it is there, and is not OK. An OK is for whoever asks for it."""
         section = self._head if self._status_in_head else self._trailers
         if section is not None:
             response = self._read(section)
-            if response.status is not None or not self._status_in_head:
+            missing = response.status is None and self._status_in_head
+            if response.status is not Status.OK and not missing:
                 await self._read_status(response)
 
     def _close_with(self, error: GRPCError | None) -> None:
