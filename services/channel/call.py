@@ -138,7 +138,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         if gzip and not self._gzip:
             raise ProtocolError("The request did not announce compression: compress the first message, too")
         if "send_message" not in vars(self._dispatch):
-            (message,) = await self._dispatch.send_message(message)
+            (message,) = await self._told(self._dispatch.send_message(message))
         body = self._codec.encode(message, self._send_type)
         try:
             await self._send_body(body, gzip=gzip, end=last)
@@ -230,7 +230,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
                 raise
             raise GRPCError(Status.INTERNAL, f"a message cannot be decoded: {error}") from error
         if "recv_message" not in vars(self._dispatch):
-            (message,) = await self._dispatch.recv_message(message)
+            (message,) = await self._told(self._dispatch.recv_message(message))
         self._received += 1
         return cast("RecvT", message)
 

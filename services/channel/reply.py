@@ -125,7 +125,8 @@ class Reply(Request):
             if response.status is None:
                 self._close_with(response.fault or response.error(None))
             if "recv_initial_metadata" not in vars(self._dispatch):
-                (self._initial,) = await self._dispatch.recv_initial_metadata(cast("_Metadata", MultiDict()))
+                nothing = cast("_Metadata", MultiDict())
+                (self._initial,) = await self._told(self._dispatch.recv_initial_metadata(nothing))
             await self._read_status(response)
             return
         if response.fault is not None:
@@ -134,17 +135,19 @@ class Reply(Request):
             self._close_with(response.encoding_fault)
         if "recv_initial_metadata" not in vars(self._dispatch):
             metadata = cast("_Metadata", MultiDict(response.pairs))
-            (self._initial,) = await self._dispatch.recv_initial_metadata(metadata)
+            (self._initial,) = await self._told(self._dispatch.recv_initial_metadata(metadata))
 
     async def _read_status(self, response: Response) -> None:
         """Tell the listeners of the status, once, and raise it if it is not OK."""
         first, self._status_read = not self._status_read, True
         if first and "recv_trailing_metadata" not in vars(self._dispatch):
-            (self._trailing,) = await self._dispatch.recv_trailing_metadata(
-                cast("_Metadata", MultiDict(response.pairs)),
-                status=response.status or Status.UNKNOWN,
-                status_message=response.message,
-                status_details=response.details(self._details_codec),
+            (self._trailing,) = await self._told(
+                self._dispatch.recv_trailing_metadata(
+                    cast("_Metadata", MultiDict(response.pairs)),
+                    status=response.status or Status.UNKNOWN,
+                    status_message=response.message,
+                    status_details=response.details(self._details_codec),
+                )
             )
         if response.status is not Status.OK:  # no local variable: the error's traceback holds this frame
             raise response.error(self._details_codec)

@@ -7,7 +7,7 @@ bound, and sent once more on another connection. A request that never left is tr
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from grpclib.const import Cardinality
 from grpclib.exceptions import StreamTerminatedError
@@ -21,7 +21,7 @@ from ziggurat.services.errors import copy_error
 from ziggurat.services.http2 import ErrorCode, HeaderFields, HeaderTemplate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from grpclib.events import _DispatchChannelEvents  # pyright: ignore[reportPrivateUsage]
     from grpclib.metadata import Deadline, _Metadata, _MetadataLike  # pyright: ignore[reportPrivateUsage]
@@ -36,6 +36,8 @@ MAX_SENDS = 5
 
 MAX_HELD = 256 * 1024
 """Bytes of messages that a call holds to send them again. A call that has sent more is not repeated."""
+
+T = TypeVar("T")
 
 Held = list[tuple[bytes | None, bool, bool]]
 """Messages: encoded, whether to compress, whether it is the last. ``None`` is an end without a message."""
@@ -95,16 +97,34 @@ class Request(MessageStream):
                 self._own = encode_pairs(self._user_metadata)
         else:
             metadata = cast("_Metadata", MultiDict(self._user_metadata or ()))
-            (metadata,) = await self._dispatch.send_request(
-                metadata,
-                method_name=self._method_name,
-                deadline=self._deadline,
-                content_type=self._channel.content_type,
+            (metadata,) = await self._told(
+                self._dispatch.send_request(
+                    metadata,
+                    method_name=self._method_name,
+                    deadline=self._deadline,
+                    content_type=self._channel.content_type,
+                )
             )
             self._own = encode_pairs(metadata)
         await self._open(end=end, gzip=gzip)
         if end:
             self._end_done = True
+
+    async def _told(self, listeners: Awaitable[T]) -> T:
+        """Wait for an event's listeners, which may take as long as they like, but not longer than the call.
+
+        Raises:
+            asyncio.TimeoutError: the deadline passed.
+        """
+        if self._deadline is None:
+            return await listeners
+        try:
+            async with asyncio.timeout(self._deadline.time_remaining()) as limit:
+                return await listeners
+        except TimeoutError:
+            if limit.expired():
+                raise TimeoutError("Deadline exceeded") from None
+            raise
 
     async def _open(self, *, end: bool, gzip: bool) -> None:
         """Open the stream with the request's headers, on whatever connection has room.
