@@ -118,8 +118,7 @@ class TlsStream(ObservedStream):
             for part in slices(item):
                 # Now, since a record must not be lost between here and the write: the peer could read no later one.
                 await checkpoint_if_cancelled()
-                session.encrypt(part)
-                await self._inner.send(session.output())
+                await self._inner.send(session.encrypt(part))
                 while session.backlog:
                     await self._fill()
                 if session.error is not None:
@@ -214,19 +213,20 @@ class TlsStream(ObservedStream):
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         """anyio's `TLSAttribute` values, those of the stream below, and the ledger."""
         tls = self._session.ssl_object
+        attribute: Any = TLSAttribute  # the types of some are not hashable
         return {
             **self._inner.extra_attributes,
             **super().extra_attributes,
-            TLSAttribute.alpn_protocol: tls.selected_alpn_protocol,
-            TLSAttribute.channel_binding_tls_unique: tls.get_channel_binding,
-            TLSAttribute.cipher: tls.cipher,
-            TLSAttribute.peer_certificate: lambda: tls.getpeercert(False),
-            TLSAttribute.peer_certificate_binary: lambda: tls.getpeercert(True),
-            TLSAttribute.server_side: lambda: False,
-            TLSAttribute.shared_ciphers: lambda: None,
-            TLSAttribute.ssl_object: lambda: tls,
-            TLSAttribute.standard_compatible: lambda: False,
-            TLSAttribute.tls_version: tls.version,
+            attribute.alpn_protocol: tls.selected_alpn_protocol,
+            attribute.channel_binding_tls_unique: tls.get_channel_binding,
+            attribute.cipher: tls.cipher,
+            attribute.peer_certificate: lambda: tls.getpeercert(False),
+            attribute.peer_certificate_binary: lambda: tls.getpeercert(True),
+            attribute.server_side: lambda: False,
+            attribute.shared_ciphers: lambda: None,
+            attribute.ssl_object: lambda: tls,
+            attribute.standard_compatible: lambda: False,
+            attribute.tls_version: tls.version,
         }
 
     def __repr__(self) -> str:

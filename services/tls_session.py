@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Iterator
 from typing import TypeAlias
 
-__all__ = ["Buffer", "TlsSession", "slices"]
+__all__ = ["SLICE", "Buffer", "TlsSession", "slices"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -78,20 +78,16 @@ class TlsSession:
             self._retry()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def encrypt(self, data: Buffer) -> None:
-        """Take plain bytes, best at most one of the `slices`; `output` has the records.
+    def encrypt(self, data: Buffer) -> bytes:
+        """Take plain bytes, best at most one of the `slices`, and return what is to be sent, as `output` does.
 
         Look at `error` afterwards. Bytes that have to wait for the peer are in `backlog` and go out by themselves.
         """
         if self.backlog:
             self.backlog.append(bytes(data))
-            return
-        try:
-            self.ssl_object.write(data)  # takes all: a memory BIO has no limit
-        except ssl.SSLWantReadError:
-            self.backlog = [bytes(data)]
-        except ssl.SSLError as error:
-            self._break(error)
+        else:
+            self._write(data)
+        return self._outgoing.read()
 
     def close(self) -> None:
         """Send our close_notify (`output`), without waiting for the peer's. What is in `backlog` is lost."""
@@ -126,10 +122,21 @@ class TlsSession:
         except ssl.SSLError as error:
             self._break(error)
 
+    def _write(self, data: Buffer) -> None:
+        try:
+            self.ssl_object.write(data)  # takes all: a memory BIO has no limit
+        except ssl.SSLWantReadError:
+            self.backlog.append(bytes(data))
+        except ssl.SSLError as error:
+            self._break(error)
+
     def _retry(self) -> None:
         waiting, self.backlog = self.backlog, []
         for data in waiting:
-            self.encrypt(data)
+            if self.backlog:
+                self.backlog.append(data)  # it waits again
+            else:
+                self._write(data)
 
     def _break(self, error: ssl.SSLError) -> None:
         self.error = error.with_traceback(None)  # its frames refer to this object

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from ziggurat.services.tls_session import Buffer, TlsSession, slices
+from ziggurat.services.tls_session import SLICE, Buffer, TlsSession, slices
 
 __all__ = ["TlsTransport"]
 
@@ -85,9 +85,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if self._closing or not data or self._raw.is_closing():
             return
         session = self._session
-        for part in slices(data):
-            session.encrypt(part)
-            self._raw.write(session.output())
+        if len(data) <= SLICE:
+            self._raw.write(session.encrypt(data))
+        else:
+            for part in slices(data):
+                self._raw.write(session.encrypt(part))
         if session.backlog:
             self._throttle()
         elif session.error is not None:

@@ -13,12 +13,8 @@ from ipaddress import ip_address
 from typing import Literal, cast
 
 import anyio
-from grpclib.config import Configuration
-from grpclib.const import Cardinality, Status
+from grpclib.const import Status
 from grpclib.exceptions import GRPCError
-from grpclib.protocol import Stream as HttpStream
-from grpclib.server import Server, Stream
-from h2.config import H2Configuration
 
 from ziggurat.node.address import IpNetwork, NetAddress
 from ziggurat.node.handshake import HANDSHAKE_MESSAGE_SIZE, TOO_MANY_PENDING
@@ -26,13 +22,14 @@ from ziggurat.node.inbound.bans import BanList
 from ziggurat.node.inbound.limits import ConnectionCounter
 from ziggurat.node.inbound.listener import Listener
 from ziggurat.node.inbound.refusal_log import RefusalLog
-from ziggurat.node.inbound.request import RequestHandler
+from ziggurat.node.inbound.request import Call, RequestHandler
 from ziggurat.node.inbound.stream import InboundStream
 from ziggurat.node.peer import PROXIED
-from ziggurat.node.wire import MESSAGE_STREAM, KaspadMessage, MessageCodec, StreamLost
+from ziggurat.node.wire import MESSAGE_STREAM, MessageCodec, StreamLost
 from ziggurat.services.channel.options import ConnectionOptions
-from ziggurat.services.channel.old_protocol import ServerProtocol
-from ziggurat.services.channel.server import CompressionMixin
+from ziggurat.services.channel.server_pings import PingRules
+from ziggurat.services.channel.server_protocol import ServerProtocol
+from ziggurat.services.http2 import HeaderSection, Stream
 
 __all__ = ["PeerServer", "Serve"]
 
@@ -91,8 +88,9 @@ class PeerServer:
         self.refusals = RefusalLog()
         self.connections: set[InboundProtocol] = set()
         self._listener = listener
-        self._max_message_size = max_message_size
-        self._compression: Literal["gzip"] | None = compression
+        self.options = ConnectionOptions(
+            max_message_size=max_message_size, initial_message_size=HANDSHAKE_MESSAGE_SIZE, compression=compression
+        )
 
     async def start(self) -> NetAddress:
         """Start listening, and return the address listened on.
@@ -100,8 +98,7 @@ class PeerServer:
         Raises:
             OSError: the address cannot be listened on.
         """
-        server = _GrpcServer(self, max_message_size=self._max_message_size, compression=self._compression)
-        return await self._listener.start(server.new_connection)
+        return await self._listener.start(lambda: InboundProtocol(self))
 
     async def aclose(self) -> None:
         """Stop accepting, and close every connection. The routers should have been closed first: see `Router.close`."""
@@ -122,21 +119,22 @@ class InboundProtocol(ServerProtocol):
 
     Args:
         server: the server that it belongs to.
-        grpc: grpclib's server, for its settings.
     """
 
     address: NetAddress
     proxied: bool
     host: str
 
-    def __init__(self, server: PeerServer, grpc: _GrpcServer) -> None:
+    def __init__(self, server: PeerServer) -> None:
         self.server = server
         self.codec = MessageCodec()
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
         self._stream_task: asyncio.Task[object] | None = None
-        handler = RequestHandler(partial(grpc.open_call, self.codec), self.message_stream, self._refuse_request)
-        super().__init__(handler, *grpc.settings)
+        handler = RequestHandler(
+            self.message_stream, self.codec, self._refuse_request, gzip=server.options.compression == "gzip"
+        )
+        super().__init__(handler, server.options, PingRules())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Abort the connection if it is banned, or there is no room; else wait `REQUEST_TIMEOUT` for the request."""
@@ -158,17 +156,24 @@ class InboundProtocol(ServerProtocol):
             self._refused = True
             self.server.refusals.write(getattr(self, "address", None), reason, kind=kind)
             cast(asyncio.Transport, transport).abort()
+            self.core.detach()
             return
         self.server.connections.add(self)
         super().connection_made(transport)
         self._close_after(REQUEST_TIMEOUT, f"no request for {MESSAGE_STREAM} within {REQUEST_TIMEOUT:g} s")
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
-            return
-        super().data_received(data)
-        if self.connection.streams_started > MAX_REQUESTS:
-            self.fail(f"the peer sent more than {MAX_REQUESTS} requests on one connection")
+        if not self._refused:
+            super().data_received(data)
+
+    def on_request(self, section: HeaderSection) -> Stream | None:
+        if self.streams_started >= MAX_REQUESTS:
+            self.fail_soon(f"the peer sent more than {MAX_REQUESTS} requests on one connection")
+            return None
+        return super().on_request(section)
+
+    def on_malformed_request(self, reason: str) -> None:
+        self.fail_soon(reason)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._refused:
@@ -182,24 +187,13 @@ class InboundProtocol(ServerProtocol):
             self.server.refusals.write(self.address, reason, kind="http2")
         super().connection_lost(exc)
 
-    def eof_received(self) -> bool | None:
-        return None if self._refused else super().eof_received()
-
-    def pause_writing(self) -> None:
-        if not self._refused:
-            super().pause_writing()
-
-    def resume_writing(self) -> None:
-        if not self._refused:
-            super().resume_writing()
-
     async def drain(self) -> None:
         """Wait for the stream to end, then close the connection once all is sent."""
         if self._stream_task is not None:
             await asyncio.wait([self._stream_task])
         await self.aclose()
 
-    async def message_stream(self, stream: Stream[KaspadMessage, KaspadMessage]) -> None:
+    async def message_stream(self, stream: Call) -> None:
         """Serve the only stream of this connection."""
         if self._stream_task is not None:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, "only one stream per connection")
@@ -223,18 +217,15 @@ class InboundProtocol(ServerProtocol):
         finally:
             inbound.handshake_over()
 
-    def _refuse_request(self, reason: str, malformed: bool) -> None:
-        if malformed:
-            self.fail(reason)
-        else:
-            self.server.refusals.write(self.address, reason, kind="request")
-            if self._stream_task is None:
-                self._close_after(self.server.close_timeout, None)
+    def _refuse_request(self, reason: str) -> None:
+        self.server.refusals.write(self.address, reason, kind="request")
+        if self._stream_task is None:
+            self._close_after(self.server.close_timeout, None)
 
     def _close_after(self, seconds: float, reason: str | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if not self.connection.closing:
+        if not self.closing:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._time_out, reason)
 
     def _time_out(self, reason: str | None) -> None:
@@ -243,37 +234,3 @@ class InboundProtocol(ServerProtocol):
         else:
             self.server.refusals.write(self.address, reason)
             self.abort()
-
-
-class _GrpcServer(CompressionMixin, Server):
-    """grpclib's server, never started: it holds the settings, and a `Listener` accepts the connections."""
-
-    def __init__(
-        self, server: PeerServer, *, max_message_size: int | None, compression: Literal["gzip"] | None
-    ) -> None:
-        super().__init__(
-            [],
-            max_message_size=max_message_size,
-            initial_message_size=HANDSHAKE_MESSAGE_SIZE,
-            compression=compression,
-        )
-        self._peer_server = server
-
-    def new_connection(self) -> InboundProtocol:
-        return InboundProtocol(self._peer_server, self)
-
-    def open_call(self, codec: MessageCodec, stream: HttpStream) -> Stream[KaspadMessage, KaspadMessage]:
-        return Stream(
-            stream,
-            MESSAGE_STREAM,
-            Cardinality.STREAM_STREAM,
-            KaspadMessage,
-            KaspadMessage,
-            codec=codec,
-            status_details_codec=None,
-            dispatch=self.__dispatch__,
-        )
-
-    @property
-    def settings(self) -> tuple[Configuration, H2Configuration, ConnectionOptions]:
-        return self._config, self._h2_config, self._options

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError
 from collections.abc import Callable
-from typing import cast
 
 import anyio
-from grpclib.server import Stream
 
 from ziggurat.node.address import NetAddress
+from ziggurat.node.inbound.request import Call
 from ziggurat.node.wire import STREAM_ENDED, KaspadMessage, MessageCodec, Wanted, stream_lost
-from ziggurat.services.channel.server_stream import ServerStream
 
 __all__ = ["InboundStream"]
 
@@ -20,7 +17,7 @@ class InboundStream:
     """A `MessageStream`. The server's handler opens it, then waits in `wait_closed` until the node closes it.
 
     Args:
-        stream: grpclib's stream.
+        stream: the call.
         codec: the connection's codec.
         address: the address that the peer connects from.
         release: called once, when the handshake is over; frees its place.
@@ -33,7 +30,7 @@ class InboundStream:
 
     def __init__(
         self,
-        stream: Stream[KaspadMessage, KaspadMessage],
+        stream: Call,
         codec: MessageCodec,
         address: NetAddress,
         release: Callable[[], None],
@@ -65,14 +62,11 @@ class InboundStream:
             release()
 
     async def wait_closed(self) -> None:
-        """Wait for `aclose`. grpclib cancels the wait when the peer resets the stream or the connection is lost."""
-        try:
-            await self._done.wait()
-        except CancelledError:
-            # The router's own task can still read what the peer sent before. Nothing can be sent any more: without
-            # this, grpclib would try to send trailers, and log its failure.
-            await self._stream.cancel()
-            raise
+        """Wait for `aclose`. The wait is cancelled when the peer resets the stream or the connection is lost.
+
+        The router's own task can still read what the peer sent before.
+        """
+        await self._done.wait()
 
     async def send(self, message: KaspadMessage, /) -> None:
         try:
@@ -94,7 +88,7 @@ class InboundStream:
         self._codec.wanted = wanted
 
     def lift_limits(self) -> None:
-        self._http2.lift_limits()
+        self._stream.lift_limits()
 
     def finish(self) -> None:
         """Let the handler end the stream by sending trailers."""
@@ -102,8 +96,4 @@ class InboundStream:
 
     async def aclose(self) -> None:
         self.finish()
-        self._http2.discard_received()
-
-    @property
-    def _http2(self) -> ServerStream:
-        return cast(ServerStream, self._stream._stream)  # pyright: ignore[reportPrivateUsage]
+        self._stream.discard_received()

@@ -7,7 +7,6 @@ than it reads our replies) or drops the message (inventories, since more will fo
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Literal, Protocol, TypeAlias
 
@@ -89,7 +88,7 @@ class Route:
         self._when_full: WhenFull = when_full
         self._on_queued = on_queued  # called with the change in queued messages and bytes of memory
         self._turns = turns
-        self._queue: deque[tuple[KaspadMessage, int]] = deque()
+        self._queue: list[tuple[KaspadMessage, int]] = []  # most are empty for good, and an empty deque takes 700 bytes
         self._waiter: asyncio.Future[None] | None = None
         self._closed: str | None = None
 
@@ -126,7 +125,7 @@ class Route:
         """Remove and return all queued messages."""
         messages: list[KaspadMessage] = []
         while self._queue:
-            message, cost = self._queue.popleft()
+            message, cost = self._queue.pop(0)
             self._on_queued(-1, -cost)
             messages.append(message)
         return messages
@@ -143,16 +142,16 @@ class Route:
         """
         while True:
             if not self._queue:
-                with anyio.move_on_after(timeout) as scope:
+                if timeout is None:  # which may be for hours: without a scope that would take memory
                     await self._wait()
-                if scope.cancelled_caught and not self._queue and self._closed is None and timeout is not None:
-                    raise FlowError(timeout_expired(timeout))
+                else:
+                    await self._wait_within(timeout)
                 if not self._queue:
                     raise PeerClosed(self._closed or "closed")
             await self._turns.take()
             if self._queue:  # else they were discarded in the meantime
                 break
-        message, cost = self._queue.popleft()
+        message, cost = self._queue.pop(0)
         self._on_queued(-1, -cost)
         return message
 
@@ -164,6 +163,12 @@ class Route:
             return await self.receive()
         except PeerClosed:
             raise StopAsyncIteration from None
+
+    async def _wait_within(self, timeout: float) -> None:
+        with anyio.move_on_after(timeout) as scope:
+            await self._wait()
+        if scope.cancelled_caught and not self._queue and self._closed is None:
+            raise FlowError(timeout_expired(timeout))
 
     async def _wait(self) -> None:
         if self._waiter is not None:

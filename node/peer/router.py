@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 
 import anyio
-from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from ziggurat.layers.events import write_event
@@ -23,6 +22,8 @@ from ziggurat.node.peer.info import Direction, PeerInfo
 from ziggurat.node.peer.route import Flow, FlowError, PeerClosed, Route, RouteFull, WhenFull
 from ziggurat.node.peer.routes import Routes
 from ziggurat.node.peer.send_queue import SendQueue
+from ziggurat.node.peer.signal import Signal
+from ziggurat.node.peer.task_group import TaskGroup
 from ziggurat.node.peer.turns import Turns
 from ziggurat.node.wire import ConversionError, KaspadMessage, MessageStream, RejectMessage, StreamLost
 from ziggurat.services.errors import one_line
@@ -82,13 +83,13 @@ class Router:
         self.info = info
         self.ledger = ledger
         self.reason: str | None = None
-        self.closed = anyio.Event()
+        self.closed = Signal()
         self._on_close = on_close
         self._stream = stream
         self._turns = turns or Turns()
         self._routes = Routes(self._turns)
         self._outgoing = SendQueue()
-        self._closing = anyio.Event()
+        self._closing = Signal()
         self._tasks: TaskGroup | None = None
         self._unstarted: list[Flow] = []
         stream.expect(self._routes.wants)
@@ -177,7 +178,7 @@ class Router:
         if self._tasks is None:
             self._unstarted.append(flow)
         else:
-            self._tasks.start_soon(self._run_flow, flow)
+            self._tasks.start(self._run_flow(flow))
 
     # -- life
 
@@ -204,16 +205,16 @@ class Router:
         """Read, write and run the flows until the connection is closed. Call once; cancelling closes the connection."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._end)
-            async with anyio.create_task_group() as tasks:
+            async with TaskGroup() as tasks:
                 self._tasks = tasks
-                tasks.start_soon(self._read)
-                tasks.start_soon(self._write)
+                tasks.start(self._read())
+                tasks.start(self._write())
                 for flow in self._unstarted:
-                    tasks.start_soon(self._run_flow, flow)
+                    tasks.start(self._run_flow(flow))
                 await self._wait_until_closed()
                 with anyio.move_on_after(FLUSH_TIMEOUT):
                     await self._outgoing.wait_sent()
-                tasks.cancel_scope.cancel()
+                tasks.cancel()
 
     async def _end(self) -> None:
         self.close("we are stopping")

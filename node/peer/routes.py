@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterator
 
-import anyio
-
 from ziggurat.node.peer.route import Route, WhenFull
+from ziggurat.node.peer.signal import Signal
 from ziggurat.node.peer.turns import Turns
 from ziggurat.node.wire import KaspadMessage
 
@@ -32,7 +31,7 @@ class Routes:
         self.messages = self.cost = 0
         self._by_type: dict[str, Route] = {}
         self._by_id: dict[int, Route] = {}
-        self._empty = anyio.Event()
+        self._empty = Signal()
 
     def add(self, types: Collection[str], answers: Collection[str] | None, capacity: int, when_full: WhenFull) -> Route:
         """Add a route; see `Router.subscribe`.
@@ -45,10 +44,9 @@ class Routes:
                 raise ValueError(f"unknown message type {name!r}")
             if name in self:
                 raise ValueError(f"another flow has subscribed to the message type {name!r}")
-        expected = (frozenset(types) or None) if answers is None else frozenset(answers)
-        route = Route(
-            next(_ids) & 0xFFFFFFFF, frozenset(types), capacity, when_full, self._count, self._turns, expected
-        )
+        named = frozenset(types)
+        expected = (named or None) if answers is None else frozenset(answers)
+        route = Route(next(_ids) & 0xFFFFFFFF, named, capacity, when_full, self._count, self._turns, expected)
         self._by_id[route.id] = route
         self._by_type.update(dict.fromkeys(types, route))
         return route
@@ -72,7 +70,7 @@ class Routes:
     async def wait_empty(self) -> None:
         """Wait until no message waits in any route."""
         while self.messages:
-            self._empty = anyio.Event()
+            self._empty.clear()
             await self._empty.wait()
 
     def __contains__(self, name: object) -> bool:

@@ -6,6 +6,7 @@ from collections import deque
 
 import anyio
 
+from ziggurat.node.peer.signal import Signal
 from ziggurat.node.wire import MESSAGE_COST, KaspadMessage
 
 __all__ = ["SEND_QUEUE_BYTES", "SEND_QUEUE_MESSAGES", "SendQueue"]
@@ -26,9 +27,9 @@ class SendQueue:
     def __init__(self) -> None:
         self._queue: deque[tuple[KaspadMessage, int]] = deque()
         self._size = 0
-        self._filled = anyio.Event()
-        self._room = anyio.Event()
-        self._empty = anyio.Event()
+        self._filled = Signal()
+        self._room = Signal()
+        self._empty = Signal()
         self._closed = False
         self._failed = False
         self._sending_since: float | None = None
@@ -41,8 +42,7 @@ class SendQueue:
     async def put(self, message: KaspadMessage) -> bool:
         """Add a message, waiting for room; return ``False`` if the queue was closed meanwhile."""
         while self.full and not self._closed:
-            if self._room.is_set():
-                self._room = anyio.Event()
+            self._room.clear()
             await self._room.wait()
         return self.put_nowait(message)
 
@@ -93,7 +93,7 @@ class SendQueue:
             if self._closed:
                 self._empty.set()
                 raise StopAsyncIteration
-            self._filled = anyio.Event()
+            self._filled.clear()
             await self._filled.wait()
         message, size = self._queue.popleft()
         self._size -= size

@@ -8,7 +8,6 @@ from typing import Protocol
 from google.protobuf.message import DecodeError
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
-from h2.exceptions import H2Error
 
 from ziggurat.node.wire.codec import MessageTooLarge, Wanted
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
@@ -23,7 +22,7 @@ MESSAGE_STREAM = "/protowire.P2P/MessageStream"
 connection. Only here does a package name appear on the wire, and it must be kaspad's, not ours."""
 
 
-STREAM_ENDED = (GRPCError, ProtocolError, StreamTerminatedError, H2Error)
+STREAM_ENDED = (GRPCError, ProtocolError, StreamTerminatedError)
 """What sending raises on a stream that has ended."""
 
 
@@ -83,11 +82,9 @@ class MessageStream(Protocol):
 
 
 def stream_lost(error: Exception) -> StreamLost:
-    """Map an exception that grpclib raised on a stream.
-
-    grpclib has exceptions for what it expects, and lets others out for headers that it cannot read: a ``KeyError``, a
-    ``UnicodeEncodeError``. All of them are about what the peer sent.
-    """
+    """Map an exception that a call raised."""
+    if isinstance(error, GRPCError) and isinstance(error.__cause__, DecodeError):
+        error = error.__cause__  # a message that came, and not a status
     if isinstance(error, MessageSizeError | MessageTooLarge):
         return StreamLost(_text(error), LossReason.TOO_LARGE)
     if isinstance(error, GRPCError):
@@ -97,7 +94,7 @@ def stream_lost(error: Exception) -> StreamLost:
         return StreamLost("a message is not protobuf", LossReason.MALFORMED)
     if isinstance(error, StreamTerminatedError):
         return StreamLost(_text(error), LossReason.RESET)
-    if isinstance(error, (*STREAM_ENDED, AssertionError)):
+    if isinstance(error, ProtocolError):
         return StreamLost(_text(error), LossReason.MALFORMED)
     detail = one_line(f"what the peer sent cannot be read ({type(error).__name__}: {error})")
     return StreamLost(detail, LossReason.MALFORMED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from grpclib.client import Stream as GrpclibCall
 from grpclib.const import Cardinality, Status
@@ -89,7 +89,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
     def trailing_metadata(self) -> _Metadata | None:  # type: ignore[override]
         """What came with the status; ``None`` before that was looked at."""
         section = self._head if self._status_in_head else self._trailers
-        if self._trailing is None and self._status_read and section is not None:
+        if self._trailing is None and section is not None and (self._trailers_read or self._status_read):
             self._trailing = cast("_Metadata", MultiDict(self._read(section).pairs))
         return self._trailing
 
@@ -128,27 +128,26 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         gzip = self._channel.gzip if compress is None else compress
         if not self._request_sent:
             await self._send_request(False, gzip or self._channel.gzip)
-        last = end
-        if not self._streams_requests:
-            if self._message_sent:
-                raise ProtocolError("Message was already sent")
-            last = True
-        if self._end_done:
+        if self._message_sent and not self._streams_requests:
+            raise ProtocolError("Message was already sent")
+        last = end or not self._streams_requests
+        if self._ended_by_us:
             raise ProtocolError("Stream is ended")
         if gzip and not self._gzip:
             raise ProtocolError("The request did not announce compression: compress the first message, too")
-        if "send_message" not in vars(self._dispatch):
+        if "send_message" not in self._unheard:
             (message,) = await self._told(self._dispatch.send_message(message))
         body = self._codec.encode(message, self._send_type)
+        held = self._hold(body, gzip, last)
         try:
-            await self._send_body(body, gzip=gzip, end=last)
+            if gzip or self._resending is not None or not self._send_at_once(body, False, last):
+                await self._send_body(body, held, gzip=gzip, end=last)
         except StreamTerminatedError:
             await self._raise_status()
             if not self.remote_ended or (self._streams_requests and self._streams_responses):
                 raise  # else the server needs no more of it, and its response counts
         self._message_sent = True
-        if end:
-            self._end_done = True
+        self._ended_by_us = end
 
     async def end(self) -> None:
         """End our side of a streaming request. Once the server is done with the call, nothing happens.
@@ -159,14 +158,14 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         """
         if not self._request_sent:
             raise ProtocolError("Request was not sent")
-        if self._end_done:
+        if self._ended_by_us:
             raise ProtocolError("Stream was already ended")
         if self._streams_requests:
             if not self.remote_ended:
                 await self._send_end()
         elif not self._message_sent:
             raise ProtocolError("Unary request requires a single message to be sent")
-        self._end_done = True
+        self._ended_by_us = True
 
     async def cancel(self) -> None:
         """Give the call up, and tell the server so. Whoever sends or receives gets a ``StreamTerminatedError``.
@@ -203,7 +202,8 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             else:
                 await self._wait()
         self._head_read = True
-        await self._read_head(self._head)
+        if not self._head_passes(self._head):
+            await self._read_head(self._head)
 
     async def recv_message(self) -> RecvT | None:
         """Return the next message; ``None`` at the end of a stream. A cancelled wait takes no message away.
@@ -214,7 +214,9 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         """
         if not self._head_read:
             await self.recv_initial_metadata()
-        body = await self._receive()
+        body = self._receive_at_once()
+        if body is None:
+            body = await self._receive()
         if body is None:
             if not self._streams_responses and not self._received and not self._status_in_head:
                 if not self._trailers_read:
@@ -223,16 +225,11 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             return None
         if self._received and not self._streams_responses:
             self._close_with(one_too_many())
-        try:
-            message: Any = self._codec.decode(body, self._recv_type)
-        except Exception as error:
-            if isinstance(error, GRPCError):
-                raise
-            raise GRPCError(Status.INTERNAL, f"a message cannot be decoded: {error}") from error
-        if "recv_message" not in vars(self._dispatch):
+        message: RecvT = self._decode(body, self._recv_type)
+        if "recv_message" not in self._unheard:
             (message,) = await self._told(self._dispatch.recv_message(message))
         self._received += 1
-        return cast("RecvT", message)
+        return message
 
     async def recv_trailing_metadata(self) -> None:
         """Wait for the status.
@@ -243,19 +240,21 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             StreamTerminatedError: the call ended before its time.
         """
         over = self.remote_ended or self.broken is not None
-        if not (over or self._end_done or (self._message_sent and not self._streams_requests)):
+        if not (over or self._ended_by_us or (self._message_sent and not self._streams_requests)):
             raise ProtocolError("Outgoing stream was not ended")
         if not self._head_read:
             raise ProtocolError("Initial metadata was not received before waiting for trailing metadata")
         if self._trailers_read:
             raise ProtocolError("Trailing metadata was already received")
         if not self._status_in_head:  # else it was read with the head
-            await self._wait_for_end()
+            if not self.remote_ended:
+                await self._wait_for_end()
+            self._trailers_read = True
+            if self._trailers is None:
+                raise GRPCError(Status.UNKNOWN, "Missing grpc-status header")
+            if not self._status_passes(self._trailers):
+                await self._read_status(self._read(self._trailers))
         self._trailers_read = True
-        if self._trailers is not None:
-            await self._read_status(self._read(self._trailers))
-        elif not self._status_in_head:
-            raise GRPCError(Status.UNKNOWN, "Missing grpc-status header")
 
     # -- the scope
 
@@ -276,8 +275,8 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         succeeded = False
         try:
             if error is None:
-                if self._request_sent and not self._cancelled and (self.remote_ended or not self.protocol.closing):
-                    await self._finish()  # as in grpclib: not after a connection is lost, which others have been told
+                if not self._cancelled and self._unfinished():
+                    await self._finish()
                 succeeded = True
             elif isinstance(error, StreamTerminatedError):
                 await self._raise_status()

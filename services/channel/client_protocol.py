@@ -71,7 +71,12 @@ class ClientProtocol(Protocol):
     @property
     def ready(self) -> bool:
         """Whether a new call may start here at once."""
-        return self.accepting and self.slots.free
+        if not self.accepting:
+            return False
+        slots, core = self.slots, self.core
+        if slots.waiters or slots.granted:
+            return slots.free
+        return self.writable and len(core.streams) < core.max_streams  # the same when nobody waits, in fewer calls
 
     async def wait_turn(self) -> None:
         """Wait until a call may start here; it then must, without another ``await``.
@@ -102,7 +107,8 @@ class ClientProtocol(Protocol):
         self.core.open(stream, template, own, fresh, end=end)
         if self.core.exhausted:
             self.refuse_new("the connection has used up its stream numbers")
-        self.flush_soon()
+        if not self._scheduled:
+            self.flush_soon()
 
     def _free_slots(self) -> int:
         return self.core.max_streams - len(self.core.streams) if self.writable else 0
@@ -133,14 +139,14 @@ class ClientProtocol(Protocol):
         if self._preface is not None:
             data = self._preface.feed(data)
             if self._preface.verdict is not None:
-                self.foreign = True
+                self.foreign = not self._preface.transient
                 self.failure = self._preface.verdict
                 self.abort()
                 return
             if not self._preface.done:
                 return
             self._preface = None
-        super().data_received(data)
+        Protocol.data_received(self, data)
 
     def resume_writing(self) -> None:
         """The transport takes bytes again."""
@@ -154,7 +160,7 @@ class ClientProtocol(Protocol):
             self._keepalive = None  # a cycle
         if self._preface is not None:
             self._preface.close()
-            self.foreign = self.foreign or self._preface.verdict is not None
+            self.foreign = self.foreign or (self._preface.verdict is not None and not self._preface.transient)
             self.failure = self.failure or self._preface.verdict
         if self.failure is None and not self.closing:
             how = "closed by the peer" if exc is None else one_line(str(exc)) or type(exc).__name__
@@ -176,7 +182,8 @@ class ClientProtocol(Protocol):
     def on_stream_closed(self) -> None:
         """There is room for another call; or the last one on a draining connection is over."""
         if self.refusal is None:
-            self.slots.wake()
+            if self.slots.waiters:
+                self.slots.wake()
         elif not self.core.streams and not self.closing:
             self._loop.call_soon(self.close)  # the core is in the middle of something
 

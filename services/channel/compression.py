@@ -7,7 +7,6 @@ bomb costs no more memory than the largest message allowed.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from typing import Literal
 
 from grpclib.const import Status
@@ -15,10 +14,9 @@ from grpclib.exceptions import GRPCError
 
 __all__ = [
     "ACCEPT_ENCODING",
+    "ENCODINGS",
     "MessageSizeError",
-    "accepts_gzip",
     "compress",
-    "encoding_of",
     "inflate",
     "judge_encoding",
     "too_large",
@@ -28,6 +26,9 @@ Compression = Literal["gzip"]
 
 ACCEPT_ENCODING = ("grpc-accept-encoding", "identity,gzip")
 """The header that we send. Without it a server must guess: tonic then does not compress, grpcio does."""
+
+ENCODINGS = ("identity", "gzip")
+"""What we read."""
 
 GZIP_WINDOW = 31  # zlib's code for the largest window in a gzip wrapper
 
@@ -76,22 +77,6 @@ def inflate(data: bytes, limit: int | None) -> bytes:
             Status.INTERNAL, f"a compressed message has {len(decoder.unused_data)} bytes after its gzip member"
         )
     return message
-
-
-def encoding_of(headers: Sequence[tuple[str, str]] | None) -> str | None:
-    """Return the peer's ``grpc-encoding``, if it sent one."""
-    for name, value in headers or ():
-        if name == "grpc-encoding":
-            return value
-    return None
-
-
-def accepts_gzip(headers: Sequence[tuple[str, str]] | None) -> bool:
-    """Return whether the peer accepts gzip."""
-    return any(
-        name == "grpc-accept-encoding" and "gzip" in (item.strip() for item in value.split(","))
-        for name, value in headers or ()
-    )
 
 
 def judge_encoding(flag: int, encoding: str | None) -> GRPCError | None:

@@ -34,6 +34,7 @@ VIEW: Final = 16_384
 """Bytes from which on a view of what was read is kept rather than a copy."""
 
 NOTHING: Final = b""
+BUSY: Final = "another task is receiving from this stream"
 
 
 class Inbox(Stream):
@@ -52,13 +53,14 @@ class Inbox(Stream):
         "_more",
         "_reader",
         "_size",
+        "_unjudged",
         "_wanted",
         "broken",
         "discarding",
     )
 
     def __init__(self) -> None:
-        super().__init__()
+        Stream.__init__(self)  # super() would take as long as half of this
         self.broken: Exception | None = None
         self.discarding = False  # nobody will read what comes
         self._chunk: bytes | bytearray | memoryview = NOTHING  # unread from _begin to _end
@@ -68,6 +70,7 @@ class Inbox(Stream):
         self._given_back = 0  # of these, bytes that the peer may send again already
         self._reader: asyncio.Future[None] | None = None
         self._wanted = 0  # bytes that the reader waits for
+        self._unjudged = -1  # length up to which an uncompressed message is good, which spares a call
 
     # -- from the core
 
@@ -123,7 +126,7 @@ class Inbox(Stream):
         if self._end - self._begin < PREFIX_SIZE:
             self._join()
         flag, length = _parse_prefix(self._chunk, self._begin)
-        if error := self._judge(flag, length):
+        if (flag or length > self._unjudged) and (error := self._judge(flag, length)):
             self.spoil(error)
             raise copy_error(error)
         size = length + PREFIX_SIZE
@@ -150,7 +153,13 @@ class Inbox(Stream):
         if held := self._size - self._given_back:
             self._given_back = self._size
             self._give_back(held)
-        await self._pause()
+        if self._reader is not None:
+            raise RuntimeError(BUSY)
+        self._reader = asyncio.get_running_loop().create_future()
+        try:
+            await self._reader  # as in `_pause`, without a coroutine of its own for every call
+        finally:
+            self._reader = None
         return True
 
     async def _wait_for_end(self) -> None:
@@ -168,7 +177,7 @@ class Inbox(Stream):
 
     async def _pause(self) -> None:
         if self._reader is not None:
-            raise RuntimeError("another task is receiving from this stream")
+            raise RuntimeError(BUSY)
         self._reader = asyncio.get_running_loop().create_future()
         try:
             await self._reader
@@ -190,10 +199,11 @@ class Inbox(Stream):
     def discard(self) -> None:
         """Let go of what has arrived, and of what will."""
         self.discarding = True
-        held = self._size - self._given_back
-        self._clear()
-        if held > 0:
-            self._give_back(held)
+        if self._size:
+            held = self._size - self._given_back
+            self._clear()
+            if held > 0:
+                self._give_back(held)
 
     # -- for whoever has a connection
 
@@ -240,7 +250,10 @@ class Inbox(Stream):
         back = size - self._given_back
         self._given_back = 0 if back > 0 else -back
         if self._begin == self._end:
-            self._advance()
+            if self._more:
+                self._advance()
+            else:
+                self._chunk, self._begin, self._end = NOTHING, 0, 0
         if back > 0:
             self._give_back(back)
         return body
@@ -268,9 +281,6 @@ class Inbox(Stream):
     def _advance(self) -> None:
         """The first piece is read: go on with the next."""
         more = self._more
-        if not more:
-            self._chunk, self._begin, self._end = NOTHING, 0, 0
-            return
         count, size = 1, len(more[0])
         while count < len(more) and size < COLLECTED:
             size += len(more[count])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from ziggurat.services.channel.compression import compress, inflate, judge_encoding, too_large
-from ziggurat.services.channel.inbox import Inbox
+from ziggurat.services.channel.inbox import PREFIX_SIZE, Inbox
 from ziggurat.services.errors import copy_error
 from ziggurat.services.http2 import ErrorCode, error_name
 
@@ -39,7 +39,7 @@ class MessageStream(Inbox):
     """The peer's ``grpc-encoding``."""
 
     def __init__(self) -> None:
-        super().__init__()
+        Inbox.__init__(self)
         self.stopped: Exception | None = None
         self._protocol: Protocol | None = None
         self._limit: int | None = None
@@ -56,11 +56,8 @@ class MessageStream(Inbox):
         """The stream is about to be opened there."""
         self._protocol = protocol
         protocol.streams_started += 1
-        options = protocol.options
-        limit, initial = options.max_message_size, options.initial_message_size
-        self._limit = (
-            limit if initial is None or protocol.lifted else min(initial, 0xFFFFFFFF if limit is None else limit)
-        )
+        limit = self._limit = protocol.max_message_size
+        self._unjudged = -1 if limit is None else limit
 
     def lift_limits(self) -> None:
         """Let messages and windows have the full size, on this stream and on its connection.
@@ -68,8 +65,8 @@ class MessageStream(Inbox):
         See `ConnectionOptions.initial_message_size`.
         """
         protocol = self.protocol
-        self._limit = protocol.options.max_message_size
         protocol.lift_limits(self)
+        self._limit = protocol.options.max_message_size
 
     def discard_received(self) -> None:
         """Let go of what has arrived, and of what still does: nobody will read it."""
@@ -79,9 +76,16 @@ class MessageStream(Inbox):
 
     async def _receive(self) -> bytes | None:
         """Return the next message, inflated; ``None`` at the end. A cancelled wait takes nothing away."""
-        while (message := self._next()) is None:
+        while (body := self._receive_at_once()) is None:
             if not await self._wait():
                 return None
+        return body
+
+    def _receive_at_once(self) -> bytes | None:
+        """Return the next message, inflated; ``None`` if it is not there."""
+        message = self._next()
+        if message is None:
+            return None
         flag, body = message
         return self._inflate(body) if flag else body
 
@@ -124,17 +128,24 @@ class MessageStream(Inbox):
             raise RuntimeError("another task is sending on this stream")
         if gzip:
             body = compress(body)
-        protocol, size = self.protocol, len(body) + 5
-        core = protocol.core
-        if protocol.writable and size <= core.room(self):
-            core.send_data(self, (_pack_prefix(gzip, size - 5), body), size, end=end)
-            protocol.flush_soon()
+        if self._send_at_once(body, gzip, end):
             return
         self._sending = True
         try:
-            await self._send_slowly(memoryview(_pack_prefix(gzip, size - 5) + body), end)
+            await self._send_slowly(memoryview(_pack_prefix(gzip, len(body)) + body), end)
         finally:
             self._sending = False
+
+    def _send_at_once(self, body: bytes, flag: bool, end: bool) -> bool:
+        """Send one message, compressed if ``flag`` says so, in one frame. Return whether that may be now."""
+        protocol, size = self._protocol, len(body) + PREFIX_SIZE
+        assert protocol is not None
+        core = protocol.core
+        if self.stopped is not None or self._sending or not protocol.writable or size > core.room(self):
+            return False
+        core.send_data(self, (_pack_prefix(flag, len(body)), body), size, end=end)
+        protocol.flush_soon()
+        return True
 
     async def _send_slowly(self, data: memoryview, end: bool) -> None:
         protocol, size, position = self.protocol, len(data), 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from grpclib.metadata import encode_metadata
 if TYPE_CHECKING:
     from grpclib.metadata import _MetadataLike  # pyright: ignore[reportPrivateUsage]
 
-__all__ = ["Pairs", "decode_pairs", "encode_pairs", "encode_timeout"]
+__all__ = ["Pairs", "decode_binary", "decode_pairs", "encode_binary", "encode_pairs", "encode_timeout"]
 
 Pairs = list[tuple[str, str | bytes]]
 """Metadata in its order; values of keys that end in ``-bin`` are bytes."""
@@ -61,6 +61,11 @@ def decode_pairs(fields: Iterable[tuple[bytes, bytes]]) -> tuple[Pairs, str | No
             except ValueError:
                 fault = f"the metadata {key!r} is not base64"
     return pairs, fault
+
+
+def encode_binary(value: bytes) -> bytes:
+    """Return the base64 of bytes, without padding."""
+    return b64encode(value).rstrip(b"=")
 
 
 def decode_binary(value: bytes) -> bytes:

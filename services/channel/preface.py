@@ -1,32 +1,40 @@
-"""Check the first nine bytes of a connection for HTTP/2, before h2 sees them.
+"""Check the first nine bytes of a connection for HTTP/2, before the core sees them.
 
-A server's connection preface is a SETTINGS frame (RFC 9113 3.4). h2 would report anything else as a "protocol error";
+A server's connection preface is a SETTINGS frame (RFC 9113 3.4). The core would report anything else as an error;
 the user needs to know what answered: an HTTP/1 server, a proxy's error page, a TLS server on a clear-text connection,
-an SSH banner.
+an SSH banner. Some servers that have had enough say so in a GOAWAY before anything else.
 """
 
 from __future__ import annotations
 
 from ziggurat.services.errors import one_line
+from ziggurat.services.http2 import error_name
 
 __all__ = ["Preface"]
 
 HEADER = 9
 SETTINGS = 4
+GOAWAY = 7
 MAX_STATUS_LINE = 512
+MAX_GOAWAY = 1024
+
+BUSY = ("429", "502", "503", "504")
+"""Statuses of HTTP/1 that mean that the server, or one behind it, is away for now."""
 
 
 class Preface:
     """Buffers the first bytes from the peer until its protocol is known.
 
     Attributes:
-        verdict: what the peer speaks instead of HTTP/2; ``None`` as long as it may be HTTP/2.
+        verdict: what the peer speaks instead of HTTP/2, or says before it; ``None`` as long as it may be HTTP/2.
+        transient: whether the peer may speak HTTP/2 another time.
         done: whether the header of a SETTINGS frame has arrived.
     """
 
     def __init__(self) -> None:
         self._head = b""
         self.verdict: str | None = None
+        self.transient = False
         self.done = False
 
     def feed(self, data: bytes) -> bytes:
@@ -37,6 +45,8 @@ class Preface:
                 self.done = True
                 self._head = b""
                 return head
+        elif head[3:4] == bytes([GOAWAY]) and 8 <= int.from_bytes(head[:3], "big") <= MAX_GOAWAY:
+            self._goaway(head)
         elif not self._may_be_http1(head):
             self.verdict = self._name(head)
         elif b"\n" in head or len(head) > MAX_STATUS_LINE:
@@ -65,9 +75,18 @@ class Preface:
     def _may_be_http1(head: bytes) -> bool:
         return head[:6] == b"HTTP/1"[: len(head)]
 
-    @staticmethod
-    def _http1(head: bytes) -> str:
+    def _goaway(self, head: bytes) -> None:
+        if len(head) < HEADER + int.from_bytes(head[:3], "big"):
+            return
+        code = int.from_bytes(head[HEADER + 4 : HEADER + 8], "big")
+        debug = head[HEADER + 8 : HEADER + int.from_bytes(head[:3], "big")]
+        text = one_line(debug.decode("utf-8", "backslashreplace"))[:200]
+        self.verdict = f"GOAWAY {error_name(code)}{f' ({text})' if text else ''} before its SETTINGS"
+        self.transient = True
+
+    def _http1(self, head: bytes) -> str:
         line = one_line(head.split(b"\n", 1)[0][:MAX_STATUS_LINE].decode("latin-1"))
+        self.transient = line.split(" ", 2)[1:2] != [] and line.split(" ", 2)[1] in BUSY
         return f"the peer speaks {line.split(' ', 1)[0][:8]} (it answered {line[:80]!r})"
 
     @staticmethod

@@ -43,6 +43,7 @@ class Protocol(asyncio.Protocol):
         lost: set once nothing is left of the connection.
         loss: the error that `connection_lost` got; ``None`` before, and for a connection that ended without one.
         lifted: whether `lift_limits` was called.
+        max_message_size: of what is received on a new stream, in bytes; ``None`` without a limit.
         streams_started: how many there were.
     """
 
@@ -76,6 +77,8 @@ class Protocol(asyncio.Protocol):
         self._scheduled = False
         self._linger: asyncio.TimerHandle | None = None
         self.lifted = False
+        limit, initial = options.max_message_size, options.initial_message_size
+        self.max_message_size = limit if initial is None else min(initial, 0xFFFFFFFF if limit is None else limit)
         self._blocked: dict[MessageStream, None] = {}  # those that wait for the transport
 
     @property
@@ -113,9 +116,10 @@ class Protocol(asyncio.Protocol):
         except RemoteProtocolError as error:
             self.fail(f"HTTP/2 protocol error: {one_line(str(error))}")
             return
-        # Behind the tasks that this has woken, so that what they send is in the same write.
-        if self.core.out and not self._scheduled:
-            self.flush_soon()
+        # Behind the tasks that this has woken, so that what they send leaves in the same turn of the loop.
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush_scheduled)
 
     def pause_writing(self) -> None:
         """The transport has had enough for now."""
@@ -178,6 +182,7 @@ class Protocol(asyncio.Protocol):
             return
         if not self.lifted:
             self.lifted = True
+            self.max_message_size = self.options.max_message_size
             if more := self.options.connection_window - connection_window:
                 self.core.widen(None, more)
         if more := self.options.stream_window - stream_window:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
@@ -36,6 +36,7 @@ class Reply(Request):
     """The receiving half of a call, on top of the sending one: a status ends both."""
 
     __slots__ = (
+        "_begun_well",
         "_codec",
         "_details_codec",
         "_head",
@@ -60,14 +61,14 @@ class Reply(Request):
         codec: CodecBase,
         status_details_codec: StatusDetailsCodecBase | None,
     ) -> None:
-        super().__init__(channel, method_name, metadata, cardinality, deadline, dispatch)
+        Request.__init__(self, channel, method_name, metadata, cardinality, deadline, dispatch)
         self._codec = codec
         self._details_codec = status_details_codec
         self._head: HeaderSection | None = None
         self._trailers: HeaderSection | None = None
         self._initial: _Metadata | None = None  # where a listener has replaced them
         self._trailing: _Metadata | None = None
-        self._status_in_head = self._head_read = self._trailers_read = self._status_read = False
+        self._begun_well = self._status_in_head = self._head_read = self._trailers_read = self._status_read = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -85,7 +86,8 @@ class Reply(Request):
             self._held = None  # the server has seen the call
         else:
             self._trailers = section
-        self._wake_reader()
+        if not ends:  # else `on_end` follows
+            self._wake_reader()
 
     def on_end(self) -> None:
         """The call is over, whatever is still to be sent."""
@@ -119,12 +121,32 @@ class Reply(Request):
 
     # -- reading
 
+    def _head_passes(self, section: HeaderSection) -> bool:
+        """Whether `_read_head` has nothing to do: the response has begun well, and nobody listens."""
+        self._begun_well = not self._status_in_head and self._read(section).flawless
+        return self._begun_well and "recv_initial_metadata" in self._unheard
+
+    def _status_passes(self, section: HeaderSection) -> bool:
+        """Whether `_read_status` has nothing to do: the call has ended well, and nobody listens."""
+        response = self._read(section)
+        well = self._begun_well and response.flawless and response.status is not None
+        return well and "recv_trailing_metadata" in self._unheard
+
+    def _unfinished(self) -> bool:
+        """Whether a call that is left has anything to wait for, or to say about its end."""
+        over = self._head_read and self.remote_ended and not self._size
+        if over and self._trailers is not None and self._status_passes(self._trailers):
+            self._trailers_read = True
+            return False
+        # As in grpclib: not after a connection is lost, which others have been told.
+        return self._request_sent and (self.remote_ended or not self.protocol.closing)
+
     async def _read_head(self, section: HeaderSection) -> None:
         response = self._read(section)
         if self._status_in_head:
             if response.status is None:
                 self._close_with(response.fault or response.error(None))
-            if "recv_initial_metadata" not in vars(self._dispatch):
+            if "recv_initial_metadata" not in self._unheard:
                 nothing = cast("_Metadata", MultiDict())
                 (self._initial,) = await self._told(self._dispatch.recv_initial_metadata(nothing))
             await self._read_status(response)
@@ -133,14 +155,14 @@ class Reply(Request):
             await self._read_page(response.fault)
         if response.encoding_fault is not None:
             self._close_with(response.encoding_fault)
-        if "recv_initial_metadata" not in vars(self._dispatch):
+        if "recv_initial_metadata" not in self._unheard:
             metadata = cast("_Metadata", MultiDict(response.pairs))
             (self._initial,) = await self._told(self._dispatch.recv_initial_metadata(metadata))
 
     async def _read_status(self, response: Response) -> None:
         """Tell the listeners of the status, once, and raise it if it is not OK."""
         first, self._status_read = not self._status_read, True
-        if first and "recv_trailing_metadata" not in vars(self._dispatch):
+        if first and "recv_trailing_metadata" not in self._unheard:
             (self._trailing,) = await self._told(
                 self._dispatch.recv_trailing_metadata(
                     cast("_Metadata", MultiDict(response.pairs)),
@@ -171,6 +193,9 @@ class Reply(Request):
         self._close_with(error)
 
     def _read(self, section: HeaderSection) -> Response:
+        memo = section.memo
+        if isinstance(memo, Response):
+            return memo
         return read_response(section, self._codec.__content_subtype__)
 
     async def _raise_status(self) -> None:
@@ -181,6 +206,14 @@ class Reply(Request):
             missing = response.status is None and self._status_in_head
             if response.status is not Status.OK and not missing:
                 await self._read_status(response)
+
+    def _decode(self, body: bytes, kind: Any) -> Any:
+        try:
+            return self._codec.decode(body, kind)
+        except GRPCError:
+            raise
+        except Exception as error:
+            raise GRPCError(Status.INTERNAL, f"a message cannot be decoded: {error}") from error
 
     def _close_with(self, error: GRPCError | None) -> None:
         """Give the call up because of what came, and raise that."""
@@ -194,7 +227,8 @@ class Reply(Request):
             self._timer.cancel()
             self._timer = None
         self._held = None
-        self._reset(ErrorCode.CANCEL)
+        if not self.closed:
+            self._reset(ErrorCode.CANCEL)
         if not self.discarding:
             self.discard()
 

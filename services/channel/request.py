@@ -51,7 +51,7 @@ class Request(MessageStream):
         "_channel",
         "_deadline",
         "_dispatch",
-        "_end_done",
+        "_ended_by_us",
         "_gzip",
         "_held",
         "_held_size",
@@ -62,6 +62,7 @@ class Request(MessageStream):
         "_request_sent",
         "_resending",
         "_streams_requests",
+        "_unheard",
         "_user_metadata",
     )
 
@@ -74,15 +75,16 @@ class Request(MessageStream):
         deadline: Deadline | None,
         dispatch: _DispatchChannelEvents,
     ) -> None:
-        super().__init__()
+        MessageStream.__init__(self)
         self._dispatch = dispatch
+        self._unheard = vars(dispatch)  # events that nobody listens to; grpclib takes a name out for the first listener
         self._user_metadata = metadata
         self._channel = channel
         self._method_name = method_name
         self._streams_requests = cardinality.client_streaming
         self._deadline = deadline
         self._own: HeaderFields = ()
-        self._request_sent = self._message_sent = self._end_done = False
+        self._request_sent = self._message_sent = self._ended_by_us = False
         self._gzip = self._repeated = False
         self._held: Held | None = []  # None: no more to be repeated
         self._held_size = 0
@@ -92,7 +94,18 @@ class Request(MessageStream):
     # -- opening
 
     async def _send_request(self, end: bool, gzip: bool) -> None:
-        if "send_request" in vars(self._dispatch):
+        """Open the stream with the request's headers, on whatever connection has room.
+
+        Args:
+            end: whether that is all.
+            gzip: whether to announce that messages may be compressed.
+
+        Raises:
+            CallRefused: none took it, `MAX_SENDS` times.
+            GRPCError: the dial failed.
+            asyncio.TimeoutError: the deadline passed; the dial so far is its ``__cause__``.
+        """
+        if "send_request" in self._unheard:
             if self._user_metadata:
                 self._own = encode_pairs(self._user_metadata)
         else:
@@ -106,9 +119,15 @@ class Request(MessageStream):
                 )
             )
             self._own = encode_pairs(metadata)
-        await self._open(end=end, gzip=gzip)
+        protocol = self._channel.protocol
+        if protocol is None or not protocol.ready:
+            protocol = await self._find_connection()
+        self._gzip = gzip
+        self._start(protocol, end=end, gzip=gzip)
+        self._request_sent = True
         if end:
-            self._end_done = True
+            self._hold(None, False, True)
+            self._ended_by_us = True
 
     async def _told(self, listeners: Awaitable[T]) -> T:
         """Wait for an event's listeners, which may take as long as they like, but not longer than the call.
@@ -126,29 +145,9 @@ class Request(MessageStream):
                 raise TimeoutError("Deadline exceeded") from None
             raise
 
-    async def _open(self, *, end: bool, gzip: bool) -> None:
-        """Open the stream with the request's headers, on whatever connection has room.
-
-        Args:
-            end: whether that is all.
-            gzip: whether to announce that messages may be compressed.
-
-        Raises:
-            CallRefused: none took it, `MAX_SENDS` times.
-            GRPCError: the dial failed.
-            asyncio.TimeoutError: the deadline passed; the dial so far is its ``__cause__``.
-        """
-        protocol = self._channel.protocol
-        if protocol is None or not protocol.ready:
-            protocol = await self._find_connection()
-        self._gzip = gzip
-        self._start(protocol, end=end, gzip=gzip)
-        self._request_sent = True
-        if end:
-            self._hold(None, False, True)
-
     def _start(self, protocol: ClientProtocol, *, end: bool, gzip: bool) -> None:
         if self.stopped is not None:
+            protocol.slots.wake()  # it was this call's turn
             raise copy_error(self.stopped)
         fresh: HeaderFields = ()
         if self._deadline is not None:
@@ -184,9 +183,15 @@ class Request(MessageStream):
 
     # -- messages
 
-    async def _send_body(self, body: bytes, *, gzip: bool, end: bool) -> None:
-        """Send one message; again, on another connection, if this one does not take the call."""
-        held = self._hold(body, gzip, end)
+    async def _send_body(self, body: bytes, held: bool, *, gzip: bool, end: bool) -> None:
+        """Send one message; again, on another connection, if this one does not take the call.
+
+        Args:
+            body: the message.
+            held: whether it is held for that.
+            gzip: whether to compress it.
+            end: whether it is the last.
+        """
         if self._again is None and self._resending is None:
             try:
                 await self._send(body, gzip=gzip, end=end)
@@ -221,10 +226,11 @@ class Request(MessageStream):
         """Keep a message (``None``: the end) for a second start; return whether it is kept."""
         if self._held is None:
             return False
-        self._held_size += len(body or b"")
-        if self._held_size > MAX_HELD:
-            self._held = None
-            return False
+        if body is not None:
+            self._held_size += len(body)
+            if self._held_size > MAX_HELD:
+                self._held = None
+                return False
         self._held.append((body, gzip, end))
         return True
 

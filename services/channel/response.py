@@ -15,6 +15,7 @@ from grpclib.encoding.base import StatusDetailsCodecBase
 from grpclib.exceptions import GRPCError
 from grpclib.metadata import decode_grpc_message
 
+from ziggurat.services.channel.compression import ENCODINGS
 from ziggurat.services.channel.metadata import Pairs, decode_binary, decode_pairs
 from ziggurat.services.errors import one_line
 from ziggurat.services.http2 import HeaderSection
@@ -30,8 +31,6 @@ HTTP_TO_GRPC = {
 }
 """Statuses of proxies and load balancers (doc/http-grpc-status-mapping.md); all others are UNKNOWN."""
 
-ENCODINGS = ("identity", "gzip")
-
 WORDS = 120
 """Characters of a page that go into an error."""
 
@@ -42,13 +41,25 @@ class Response:
     Attributes:
         fault: why this does not begin a response of gRPC; ``None`` if it does.
         encoding: the messages' ``grpc-encoding``.
+        encoding_fault: why we cannot read it, whether it is used or only announced; ``None`` if we can.
         status: of a section with ``grpc-status``; ``None`` without one.
         message: the text that came with it.
         pairs: the metadata.
         pairs_fault: what is wrong with that.
+        flawless: whether nothing in it is a reason to end the call with an error.
     """
 
-    __slots__ = ("_details", "encoding", "fault", "message", "pairs", "pairs_fault", "status")
+    __slots__ = (
+        "_details",
+        "encoding",
+        "encoding_fault",
+        "fault",
+        "flawless",
+        "message",
+        "pairs",
+        "pairs_fault",
+        "status",
+    )
 
     def __init__(self, section: HeaderSection, subtype: str) -> None:
         fields = dict(section.fields)
@@ -58,6 +69,11 @@ class Response:
             self.fault = _judge(http.decode(), fields.get(b"content-type"), subtype)
         encoding = fields.get(b"grpc-encoding")
         self.encoding = None if encoding is None else encoding.decode("latin-1")
+        self.encoding_fault: GRPCError | None = None
+        if self.encoding is not None and self.encoding not in ENCODINGS:
+            self.encoding_fault = GRPCError(
+                Status.INTERNAL, f"grpc-encoding {self.encoding[:64]!r} is not supported; identity and gzip are"
+            )
         self.status: Status | None = None
         self.message: str | None = None
         self._details = fields.get(b"grpc-status-details-bin")
@@ -65,6 +81,8 @@ class Response:
             self._read_status(code, fields.get(b"grpc-message"))
         self.pairs: Pairs
         self.pairs, self.pairs_fault = decode_pairs(section.fields)
+        faults = (self.fault, self.encoding_fault, self.pairs_fault)
+        self.flawless = not any(faults) and self.status in (None, Status.OK)
 
     def _read_status(self, code: bytes, message: bytes | None) -> None:
         try:
@@ -74,15 +92,6 @@ class Response:
             return
         if self.status is not Status.OK and message is not None:
             self.message = decode_grpc_message(message.decode("utf-8", "replace"))
-
-    @property
-    def encoding_fault(self) -> GRPCError | None:
-        """The error for a ``grpc-encoding`` that we cannot read, whether it is used or only announced."""
-        if self.encoding is None or self.encoding in ENCODINGS:
-            return None
-        return GRPCError(
-            Status.INTERNAL, f"grpc-encoding {self.encoding[:64]!r} is not supported; identity and gzip are"
-        )
 
     def details(self, codec: StatusDetailsCodecBase | None) -> Any:
         """Return the status details; ``None`` if there are none, or none that can be read: the status counts more."""

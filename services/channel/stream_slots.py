@@ -17,29 +17,33 @@ class StreamSlots:
 
     Args:
         free: returns how many streams may be opened now.
+
+    Attributes:
+        granted: slots that are kept for those who were woken.
+        waiters: those who wait, first come first; ``None`` as long as nobody ever has.
     """
 
-    __slots__ = ("_free", "_granted", "_waiters")
+    __slots__ = ("_free", "granted", "waiters")
 
     def __init__(self, free: Callable[[], int]) -> None:
         self._free = free
-        self._granted = 0
-        self._waiters: deque[asyncio.Future[None]] | None = None  # an empty deque takes 760 bytes
+        self.granted = 0
+        self.waiters: deque[asyncio.Future[None]] | None = None  # an empty deque takes 760 bytes
 
     @property
     def free(self) -> bool:
         """Whether a stream may be opened at once, by somebody who has not waited."""
-        waiters = self._waiters
+        waiters = self.waiters
         while waiters and waiters[0].done():  # they gave up
             waiters.popleft()
-        return not waiters and self._free() > self._granted
+        return not waiters and self._free() > self.granted
 
     async def wait(self) -> None:
         """Wait for a slot, and return with it granted: call `used` next, without another ``await``."""
         waiter = asyncio.get_running_loop().create_future()
-        if self._waiters is None:
-            self._waiters = deque()
-        self._waiters.append(waiter)
+        if self.waiters is None:
+            self.waiters = deque()
+        self.waiters.append(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
@@ -50,21 +54,21 @@ class StreamSlots:
 
     def used(self) -> None:
         """The granted slot was used, or was given up."""
-        self._granted -= 1
+        self.granted -= 1
 
     def wake(self) -> None:
         """There may be room: let in as many as there is room for."""
-        waiters = self._waiters
-        while waiters and self._free() > self._granted:
+        waiters = self.waiters
+        while waiters and self._free() > self.granted:
             waiter = waiters.popleft()
             if not waiter.done():
-                self._granted += 1
+                self.granted += 1
                 waiter.set_result(None)
 
     def wake_all(self) -> None:
         """The connection takes no new stream: let everyone see."""
-        while self._waiters:
-            waiter = self._waiters.popleft()
+        while self.waiters:
+            waiter = self.waiters.popleft()
             if not waiter.done():
-                self._granted += 1
+                self.granted += 1
                 waiter.set_result(None)

@@ -116,7 +116,14 @@ class Connection(HeaderFrames):
         else:  # PRIORITY, which is deprecated (RFC 9113 5.3.2), or unknown (5.5)
             self._count_useless()
             if kind == PRIORITY and UINT32.unpack_from(payload)[0] & UINT31 == stream_id:
-                self._blame(stream_id, ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself")
+                self._depends_on_itself(stream_id)
+
+    def _depends_on_itself(self, stream_id: int) -> None:
+        """RFC 7540 5.3.1; RFC 9113 has no such rule."""
+        if (stream := self.streams.get(stream_id)) is not None:
+            self._fault(stream, ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself")
+        elif self._is_idle(stream_id):  # which cannot be reset
+            raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself")
 
     def _settings(self, payload: bytes) -> None:
         """RFC 9113 6.5.3: the values hold in their order, then they are acknowledged."""

@@ -62,9 +62,6 @@ class DataFrames(Receiver):
     def _end_remote(self, stream: Stream) -> None:
         if stream.closed:
             return
-        if stream.missing:
-            self._fault(stream, ErrorCode.PROTOCOL_ERROR, "the content is shorter than its content-length says")
-            return
         stream.remote_ended = True
         if stream.local_ended:
             self._close(stream, Ending.BOTH_ENDED)

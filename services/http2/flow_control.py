@@ -46,6 +46,9 @@ class ReceiveWindow:
         before = self.unread
         self.unread = unread = before + size
         if unread <= self._on_arrival:
+            if self._unreturned + size < self.left:  # as `_give_back` has it; this is what happens mostly
+                self._unreturned += size
+                return 0
             return self._give_back(size)
         free = max(0, self._on_arrival - before)
         self._held += size - free

@@ -13,6 +13,7 @@ from ziggurat.services.http2.errors import ErrorCode, RemoteProtocolError
 from ziggurat.services.http2.frames import (
     CONTINUATION,
     DATA,
+    END_HEADERS,
     END_STREAM,
     FRAME_HEADER_SIZE,
     FRAME_NAMES,
@@ -55,13 +56,14 @@ class FrameReader(ABC):
         self.failed = False
         self.max_frame_size = max_frame_size
         self._max_block_size = max_block_size
+        self._max_section_size = min(max_frame_size, max_block_size)  # of one in a single frame
         self._tail = bytearray()  # a frame that is not whole
         self._wanted = FRAME_HEADER_SIZE  # bytes of it that are needed to go on
         self._preface = PREFACE if expect_preface else b""
         self._settled = False  # whether the peer's first frame, SETTINGS, has come
         self._block = bytearray()
         self._block_stream = 0  # whose header block is not whole; 0 if none
-        self._rest = 0  # bytes of a DATA frame that are still to come
+        self._rest: int = 0  # bytes of a DATA frame that are still to come
         self._rest_stream: Stream | None = None
         self._rest_ends = False
 
@@ -87,26 +89,32 @@ class FrameReader(ABC):
         while size - position >= FRAME_HEADER_SIZE and not self.failed:
             high, low, kind, flags, stream_id = parse_frame_header(data, position)
             length = high << 8 | low
+            stream_id &= UINT31
             start = position + FRAME_HEADER_SIZE
             position = start + length
-            if kind == DATA and not flags & PADDED and not self._block_stream and self._settled:
+            plain = self._settled and not self._block_stream
+            if kind == HEADERS and plain and flags | END_STREAM == END_HEADERS | END_STREAM:
+                if length <= self._max_section_size and position <= size:
+                    self._section(stream_id, data[start:position], flags & END_STREAM != 0, None)
+                    continue
+            elif kind == DATA and plain and not flags & PADDED:
                 if length > self.max_frame_size:
                     raise _too_large(kind, length)
-                stream = self._data_begins(stream_id & UINT31, length, bool(flags & END_STREAM))
+                ends = flags & END_STREAM != 0
+                stream = self._data_begins(stream_id, length, ends)
                 if position > size:
-                    self._rest, self._rest_stream = position - size, stream
-                    self._rest_ends = bool(flags & END_STREAM)
+                    self._rest, self._rest_stream, self._rest_ends = position - size, stream, ends
                     position = size
                     self._pass_on(stream, data, start, size, False)
                     return
-                self._pass_on(stream, data, start, position, bool(flags & END_STREAM))
+                self._pass_on(stream, data, start, position, ends)
                 continue
-            self._judge(kind, flags, stream_id & UINT31, length)
+            self._judge(kind, flags, stream_id, length)
             if position > size:
                 position = start - FRAME_HEADER_SIZE
                 self._wanted = FRAME_HEADER_SIZE + length
                 break
-            self._frame(kind, flags, stream_id & UINT31, data[start:position])
+            self._frame(kind, flags, stream_id, data[start:position])
         if position < size:
             self._tail += data[position:] if position else data
 
@@ -157,8 +165,19 @@ class FrameReader(ABC):
         """A part of a payload has come; ``ends`` with the last part of the last frame of a stream."""
 
     @abstractmethod
+    def _section(self, stream_id: int, block: bytes, ends: bool, fault: str | None) -> None:
+        """A header section has come, whole.
+
+        Args:
+            stream_id: of its stream; not 0 if there is a ``fault``.
+            block: the section, as HPACK has it.
+            ends: whether its frame ends the stream.
+            fault: what is wrong with its frame; ``None`` for a good one.
+        """
+
+    @abstractmethod
     def _frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
-        """A frame other than plain DATA has come, whole."""
+        """A frame other than plain DATA and plain HEADERS has come, whole."""
 
 
 def _too_large(kind: int, length: int) -> RemoteProtocolError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Final
 
@@ -32,6 +32,7 @@ __all__ = [
     "frame_header",
     "goaway_frame",
     "headers_frames",
+    "pack_frame_header",
     "parse_frame_header",
     "ping_frame",
     "rst_stream_frame",
@@ -68,9 +69,10 @@ PRIORITY_FLAG: Final = 0x20
 FRAME_HEADER_SIZE: Final = 9
 
 _HEADER = Struct(">HBBBL")
-parse_frame_header = _HEADER.unpack_from
+parse_frame_header: Final[Callable[[bytes, int], tuple[int, int, int, int, int]]] = _HEADER.unpack_from
 """``(data, offset)`` to the length in two parts, type, flags, and stream with its reserved bit."""
-_pack_header = _HEADER.pack
+pack_frame_header = _HEADER.pack
+"""The five parts of `parse_frame_header` to nine bytes; `frame_header` is the same with a length in one part."""
 _SETTING = Struct(">HL")
 
 UINT32 = Struct(">L")
@@ -83,7 +85,7 @@ MAX_WINDOW: Final = 0x7FFFFFFF
 
 def frame_header(length: int, kind: int, flags: int, stream_id: int) -> bytes:
     """Return the nine bytes before a payload of ``length`` bytes."""
-    return _pack_header(length >> 8, length & 0xFF, kind, flags, stream_id)
+    return pack_frame_header(length >> 8, length & 0xFF, kind, flags, stream_id)
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ziggurat.services.http2.data_frames import DataFrames
 from ziggurat.services.http2.errors import ErrorCode, RemoteProtocolError
 from ziggurat.services.http2.frames import (
@@ -20,6 +22,9 @@ from ziggurat.services.http2.settings import LocalSettings
 
 __all__ = ["HeaderFrames"]
 
+TOO_SHORT: Final = "the content is shorter than its content-length says"
+RESPONSE, TRAILERS = SectionKind.RESPONSE, SectionKind.TRAILERS  # an enumeration's attributes are looked up slowly
+
 
 class HeaderFrames(DataFrames):
     """A connection's part for HEADERS; it needs the other for the end of a stream."""
@@ -27,6 +32,7 @@ class HeaderFrames(DataFrames):
     def __init__(self, owner: Owner, local: LocalSettings, *, client: bool) -> None:
         super().__init__(owner, local, client=client)
         self._header_reader = HeaderReader(local.max_header_list_size)
+        self._known_sections = self._header_reader.known
         self._max_concurrent_streams = local.max_concurrent_streams
         self._block_ends = False
         self._block_fault: str | None = None
@@ -59,7 +65,9 @@ class HeaderFrames(DataFrames):
             self._section(stream_id, block, self._block_ends, self._block_fault)
 
     def _section(self, stream_id: int, block: bytes, ends: bool, fault: str | None) -> None:
-        section = self._header_reader.read(block)  # in any case: the tables have to stay in step
+        section = self._known_sections.get(block) or self._header_reader.read(
+            block
+        )  # in any case: the tables have to stay in step
         stream = self.streams.get(stream_id)
         fault = fault or section.fault
         if stream is None:
@@ -72,25 +80,27 @@ class HeaderFrames(DataFrames):
             self._fault(stream, ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
             return
         if not stream.headers_received:
-            if section.kind is not SectionKind.RESPONSE:
+            if section.kind is not RESPONSE:
                 fault = fault or "the response has no :status"
             elif section.informational and not fault:
                 self._count_useless()
                 if ends:
                     self._fault(stream, ErrorCode.PROTOCOL_ERROR, "a 1xx response that ends the stream")
                 return
-        elif section.kind is not SectionKind.TRAILERS:
+        elif section.kind is not TRAILERS:
             fault = fault or "pseudo-header fields in trailers"
         elif not ends:
             fault = fault or "trailers that do not end the stream"
+        announced = stream.missing if stream.headers_received else _announced(section)
+        if ends and announced:
+            fault = fault or TOO_SHORT
         if fault:
             self._fault(stream, ErrorCode.PROTOCOL_ERROR, fault)
             return
         self._useless = 0
         if not stream.headers_received:
             stream.headers_received = True
-            # A 304 says how long the content would be, and has none (RFC 9113 8.1.1).
-            stream.missing = None if section.pseudo[b":status"] == b"304" else section.content_length
+            stream.missing = announced
         stream.on_headers(section, ends)
         if ends:
             self._end_remote(stream)
@@ -100,6 +110,8 @@ class HeaderFrames(DataFrames):
         self._last_peer_id = stream_id
         if section.kind is not SectionKind.REQUEST:
             fault = fault or "the request has no :method"
+        if ends and section.content_length:
+            fault = fault or TOO_SHORT
         if fault:
             self._answer_reset(stream_id, ErrorCode.PROTOCOL_ERROR)
             self._told().on_malformed_request(fault)
@@ -119,3 +131,8 @@ class HeaderFrames(DataFrames):
         stream.on_headers(section, ends)
         if ends:
             self._end_remote(stream)
+
+
+def _announced(response: HeaderSection) -> int | None:
+    """Return how much content follows. A 304 says how much there would be, and has none (RFC 9113 8.1.1)."""
+    return None if response.pseudo.get(b":status") == b"304" else response.content_length

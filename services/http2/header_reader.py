@@ -40,12 +40,15 @@ class HeaderReader:
 
     Args:
         max_list_size: of a header section, in bytes as RFC 9113 10.5.1 counts them.
+
+    Attributes:
+        known: the sections of blocks that came before, as long as the table is the same; it always is this object.
     """
 
     def __init__(self, max_list_size: int) -> None:
         self._max_list_size = max_list_size
         self._table = HeaderTable()
-        self._known: dict[bytes, HeaderSection] = {}
+        self.known: dict[bytes, HeaderSection] = {}
 
     def read(self, block: bytes) -> HeaderSection:
         """Return the section in a block. One that is too large has its first fields only, and a `fault`.
@@ -54,7 +57,7 @@ class HeaderReader:
             RemoteProtocolError: the block cannot be decoded (COMPRESSION_ERROR), or is larger than anybody needs
                 (ENHANCE_YOUR_CALM).
         """
-        section = self._known.get(block)
+        section = self.known.get(block)
         if section is None:
             try:
                 section = self._decode(block)
@@ -98,9 +101,9 @@ class HeaderReader:
         fault = None if size <= limit else f"a list of headers of {size} bytes (the limit is {limit})"
         section = HeaderSection(tuple(fields), fault)
         if changed:
-            self._known.clear()
-        elif end <= REMEMBERED_SIZE and len(self._known) < REMEMBERED_BLOCKS:
-            self._known[block] = section
+            self.known.clear()
+        elif end <= REMEMBERED_SIZE and len(self.known) < REMEMBERED_BLOCKS:
+            self.known[block] = section
         return section
 
     def _literal(self, block: bytes, position: int, mask: int) -> tuple[tuple[bytes, bytes], int]:

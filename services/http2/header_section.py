@@ -98,7 +98,7 @@ class HeaderSection:
             status = pseudo[b":status"]
             if len(pseudo) > 1:
                 self._blame("pseudo-header fields beside :status")
-            elif len(status) != 3 or not status.isdigit():
+            elif len(status) != 3 or not status.isdigit() or status == b"101":  # no protocol is switched (8.6)
                 self._blame(f"the :status {_shown(status)}")
         elif self.kind is SectionKind.REQUEST:
             if not _OF_REQUESTS.issuperset(pseudo):
@@ -111,6 +111,9 @@ class HeaderSection:
                 for name in (b":method", b":scheme", b":path"):
                     if not pseudo.get(name):
                         self._blame(f"the request has no {_shown(name)}")
+                path = pseudo.get(b":path", b"")
+                if path[:1] != b"/" and pseudo.get(b":scheme") in (b"http", b"https") and path != b"*":
+                    self._blame(f"the :path {_shown(path)}")
 
     def _blame(self, fault: str) -> None:
         self.fault = self.fault or fault

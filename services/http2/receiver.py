@@ -132,17 +132,15 @@ class Receiver(FrameReader, Sender):
         stream.on_fault(reason)
         self._count_reset()
 
-    def _blame(self, stream_id: int, code: ErrorCode, reason: str) -> None:
-        stream = self.streams.get(stream_id)
-        if stream is None:
-            raise RemoteProtocolError(code, reason)  # an idle stream cannot be reset
-        self._fault(stream, code, reason)
+    def _is_idle(self, stream_id: int) -> bool:
+        """Return whether a stream was never opened (RFC 9113 5.1); stream 0 is none."""
+        ours = bool(stream_id & 1) == self.client
+        return not stream_id or stream_id > (self._next_id - 2 if ours else self._last_peer_id)
 
     def _on_closed_stream(self, kind: int, stream_id: int) -> None:
         """A frame for a stream that is not open (RFC 9113 5.1)."""
         name = FRAME_NAMES[kind]
-        ours = bool(stream_id & 1) == self.client
-        if not stream_id or stream_id > (self._next_id - 2 if ours else self._last_peer_id):
+        if self._is_idle(stream_id):
             raise RemoteProtocolError(ErrorCode.PROTOCOL_ERROR, f"{name} on stream {stream_id}, which was never opened")
         if kind in (RST_STREAM, WINDOW_UPDATE):
             self._count_useless()

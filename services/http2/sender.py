@@ -11,12 +11,14 @@ from enum import Enum, auto
 from ziggurat.services.http2.errors import ErrorCode, LocalProtocolError
 from ziggurat.services.http2.frames import (
     DATA,
+    END_HEADERS,
     END_STREAM,
     FRAME_HEADER_SIZE,
+    HEADERS,
     UINT31,
-    frame_header,
     goaway_frame,
     headers_frames,
+    pack_frame_header,
     ping_frame,
     rst_stream_frame,
 )
@@ -60,6 +62,7 @@ class Sender:
         out: what is to be sent.
         out_size: its length in bytes.
         going_away: whether we have sent a GOAWAY.
+        exhausted: whether all stream numbers are used up (RFC 9113 5.1.1).
     """
 
     def __init__(self, *, client: bool, stream_window: int) -> None:
@@ -72,6 +75,7 @@ class Sender:
         self.out: list[Part] = []
         self.out_size = 0
         self.going_away = False
+        self.exhausted = False
         self._writer = HeaderWriter()
         self._next_id = 1 if client else 2
         self._last_peer_id = 0  # the highest number of a stream that the peer has opened
@@ -84,11 +88,6 @@ class Sender:
     def unlimited(self) -> bool:
         """Whether the peer has set no limit on streams."""
         return self.max_streams == UINT31
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether all stream numbers are used up (RFC 9113 5.1.1)."""
-        return self._next_id > UINT31
 
     # -- streams
 
@@ -114,6 +113,7 @@ class Sender:
         if self.going_away:
             raise LocalProtocolError("the connection is going away")
         self._next_id = stream_id + 2
+        self.exhausted = stream_id + 2 > UINT31
         stream.stream_id = stream_id
         stream.send_window = self.initial_window
         stream.receive_window = self._stream_window
@@ -132,20 +132,26 @@ class Sender:
         """Send a header section: a response, or trailers.
 
         Raises:
-            LocalProtocolError: our side of the stream has ended.
+            LocalProtocolError: our side of the stream has ended, or it was never opened.
         """
-        if stream.closed or stream.local_ended:
-            raise LocalProtocolError("headers on a stream that has ended")
+        if stream.closed or stream.local_ended or not stream.stream_id:
+            raise LocalProtocolError(f"headers on a stream that {_why(stream)}")
         block = self._writer.write(template, own, fresh)
-        frames = headers_frames(stream.stream_id, block, end, self.peer_max_frame_size)
-        self.out += frames
-        self.out_size += sum(map(len, frames))
+        size = len(block)
+        if size <= self.peer_max_frame_size:
+            flags = END_HEADERS | END_STREAM if end else END_HEADERS
+            self.out += (pack_frame_header(size >> 8, size & 0xFF, HEADERS, flags, stream.stream_id), block)
+            self.out_size += size + FRAME_HEADER_SIZE
+        else:
+            for frame in headers_frames(stream.stream_id, block, end, self.peer_max_frame_size):
+                self._put(frame)
         if end:
             self._end_local(stream)
 
     def room(self, stream: Stream) -> int:
         """Return how many bytes may go into one DATA frame now; if 0 or less, call `wait_for_window`."""
-        return min(stream.send_window, self.send_window, self.peer_max_frame_size)
+        room = stream.send_window if stream.send_window < self.send_window else self.send_window  # min() takes longer
+        return room if room < self.peer_max_frame_size else self.peer_max_frame_size
 
     def wait_for_window(self, stream: Stream) -> None:
         """Have `Stream.on_window` called, once, when there is room. Who asks first is called first.
@@ -165,16 +171,17 @@ class Sender:
             end: whether that is all.
 
         Raises:
-            LocalProtocolError: our side of the stream has ended, or it is more than the windows allow.
+            LocalProtocolError: our side of the stream has ended, it was never opened, or it is more than the windows
+                allow.
         """
-        if stream.closed or stream.local_ended:
-            raise LocalProtocolError("data on a stream that has ended")
-        if size and size > self.room(stream):
+        if stream.closed or stream.local_ended or not stream.stream_id:
+            raise LocalProtocolError(f"data on a stream that {_why(stream)}")
+        if size and (size > stream.send_window or size > self.send_window or size > self.peer_max_frame_size):
             raise LocalProtocolError("more data than the peer's windows allow")
         stream.send_window -= size
         self.send_window -= size
-        self.out.append(frame_header(size, DATA, END_STREAM if end else 0, stream.stream_id))
-        self.out += parts
+        header = pack_frame_header(size >> 8, size & 0xFF, DATA, END_STREAM if end else 0, stream.stream_id)
+        self.out += (header, *parts)
         self.out_size += size + FRAME_HEADER_SIZE
         if end:
             self._end_local(stream)
@@ -223,7 +230,8 @@ class Sender:
         """Forget a stream, but not how it ended."""
         stream.closed = True
         self.streams.pop(stream.stream_id, None)
-        self.blocked.pop(stream, None)
+        if self.blocked:
+            self.blocked.pop(stream, None)
         self._remember(stream.stream_id, ending)
         self._stream_closed(ending)
 
@@ -234,3 +242,7 @@ class Sender:
 
     def _stream_closed(self, ending: Ending) -> None:
         """There is room for another stream."""
+
+
+def _why(stream: Stream) -> str:
+    return "has ended" if stream.stream_id else "was never opened"

@@ -50,14 +50,14 @@ class Stream:
     )
 
     def __init__(self) -> None:
-        self._renew()
-
-    def _renew(self) -> None:
-        """Be as new: a stream that was not opened, on any connection."""
         self.stream_id = 0
         self.send_window = self.receive_window = self.unreturned = 0
         self.missing: int | None = None
         self.headers_received = self.local_ended = self.remote_ended = self.closed = False
+
+    def _renew(self) -> None:
+        """Be as new: a stream that was not opened, on any connection."""
+        Stream.__init__(self)
 
     @property
     def state(self) -> StreamState:

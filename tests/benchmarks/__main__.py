@@ -1,4 +1,4 @@
-"""Measure the library against its peers: ``python tests/benchmarks [B1 B5 ...]``.
+"""Measure the library against its peers: ``python tests/benchmarks [P1 B5 ...]``.
 
 Needs the extra ``bench`` (``pip install -e '.[bench]'``). Prints a table; ``--json`` also writes it to a file.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -27,7 +28,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python tests/benchmarks", description="Measure the library against its peers."
     )
-    parser.add_argument("names", nargs="*", metavar="B1", help="benchmarks to run, B1 to B14; default: all")
+    parser.add_argument("names", nargs="*", metavar="P1", help="benchmarks to run, P1 to B14; default: all")
     parser.add_argument("--rounds", type=int, help="pairs of blocks per comparison; more of them narrow the interval")
     parser.add_argument("--quick", action="store_true", help="check that everything works; the figures mean nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table to FILE")
@@ -49,15 +50,19 @@ def arguments() -> argparse.Namespace:
 
 def measured(names: list[str], scale: Scale) -> list[Row]:
     """Run benchmarks one after the other, each in a fresh process with a fresh heap."""
-    from suite import run
+    from suite import ENVIRONMENTS, run
 
     rows: list[Row] = []
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as processes:
-        for name in names:
-            start = time.perf_counter()
+    for name in names:
+        start = time.perf_counter()
+        more = ENVIRONMENTS.get(name, {})
+        os.environ.update(more)  # inherited by the process
+        with ProcessPoolExecutor(1, mp_context=context) as processes:
             rows += processes.submit(run, name, scale).result()
-            print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+        for variable in more:
+            del os.environ[variable]
+        print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     return rows
 
 

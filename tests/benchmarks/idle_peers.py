@@ -1,4 +1,4 @@
-"""B13: the cost of 128 idle inbound peers, compared with as many idle streams of a grpclib server.
+"""B13, and P7 for the node: the cost of 128 idle inbound peers, compared with as many idle streams of a grpclib server.
 
 Memory is only comparable between processes with the same history, so each side has its own process:
 ``python idle_peers.py SIDE COUNT SECONDS`` serves, and prints the bytes per peer and the share of a core.
@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from kaspa_end import converse, kaspa_server, version
 from measure import Scale, estimate
 from memory import HAS_STATM, resident
-from report import Row
+from report import Must, Row
 
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
@@ -141,12 +141,14 @@ async def idle_peers(scale: Scale) -> list[Row]:
         for side in SIDES:
             found[side].append(await _in_a_process(side, count, seconds))
     mine, other = found["ziggurat"], found["grpclib"]
-    memory = [f"{estimate([run['bytes'] for run in side]).median / 1024:.1f} KiB" for side in (mine, other)]
+    memory = [[run["bytes"] / 1024 for run in side] for side in (mine, other)]
     share = [f"{estimate([run['share'] for run in side]).median * 100:.2f} %" for side in (mine, other)]
     return [
         Row(
-            *("B13", f"resident memory per idle inbound peer, {count} of them", "grpclib", *memory),
-            estimate([a["bytes"] / b["bytes"] for a, b in zip(mine, other, strict=True)]),
+            *("P7", f"KiB: resident memory per idle inbound peer, {count} of them", "grpclib"),
+            *(f"{estimate(side).median:.1f} KiB" for side in memory),
+            estimate(memory[0]),
+            Must(60),
         ),
         Row(
             *("B13", f"percent of a core for {count} idle inbound peers, a ping each {120 // PINGS} s", "grpclib"),

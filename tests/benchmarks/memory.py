@@ -1,4 +1,4 @@
-"""B9: the memory of an idle stream, each on its own connection.
+"""P7: the memory of a connection with an idle stream.
 
 Memory is only comparable between processes with the same history, so each side has its own process:
 ``python memory.py SIDE PORT COUNT`` prints the growth of its resident set in bytes per stream.
@@ -16,22 +16,22 @@ from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 from bench_service import IDLE, BytesValue
-from clients import five_layers
+from clients import client_context, five_layers
+from comparison import tls_files
 from grpclib.client import Channel, StreamStreamMethod
 from measure import Scale, estimate
 from processes import server
-from report import Must, Row
+from report import Must, Row, not_measured
 
 from ziggurat.layers.layer import Stack
 from ziggurat.layers.tls import TlsLayer
 from ziggurat.services.channel import Endpoint
 from ziggurat.services.tcp import TcpConnector
 
-__all__ = ["SIDES", "certificates", "memory"]
+__all__ = ["HAS_STATM", "memory", "resident"]
 
 STATM = Path("/proc/self/statm")
 HAS_STATM = STATM.exists()
@@ -69,11 +69,7 @@ SIDES: dict[str, Callable[[int, ssl.SSLContext | None], OpenChannel]] = {"grpcli
 
 async def grown(side: str, port: int, count: int, authority: str | None) -> float:
     """Open streams and return the growth of the process in bytes per stream."""
-    tls = None
-    if authority is not None:
-        tls = ssl.create_default_context(cafile=authority)
-        tls.set_alpn_protocols(["h2"])
-    connect = SIDES[side](port, tls)
+    connect = SIDES[side](port, client_context(authority))
     async with AsyncExitStack() as stack:
 
         async def open_some(number: int) -> None:
@@ -99,33 +95,36 @@ def resident() -> int:
 
 
 async def memory(scale: Scale) -> list[Row]:
-    """B9: 1000 streams in clear text, 400 with TLS."""
+    """P7: 1000 connections in clear text, 400 with TLS."""
     if not HAS_STATM:
-        print("B9 needs /proc: skipped", file=sys.stderr)
-        return []
-    rows: list[Row] = []
-    with TemporaryDirectory() as folder:
-        certificate, authority = certificates(Path(folder))
-        for count, secure in ((scale.units(1000, 20), False), (scale.units(400, 20), True)):
-            if secure and certificate is None:
-                print("B9 over TLS needs trustme: skipped", file=sys.stderr)
-                continue
-            async with server("grpclib", certificate=certificate if secure else None) as port:
-                extra = ["--authority", str(authority)] if secure else []
-                sizes: dict[str, list[float]] = {side: [] for side in SIDES}
-                for _ in range(1 if scale.quick else scale.rounds or 3):
-                    for side in SIDES:
-                        sizes[side].append(await _in_a_process(side, port, count, extra))
-            rows.append(_row(sizes, count, secure))
-    return rows
+        return [not_measured("P7", "memory per connection", "it needs /proc")]
+    rows = [_row(await _measured(scale, scale.units(1000, 20), None), secure=False)]
+    async with tls_files() as tls:
+        if tls is None:
+            return [*rows, not_measured("P7", "memory per connection over TLS", "trustme is not installed")]
+        return [*rows, _row(await _measured(scale, scale.units(400, 20), tls), secure=True)]
 
 
-def _row(sizes: dict[str, list[float]], count: int, secure: bool) -> Row:
-    pairs = zip(sizes["ziggurat"], sizes["grpclib"], strict=True)
-    shown = [f"{estimate(sizes[side]).median / 1024:.1f} KiB" for side in ("ziggurat", "grpclib")]
-    what = f"resident memory per idle stream, {count} of them{', TLS' if secure else ''}"
-    against = "grpclib with asyncio's TLS" if secure else "grpclib"
-    return Row("B9", what, against, *shown, estimate([a / b for a, b in pairs]), Must(0.25 if secure else 1.03))
+async def _measured(scale: Scale, count: int, tls: tuple[str, str] | None) -> dict[str, list[float]]:
+    """Return the KiB per connection by side."""
+    certificate, authority = tls or (None, None)
+    sizes: dict[str, list[float]] = {side: [] for side in SIDES}
+    async with server("grpclib", certificate=certificate) as port:
+        for _ in range(1 if scale.quick else scale.rounds or 3):
+            for side in SIDES:
+                extra = [] if authority is None else ["--authority", authority]
+                sizes[side].append(await _in_a_process(side, port, count, extra) / 1024)
+    return sizes
+
+
+def _row(sizes: dict[str, list[float]], *, secure: bool) -> Row:
+    ours, theirs = sizes["ziggurat"], sizes["grpclib"]
+    shown = [f"{estimate(side).median:.1f} KiB" for side in (ours, theirs)]
+    what = "resident memory of a connection with one idle stream"
+    if secure:
+        ratio = estimate([a / b for a, b in zip(ours, theirs, strict=True)])
+        return Row("P7", f"{what}, TLS", "grpclib with asyncio's TLS", *shown, ratio, Must(0.2))
+    return Row("P7", f"KiB: {what}", "grpclib", *shown, estimate(ours), Must(12))
 
 
 async def _in_a_process(side: str, port: int, count: int, extra: list[str]) -> float:
@@ -135,18 +134,6 @@ async def _in_a_process(side: str, port: int, count: int, extra: list[str]) -> f
     if process.returncode != 0:
         raise RuntimeError(f"the memory benchmark of {side} failed")
     return float(output)
-
-
-def certificates(folder: Path) -> tuple[str | None, str | None]:
-    """Return the paths of a server's certificate with its key, and of its authority; ``None`` without trustme."""
-    try:
-        import trustme
-    except ImportError:
-        return None, None
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
-    return str(folder / "server.pem"), str(folder / "authority.pem")
 
 
 def main() -> None:

@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from fast_server import fast_server
 from measure import cores, pin
 
-__all__ = ["client_core", "proxy", "proxy_name", "server", "server_core"]
+__all__ = ["client_core", "proxy", "proxy_name", "server", "server_core", "server_process"]
 
 HERE = Path(__file__).parent
 ALL_CORES = cores()  # before anything is pinned
@@ -31,20 +32,33 @@ def server_core() -> int | None:
 
 @asynccontextmanager
 async def server(kind: str, *, certificate: str | None = None) -> AsyncIterator[int]:
-    """Run ``servers.py kind`` for the duration of the block; yields its port."""
+    """Run `server_process`; yields its port."""
+    async with server_process(kind, certificate=certificate) as (port, _):
+        yield port
+
+
+@asynccontextmanager
+async def server_process(kind: str, *, certificate: str | None = None) -> AsyncIterator[tuple[int, int]]:
+    """Run ``servers.py kind``, or the fast server, for the duration of the block; yields its port and its number."""
     command = [sys.executable, str(HERE / "servers.py"), kind]
-    if server_core() is not None:
-        command += ["--core", str(server_core())]
+    if kind == "grpc-go":
+        program = fast_server()
+        assert program is not None
+        command = [program]
     if certificate is not None:
         command += ["--certificate", certificate]
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    pin(server_core())  # inherited
+    try:
+        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    finally:
+        pin(client_core())
     assert process.stdin is not None
     assert process.stdout is not None
     try:
         line = await process.stdout.readline()
         if not line:
             raise RuntimeError(f"the server {kind!r} did not start")
-        yield int(line)
+        yield int(line), process.pid
     finally:
         process.stdin.close()
         await _ended(process)

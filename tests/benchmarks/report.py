@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from measure import Estimate, Sample, ratios, typical
 
-__all__ = ["Must", "Row", "as_json", "as_text", "cpu_row", "number"]
+__all__ = ["Must", "Row", "as_json", "as_text", "cpu_row", "not_measured", "number"]
 
 PACKAGES = ("ziggurat", "anyio", "grpclib", "grpcio", "h2", "hpack", "protobuf", "python-socks", "socksio")
 
@@ -42,7 +42,7 @@ class Row:
         what: the figure.
         against: the other side; empty without a comparison.
         ours, theirs: the values of both sides with their units, for the reader.
-        value: the value to be judged: a ratio or a plain number.
+        value: the value to be judged: a ratio or a plain number; ``None`` if it was not measured.
         must: its limit; ``None`` if it is only reported.
         note: a remark for the reader; empty for none.
     """
@@ -52,13 +52,15 @@ class Row:
     against: str
     ours: str
     theirs: str
-    value: Estimate
+    value: Estimate | None
     must: Must | None = None
     note: str = ""
 
     @property
     def verdict(self) -> str:
         """``ok`` or ``missed``, with a ``?`` if the limit is within the interval; a dash without a limit."""
+        if self.value is None:
+            return "not measured"
         if self.must is None:
             return "-"
         verdict = "ok" if self.must.met_by(self.value.median) else "missed"
@@ -69,6 +71,11 @@ class Row:
 def number(value: float) -> Estimate:
     """Return a figure that was measured once or does not vary."""
     return Estimate(value, value, value, 1)
+
+
+def not_measured(benchmark: str, what: str, why: str) -> Row:
+    """Return a row that says that something could not be measured here."""
+    return Row(benchmark, what, "", "", "", None, note=f"not measured: {why}")
 
 
 def cpu_row(
@@ -98,17 +105,25 @@ def as_text(rows: list[Row]) -> str:
     head = ("", "what", "against", "ours", "theirs", "measured", "95 %", "n", "must", "")
     lines = [head]
     for row in rows:
-        value = row.value
-        spread = "" if value.count == 1 else f"{value.low:.2f}..{value.high:.2f}"
         must = "" if row.must is None else str(row.must)
-        measured = f"{value.median:.2f}".removesuffix(".00") if value.count == 1 else f"{value.median:.2f}"
-        cells = (row.benchmark, row.what, row.against, row.ours, row.theirs, measured, spread, str(value.count))
-        lines.append((*cells, must, row.verdict))
+        lines.append(
+            (row.benchmark, row.what, row.against, row.ours, row.theirs, *_shown(row.value), must, row.verdict)
+        )
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     text.insert(1, "  ".join("-" * width for width in widths))
-    notes = [f"{row.benchmark} {row.what}: {row.note}" for row in rows if row.note]
+    notes = [
+        f"{row.benchmark} {row.what}{row.against and ', to ' + row.against}: {row.note}" for row in rows if row.note
+    ]
     return "\n".join([*text, "", *notes])
+
+
+def _shown(value: Estimate | None) -> tuple[str, str, str]:
+    if value is None:
+        return "", "", ""
+    if value.count == 1:
+        return f"{value.median:.2f}".removesuffix(".00"), "", "1"
+    return f"{value.median:.2f}", f"{value.low:.2f}..{value.high:.2f}", str(value.count)
 
 
 def as_json(rows: list[Row]) -> dict[str, Any]:

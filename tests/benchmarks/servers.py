@@ -1,4 +1,4 @@
-"""The far ends, each in its own process: ``python servers.py grpcio|grpclib|accept|socks5|kaspa``.
+"""The far ends, each in its own process: ``python servers.py KIND``, one of `KINDS`; see also `fast_server`.
 
 A server prints its port and runs until its standard input ends, so that none outlives a killed benchmark.
 """
@@ -11,18 +11,19 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from bench_service import DOWNLOAD, IDLE, MIB, UNARY, UPLOAD, BytesValue, Int64Value
+from bench_service import DOWNLOAD, IDLE, MANY, MIB, SMALL, UNARY, UPLOAD, BytesValue, Int64Value
 from kaspa_end import kaspa_server
-from measure import pin
 
 BACKLOG = 4096
 PAYLOAD = BytesValue(value=bytes(range(256)) * (MIB // 256))
+SMALL_PAYLOAD = BytesValue(value=bytes(range(SMALL)))
 
 
 @asynccontextmanager
-async def grpcio(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
+async def grpcio(certificate: str | None) -> AsyncIterator[int]:
     """Run a grpcio server, which advertises frames of 4 MiB."""
     import grpc
     import grpc.aio
@@ -33,6 +34,10 @@ async def grpcio(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
     async def download(request: Int64Value, context: Any) -> AsyncIterator[BytesValue]:
         for _ in range(request.value):
             yield PAYLOAD
+
+    async def many(request: Int64Value, context: Any) -> AsyncIterator[BytesValue]:
+        for _ in range(request.value):
+            yield SMALL_PAYLOAD
 
     async def upload(requests: AsyncIterator[BytesValue], context: Any) -> Int64Value:
         return Int64Value(value=sum([len(message.value) async for message in requests]))
@@ -45,16 +50,35 @@ async def grpcio(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
     handlers = {
         UNARY: grpc.unary_unary_rpc_method_handler(unary, *value),
         DOWNLOAD: grpc.unary_stream_rpc_method_handler(download, Int64Value.FromString, value[1]),
+        MANY: grpc.unary_stream_rpc_method_handler(many, Int64Value.FromString, value[1]),
         UPLOAD: grpc.stream_unary_rpc_method_handler(upload, value[0], size),
         IDLE: grpc.stream_stream_rpc_method_handler(idle, *value),
     }
     service, methods = "bench.Bench", {path.rsplit("/", 1)[1]: handler for path, handler in handlers.items()}
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    if certificate is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([_key_and_chain(certificate)]))
     await server.start()
     yield port
     await server.stop(0)
+
+
+def _key_and_chain(certificate: str) -> tuple[bytes, bytes]:
+    pem = Path(certificate).read_bytes()
+    return pem, pem
+
+
+def context(certificate: str | None) -> ssl.SSLContext | None:
+    """Return the context of a server with a certificate; ``None`` without one."""
+    if certificate is None:
+        return None
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    tls.set_alpn_protocols(["h2"])
+    return tls
 
 
 class GrpclibService:
@@ -66,6 +90,7 @@ class GrpclibService:
         return {
             UNARY: Handler(self.echo, Cardinality.UNARY_UNARY, BytesValue, BytesValue),
             DOWNLOAD: Handler(self.download, Cardinality.UNARY_STREAM, Int64Value, BytesValue),
+            MANY: Handler(self.many, Cardinality.UNARY_STREAM, Int64Value, BytesValue),
             UPLOAD: Handler(self.upload, Cardinality.STREAM_UNARY, BytesValue, Int64Value),
             IDLE: Handler(self.echo, Cardinality.STREAM_STREAM, BytesValue, BytesValue),
         }
@@ -78,24 +103,62 @@ class GrpclibService:
         for _ in range((await stream.recv_message()).value):
             await stream.send_message(PAYLOAD)
 
+    async def many(self, stream: Any) -> None:
+        for _ in range((await stream.recv_message()).value):
+            await stream.send_message(SMALL_PAYLOAD)
+
     async def upload(self, stream: Any) -> None:
         await stream.send_message(Int64Value(value=sum([len(message.value) async for message in stream])))
 
 
 @asynccontextmanager
-async def grpclib(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
+async def grpclib(certificate: str | None) -> AsyncIterator[int]:
     """Run a grpclib server, which advertises frames of 16 KiB."""
     from grpclib.server import Server
 
     server = Server([GrpclibService()])
-    await server.start("127.0.0.1", 0, ssl=tls, backlog=BACKLOG)
+    await server.start("127.0.0.1", 0, ssl=context(certificate), backlog=BACKLOG)
     assert server._server is not None
     yield server._server.sockets[0].getsockname()[1]
     server.close()
 
 
 @asynccontextmanager
-async def accept(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
+async def mixin(certificate: str | None) -> AsyncIterator[int]:
+    """Run the same on our server, started as grpclib's is."""
+    server = our_server()
+    await server.start("127.0.0.1", 0, ssl=context(certificate), backlog=BACKLOG)
+    assert server._server is not None
+    yield server._server.sockets[0].getsockname()[1]
+    server.close()
+
+
+@asynccontextmanager
+async def listener(certificate: str | None) -> AsyncIterator[int]:
+    """Run the same behind the node's listener."""
+    from ziggurat.node.address import NetAddress
+    from ziggurat.node.inbound.listener import TcpListener
+
+    listener = TcpListener(NetAddress.parse("127.0.0.1:0"))
+    address = await listener.start(our_server()._protocol_factory)
+    yield address.port
+    await listener.aclose()
+
+
+def our_server() -> Any:
+    """Return a grpclib server on our HTTP/2."""
+    from grpclib.server import Server
+
+    from ziggurat.services.channel import CompressionMixin
+
+    class OurServer(CompressionMixin, Server):
+        pass
+
+    return OurServer([GrpclibService()])
+
+
+@asynccontextmanager
+async def accept(certificate: str | None) -> AsyncIterator[int]:
     """Run a target for tunnels: it accepts, sends nothing, and hangs up when the client does."""
     server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0, backlog=BACKLOG)
     yield server.sockets[0].getsockname()[1]
@@ -103,7 +166,7 @@ async def accept(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def socks5(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
+async def socks5(certificate: str | None) -> AsyncIterator[int]:
     """Run the library's own test proxy, for machines without microsocks."""
     from ziggurat.layers.testing.socks5_server import Socks5Server
 
@@ -111,9 +174,11 @@ async def socks5(tls: ssl.SSLContext | None) -> AsyncIterator[int]:
         yield uri.port
 
 
-KINDS: dict[str, Callable[[ssl.SSLContext | None], Any]] = {
+KINDS: dict[str, Callable[[str | None], Any]] = {
     "grpcio": grpcio,
     "grpclib": grpclib,
+    "mixin": mixin,
+    "listener": listener,
     "accept": accept,
     "socks5": socks5,
     "kaspa": kaspa_server,
@@ -128,8 +193,8 @@ async def until_stdin_ends() -> None:
     transport.close()
 
 
-async def serve(kind: str, tls: ssl.SSLContext | None, wait: Callable[[], Awaitable[None]]) -> None:
-    async with KINDS[kind](tls) as port:
+async def serve(kind: str, certificate: str | None, wait: Callable[[], Awaitable[None]]) -> None:
+    async with KINDS[kind](certificate) as port:
         print(port, flush=True)
         await wait()
 
@@ -137,16 +202,9 @@ async def serve(kind: str, tls: ssl.SSLContext | None, wait: Callable[[], Awaita
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=sorted(KINDS))
-    parser.add_argument("--core", type=int)
-    parser.add_argument("--certificate", help="PEM file with key and chain, for grpclib")
+    parser.add_argument("--certificate", help="PEM file with key and chain, for grpcio and grpclib")
     arguments = parser.parse_args()
-    pin(arguments.core)
-    tls = None
-    if arguments.certificate:
-        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        tls.load_cert_chain(arguments.certificate)
-        tls.set_alpn_protocols(["h2"])
-    asyncio.run(serve(arguments.kind, tls, until_stdin_ends))
+    asyncio.run(serve(arguments.kind, arguments.certificate, until_stdin_ends))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,11 @@ import bulk
 import dead_target
 import dial
 import idle_peers
+import instructions
 import layer_cost
+import listening
 import memory
+import message_streams
 import node_streams
 import ready
 import round_trips
@@ -20,26 +23,31 @@ from measure import Scale, pin
 from processes import client_core
 from report import Row
 
-__all__ = ["BENCHMARKS", "run"]
+__all__ = ["BENCHMARKS", "ENVIRONMENTS", "run"]
 
 Benchmark: TypeAlias = Callable[[Scale], Awaitable[list[Row]]]
 
 BENCHMARKS: dict[str, Benchmark] = {
-    "B1": unary.hand_over,
-    "B2": unary.pump,
-    "B3": bulk.download,
-    "B4": bulk.upload,
+    "P1": unary.unary,
+    "P2": unary.over_tls,
+    "P3": message_streams.message_streams,
+    "P4": bulk.bulk,
+    "P5": instructions.instructions,
+    "P6": listening.listening,
+    "P7": memory.memory,
     "B5": dial.connect,
     "B6": round_trips.round_trips,
     "B7": dial.storm,
     "B8": dead_target.dead_target,
-    "B9": memory.memory,
     "B10": layer_cost.layer_cost,
     "B11": node_streams.streams,
     "B12": ready.ready,
     "B13": idle_peers.idle_peers,
     "B14": node_streams.load,
 }
+
+ENVIRONMENTS = {"P4": bulk.PINNED_HEAP}
+"""Variables that a benchmark's process has in its environment from its start."""
 
 
 def run(name: str, scale: Scale) -> list[Row]:

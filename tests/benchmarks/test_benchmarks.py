@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ pytest.importorskip("grpc", reason="the benchmarks need the extra 'bench'")
 pytest.importorskip("python_socks", reason="the benchmarks need the extra 'bench'")
 
 FOLDER = Path(__file__).parent
+FAST = any((FOLDER.parents[1] / "build" / "benchmarks").glob("grpc-go-*"))
+"""Whether the fast server has been built, which ``--quick`` does not do."""
 
 
 def test_the_quickest_benchmarks_print_a_table_and_write_json(tmp_path: Path) -> None:
@@ -38,10 +41,27 @@ def test_the_benchmarks_of_the_node_print_their_rows(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     rows = json.loads(written.read_text())["rows"]
-    idle = ["B13"] * 2 if Path("/proc/self/statm").exists() else []
+    idle = ["P7", "B13"] if Path("/proc/self/statm").exists() else []
     assert [row["benchmark"] for row in rows] == ["B11"] * 6 + ["B12"] * 6 + idle + ["B14"] * 2
     # These do not depend on the machine: round trips, directly and through a proxy.
     assert [row["value"]["median"] for row in rows if row["must"] and row["must"]["kind"] == "="] == [4, 5]
+
+
+def test_the_benchmarks_of_calls_print_their_rows(tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    command = [sys.executable, str(FOLDER), "P1", "P2", "P3", "P4", "P5", "P6", "P7", "--quick", "--json", str(written)]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(written.read_text())["rows"]
+    counts = {"P1": 8, "P2": 6, "P3": 8, "P4": 8}
+    with_grpcio = Counter(row["benchmark"] for row in rows if row["what"].endswith(" grpcio"))
+    assert with_grpcio == (counts if FAST else {**counts, "P5": 2})
+    with_grpc_go = Counter(row["benchmark"] for row in rows if row["what"].endswith(" grpc-go"))
+    assert with_grpc_go == ({**counts, "P5": 2} if FAST else {})
+    missing = [row["benchmark"] for row in rows if row["value"] is None and row["benchmark"] != "P5"]
+    assert missing == ([] if FAST else list(counts))
 
 
 def test_an_unknown_benchmark_is_refused() -> None:

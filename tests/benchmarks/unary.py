@@ -1,58 +1,98 @@
-"""B1 and B2: the client's cost of a unary call, on both paths from a connector to HTTP/2."""
+"""P1 and P2: the client's cost of a unary call, in clear text and over TLS."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 
-from clients import Client, OpenClient, handed_over, opened, plain, pumped
-from measure import Sample, Scale, compare
-from processes import server
-from report import Row, cpu_row
+from clients import Client, OpenClient, grpcio, handed_over, listened_to, plain, pumped
+from comparison import FAST, Work, compared, server_kinds, tls_files, without_fast_server
+from measure import Sample, Scale
+from report import Row, cpu_row, not_measured
 
-__all__ = ["hand_over", "pump"]
+__all__ = ["AT_ONCE", "CONCURRENT", "SEQUENTIAL", "over_tls", "unary", "works"]
 
 AT_ONCE = 50
-SESSIONS = 5
-"""Sessions, each on new connections: the layout of objects in memory can favour one side."""
+
+SEQUENTIAL, WITH_METADATA, CONCURRENT = (
+    "one after the other",
+    "with timeout and metadata",
+    f"{AT_ONCE} at once",
+)
+
+LIMITS = {
+    "grpclib": {SEQUENTIAL: 0.28, WITH_METADATA: 0.35, CONCURRENT: 0.10},
+    "grpcio.aio": {SEQUENTIAL: 0.45, WITH_METADATA: 0.55, CONCURRENT: 0.35},
+}
+TLS_LIMITS = {"grpclib": {SEQUENTIAL: 0.40, WITH_METADATA: 0.45, CONCURRENT: 0.20}}
 
 
-async def hand_over(scale: Scale) -> list[Row]:
-    """B1: five layers over `TcpConnector`; the transport is handed over."""
-    return await _unary("B1", "hand-over", handed_over, scale, (1.03, 1.03))
-
-
-async def pump(scale: Scale) -> list[Row]:
-    """B2: the same below a stream that has to be pumped."""
-    return await _unary("B2", "pump", pumped, scale, (1.20, 1.05))
-
-
-async def _unary(name: str, path: str, ours: OpenClient, scale: Scale, must: tuple[float, float]) -> list[Row]:
-    rows: list[Row] = []
-    rounds = scale.pairs(100)
-    sessions = min(SESSIONS, rounds)
-    async with server("grpcio") as port:
-        for block, what, limit in (
-            (partial(_sequential, count=scale.units(100, 5)), "one after the other", must[0]),
-            (partial(_at_once, batches=scale.units(4, 1)), f"{AT_ONCE} at once", must[1]),
-        ):
-            samples: dict[str, list[Sample]] = {"ziggurat": [], "grpclib": []}
-            for _ in range(sessions):
-                async with opened(port, {"ziggurat": ours, "grpclib": plain}) as clients:
-                    blocks = {side: partial(block, client) for side, client in clients.items()}
-                    for side, more in (await compare(blocks, rounds // sessions)).items():
-                        samples[side] += more
-            rows.append(cpu_row(name, f"CPU per unary call, {what}, {path}", samples, "grpclib", limit))
+async def unary(scale: Scale) -> list[Row]:
+    """P1: five layers in the stack; also with a listener of events, and through the pump."""
+    sides: dict[str, OpenClient] = {
+        "ziggurat": handed_over,
+        "with a listener": listened_to,
+        "pumped": pumped,
+        "grpclib": plain,
+        "grpcio.aio": grpcio,
+    }
+    rows = without_fast_server("P1", scale)
+    for kind in server_kinds(scale):
+        found = await compared(kind, sides, works(scale), scale)
+        rows += _rows("P1", "CPU per unary call", kind, found, LIMITS)
+        for side in ("with a listener", "pumped"):
+            what = f"CPU per unary call, {SEQUENTIAL}, {side}, {kind}"
+            rows.append(cpu_row("P1", what, found[SEQUENTIAL], "grpclib", None, ours=side))
     return rows
 
 
-async def _sequential(client: Client, *, count: int) -> float:
+async def over_tls(scale: Scale) -> list[Row]:
+    """P2: the same over TLS."""
+    sides: dict[str, OpenClient] = {"ziggurat": handed_over, "grpclib": plain, "grpcio.aio": grpcio}
+    rows = without_fast_server("P2", scale)
+    async with tls_files() as tls:
+        if tls is None:
+            return [not_measured("P2", "CPU per unary call over TLS", "trustme is not installed")]
+        for kind in server_kinds(scale):
+            found = await compared(kind, sides, works(scale), scale, tls=tls)
+            rows += _rows("P2", "CPU per unary call over TLS", kind, found, TLS_LIMITS)
+    return rows
+
+
+def _rows(
+    benchmark: str,
+    what: str,
+    kind: str,
+    found: dict[str, dict[str, list[Sample]]],
+    limits: dict[str, dict[str, float]],
+) -> list[Row]:
+    rows: list[Row] = []
+    for against in ("grpclib", "grpcio.aio"):
+        for how, samples in found.items():
+            limit = limits.get(against, {}).get(how) if kind == FAST else None
+            rows.append(cpu_row(benchmark, f"{what}, {how}, {kind}", samples, against, limit))
+    return rows
+
+
+def works(scale: Scale) -> dict[str, tuple[Work, int]]:
+    """Return what a client does, and how many rounds that usually takes."""
+    calls, batches = scale.units(100, 5), scale.units(4, 1)
+    return {
+        SEQUENTIAL: (partial(_sequential, lambda client: client.unary, calls), 60),
+        WITH_METADATA: (partial(_sequential, lambda client: client.unary_with_metadata, calls), 40),
+        CONCURRENT: (partial(_at_once, batches), 60),
+    }
+
+
+async def _sequential(method: Callable[[Client], Callable[[], Awaitable[None]]], count: int, client: Client) -> float:
+    call = method(client)
     for _ in range(count):
-        await client.unary()
+        await call()
     return count
 
 
-async def _at_once(client: Client, *, batches: int) -> float:
+async def _at_once(batches: int, client: Client) -> float:
     # 50 tasks, each of which makes its calls one after the other, so that 50 are under way all the time.
-    await asyncio.gather(*(_sequential(client, count=batches) for _ in range(AT_ONCE)))
+    await asyncio.gather(*(_sequential(lambda client: client.unary, batches, client) for _ in range(AT_ONCE)))
     return AT_ONCE * batches

@@ -14,7 +14,7 @@ from grpclib.server import Server, Stream
 from multidict import MultiDict
 
 from tests.interop.go_messages import GoMessages
-from ziggurat.services.channel.server import CompressionMixin
+from ziggurat.services import CompressionMixin
 
 __all__ = [
     "BINARY",

@@ -10,10 +10,14 @@ import anyio
 import pytest
 from anyio import EndOfStream
 from google.protobuf.wrappers_pb2 import BytesValue, Int64Value
+from grpclib.client import UnaryUnaryMethod
+from grpclib.const import Cardinality, Handler
+from grpclib.server import Server, Stream
 
 from tests.interop.grpcio_echo import EchoStub, grpcio_echo
 from tests.interop.targets import BANNER, echo, read_exactly, refusing
-from ziggurat.layers import ServiceBuilder, Socks5Layer, UserPass
+from tests.services.tls_peers import NAME, serving, trusting
+from ziggurat.layers import ServiceBuilder, Socks5Layer, TlsLayer, UserPass
 from ziggurat.layers.testing import Socks5Server
 from ziggurat.services import (
     ConnectRefused,
@@ -21,6 +25,7 @@ from ziggurat.services import (
     Endpoint,
     ProxyProtocolError,
     TcpConnector,
+    TlsStream,
     TransportStream,
     UnixConnector,
     Uri,
@@ -109,3 +114,39 @@ async def test_the_channel_through_a_proxy(compression: Any) -> None:
                 assert (await stub.upload(messages)).value == 8 * MIB
                 assert len((await stub.make(Int64Value(value=8 * MIB))).value) == 8 * MIB
                 assert [m.value for m in await stub.talk(messages)] == [m.value for m in messages]
+
+
+async def test_the_channel_over_tls() -> None:
+    context = serving()
+    server = Server([Echo()])
+    await server.start("127.0.0.1", 0, ssl=context)
+    assert server._server is not None
+    port = server._server.sockets[0].getsockname()[1]
+    streams: list[object] = []
+
+    async def named(uri: Uri, /) -> anyio.abc.ByteStream:
+        return await TcpConnector()(Uri("https", "127.0.0.1", port))
+
+    async def watched(uri: Uri, /) -> anyio.abc.ByteStream:
+        streams.append(stream := await TlsLayer(trusting()).layer(named)(uri))
+        return stream
+
+    async with Endpoint(f"https://{NAME}").connect(watched) as channel:
+        call = UnaryUnaryMethod(channel, "/test.Echo/Say", BytesValue, BytesValue)
+        for size in (1, 4 * MIB):
+            assert (await call(BytesValue(value=bytes(size)))).value == bytes(size)
+    assert [type(stream) for stream in streams] == [TlsStream]
+    server.close()
+    await server.wait_closed()
+
+
+class Echo:
+    """A service without generated code."""
+
+    async def say(self, stream: Stream[BytesValue, BytesValue]) -> None:
+        message = await stream.recv_message()
+        assert message is not None
+        await stream.send_message(message)
+
+    def __mapping__(self) -> dict[str, Handler]:
+        return {"/test.Echo/Say": Handler(self.say, Cardinality.UNARY_UNARY, BytesValue, BytesValue)}

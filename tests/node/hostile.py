@@ -5,6 +5,7 @@ The hostile peer dials the node, or is dialled by it: the same attack runs in bo
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import random
@@ -19,7 +20,7 @@ import structlog
 from anyio.abc import TaskGroup
 from grpclib.exceptions import StreamTerminatedError
 
-from tests.node.nodes import NETWORK, PORT, at, dial_and_run
+from tests.node.nodes import NETWORK, PORT, at, dial_and_run, send_raw
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.config.networks import DEVNET
 from ziggurat.node.config.settings import Settings
@@ -39,6 +40,7 @@ from ziggurat.node.wire.codec import LIMITS
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.stream import StreamLost
 from ziggurat.services import ConnectError
+from ziggurat.services.channel.message_stream import MessageStream
 
 Direction = Literal["inbound", "outbound"]
 
@@ -128,8 +130,7 @@ class HostilePeer:
         self.good_id = good_id
         self.heard: list[str] = []
         self.asked = 0  # the id of the node's request for addresses
-        call = stream._call if isinstance(stream, OutboundStream) else stream._stream
-        self.http2: Any = call._stream
+        self.call: MessageStream = stream._call if isinstance(stream, OutboundStream) else stream._stream
         stream.lift_limits()
 
     async def send(self, *messages: KaspadMessage) -> None:
@@ -143,24 +144,31 @@ class HostilePeer:
 
     async def send_raw(self, data: bytes, *, end: bool = False) -> None:
         """Send raw bytes on the stream."""
-        self.http2.gzip = False  # the header that announced gzip has already been sent
         with lost():
-            await self.http2.send_data(data, end_stream=end)
+            await send_raw(self.call, data, end=end)
 
     async def ping_frames(self, count: int) -> None:
         """Send HTTP/2 PING frames, as fast as the node takes them."""
+        protocol = self.call.protocol
         with lost():
             for _ in range(count):
-                self.http2._h2_connection.ping(b"01234567")
-            self.http2.connection.write_now()
-            await self.http2.ready()
+                protocol.core.ping(b"01234567")
+            protocol.flush()
+            while not protocol.writable and self.call.stopped is None:
+                await self.call._wait_for_room(for_window=False)
 
     def stop_reading(self) -> None:
         """Stop reading from the socket."""
-        self.http2._transport.pause_reading()
+        self.transport.pause_reading()
 
     def start_reading(self) -> None:
-        self.http2._transport.resume_reading()
+        self.transport.resume_reading()
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        transport = self.call.protocol._transport
+        assert transport is not None
+        return transport
 
     async def listen(self) -> None:
         """Read until the stream ends or is lost."""

@@ -17,6 +17,8 @@ from ziggurat.node.inbound.limits import InboundLimits
 from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.testing import MemoryNetwork
 from ziggurat.services import dial, phase
+from ziggurat.services.channel.message_stream import MessageStream
+from ziggurat.services.errors import copy_error
 
 NETWORK = "kaspa-devnet"
 PORT = 16611
@@ -66,3 +68,10 @@ async def dial_and_run(
             with phase("handshake"):
                 await stream.open()
                 return await talk(stream)
+
+
+async def send_raw(call: MessageStream, data: bytes, *, end: bool = False) -> None:
+    """Send bytes that need be no messages, from either end."""
+    if call.stopped is not None:
+        raise copy_error(call.stopped)
+    await call._send_slowly(memoryview(data), end)

@@ -215,6 +215,31 @@ async def rapid_reset(dialer: Dialer) -> None:
         await dialer.frames(dialer.request(number), RstStreamFrame(number, 8))
 
 
+async def empty_data(dialer: Dialer) -> None:
+    """CVE-2019-9518."""
+    await dialer.become_a_peer()
+    for _ in range(100):
+        await dialer.frames(*[DataFrame(1, b"")] * 1000)
+
+
+async def settings_floods(dialer: Dialer) -> None:
+    """CVE-2019-9515, with the replies read."""
+    await dialer.become_a_peer()
+    for number in range(100):
+        await dialer.frames(*[SettingsFrame(0, {4: 65535 + number, 1: 4096 - number})] * 200)
+
+
+async def frames_that_mean_nothing(dialer: Dialer) -> None:
+    """CVE-2019-9513, and unknown frame types."""
+    await dialer.become_a_peer()
+    unknown = ExtensionFrame(0xBB, 0, body=bytes(100))
+    unknown.body_len = 100  # hyperframe does not set it
+    for number in range(100):
+        await dialer.frames(*[PriorityFrame(3 + 2 * number, stream_weight=9)] * 100)
+        await dialer.frames(*[unknown] * 100)
+        await dialer.frames(*[WindowUpdateFrame(1, 1)] * 100)
+
+
 @dataclass(frozen=True)
 class Case:
     """An attack, the seconds until the node must have closed, and a regular expression for the logged reason."""
@@ -239,18 +264,21 @@ CASES = [
     Case(no_method, AT_ONCE, "the request has no :method"),
     Case(no_path, AT_ONCE, "the request has no :path"),
     Case(a_frame_of_16_mib, AT_ONCE, "HTTP/2 protocol error"),
-    Case(headers_without_end, AT_ONCE, "HTTP/2 protocol error: a header block has more than 65536 bytes"),
-    Case(headers_in_large_frames, AT_ONCE, "HTTP/2 protocol error: a header block has more than 65536 bytes"),
-    Case(a_thousand_settings_in_a_frame, AT_ONCE, "a SETTINGS frame has more than 64 settings"),
+    Case(headers_without_end, AT_ONCE, "HTTP/2 protocol error: a header block of more than 131072 bytes"),
+    Case(headers_in_large_frames, AT_ONCE, "HTTP/2 protocol error: a header block of more than 131072 bytes"),
+    Case(a_thousand_settings_in_a_frame, AT_ONCE, "more than 64 settings at once"),
     Case(header_bomb, AT_ONCE, "HTTP/2 protocol error"),
-    Case(a_window_too_large, AT_ONCE, "FLOW_CONTROL_ERROR", "peer.disconnected"),
+    Case(a_window_too_large, AT_ONCE, "WINDOW_UPDATE of 2147483647 bytes", "peer.disconnected"),
     Case(
         data_on_a_stream_that_is_not_open,
         AT_ONCE,
-        r"HTTP/2 protocol error: NoSuchStreamError",
+        "HTTP/2 protocol error: DATA on stream 3, which was never opened",
         "peer.disconnected",
     ),
-    Case(a_thousand_streams, AT_ONCE, "HTTP/2 protocol error", "peer.disconnected"),
+    Case(a_thousand_streams, AT_ONCE, "more than 8 requests on one connection", "peer.disconnected"),
+    Case(empty_data, AT_ONCE, "too many frames that do nothing", "peer.disconnected"),
+    Case(settings_floods, AT_ONCE, "too many frames that do nothing", "peer.disconnected"),
+    Case(frames_that_mean_nothing, AT_ONCE, "too many frames that do nothing", "peer.disconnected"),
     Case(rapid_reset, AT_ONCE, "more than 8 requests on one connection", "peer.disconnected"),
 ]
 
@@ -314,23 +342,11 @@ async def test_odd_metadata_of_a_request_changes_nothing(
     assert caplog.text == ""
 
 
-async def empty_data(dialer: Dialer) -> None:
-    """CVE-2019-9518."""
-    for _ in range(100):
-        await dialer.frames(*[DataFrame(1, b"")] * 1000)
-
-
 async def a_message_in_frames_of_two_bytes(dialer: Dialer) -> None:
     head, size = DataFrame(1, b"xx").serialize()[:-2], 100_000
     await dialer.frames(DataFrame(1, b"\0" + size.to_bytes(4, "big")))
     for _ in range(size // 2000 - 1):  # all but the end
         await dialer.send_raw((head + b"xx") * 1000)
-
-
-async def settings_floods(dialer: Dialer) -> None:
-    """CVE-2019-9515, with the replies read."""
-    for number in range(100):
-        await dialer.frames(*[SettingsFrame(0, {4: 65535 + number, 1: 4096 - number})] * 200)
 
 
 async def all_unknown_settings(dialer: Dialer) -> None:
@@ -343,23 +359,13 @@ async def all_unknown_settings(dialer: Dialer) -> None:
     assert time.perf_counter() - started < 1
 
 
-async def frames_that_mean_nothing(dialer: Dialer) -> None:
-    """CVE-2019-9513, and unknown frame types."""
-    unknown = ExtensionFrame(0xBB, 0, body=bytes(100))
-    unknown.body_len = 100  # hyperframe does not set it
-    for number in range(100):
-        await dialer.frames(*[PriorityFrame(3 + 2 * number, stream_weight=9)] * 100)
-        await dialer.frames(*[unknown] * 100)
-        await dialer.frames(*[WindowUpdateFrame(1, 1)] * 100)
-
-
 ALLOWED_BOUND = 4 * MIB
 """Bytes. A message of 400,000 bytes in pieces of two, kept separately, would take 50 bytes each."""
 
 
 @pytest.mark.parametrize(
     "attack",
-    [empty_data, a_message_in_frames_of_two_bytes, settings_floods, all_unknown_settings, frames_that_mean_nothing],
+    [a_message_in_frames_of_two_bytes, all_unknown_settings],
     ids=lambda attack: attack.__name__,
 )
 async def test_a_flood_that_is_allowed_costs_no_memory(attack: Attack) -> None:
@@ -434,26 +440,26 @@ OK = (":status", "200"), ("content-type", "application/grpc")
 FLOODS = {
     "TLS": (lambda: Server(b"\x15\x03\x01\x00\x02\x02\x46"), "the peer speaks TLS"),
     "HTTP/1": (lambda: Server(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "the peer speaks HTTP/1.1"),
-    "a frame of 16 MiB": (lambda: Server(HELLO, b"\xff\xff\xff\x01\0\0\0\0\x01" + bytes(9000), 2000), "overlong frame"),
+    "a frame of 16 MiB": (lambda: Server(HELLO, b"\xff\xff\xff\x01\0\0\0\0\x01" + bytes(9000), 2000), "16777215 bytes"),
     "headers without end": (
         lambda: Server(
             HELLO, response(*OK, end=False) + ContinuationFrame(1, b"\0\x01a\x01b" * 1500).serialize() * 99, 99
         ),
-        "a header block has more than 65536 bytes",
+        "a header block of more than 131072 bytes",
     ),
     "a thousand SETTINGS in a frame": (
         lambda: Server(HELLO + unknown_settings(range(16, 1016))),
-        "a SETTINGS frame has more than 64 settings",
+        "more than 64 settings at once",
     ),
     "headers that grow": (
         lambda: Server(HELLO, response(*OK, *[("bomb", "x" * 4000)] * 15_000), 1),
-        "header list larger",
+        "a list of headers of more than",
     ),
     "1xx without end": (
         lambda: Server(HELLO, response((":status", "103")) * 100, 200),
-        "the peer sent no response headers within 10 s",
+        "too many frames that do nothing",
     ),
-    "SETTINGS without end": (lambda: Server(HELLO, HELLO * 1000, 100), "the peer sent no response headers within 10 s"),
+    "SETTINGS without end": (lambda: Server(HELLO, HELLO * 1000, 100), "too many frames that do nothing"),
 }
 
 

@@ -211,6 +211,8 @@ async def test_a_second_task_is_refused_and_the_first_continues() -> None:
         far.writer.transport.resume_reading()
         far.send(far.records(b"abc"))
         await until(lambda: received == [b"abc"] and far.received == MANY)
+        far.send(far.records(b"d"))
+        assert await stream.receive() == b"d", "the refused hand-over has not spent the stream"
 
 
 @pytest.mark.parametrize("call", ["receive", "send"])
@@ -267,7 +269,8 @@ async def test_the_handshake_needs_the_peers_every_byte() -> None:
     async with secured(context=context) as (_, far):
         complete = far.sent
     assert complete > 500
-    for size in {*range(8), *range(8, complete - 40, 211), *range(complete - 40, complete)}:
+    # Its length varies a little, with the length of the signature.
+    for size in (*range(8), *range(8, complete - 40, 211), *range(-40, 0)):
         far = Far()
         far.limit = size
         async with connected(far) as (inner, far):

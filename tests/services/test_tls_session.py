@@ -49,8 +49,7 @@ def test_bytes_pass_both_ways(ends: tuple[TlsSession, Peer]) -> None:
     session, peer = ends
     for data in (b"x", bytearray(b"yy"), memoryview(b"zzz"), MANY):
         for part in slices(data):
-            session.encrypt(part)
-        peer.feed(session.output())
+            peer.feed(session.encrypt(part))
         assert session.decrypt(peer.records(data)) == bytes(data)
     assert peer.received == b"xyyzzz" + MANY
     assert session.output() == b""
@@ -84,9 +83,9 @@ def test_the_peers_close_notify_ends_it_and_we_can_still_send(ends: tuple[TlsSes
     assert session.ended
     assert session.error is None
     assert session.decrypt(b"anything") == b""
+    assert not session._incoming.pending, "nothing piles up"
 
-    session.encrypt(b"answer")
-    peer.incoming.write(session.output())
+    peer.incoming.write(session.encrypt(b"answer"))
     assert peer.tls.read(100) == b"answer"
 
 
@@ -154,12 +153,10 @@ def test_a_key_update_is_answered_and_loses_nothing(tmp_path: Path, request_ours
     shake(session, peer)
     forger = Forger(tmp_path / "keys")
     for round_trip in (b"1", b"2", b"3"):
-        session.encrypt(b"with the old key " + round_trip)
-        before = session.output()
+        before = session.encrypt(b"with the old key " + round_trip)
         records = forger.record(b"before") + forger.key_update(request=request_ours) + forger.record(b" after")
         assert session.decrypt(records) == b"before after"
-        session.encrypt(b"with the new key " + round_trip)
-        after = session.output()  # with our KeyUpdate, if asked for
+        after = session.encrypt(b"with the new key " + round_trip)  # with our KeyUpdate, if asked for
         assert len(record_lengths(after)) == 1 + request_ours
         peer.received.clear()
         peer.feed(before + after)

@@ -102,7 +102,7 @@ class Far(Peer):
 
     Attributes:
         sent: bytes that it has sent.
-        limit: send no more than so many bytes, and then hang up.
+        limit: send no more than so many bytes, and then hang up; if negative, leave out so many of the first piece.
         hung_up: the client has ended the connection.
     """
 
@@ -116,6 +116,8 @@ class Far(Peer):
 
     def send(self, data: bytes) -> None:
         """Send these encrypted bytes in one piece."""
+        if self.limit is not None and self.limit < 0:
+            self.limit += len(data)
         if self.limit is not None and self.sent + len(data) >= self.limit:
             data = data[: self.limit - self.sent]
         self.sent += len(data)

@@ -28,7 +28,7 @@ from tests.interop.conformance.messages import (
 )
 from tests.interop.go_messages import GoMessages, Stub
 from ziggurat.layers import ServiceBuilder
-from ziggurat.services import Endpoint, TcpConnector
+from ziggurat.services import Channel, Endpoint, TcpConnector
 
 AT_ONCE = 64
 """Number of calls that run side by side."""
@@ -54,10 +54,10 @@ class Client:
         self.cancel = cancel
         self.proxy = proxy
         self.details = RawDetails(messages)
-        self.channels: dict[tuple[Any, ...], Any] = {}
+        self.channels: dict[tuple[Any, ...], Channel] = {}
         self.open = AsyncExitStack()
 
-    async def channel(self, request: Any) -> Any:
+    def channel(self, request: Any) -> Channel:
         """Return the channel for a call."""
         credentials = request.client_tls_creds
         address = f"{request.host}:{request.port}"
@@ -74,18 +74,18 @@ class Client:
                 max_message_size=request.message_receive_limit or None,
                 status_details_codec=self.details,
             )
-            channel = endpoint.connect_lazy(stack.service(TcpConnector()))
-            self.channels[key] = await self.open.enter_async_context(channel)
+            self.channels[key] = endpoint.connect_lazy(stack.service(TcpConnector()))
+            self.open.push_async_callback(self.channels[key].aclose)
         return self.channels[key]
 
     async def answer(self, request: Any) -> Any:
         """Make a call, and return the ``ClientCompatResponse``."""
         response = self.messages("connectrpc.conformance.v1.ClientCompatResponse")(test_name=request.test_name)
         try:
-            result = Call(self, request)
+            call = Call(self, request)
             async with asyncio.timeout(LIMIT):
-                await result.run(await self.channel(request))
-            response.response.CopyFrom(result.result)
+                await asyncio.create_task(call.run(self.channel(request)))
+            response.response.CopyFrom(call.result)
         except Exception as error:
             response.error.message = f"{type(error).__name__}: {error}"
         return response
@@ -101,7 +101,7 @@ class Call:
         self.cancelled = False
         self.stream: Any = None
 
-    async def run(self, channel: Any) -> None:
+    async def run(self, channel: Channel) -> None:
         """Make the call. An error of the call is part of the result; any other is raised."""
         request, messages = self.request, self.client.messages
         method = getattr(Stub(channel, messages, SERVICE), request.method)

@@ -26,7 +26,7 @@ from tests.interop.conformance.messages import (
     write_message,
 )
 from tests.interop.go_messages import GoMessages
-from ziggurat.services.channel.server import CompressionMixin
+from ziggurat.services import CompressionMixin
 
 
 class GzipServer(CompressionMixin, Server):

@@ -13,7 +13,7 @@ from grpclib.exceptions import GRPCError
 from structlog.testing import capture_logs
 
 from tests.node.lines import settle
-from tests.node.nodes import NETWORK, at, dial_and_run, node
+from tests.node.nodes import NETWORK, at, dial_and_run, node, send_raw
 from ziggurat.layers.testing.memory import MemoryStream
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.connection_handler import ConnectionHandler
@@ -301,7 +301,7 @@ async def test_a_truncated_message_disconnects_the_peer(caplog: pytest.LogCaptur
 
         async def stop_in_the_middle(stream: OutboundStream) -> None:
             await complete_handshake(a, stream)
-            await stream._call._stream.send_data(b"\0\0\0\0\x64half", end_stream=True)
+            await send_raw(stream._call, b"\0\0\0\0\x64half", end=True)
             await ends_lost(stream)
 
         with a.subscribe_events() as events:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from tests.node.nodes import at, dial_and_run
+from tests.node.nodes import at, dial_and_run, send_raw
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
 from ziggurat.node.inbound.server import PeerServer
@@ -81,8 +81,8 @@ async def test_the_error_says_what_is_wrong_with_a_message() -> None:
         await stream.aclose()
 
     async def client(stream: OutboundStream) -> None:
-        await stream._call._stream.send_data(b"\0\0\0\0\1\xff")
-        await stream._call._stream.send_data(b"\0\0\0\x13\x88" + bytes(5000))
+        await send_raw(stream._call, b"\0\0\0\0\1\xff")
+        await send_raw(stream._call, b"\0\0\0\x13\x88" + bytes(5000))
         assert await stream.receive() is None
         await stream.aclose()
 

@@ -9,7 +9,7 @@ from grpclib.exceptions import GRPCError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ziggurat.services.channel.compression import accepts_gzip, compress, encoding_of, inflate, judge_encoding
+from ziggurat.services.channel.compression import compress, inflate, judge_encoding
 
 
 @given(st.binary(max_size=5000))
@@ -93,11 +93,3 @@ def test_an_unknown_encoding_is_named() -> None:
     error = judge_encoding(1, "deflate")
     assert error is not None
     assert "'deflate'" in str(error.message)
-
-
-def test_the_encodings_are_read_from_the_headers() -> None:
-    assert encoding_of([("a", "b"), ("grpc-encoding", "gzip")]) == "gzip"
-    assert encoding_of(None) is None
-    assert accepts_gzip([("grpc-accept-encoding", "identity, deflate,gzip")])
-    assert not accepts_gzip([("grpc-accept-encoding", "identity,xgzip")])
-    assert not accepts_gzip(None)

@@ -68,3 +68,21 @@ def test_any_start_is_settings_or_gets_a_verdict(data: bytes, split: int) -> Non
     assert (said is None) == (preface.verdict is None)  # in pieces, fewer bytes are quoted
     assert preface.done or preface.verdict is not None or data.startswith(b"HTTP/1")
     assert "\n" not in (said or "")
+
+
+@pytest.mark.parametrize("cut", [3, 4, 9, 17, 30])
+def test_a_goaway_before_settings_says_what_it_says_and_may_pass(cut: int) -> None:
+    frame = b"\0\0\x10\7\0\0\0\0\0" + bytes(4) + b"\0\0\0\x0b" + b"too busy"
+    preface = Preface()
+    assert preface.feed(frame[:cut]) == b""
+    assert preface.feed(frame[cut:]) == b""
+    assert preface.verdict == "GOAWAY ENHANCE_YOUR_CALM (too busy) before its SETTINGS"
+    assert preface.transient
+
+
+@pytest.mark.parametrize(("status", "transient"), [("503", True), ("429", True), ("400", False), ("", False)])
+def test_an_http1_server_that_is_away_may_be_back(status: str, transient: bool) -> None:
+    preface = Preface()
+    preface.feed(f"HTTP/1.1 {status}\r\n\r\n".encode())
+    assert "HTTP/1.1" in str(preface.verdict)
+    assert preface.transient is transient

@@ -4,13 +4,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import trustme
+from grpclib.config import Configuration
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError
-from grpclib.server import Server
 from hyperframe.frame import DataFrame, HeadersFrame
 
+from tests.services.channel.raw_client import GzipServer, Methods, dial, request
 from ziggurat.services.channel.compression import compress
-from ziggurat.services.channel.server import CompressionMixin
 
 UNARY = Cardinality.UNARY_UNARY
 HEADERS = [
@@ -21,10 +22,6 @@ HEADERS = [
     ("te", "trailers"),
     ("content-type", "application/grpc+raw"),
 ]
-
-
-class GzipServer(CompressionMixin, Server):
-    pass
 
 
 @pytest.mark.asyncio_only
@@ -102,6 +99,89 @@ def test_arguments_are_checked(raw_service: Any) -> None:
         GzipServer([raw_service], compression="br")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="max_message_size must not be negative: -1"):
         GzipServer([raw_service], max_message_size=-1)
+    with pytest.raises(ValueError, match="max_unread"):
+        GzipServer([raw_service], max_unread=0)
+
+
+SMALL = Configuration(http2_connection_window_size=65_535, http2_stream_window_size=65_535)
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.parametrize("max_unread", [65_535, 1_000_000])
+async def test_a_handler_that_does_not_read_holds_up_other_calls_beyond_a_bound_only(
+    wire: Any, raw_codec: Any, max_unread: int
+) -> None:
+    import asyncio
+
+    async def wait(call: Any) -> None:
+        await read.wait()
+        await call.recv_message()
+
+    read = asyncio.Event()
+    protocol = await dial(wire, GzipServer([Methods(echo=wait)], codec=raw_codec, config=SMALL, max_unread=max_unread))
+    await wire.send(request(wire), *[wire.data(1, bytes(13_107))] * 5)
+    assert (protocol.core._window.left >= 32_768) is (max_unread > 65_535)
+    read.set()
+    await wire.settle()
+    assert protocol.core._window.left >= 32_768
+
+
+@pytest.mark.asyncio_only
+async def test_grpclibs_health_service_works(wire: Any, raw_channel: Any) -> None:
+    from grpclib.encoding.proto import ProtoCodec
+    from grpclib.health.service import Health
+    from grpclib.health.v1.health_grpc import HealthStub
+    from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+    await wire.serve(GzipServer([Health()])._protocol_factory)
+    channel = raw_channel(wire.protocol, codec=ProtoCodec())
+    channel.content_type = "application/grpc+proto"
+    stub = HealthStub(channel)
+    serving = HealthCheckResponse(status=HealthCheckResponse.SERVING)
+    assert await stub.Check(HealthCheckRequest()) == serving
+    async with stub.Watch.open() as call:
+        await call.send_message(HealthCheckRequest(), end=True)
+        assert await call.recv_message() == serving
+        await call.cancel()
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.real_io
+@pytest.mark.parametrize("secure", [False, True])
+async def test_the_server_starts_with_tls_or_without_and_closes_with_its_connections(
+    wire: Any, raw_channel: Any, raw_service: Any, raw_codec: Any, secure: bool
+) -> None:
+    import asyncio
+    import ssl
+
+    server_context = client_context = None
+    if secure:
+        authority = trustme.CA()
+        server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        client_context = ssl.create_default_context()
+        authority.issue_cert("127.0.0.1").configure_cert(server_context)
+        authority.configure_trust(client_context)
+        for context in (server_context, client_context):
+            context.set_alpn_protocols(["h2"])
+    async with GzipServer([raw_service], codec=raw_codec) as server:
+        await server.start("127.0.0.1", 0, ssl=server_context)
+        port = server._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        _, protocol = await asyncio.get_running_loop().create_connection(
+            wire.make_protocol, "127.0.0.1", port, ssl=client_context
+        )
+        channel = raw_channel(protocol)
+        assert await channel.method("/raw/echo", UNARY)(b"x") == b"x"
+    await protocol.lost.wait()  # the server has closed it
+    assert not server._handlers or all(handler.check_closed() for handler in server._handlers)
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.real_io
+async def test_lost_connections_are_forgotten(raw_service: Any, raw_codec: Any) -> None:
+    server = GzipServer([raw_service], codec=raw_codec)
+    for _ in range(30):
+        server._protocol_factory().handler.detach()
+    assert len(server._handlers) < 15
 
 
 @pytest.mark.asyncio_only

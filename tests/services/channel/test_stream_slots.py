@@ -40,7 +40,7 @@ async def test_who_comes_first_is_served_first_and_one_slot_wakes_one() -> None:
     await settle()
     assert desk.let_in == [0, 1]
     desk.leave()
-    assert desk.slots._granted == 1  # it wakes one of six
+    assert desk.slots.granted == 1  # it wakes one of six
     await settle()
     assert desk.let_in == [0, 1, 2]
     desk.leave(3)
@@ -69,7 +69,7 @@ async def test_who_gives_up_passes_the_slot_on() -> None:
     first.cancel()  # the slot is granted, and not yet taken
     await settle()
     assert desk.let_in == [2]
-    assert desk.slots._granted == 0
+    assert desk.slots.granted == 0
     await second
 
 

@@ -262,6 +262,7 @@ def test_a_detached_connection_holds_nothing() -> None:
     rig.connection.reset(stream)
 
     assert rig.connection.streams == rig.connection.blocked == {}
+    assert rig.connection.out_size == len(rig.connection.take())
     assert stream.body == b"ab"
 
 

@@ -163,8 +163,8 @@ def test_the_memory_for_blocks_is_bounded() -> None:
         reader.read(b"\x00\x01a\x04%04d" % number)
         reader.read(b"\x00\x01a\x7f\x81\x0f" + b"%04d" % number + bytes(2044))
 
-    assert len(reader._known) == REMEMBERED_BLOCKS
-    assert max(map(len, reader._known)) <= 1024
+    assert len(reader.known) == REMEMBERED_BLOCKS
+    assert max(map(len, reader.known)) <= 1024
 
 
 def test_the_table_that_we_announce_is_hpacks_default() -> None:

@@ -90,9 +90,19 @@ def test_pseudo_header_fields_come_first_and_once() -> None:
     assert fault(STATUS, STATUS) == ":status twice"
 
 
-@pytest.mark.parametrize("status", [b"", b"20", b"2000", b"abc", b"+20", b" 20", b"2 0"])
+@pytest.mark.parametrize("path", [b"a", b"a/b", b"http://a/b", b"?a", b" /"])
+def test_a_path_begins_with_a_slash_or_is_a_star(path: bytes) -> None:
+    """RFC 9113 8.3.1, for the schemes http and https."""
+    assert request_fault(path=path) == f"the :path {path.decode()}"
+    assert request_fault(path=path, scheme=b"https") is not None
+    assert request_fault(path=path, scheme=b"coap") is None
+    assert request_fault(path=b"/?a") is None
+    assert request_fault(path=b"*", method=b"OPTIONS") is None
+
+
+@pytest.mark.parametrize("status", [b"", b"20", b"2000", b"abc", b"+20", b" 20", b"2 0", b"101"])
 def test_a_status_has_three_digits(status: bytes) -> None:
-    """RFC 9113 8.3.2."""
+    """RFC 9113 8.3.2; 8.6 does without 101."""
     assert fault((b":status", status)) == f"the :status {status.decode() or repr('')}"
 
 
