@@ -17,7 +17,10 @@ import pytest
 
 from tests.interop.go_programs import BUILD
 
-__all__ = ["REPORT", "grpclib_tests"]
+__all__ = ["MIXIN", "REPORT", "grpclib_tests"]
+
+MIXIN = "ZIGGURAT_GRPCLIB_MIXIN"
+"""Environment variable of a run: ``1`` puts a server with our mixin in place of grpclib's, too."""
 
 REPORT = "ZIGGURAT_GRPCLIB_REPORT"
 """Environment variable of a run: the file for its outcomes, one object of JSON a line. Without it, all is as ever."""

@@ -18,9 +18,9 @@ __all__ = ["GrpclibChannel", "LooseProtocol", "Uses"]
 
 
 class Uses:
-    """Counts the calls that were started on our channel."""
+    """Counts the calls that were started on our channel, and the requests to our server."""
 
-    calls = 0
+    calls = requests = 0
 
 
 class LooseProtocol(ClientProtocol):
