@@ -50,7 +50,10 @@ NOT_ABOUT_A_MODULE = {
     "tests/services/http2/test_against_h2.py": "the whole core, compared with another implementation",
     "tests/services/http2/test_hostile_peers.py": "the whole core, and malicious peers",
     "tests/services/http2/test_state_table.py": "the whole core, compared with the table of the documentation",
+    "tests/services/channel/test_beside_grpclib.py": "what else of grpclib works beside the channel",
+    "tests/services/channel/test_events.py": "grpclib's events, on the channel and on a server with the mixin",
     "tests/services/channel/test_grpclib_contract.py": "the private names of grpclib that we rely on",
+    "tests/services/channel/test_like_grpclib.py": "the whole call, compared with grpclib's",
 }
 """Test files in a mirrored folder without a module, and what they test."""
 

@@ -79,9 +79,9 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
 
     @property
     def trailing_metadata(self) -> _Metadata | None:  # type: ignore[override]
-        """What came with the status; ``None`` before `recv_trailing_metadata`."""
+        """What came with the status; ``None`` before that was looked at."""
         section = self._head if self._status_in_head else self._trailers
-        if self._trailing is None and section is not None and (self._trailers_read or self._status_in_head):
+        if self._trailing is None and section is not None and (self._trailers_read or self._status_read):
             self._trailing = cast("_Metadata", MultiDict(self._read(section).pairs))
         return self._trailing
 
@@ -128,7 +128,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         if gzip and not self._gzip:
             raise ProtocolError("The request did not announce compression: compress the first message, too")
         if "send_message" not in self._unheard:
-            (message,) = await self._dispatch.send_message(message)
+            (message,) = await self._told(self._dispatch.send_message(message))
         body = self._codec.encode(message, self._send_type)
         held = self._hold(body, gzip, last)
         try:
@@ -219,7 +219,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             self._close_with(one_too_many())
         message: RecvT = self._decode(body, self._recv_type)
         if "recv_message" not in self._unheard:
-            (message,) = await self._dispatch.recv_message(message)
+            (message,) = await self._told(self._dispatch.recv_message(message))
         self._received += 1
         return message
 
@@ -238,7 +238,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             raise ProtocolError("Initial metadata was not received before waiting for trailing metadata")
         if self._trailers_read:
             raise ProtocolError("Trailing metadata was already received")
-        if not self._status_in_head:
+        if not self._status_in_head:  # else it was read with the head
             if not self.remote_ended:
                 await self._wait_for_end()
             self._trailers_read = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -62,16 +63,19 @@ class Channel(grpclib.client.Channel):
     def __init__(self, endpoint: Endpoint, connector: Connector) -> None:
         self._home = HomeLoop()
         uri = endpoint.uri
-        with warnings.catch_warnings():
-            # grpclib asks for the running loop, but the channel may be made before there is one.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            super().__init__(  # pyright: ignore[reportUnknownMemberType]
-                uri.host or "localhost",
-                uri.port or None,
-                loop=self._home.loop or cast(asyncio.AbstractEventLoop, NO_LOOP),
-                codec=endpoint.codec,
-                status_details_codec=endpoint.status_details_codec,
-            )
+        make = partial(  # pyright: ignore[reportUnknownVariableType]
+            super().__init__,  # pyright: ignore[reportUnknownMemberType]
+            uri.host or "localhost",
+            uri.port or None,
+            codec=endpoint.codec,
+            status_details_codec=endpoint.status_details_codec,
+        )
+        if self._home.loop is not None:
+            make()  # grpclib asks for the running loop
+        else:
+            with warnings.catch_warnings():  # not otherwise: Python then forgets which warnings it has shown
+                warnings.simplefilter("ignore", DeprecationWarning)
+                make(loop=cast(asyncio.AbstractEventLoop, NO_LOOP))
         self._scheme, self._authority = endpoint.origin_parts
         self._endpoint = endpoint
         self._reconnect = Reconnect(endpoint, connector, self._home)

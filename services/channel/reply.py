@@ -41,6 +41,7 @@ class Reply(Request):
         "_head_read",
         "_initial",
         "_status_in_head",
+        "_status_read",
         "_timer",
         "_trailers",
         "_trailers_read",
@@ -62,7 +63,7 @@ class Reply(Request):
         self._trailers: HeaderSection | None = None
         self._initial: _Metadata | None = None  # where a listener has replaced them
         self._trailing: _Metadata | None = None
-        self._begun_well = self._status_in_head = self._head_read = self._trailers_read = False
+        self._begun_well = self._status_in_head = self._head_read = self._trailers_read = self._status_read = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -141,7 +142,8 @@ class Reply(Request):
             if response.status is None:
                 self._close_with(response.fault or response.error(None))
             if "recv_initial_metadata" not in self._unheard:
-                (self._initial,) = await self._dispatch.recv_initial_metadata(cast("_Metadata", MultiDict()))
+                nothing = cast("_Metadata", MultiDict())
+                (self._initial,) = await self._told(self._dispatch.recv_initial_metadata(nothing))
             await self._read_status(response)
             return
         if response.fault is not None:
@@ -150,16 +152,19 @@ class Reply(Request):
             self._close_with(response.encoding_fault)
         if "recv_initial_metadata" not in self._unheard:
             metadata = cast("_Metadata", MultiDict(response.pairs))
-            (self._initial,) = await self._dispatch.recv_initial_metadata(metadata)
+            (self._initial,) = await self._told(self._dispatch.recv_initial_metadata(metadata))
 
     async def _read_status(self, response: Response) -> None:
-        self._trailers_read = True
-        if "recv_trailing_metadata" not in self._unheard:
-            (self._trailing,) = await self._dispatch.recv_trailing_metadata(
-                cast("_Metadata", MultiDict(response.pairs)),
-                status=response.status or Status.UNKNOWN,
-                status_message=response.message,
-                status_details=response.details(self._details_codec),
+        """Tell the listeners of the status, once, and raise it if it is not OK."""
+        first, self._status_read = not self._status_read, True
+        if first and "recv_trailing_metadata" not in self._unheard:
+            (self._trailing,) = await self._told(
+                self._dispatch.recv_trailing_metadata(
+                    cast("_Metadata", MultiDict(response.pairs)),
+                    status=response.status or Status.UNKNOWN,
+                    status_message=response.message,
+                    status_details=response.details(self._details_codec),
+                )
             )
         if response.status is not Status.OK:  # no local variable: the error's traceback holds this frame
             raise response.error(self._details_codec)
@@ -189,11 +194,12 @@ class Reply(Request):
         return read_response(section, self._codec.__content_subtype__)
 
     async def _raise_status(self) -> None:
-        """Raise the status if it is there, and is not OK."""
+        """Raise the status if it is there, and is not OK. An OK is for whoever asks for it."""
         section = self._head if self._status_in_head else self._trailers
         if section is not None:
             response = self._read(section)
-            if response.status is not None or not self._status_in_head:
+            missing = response.status is None and self._status_in_head
+            if response.status is not Status.OK and not missing:
                 await self._read_status(response)
 
     def _decode(self, body: bytes, kind: Any) -> Any:

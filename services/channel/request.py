@@ -7,7 +7,7 @@ bound, and sent once more on another connection. A request that never left is tr
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from grpclib.const import Cardinality
 from grpclib.exceptions import StreamTerminatedError
@@ -21,7 +21,7 @@ from ziggurat.services.errors import copy_error
 from ziggurat.services.http2 import ErrorCode, HeaderFields, HeaderTemplate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from grpclib.metadata import Deadline, _Metadata, _MetadataLike  # pyright: ignore[reportPrivateUsage]
 
@@ -35,6 +35,8 @@ MAX_SENDS = 5
 
 MAX_HELD = 256 * 1024
 """Bytes of messages that a call holds to send them again. A call that has sent more is not repeated."""
+
+T = TypeVar("T")
 
 Held = list[tuple[bytes | None, bool, bool]]
 """Messages: encoded, whether to compress, whether it is the last. ``None`` is an end without a message."""
@@ -106,11 +108,13 @@ class Request(MessageStream):
                 self._own = encode_pairs(self._user_metadata)
         else:
             metadata = cast("_Metadata", MultiDict(self._user_metadata or ()))
-            (metadata,) = await self._dispatch.send_request(
-                metadata,
-                method_name=self._method_name,
-                deadline=self._deadline,
-                content_type=self._channel.content_type,
+            (metadata,) = await self._told(
+                self._dispatch.send_request(
+                    metadata,
+                    method_name=self._method_name,
+                    deadline=self._deadline,
+                    content_type=self._channel.content_type,
+                )
             )
             self._own = encode_pairs(metadata)
         protocol = self._channel.protocol
@@ -122,6 +126,22 @@ class Request(MessageStream):
         if end:
             self._hold(None, False, True)
             self._ended_by_us = True
+
+    async def _told(self, listeners: Awaitable[T]) -> T:
+        """Wait for an event's listeners, which may take as long as they like, but not longer than the call.
+
+        Raises:
+            asyncio.TimeoutError: the deadline passed.
+        """
+        if self._deadline is None:
+            return await listeners
+        try:
+            async with asyncio.timeout(self._deadline.time_remaining()) as limit:
+                return await listeners
+        except TimeoutError:
+            if limit.expired():
+                raise TimeoutError("Deadline exceeded") from None
+            raise
 
     def _start(self, protocol: ClientProtocol, *, end: bool, gzip: bool) -> None:
         if self.stopped is not None:

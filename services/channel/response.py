@@ -139,6 +139,8 @@ def _judge(http: str, content_type: bytes | None, subtype: str) -> GRPCError | N
 
 
 def page_words(body: bytes) -> str:
-    """Return the first words of a page of HTML or text, in one line."""
+    """Return the first words of a page of HTML or text, in one line; none of what is no text."""
+    if b"\0" in body:  # as in a message of gRPC, behind a content type with another codec
+        return ""
     text = re.sub(r"(?is)<(script|style)\b.*?</\1\s*>|<[^>]*>?", " ", body.decode("utf-8", "replace"))
     return one_line(" ".join(text.split()))[:WORDS].strip()

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ziggurat.services.version import version
 
 ROOT = Path(__file__).parents[2]
@@ -14,6 +16,12 @@ ROOT = Path(__file__).parents[2]
 
 def test_it_is_the_version_of_the_distribution() -> None:
     assert version() == importlib.metadata.version("ziggurat")
+
+
+def test_it_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = version()
+    monkeypatch.delattr(importlib.metadata, "version")
+    assert version() == expected
 
 
 def test_a_source_tree_that_was_never_installed_has_version_0() -> None:

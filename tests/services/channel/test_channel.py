@@ -222,6 +222,15 @@ async def test_a_call_cancelled_at_any_step_leaves_nothing_behind(far_end: Any, 
 # Loops
 
 
+async def test_a_new_channel_does_not_let_python_forget_which_warnings_it_has_shown(far_end: Any) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            warnings.warn("once", UserWarning, stacklevel=1)
+            Endpoint(TARGET).connect_lazy(far_end)
+    assert len(caught) == 1
+
+
 def test_a_channel_may_be_made_before_its_loop_runs_and_belongs_to_it(memory_server: Any, say: Say) -> None:
     dialled: list[Any] = []
 

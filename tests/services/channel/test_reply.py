@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from grpclib.const import Cardinality, Status
-from grpclib.exceptions import GRPCError, StreamTerminatedError
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from h2.errors import ErrorCodes
 from hyperframe.frame import DataFrame, HeadersFrame, RstStreamFrame
 
@@ -194,6 +194,31 @@ async def test_a_response_in_headers_alone_is_understood(wire: Any) -> None:
             await wire.send(wire.headers(1, status, end=True), wire.reset(1))
             await call.recv_message()
     assert caught.value.status is Status.UNAUTHENTICATED
+
+
+async def test_a_status_in_headers_alone_can_be_asked_for_once_more(wire: Any) -> None:
+    await wire.connect()
+    status = [(":status", "200"), ("content-type", "application/grpc+raw"), ("grpc-status", "0"), ("x-note", "n")]
+    async with wire.channel.open() as call:
+        await call.send_message(b"hello", end=True)
+        await wire.send(wire.headers(1, status, end=True))
+        assert call.trailing_metadata is None
+        await call.recv_initial_metadata()
+        assert call.trailing_metadata == {"x-note": "n"}
+        await call.recv_trailing_metadata()
+        with pytest.raises(ProtocolError, match="already received"):
+            await call.recv_trailing_metadata()
+
+
+async def test_a_status_that_a_sender_was_told_can_still_be_asked_for(wire: Any) -> None:
+    await wire.connect()
+    async with wire.channel.open() as call:
+        await call.send_request()
+        await wire.send(wire.response(1), wire.trailers(1, 0))
+        with pytest.raises(StreamTerminatedError):
+            await call.send_message(b"too late")
+        assert await call.recv_message() is None
+        await call.recv_trailing_metadata()
 
 
 async def test_an_informational_response_is_skipped(wire: Any) -> None:

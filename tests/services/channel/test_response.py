@@ -115,6 +115,7 @@ def test_a_section_is_read_once() -> None:
         (b"", ""),
         (b"<p", ""),
         (b"x" * 5000, "x" * 120),
+        (b"\0\0\0\0\x04pong", ""),
     ],
 )  # fmt: skip
 def test_the_first_words_of_a_page(body: bytes, words: str) -> None:
