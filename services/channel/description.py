@@ -51,7 +51,8 @@ def _settings(endpoint: Endpoint) -> Iterator[str]:
         if entry.name == "origin" and value is not None:
             value = str(value)
         if entry.name != "target":
-            yield f"{entry.name}={value!r}"
+            given_back = " (given back as data arrives, up to max_unread)" if entry.name == "connection_window" else ""
+            yield f"{entry.name}={value!r}{given_back}"
 
 
 def _warnings(endpoint: Endpoint, connector: Connector, stack: list[str]) -> Iterator[str]:
@@ -75,6 +76,8 @@ def _warnings(endpoint: Endpoint, connector: Connector, stack: list[str]) -> Ite
         yield "may hang: no limit on the wait for the peer's SETTINGS; set http2_timeout or connect_timeout"
     if endpoint.wait_for_ready and endpoint.call_timeout is None:
         yield "may hang: wait_for_ready waits without limit in a call without a deadline; set call_timeout"
+    if endpoint.max_unread != defaults["max_unread"] and endpoint.max_unread <= endpoint.connection_window:
+        yield "no effect: max_unread up to connection_window, which the server may send ahead in any case"
     if endpoint.stream_window > endpoint.connection_window:
         yield "no effect: stream_window beyond connection_window, which all streams share"
     if endpoint.max_message_size is None:

@@ -93,3 +93,15 @@ def test_an_unknown_encoding_is_named() -> None:
     error = judge_encoding(1, "deflate")
     assert error is not None
     assert "'deflate'" in str(error.message)
+
+
+def test_ten_thousand_empty_members_take_no_more_memory_than_one() -> None:
+    data = gzip.compress(b"") * 10_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(GRPCError, match="bytes after its gzip member"):
+            inflate(data, 1000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * len(data) + 100_000

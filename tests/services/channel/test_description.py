@@ -87,6 +87,7 @@ def test_a_sound_endpoint_has_no_warnings() -> None:
         ({"http2_timeout": None}, TcpConnector(), ["may hang", "http2_timeout"]),
         ({"wait_for_ready": True}, TcpConnector(), ["may hang", "wait_for_ready"]),
         ({"stream_window": 2**23}, TcpConnector(), ["no effect", "stream_window"]),
+        ({"max_unread": 2**20}, TcpConnector(), ["no effect", "max_unread"]),
         ({"max_message_size": None}, TcpConnector(), ["memory", "max_message_size"]),
     ],
 )
