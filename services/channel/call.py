@@ -51,7 +51,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         deadline: Deadline | None,
     ) -> None:
         Reply.__init__(self, channel, method_name, metadata, cardinality, deadline)
-        self._streams_responses = cardinality.server_streaming
+        self._streams_responses: bool = cardinality.server_streaming  # pyright: ignore[reportUnknownMemberType]
         self._send_type = send_type
         self._recv_type = recv_type
         self._cancelled = False
@@ -257,8 +257,8 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             if left <= 0:
                 raise TimeoutError("Deadline exceeded")
             self._timer = asyncio.get_running_loop().call_later(left, self._expire)
-        channel._calls_started += 1
-        channel._last_call_started = time.monotonic()
+        channel._calls_started += 1  # pyright: ignore[reportPrivateUsage]
+        channel._last_call_started = time.monotonic()  # pyright: ignore[reportPrivateUsage]
         return self
 
     async def __aexit__(
@@ -275,9 +275,9 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         finally:
             self._leave()
             if succeeded:
-                self._channel._calls_succeeded += 1
+                self._channel._calls_succeeded += 1  # pyright: ignore[reportPrivateUsage]
             else:
-                self._channel._calls_failed += 1
+                self._channel._calls_failed += 1  # pyright: ignore[reportPrivateUsage]
 
     async def _finish(self) -> None:
         """Wait for what is still to come, and raise a status that is not OK."""

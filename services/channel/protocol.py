@@ -90,9 +90,10 @@ class Protocol(asyncio.Protocol):
     def peer_name(self) -> str | None:
         """The address of the other end; ``None`` if it has none."""
         name = None if self._transport is None else self._transport.get_extra_info("peername")
-        if isinstance(name, (tuple, list)) and len(name) >= 2:
-            return f"[{name[0]}]:{name[1]}" if ":" in str(name[0]) else f"{name[0]}:{name[1]}"
-        return str(name) if name else None
+        if not isinstance(name, tuple):
+            return str(name) if name else None
+        host, port = cast("tuple[object, ...]", name)[:2]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 
     # -- asyncio's side
 

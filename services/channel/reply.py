@@ -57,8 +57,8 @@ class Reply(Request):
         deadline: Deadline | None,
     ) -> None:
         Request.__init__(self, channel, method_name, metadata, cardinality, deadline)
-        self._codec = channel._codec
-        self._details_codec = channel._status_details_codec
+        self._codec = channel._codec  # pyright: ignore[reportPrivateUsage]
+        self._details_codec = channel._status_details_codec  # pyright: ignore[reportPrivateUsage]
         self._head: HeaderSection | None = None
         self._trailers: HeaderSection | None = None
         self._initial: _Metadata | None = None  # where a listener has replaced them

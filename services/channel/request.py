@@ -79,7 +79,7 @@ class Request(MessageStream):
         self._user_metadata = metadata
         self._channel = channel
         self._method_name = method_name
-        self._streams_requests = cardinality.client_streaming
+        self._streams_requests: bool = cardinality.client_streaming  # pyright: ignore[reportUnknownMemberType]
         self._deadline = deadline
         self._own: HeaderFields = ()
         self._request_sent = self._message_sent = self._ended_by_us = False
@@ -135,8 +135,9 @@ class Request(MessageStream):
         """
         if self._deadline is None:
             return await listeners
+        limit = asyncio.timeout(self._deadline.time_remaining())
         try:
-            async with asyncio.timeout(self._deadline.time_remaining()) as limit:
+            async with limit:
                 return await listeners
         except TimeoutError:
             if limit.expired():
@@ -157,8 +158,9 @@ class Request(MessageStream):
         deadline = self._deadline
         if deadline is None:
             return await self._wait_turn(None)
+        limit = asyncio.timeout(deadline.time_remaining())
         try:
-            async with asyncio.timeout(deadline.time_remaining()) as limit:
+            async with limit:
                 return await self._wait_turn(limit.expired)
         except TimeoutError as error:
             if not limit.expired():

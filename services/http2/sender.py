@@ -70,7 +70,8 @@ class Sender:
         self.streams: dict[int, Stream] = {}
         self.blocked: dict[Stream, None] = {}
         self.max_streams: int = UINT31  # without limit, unless the peer's SETTINGS set one (RFC 9113 6.5.2)
-        self.send_window = self.initial_window = DEFAULT_WINDOW
+        self.send_window: int = DEFAULT_WINDOW
+        self.initial_window: int = DEFAULT_WINDOW
         self.peer_max_frame_size = DEFAULT_FRAME_SIZE
         self.out: list[Part] = []
         self.out_size = 0
