@@ -8,11 +8,15 @@ once. Buffering, flow control and system calls stay those of the transport below
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any, cast
 
 from ziggurat.services.tls_session import SLICE, Buffer, TlsSession, slices
 
 __all__ = ["TlsTransport"]
+
+LAST_WORDS = 65536
+"""Bytes that are read of a connection that was lost: an alert has 24, and there may be some records before it."""
 
 NOBODY = asyncio.Protocol()
 """Replaces the protocol after ``connection_lost``, so that neither keeps the other alive."""
@@ -66,6 +70,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         return True  # keep the write side open; close() ends it after our close_notify
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, OSError) and not self._closing:
+            self._hear_out()
         self._closing = True
         protocol, self._protocol = self._protocol, NOBODY
         protocol.connection_lost(self._error or exc)
@@ -232,6 +238,26 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if not self._raw.is_closing():
             self._raw.write(session.output())
             self._raw.close()
+
+    def _hear_out(self) -> None:
+        """Look for an alert among what the system still has for us.
+
+        A peer that refuses our certificate under TLS 1.3 says so after our handshake, and hangs up. If we have written
+        meanwhile, that write fails, and asyncio does not read what came before.
+        """
+        sock = self._raw.get_extra_info("socket")
+        number = None if sock is None else sock.fileno()
+        if not isinstance(number, int):  # a socket in memory, of a test
+            return
+        try:
+            with socket.fromfd(number, sock.family, sock.type) as same:
+                data = same.recv(LAST_WORDS)
+        except OSError:  # there is nothing
+            return
+        plain = self._session.decrypt(data)
+        self._error = self._session.error
+        if plain and not self._paused and not self._held:
+            self._protocol.data_received(plain)
 
     def _fail(self, error: Exception) -> None:
         self._closing = True

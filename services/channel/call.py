@@ -210,7 +210,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         if body is None:
             body = await self._receive()
         if body is None:
-            if not self._streams_responses and not self._received and not self._status_in_head:
+            if not self._streams_responses and not self._received:
                 if not self._trailers_read:
                     await self.recv_trailing_metadata()
                 raise GRPCError(Status.UNIMPLEMENTED, "the server ended a unary call without a message")

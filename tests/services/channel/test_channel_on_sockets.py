@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +26,7 @@ from ziggurat.services import (
     DialAttribute,
     Endpoint,
     TcpConnector,
+    TlsError,
     UnixConnector,
     Uri,
     WrappedStream,
@@ -298,3 +302,35 @@ async def test_neither_calls_nor_a_closed_connection_leave_a_cycle(served: Serve
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
+
+
+async def test_a_server_that_misses_our_certificate_says_so_whatever_fails_first() -> None:
+    """Its alert comes behind our handshake, with the end of the connection: our preface may fail before it is read."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    AUTHORITY.issue_cert("localhost").configure_cert(context)
+    AUTHORITY.configure_trust(context)
+    context.set_alpn_protocols(["h2"])
+    context.verify_mode = ssl.CERT_REQUIRED
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    AUTHORITY.configure_trust(ours)
+    ours.set_alpn_protocols(["h2"])
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # the end of the test
+                return
+            with connection, contextlib.suppress(OSError):
+                context.wrap_socket(connection, server_side=True)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve, args=[listener], daemon=True)
+        serving.start()
+        endpoint = Endpoint(f"https://localhost:{listener.getsockname()[1]}")
+        for _ in range(20):
+            with pytest.raises(TlsError, match=r"certificate required.*load_cert_chain") as caught:
+                await endpoint.connect(TlsLayer(context=ours).layer(TcpConnector()))
+            assert not caught.value.transient
+        listener.shutdown(socket.SHUT_RDWR)
+        serving.join()

@@ -575,6 +575,19 @@ async def test_a_unary_response_has_one_message(wire: Any, cardinality: Cardinal
     assert caught.value.status is Status.UNIMPLEMENTED
 
 
+@pytest.mark.parametrize("cardinality", [Cardinality.UNARY_UNARY, Cardinality.STREAM_UNARY])
+async def test_an_ok_in_headers_alone_is_no_unary_response(wire: Any, cardinality: Cardinality) -> None:
+    await wire.connect()
+    request = b"x" if cardinality is Cardinality.UNARY_UNARY else [b"x"]
+    calling = asyncio.ensure_future(wire.channel.method("/raw/call", cardinality)(request))
+    await wire.settle()
+    status = [(":status", "200"), ("content-type", "application/grpc+raw"), ("grpc-status", "0")]
+    await wire.send(wire.headers(1, status, end=True))
+    with pytest.raises(GRPCError, match="without a message") as caught:
+        await calling
+    assert caught.value.status is Status.UNIMPLEMENTED
+
+
 async def test_a_failed_unary_call_without_a_message_has_the_servers_status(wire: Any) -> None:
     await wire.connect()
     calling = asyncio.ensure_future(wire.channel.method("/raw/call", Cardinality.UNARY_UNARY)(b"x"))
