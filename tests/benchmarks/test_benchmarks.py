@@ -55,7 +55,7 @@ def test_the_benchmarks_of_calls_print_their_rows(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     rows = json.loads(written.read_text())["rows"]
-    counts = {"P1": 8, "P2": 6, "P3": 8, "P4": 8}
+    counts = {"P1": 10, "P2": 6, "P3": 8, "P4": 8}
     with_grpcio = Counter(row["benchmark"] for row in rows if row["what"].endswith(" grpcio"))
     assert with_grpcio == (counts if FAST else {**counts, "P5": 2})
     with_grpc_go = Counter(row["benchmark"] for row in rows if row["what"].endswith(" grpc-go"))
