@@ -26,6 +26,10 @@ HIGH_WATER = 65536
 """Bytes that may collect before they are written, so that the transport can say when it is too much."""
 
 
+LARGE_READ = 16384
+"""Bytes from which on a read is taken for a part of a large message."""
+
+
 class Protocol(asyncio.Protocol):
     """What both ends have in common; the owner of a `Connection`.
 
@@ -117,8 +121,9 @@ class Protocol(asyncio.Protocol):
         except RemoteProtocolError as error:
             self.fail(f"HTTP/2 protocol error: {one_line(str(error))}")
             return
-        # Behind the tasks that this has woken, so that what they send leaves in the same turn of the loop.
-        if not self._scheduled:
+        # Behind the tasks that this has woken, so that what they send leaves in the same turn of the loop. A large read
+        # is mostly a part of a large message, which wakes nobody: that turn would be one too many.
+        if not self._scheduled and (self.core.out or len(data) < LARGE_READ):
             self._scheduled = True
             self._loop.call_soon(self._flush_scheduled)
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench_service import DOWNLOAD, IDLE, MANY, MIB, SMALL, UNARY, UPLOAD, BytesValue, Int64Value
 from kaspa_end import kaspa_server
@@ -157,6 +157,24 @@ def our_server() -> Any:
     return OurServer([GrpclibService()])
 
 
+class Echo(asyncio.Protocol):
+    """Sends back what comes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+@asynccontextmanager
+async def echo(certificate: str | None) -> AsyncIterator[int]:
+    """Run a server without a protocol."""
+    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
 @asynccontextmanager
 async def accept(certificate: str | None) -> AsyncIterator[int]:
     """Run a target for tunnels: it accepts, sends nothing, and hangs up when the client does."""
@@ -179,6 +197,7 @@ KINDS: dict[str, Callable[[str | None], Any]] = {
     "grpclib": grpclib,
     "mixin": mixin,
     "listener": listener,
+    "echo": echo,
     "accept": accept,
     "socks5": socks5,
     "kaspa": kaspa_server,

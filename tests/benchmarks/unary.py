@@ -9,6 +9,8 @@ from functools import partial
 from clients import Client, OpenClient, grpcio, handed_over, listened_to, plain, pumped
 from comparison import FAST, Work, compared, server_kinds, tls_files, without_fast_server
 from measure import Sample, Scale
+from processes import server
+from raw_echo import open_raw_echo
 from report import Row, cpu_row, not_measured
 
 __all__ = ["AT_ONCE", "CONCURRENT", "SEQUENTIAL", "over_tls", "unary", "works"]
@@ -20,6 +22,8 @@ SEQUENTIAL, WITH_METADATA, CONCURRENT = (
     "with timeout and metadata",
     f"{AT_ONCE} at once",
 )
+
+FLOOR = "a raw echo of as many bytes"
 
 LIMITS = {
     "grpclib": {SEQUENTIAL: 0.28, WITH_METADATA: 0.35, CONCURRENT: 0.10},
@@ -38,12 +42,16 @@ async def unary(scale: Scale) -> list[Row]:
         "grpcio.aio": grpcio,
     }
     rows = without_fast_server("P1", scale)
-    for kind in server_kinds(scale):
-        found = await compared(kind, sides, works(scale), scale)
-        rows += _rows("P1", "CPU per unary call", kind, found, LIMITS)
-        for side in ("with a listener", "pumped"):
-            what = f"CPU per unary call, {SEQUENTIAL}, {side}, {kind}"
-            rows.append(cpu_row("P1", what, found[SEQUENTIAL], "grpclib", None, ours=side))
+    async with server("echo") as echo:
+        sides[FLOOR] = partial(open_raw_echo, echo)
+        for kind in server_kinds(scale):
+            found = await compared(kind, sides, works(scale), scale)
+            rows += _rows("P1", "CPU per unary call", kind, found, LIMITS)
+            for side, against in (("with a listener", "grpclib"), ("pumped", "grpclib"), ("ziggurat", FLOOR)):
+                what = f"CPU per unary call, {SEQUENTIAL}{'' if side == 'ziggurat' else ', ' + side}, {kind}"
+                rows.append(cpu_row("P1", what, found[SEQUENTIAL], against, None, ours=side))
+            what = f"CPU per unary call, {SEQUENTIAL}, the floor itself, {kind}"
+            rows.append(cpu_row("P1", what, found[SEQUENTIAL], "grpcio.aio", None, ours=FLOOR))
     return rows
 
 
