@@ -22,12 +22,12 @@ from ziggurat.node.peer.info import Direction, PeerInfo
 from ziggurat.node.peer.route import Flow, FlowError, PeerClosed, Route, RouteFull, WhenFull
 from ziggurat.node.peer.routes import Routes
 from ziggurat.node.peer.send_queue import SendQueue
-from ziggurat.node.peer.signal import Signal
 from ziggurat.node.peer.task_group import TaskGroup
 from ziggurat.node.peer.turns import Turns
 from ziggurat.node.wire import ConversionError, KaspadMessage, MessageStream, RejectMessage, StreamLost
 from ziggurat.services.errors import one_line
 from ziggurat.services.ledger import Ledger
+from ziggurat.services.signal import Signal
 
 __all__ = ["Flow", "Router"]
 

@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Collection, Iterator
 
 from ziggurat.node.peer.route import Route, WhenFull
-from ziggurat.node.peer.signal import Signal
 from ziggurat.node.peer.turns import Turns
 from ziggurat.node.wire import KaspadMessage
+from ziggurat.services.signal import Signal
 
 __all__ = ["Routes"]
 

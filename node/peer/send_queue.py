@@ -6,8 +6,8 @@ from collections import deque
 
 import anyio
 
-from ziggurat.node.peer.signal import Signal
 from ziggurat.node.wire import MESSAGE_COST, KaspadMessage
+from ziggurat.services.signal import Signal
 
 __all__ = ["SEND_QUEUE_BYTES", "SEND_QUEUE_MESSAGES", "SendQueue"]
 

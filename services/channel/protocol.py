@@ -16,6 +16,7 @@ from grpclib.protocol import Peer
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.errors import one_line
 from ziggurat.services.http2 import Connection, ErrorCode, HeaderSection, LocalSettings, RemoteProtocolError, Stream
+from ziggurat.services.signal import Signal
 
 if TYPE_CHECKING:
     from ziggurat.services.channel.message_stream import MessageStream
@@ -72,7 +73,7 @@ class Protocol(asyncio.Protocol):
         self.failure: str | None = None
         self.settings_received = False
         self.closing = False
-        self.lost = asyncio.Event()
+        self.lost = Signal()
         self.loss: BaseException | None = None
         self.streams_started = 0
         self.bytes_sent = self.bytes_received = 0

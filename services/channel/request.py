@@ -7,6 +7,7 @@ bound, and sent once more on another connection. A request that never left is tr
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from grpclib.const import Cardinality
@@ -286,4 +287,10 @@ def request_template(
     ]
     if gzip:
         fields.append(("grpc-encoding", "gzip"))
-    return HeaderTemplate((name.encode(), value.encode()) for name, value in fields)
+    return HeaderTemplate(_encoded(*field) for field in fields)
+
+
+@lru_cache(maxsize=1024)
+def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
+    """The same object for the same field: a program with a thousand channels has most of them a thousand times."""
+    return name.encode(), value.encode()

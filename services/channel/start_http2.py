@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from contextvars import Context
 
 from anyio import BrokenResourceError, BusyResourceError, CancelScope, ClosedResourceError, move_on_after
 from anyio.abc import ByteStream
@@ -72,7 +73,8 @@ def _connect(stream: ByteStream, protocol: ClientProtocol) -> None:
         StreamTransport(stream, protocol)
         return
     try:
-        stream.hand_over(protocol)
+        # In a fresh context: the transport keeps it for as long as it reads, with all that the dial has put there.
+        Context().run(stream.hand_over, protocol)
     except (BrokenResourceError, ClosedResourceError) as error:
         raise ConnectError("the connection was lost as soon as it opened") from error
     except BusyResourceError as error:

@@ -35,6 +35,8 @@ class StateChanges:
         self._seen: asyncio.Queue[ChannelState] = asyncio.Queue()
         self._seen.put_nowait(watch.state)
         self._ended = False
+        if watch.queues is None:
+            watch.queues = weakref.WeakSet()
         watch.queues.add(self._seen)
 
     def __aiter__(self) -> StateChanges:
@@ -55,11 +57,11 @@ class StateWatch:
 
     def __init__(self) -> None:
         self.state = ChannelState.IDLE
-        self.queues: weakref.WeakSet[asyncio.Queue[ChannelState]] = weakref.WeakSet()
+        self.queues: weakref.WeakSet[asyncio.Queue[ChannelState]] | None = None  # most channels are not watched
 
     def enter(self, state: ChannelState) -> None:
         """Change the state and notify all watchers. SHUTDOWN is final."""
         if state is not self.state and self.state is not ChannelState.SHUTDOWN:
             self.state = state
-            for queue in tuple(self.queues):
+            for queue in tuple(self.queues or ()):
                 queue.put_nowait(state)

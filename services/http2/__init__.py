@@ -5,7 +5,7 @@ Where to find a rule:
 
 - frames: `frames` (4.1, 6), `frame_reader` (4.2, 3.4), `data_frames` (6.1), `header_frames` (6.2, 6.10, 8.1),
   `connection` (6.3 to 6.9)
-- header fields: `header_section` (8.2, 8.3), `header_reader` and `header_writer` (4.3, RFC 7541)
+- header fields: `header_section` (8.2, 8.3); `header_reader`, `header_table`, `header_writer` (4.3, RFC 7541)
 - streams and windows: `stream` (5.1), `sender` (5.1.1, 5.2), `flow_control` (6.9)
 - settings: `settings` (6.5)
 - errors and floods: `errors` (7), `receiver` (5.4, 10.5)

@@ -55,6 +55,8 @@ class Connection(HeaderFrames):
         failed: whether the peer broke the protocol. A GOAWAY is then among the bytes to send; nothing more is read.
     """
 
+    __slots__ = ()
+
     def __init__(self, owner: Owner, local: LocalSettings, *, client: bool) -> None:
         super().__init__(owner, local, client=client)
         self._put((PREFACE if client else b"") + settings_frame(local.announced(client=client)))

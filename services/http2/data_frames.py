@@ -14,6 +14,8 @@ __all__ = ["DataFrames"]
 class DataFrames(Receiver):
     """A connection's part for DATA."""
 
+    __slots__ = ()
+
     def _data_begins(self, stream_id: int, length: int, ends: bool, padding: int = 0) -> Stream | None:
         stream = self.streams.get(stream_id)
         if increment := self._window.arrived(length):

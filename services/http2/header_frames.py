@@ -29,6 +29,14 @@ RESPONSE, TRAILERS = SectionKind.RESPONSE, SectionKind.TRAILERS  # an enumeratio
 class HeaderFrames(DataFrames):
     """A connection's part for HEADERS; it needs the other for the end of a stream."""
 
+    __slots__ = (
+        "_block_ends",
+        "_block_fault",
+        "_header_reader",
+        "_known_sections",
+        "_max_concurrent_streams",
+    )
+
     def __init__(self, owner: Owner, local: LocalSettings, *, client: bool) -> None:
         super().__init__(owner, local, client=client)
         self._header_reader = HeaderReader(local.max_header_list_size)

@@ -1,7 +1,7 @@
 """Header blocks to header sections (HPACK, RFC 7541), with a memory for blocks that come again.
 
 A server answers call after call with the same few bytes. As long as the dynamic table has not changed, the same block
-is the same section, so it is looked up rather than decoded and judged again. The table is hpack's.
+is the same section, so it is looked up rather than decoded and judged again.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Final
 
 from hpack.exceptions import HPACKError
 from hpack.huffman_table import decode_huffman
-from hpack.table import HeaderTable
 
 from ziggurat.services.http2.errors import ErrorCode, RemoteProtocolError
 from ziggurat.services.http2.header_section import HeaderSection
+from ziggurat.services.http2.header_table import FIELD_OVERHEAD, HeaderTable
 from ziggurat.services.http2.settings import DEFAULT_TABLE_SIZE
 
 __all__ = ["HeaderReader"]
@@ -25,9 +25,6 @@ REMEMBERED_SIZE: Final = 1024
 EXCESS: Final = 4
 """A list of headers beyond the limit costs the peer its stream; one beyond this many times the limit its connection.
 In between, the rest of the block is walked over, since the table has to stay in step with the peer's."""
-
-FIELD_OVERHEAD: Final = 32
-"""Added to the length of name and value for the size of a field (RFC 7541 4.1, RFC 9113 10.5.1)."""
 
 LARGEST_INTEGER: Final = 1 << 31
 
@@ -44,6 +41,8 @@ class HeaderReader:
     Attributes:
         known: the sections of blocks that came before, as long as the table is the same; it always is this object.
     """
+
+    __slots__ = ("_max_list_size", "_table", "known")
 
     def __init__(self, max_list_size: int) -> None:
         self._max_list_size = max_list_size
@@ -76,10 +75,10 @@ class HeaderReader:
             first = block[position]
             if first & 0x80:  # indexed (RFC 7541 6.1)
                 index, position = _integer(block, position, 0x7F)
-                field = table.get_by_index(index)
+                field = table[index]
             elif first & 0x40:  # literal with incremental indexing (6.2.1)
                 field, position = self._literal(block, position, 0x3F)
-                table.add(*field)
+                table.add(field)
                 changed = True
             elif first & 0x20:  # a new size of the table (6.3)
                 updates += 1
@@ -88,7 +87,7 @@ class HeaderReader:
                 new_size, position = _integer(block, position, 0x1F)
                 if new_size > DEFAULT_TABLE_SIZE:
                     raise HPACKError(f"a table of {new_size} bytes")
-                table.maxsize = new_size
+                table.resize(new_size)
                 changed = True
                 continue
             else:  # literal without indexing, or never indexed (6.2.2, 6.2.3)
@@ -109,7 +108,7 @@ class HeaderReader:
     def _literal(self, block: bytes, position: int, mask: int) -> tuple[tuple[bytes, bytes], int]:
         index, position = _integer(block, position, mask)
         if index:
-            name = self._table.get_by_index(index)[0]
+            name = self._table[index][0]
         else:
             name, position = _string(block, position)
         value, position = _string(block, position)

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from hpack.table import HeaderTable
-
 from ziggurat.services.http2.header_section import Fields
+from ziggurat.services.http2.header_table import STATIC_TABLE
 from ziggurat.services.http2.settings import DEFAULT_TABLE_SIZE
 
 __all__ = ["HeaderTemplate", "HeaderWriter"]
@@ -21,9 +20,9 @@ __all__ = ["HeaderTemplate", "HeaderWriter"]
 NEVER_INDEXED: Final = frozenset((b"authorization", b"proxy-authorization", b"cookie"))
 """Secrets, which a table shared with other fields could give away by the size of a block (RFC 7541 7.1.3)."""
 
-STATIC_FIELDS: Final = {field: index for index, field in enumerate(HeaderTable.STATIC_TABLE, 1)}
-STATIC_NAMES: Final = {field[0]: index for index, field in reversed(list(enumerate(HeaderTable.STATIC_TABLE, 1)))}
-STATIC_SIZE: Final = len(HeaderTable.STATIC_TABLE)
+STATIC_FIELDS: Final = {field: index for index, field in enumerate(STATIC_TABLE, 1)}
+STATIC_NAMES: Final = {field[0]: index for index, field in reversed(list(enumerate(STATIC_TABLE, 1)))}
+STATIC_SIZE: Final = len(STATIC_TABLE)
 
 REMEMBERED_BLOCKS: Final = 512
 SEEN_ONCE: Final = 64

@@ -65,6 +65,27 @@ class Sender:
         exhausted: whether all stream numbers are used up (RFC 9113 5.1.1).
     """
 
+    __slots__ = (
+        "_closed",
+        "_closed_before",
+        "_last_peer_id",
+        "_last_taken_id",
+        "_next_id",
+        "_stream_window",
+        "_writer",
+        "blocked",
+        "client",
+        "exhausted",
+        "going_away",
+        "initial_window",
+        "max_streams",
+        "out",
+        "out_size",
+        "peer_max_frame_size",
+        "send_window",
+        "streams",
+    )
+
     def __init__(self, *, client: bool, stream_window: int) -> None:
         self.client = client
         self.streams: dict[int, Stream] = {}

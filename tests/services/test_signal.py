@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ziggurat.node.peer.signal import Signal
+from ziggurat.services.signal import Signal
 
 pytestmark = pytest.mark.asyncio_only
 
