@@ -246,11 +246,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         meanwhile, that write fails, and asyncio does not read what came before.
         """
         sock = self._raw.get_extra_info("socket")
-        number = None if sock is None else sock.fileno()
-        if not isinstance(number, int):  # a socket in memory, of a test
+        if sock is None or not isinstance(sock.fileno(), int):  # a socket in memory, of a test
             return
         try:
-            with socket.fromfd(number, sock.family, sock.type) as same:
+            with socket.fromfd(sock.fileno(), sock.family, sock.type) as same:
                 data = same.recv(LAST_WORDS)
         except OSError:  # there is nothing
             return

@@ -211,9 +211,10 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             body = await self._receive()
         if body is None:
             if not self._streams_responses and not self._received:
-                if not self._trailers_read:
+                if not (self._trailers_read or self._status_in_head):
                     await self.recv_trailing_metadata()
-                raise GRPCError(Status.UNIMPLEMENTED, "the server ended a unary call without a message")
+                if self._succeeded:  # else the status was raised before
+                    raise GRPCError(Status.UNIMPLEMENTED, "the server ended a unary call without a message")
             return None
         if self._received and not self._streams_responses:
             self._close_with(one_too_many())

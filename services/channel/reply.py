@@ -193,6 +193,11 @@ class Reply(Request):
             return memo
         return read_response(section, self._codec.__content_subtype__)
 
+    @property
+    def _succeeded(self) -> bool:
+        section = self._head if self._status_in_head else self._trailers
+        return section is not None and self._read(section).status is Status.OK
+
     async def _raise_status(self) -> None:
         """Raise the status if it is there, and is not OK. An OK is for whoever asks for it."""
         section = self._head if self._status_in_head else self._trailers

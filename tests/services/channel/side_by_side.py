@@ -81,10 +81,10 @@ def our_channel(server: Server, **arguments: Any) -> Channel:
     return Endpoint("http://far.example:50051", **arguments).connect_lazy(connector)
 
 
-async def outcome_of(operation: Callable[[], Awaitable[Any]]) -> Any:
+async def outcome_of(operation: Callable[[], Awaitable[Any]], limit: float = LIMIT) -> Any:
     """Return what an operation returns, ``"waits"``, or the class and the text of its error."""
     task = asyncio.ensure_future(operation())
-    done, _ = await asyncio.wait([task], timeout=LIMIT)
+    done, _ = await asyncio.wait([task], timeout=limit)
     if not done:
         task.cancel()
         await asyncio.wait([task])

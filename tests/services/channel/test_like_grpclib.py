@@ -151,7 +151,7 @@ async def play(channel: grpclib.client.Channel, answer: str, kind: str, steps: S
                 if outcome == "waits":
                     raise Stop
 
-    look("leave", await outcome_of(use))
+    look("leave", await outcome_of(use, limit=50.0))  # longer than any step
     return seen
 
 
