@@ -57,11 +57,11 @@ class FrameReader(ABC):
         self.max_frame_size = max_frame_size
         self._max_block_size = max_block_size
         self._max_section_size = min(max_frame_size, max_block_size)  # of one in a single frame
-        self._tail = bytearray()  # a frame that is not whole
+        self._tail: bytearray = bytearray()  # a frame that is not whole
         self._wanted = FRAME_HEADER_SIZE  # bytes of it that are needed to go on
         self._preface = PREFACE if expect_preface else b""
         self._settled = False  # whether the peer's first frame, SETTINGS, has come
-        self._block = bytearray()
+        self._block: bytearray = bytearray()
         self._block_stream = 0  # whose header block is not whole; 0 if none
         self._rest: int = 0  # bytes of a DATA frame that are still to come
         self._rest_stream: Stream | None = None
