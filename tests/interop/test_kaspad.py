@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
-from grpclib.client import Stream, StreamStreamMethod
+from grpclib.client import StreamStreamMethod
 from grpclib.const import Status
 from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError, StreamTerminatedError
@@ -20,6 +20,7 @@ from tests.interop.kaspad import Program, starting
 from ziggurat.layers import ServiceBuilder
 from ziggurat.services import ChannelState, Endpoint, TcpConnector
 from ziggurat.services.channel import Channel
+from ziggurat.services.channel.call import Call
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 
@@ -93,14 +94,14 @@ def endpoint(kaspad: Program, **settings: Any) -> Endpoint:
 
 
 @asynccontextmanager
-async def message_stream(channel: Channel) -> AsyncIterator[Stream[bytes, bytes]]:
+async def message_stream(channel: Channel) -> AsyncIterator[Call[bytes, bytes]]:
     method = StreamStreamMethod(channel, "/protowire.P2P/MessageStream", bytes, bytes)
     with anyio.fail_after(LIMIT):
         async with method.open() as stream:
             yield stream
 
 
-async def receive(stream: Stream[bytes, bytes]) -> tuple[int, bytes]:
+async def receive(stream: Call[bytes, bytes]) -> tuple[int, bytes]:
     message = await stream.recv_message()
     assert message is not None
     return payload(message)
@@ -115,10 +116,9 @@ async def test_kaspad_sends_its_version(kaspad: Program, proxied: str, request: 
     async with endpoint(kaspad).connect(connector) as channel, message_stream(channel) as stream:
         await stream.send_request()
         field, value = await receive(stream)
-        headers = dict(stream._stream.headers or ())  # grpclib does not pass this header on
+        assert stream.encoding == "gzip"
         await stream.cancel()
 
-    assert headers["grpc-encoding"] == "gzip"
     assert field == VERSION
     assert b"kaspa-devnet" in value
     assert b"/kaspad:" in value
@@ -177,6 +177,6 @@ async def test_kaspad_is_killed_during_a_stream(new_folder: Callable[[str], Path
             await channel.wait_for_state(ChannelState.IDLE)
 
 
-async def drain(stream: Stream[bytes, bytes]) -> None:
+async def drain(stream: Call[bytes, bytes]) -> None:
     while await stream.recv_message() is not None:
         pass
