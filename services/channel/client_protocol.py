@@ -71,7 +71,8 @@ class ClientProtocol(Protocol):
     @property
     def ready(self) -> bool:
         """Whether a new call may start here at once."""
-        if not self.accepting:
+        transport = self._transport  # as in `accepting`, for a call less in each call
+        if self.refusal is not None or self.closing or transport is None or transport.is_closing():
             return False
         slots, core = self.slots, self.core
         if slots.waiters or slots.granted:

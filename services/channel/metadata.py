@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from grpclib.metadata import encode_metadata
@@ -16,6 +17,9 @@ __all__ = ["Pairs", "decode_binary", "decode_pairs", "encode_binary", "encode_pa
 
 Pairs = list[tuple[str, str | bytes]]
 """Metadata in its order; values of keys that end in ``-bin`` are bytes."""
+
+SMALL = 256
+"""Bytes of values whose fields are remembered."""
 
 MOST_DIGITS = 99_999_999
 """A timeout has at most eight digits."""
@@ -41,7 +45,20 @@ def encode_pairs(metadata: _MetadataLike) -> list[tuple[bytes, bytes]]:
     Raises:
         ValueError, TypeError: grpclib's, for a key or a value that cannot be sent.
     """
-    return [(name.encode("ascii"), value.encode("ascii")) for name, value in encode_metadata(metadata)]
+    items = metadata.items() if isinstance(metadata, (dict, Mapping)) else metadata
+    return [
+        _encode_small(name, value) if isinstance(value, (str, bytes)) and len(value) <= SMALL else _encode(name, value)
+        for name, value in items
+    ]
+
+
+def _encode(name: str, value: str | bytes) -> tuple[bytes, bytes]:
+    ((key, text),) = encode_metadata([(name, value)])
+    return key.encode("ascii"), text.encode("ascii")
+
+
+_encode_small = lru_cache(maxsize=512, typed=True)(_encode)
+"""Most calls of a program have the same metadata, and grpclib looks at each letter of it."""
 
 
 def decode_pairs(fields: Iterable[tuple[bytes, bytes]]) -> tuple[Pairs, str | None]:

@@ -24,6 +24,8 @@ STATIC_FIELDS: Final = {field: index for index, field in enumerate(STATIC_TABLE,
 STATIC_NAMES: Final = {field[0]: index for index, field in reversed(list(enumerate(STATIC_TABLE, 1)))}
 STATIC_SIZE: Final = len(STATIC_TABLE)
 
+ONE_BYTE: Final = [bytes((value,)) for value in range(256)]
+
 REMEMBERED_BLOCKS: Final = 512
 SEEN_ONCE: Final = 64
 """Fields seen once of which it is known, so that the second time is noticed."""
@@ -145,14 +147,15 @@ def _with_name(name: bytes, bits: int, first: int) -> bytes:
 
 
 def _string(text: bytes) -> bytes:
-    return _integer(len(text), 7, 0) + text
+    size = len(text)
+    return (ONE_BYTE[size] if size < 0x7F else _integer(size, 7, 0)) + text
 
 
 def _integer(value: int, bits: int, first: int) -> bytes:
     """RFC 7541 5.1; ``first`` holds the bits in front."""
     most = (1 << bits) - 1
     if value < most:
-        return bytes((first | value,))
+        return ONE_BYTE[first | value]
     encoded = bytearray((first | most,))
     value -= most
     while value >= 0x80:

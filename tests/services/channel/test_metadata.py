@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from grpclib.metadata import encode_metadata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ziggurat.services.channel.metadata import decode_pairs, encode_pairs, encode_timeout
+from ziggurat.services.channel.metadata import _encode_small, decode_pairs, encode_pairs, encode_timeout
 
 
 @pytest.mark.parametrize(
@@ -68,3 +71,30 @@ def test_what_is_not_base64_is_left_out_and_told(value: bytes) -> None:
 
 def test_a_byte_beyond_ascii_in_a_text_value_is_taken_as_latin_1() -> None:
     assert decode_pairs([(b"x-name", b"J\xf6rg")]) == ([("x-name", "J\xf6rg")], None)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    ("pair", "error"),
+    [
+        (("Upper", "x"), ValueError),
+        (("grpc-x", "x"), ValueError),
+        (("x-bin", "text"), TypeError),
+        (("x", b"bytes"), TypeError),
+        (("x", "line\nbreak"), ValueError),
+        (("x", 1), TypeError),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_as_in_grpclib_each_time(pair: Any, error: type[Exception], times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(error) as ours:
+            encode_pairs([pair])
+        with pytest.raises(error) as theirs:
+            encode_metadata([pair])
+        assert str(ours.value) == str(theirs.value)
+
+
+def test_large_values_are_encoded_too_and_not_remembered() -> None:
+    before = _encode_small.cache_info().currsize
+    assert encode_pairs({"x-a": "v" * 5000}) == [(b"x-a", b"v" * 5000)]
+    assert _encode_small.cache_info().currsize == before
