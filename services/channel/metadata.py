@@ -6,7 +6,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from grpclib.metadata import encode_metadata
 
@@ -45,11 +45,12 @@ def encode_pairs(metadata: _MetadataLike) -> list[tuple[bytes, bytes]]:
     Raises:
         ValueError, TypeError: grpclib's, for a key or a value that cannot be sent.
     """
-    items = metadata.items() if isinstance(metadata, (dict, Mapping)) else metadata
-    return [
-        _encode_small(name, value) if isinstance(value, (str, bytes)) and len(value) <= SMALL else _encode(name, value)
-        for name, value in items
-    ]
+    given = cast("Mapping[str, str | bytes]", metadata).items() if isinstance(metadata, Mapping) else metadata
+    return [(_encode_small if _is_small(value) else _encode)(name, value) for name, value in given]
+
+
+def _is_small(value: object) -> bool:
+    return isinstance(value, (str, bytes)) and len(value) <= SMALL
 
 
 def _encode(name: str, value: str | bytes) -> tuple[bytes, bytes]:
