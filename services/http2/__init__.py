@@ -1,6 +1,6 @@
 """HTTP/2, sans-IO, both roles (RFC 9113): bytes in, calls on streams; calls in, bytes out.
 
-Nothing here does I/O or knows an event loop, and only the standard library and hpack's constants are imported.
+Nothing here does I/O or knows an event loop. Of other packages it imports hpack, for its Huffman code and static table.
 Where to find a rule:
 
 - frames: `frames` (4.1, 6), `frame_reader` (4.2, 3.4), `data_frames` (6.1), `header_frames` (6.2, 6.10, 8.1),
