@@ -31,8 +31,8 @@ RecvT = TypeVar("RecvT")
 class Call(GrpclibCall[SendT, RecvT], Reply):
     """A call, as `Channel.request` returns it; to its users, grpclib's client ``Stream``.
 
-    Unlike there, a status is raised as soon as it has come, also to whoever still sends; whatever breaks the call wakes
-    who sends and who receives; a call that the server has not seen is sent again.
+    Unlike grpclib's, it raises a status as soon as the status arrives, even from a send. Anything that breaks the call
+    wakes both the sending and the receiving task, and a call that the server has not seen is sent again.
     """
 
     if TYPE_CHECKING:

@@ -205,7 +205,7 @@ class Inbox(Stream):
             if held > 0:
                 self._give_back(held)
 
-    # -- for whoever has a connection
+    # -- what a subclass with a connection provides
 
     def _judge(self, flag: int, length: int) -> GRPCError | None:
         """Return what is wrong with a message that has such a prefix."""

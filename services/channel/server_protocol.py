@@ -21,6 +21,9 @@ __all__ = ["ServerProtocol"]
 
 NO_PINGS = PingRules(interval=None)
 
+FORGIVEN_RESETS = 100
+"""Resets a second that a client may go on with: one whose calls are long and always cancelled is no attacker."""
+
 
 class ServerProtocol(Protocol):
     """A listener's end.
@@ -42,6 +45,7 @@ class ServerProtocol(Protocol):
         self._ping_rules = pings
         self._pings: ServerPings | None = None
         self._draining = False
+        self._forgiven_at = self._loop.time()
 
     # -- asyncio's side
 
@@ -51,6 +55,14 @@ class ServerProtocol(Protocol):
         self.handler.on_closed = self.close
         if self._ping_rules.interval is not None:
             self._pings = ServerPings(self._ping_rules, self, self._dead)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the core. A second's quiet makes up for some resets."""
+        seconds = int(self._loop.time() - self._forgiven_at)
+        if seconds:
+            self._forgiven_at += seconds
+            self.core.forgive_resets(seconds * FORGIVEN_RESETS)
+        super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End every call that is not complete."""

@@ -334,7 +334,9 @@ async def test_the_error_hints_at_a_context_that_offers_another_protocol() -> No
 
 async def test_without_alpn_any_protocol_is_accepted() -> None:
     async with far_end(server(serving(alpn=()))) as leaf:
-        await (await TlsLayer(trusting(()), alpn=()).layer(leaf)(TARGET)).aclose()
+        stream = await TlsLayer(trusting(()), alpn=()).layer(leaf)(TARGET)
+        assert stream.extra(TLSAttribute.alpn_protocol) is None
+        await stream.aclose()
 
 
 def state_of(context: ssl.SSLContext) -> tuple[object, ...]:

@@ -472,6 +472,8 @@ async def test_aclose_after_a_reset_is_quiet() -> None:
         await until(lambda: stream._protocol.lost)
         await stream.send_eof()
         await stream.aclose()
+        with pytest.raises(ClosedResourceError):
+            await stream.receive()
 
 
 @pytest.mark.parametrize("how", ["aclose", "reset", "both"])

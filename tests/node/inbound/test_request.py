@@ -87,4 +87,5 @@ async def test_no_headers_raise(headers: dict[str, str]) -> None:
     section = HeaderSection(fields)
     if section.fault is None:
         judge = Judge()
-        judge.handler.judge(judge.handler.open(section))
+        refusal = judge.handler.judge(judge.handler.open(section))
+        assert (refusal is None) or refusal.fields

@@ -8,7 +8,7 @@ import pytest
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from h2.errors import ErrorCodes
-from hyperframe.frame import DataFrame, HeadersFrame, RstStreamFrame
+from hyperframe.frame import DataFrame, GoAwayFrame, HeadersFrame, RstStreamFrame
 
 from ziggurat.services.channel.refusal import CallRefused
 
@@ -245,6 +245,9 @@ async def test_cancelling_a_call_that_the_peer_has_reset_does_nothing(wire: Any)
         await call.send_message(b"hello")
         await wire.send(wire.response(1), wire.trailers(1), wire.reset(1))
         await call.cancel()
+    wire.protocol.close()
+    await wire.expect(GoAwayFrame)
+    assert [frame.error_code for frame in wire.seen if isinstance(frame, RstStreamFrame)] == [ErrorCodes.NO_ERROR]
 
 
 async def test_the_request_says_who_we_are_and_what_we_inflate(wire: Any) -> None:

@@ -73,6 +73,7 @@ async def test_a_goaway_without_calls_closes_the_connection(wire: Any, server: G
     protocol = await dial(wire, server)
     await wire.send(wire.goaway(0))
     await protocol.lost.wait()
+    assert protocol.failure is None
 
 
 async def test_a_goaway_with_an_error_ends_the_connection_and_is_the_reason(wire: Any, server: GzipServer) -> None:
@@ -115,3 +116,22 @@ async def test_fail_soon_keeps_the_first_reason(wire: Any, server: GzipServer) -
     protocol.fail_soon("second")
     await protocol.lost.wait()
     assert protocol.failure == "first"
+
+
+async def test_a_client_that_always_cancels_is_no_attacker_if_it_takes_its_time(wire: Any, server: GzipServer) -> None:
+    protocol = await dial(wire, server)
+    for second in range(15):
+        for number in range(100):
+            stream_id = 2 * (100 * second + number) + 1
+            wire.writer.write(request(wire, stream_id) + wire.reset(stream_id, 8))
+        await asyncio.sleep(1.0)
+    assert protocol.failure is None
+
+
+async def test_a_client_that_resets_one_request_after_the_other_is_cut_off(wire: Any, server: GzipServer) -> None:
+    protocol = await dial(wire, server)
+    for number in range(1100):
+        wire.writer.write(request(wire, 2 * number + 1) + wire.reset(2 * number + 1, 8))
+    await protocol.lost.wait()
+    assert protocol.failure is not None
+    assert "resets one request after the other" in protocol.failure

@@ -89,4 +89,5 @@ async def test_all_are_woken_when_there_will_be_no_slot() -> None:
     waiting = [asyncio.ensure_future(desk.slots.wait()) for _ in range(3)]
     await settle()
     desk.slots.wake_all()
-    await asyncio.gather(*waiting)
+    await settle()
+    assert all(task.done() and task.exception() is None for task in waiting)
