@@ -21,6 +21,9 @@ Pairs = list[tuple[str, str | bytes]]
 SMALL = 256
 """Bytes of values whose fields are remembered."""
 
+SECRETS = ("authorization", "proxy-authorization", "cookie")
+"""Keys whose values are not remembered, so that they do not outlive their call."""
+
 MOST_DIGITS = 99_999_999
 """A timeout has at most eight digits."""
 
@@ -46,11 +49,11 @@ def encode_pairs(metadata: _MetadataLike) -> list[tuple[bytes, bytes]]:
         ValueError, TypeError: grpclib's, for a key or a value that cannot be sent.
     """
     given = cast("Mapping[str, str | bytes]", metadata).items() if isinstance(metadata, Mapping) else metadata
-    return [(_encode_small if _is_small(value) else _encode)(name, value) for name, value in given]
+    return [(_encode_once if _is_remembered(name, value) else _encode)(name, value) for name, value in given]
 
 
-def _is_small(value: object) -> bool:
-    return isinstance(value, (str, bytes)) and len(value) <= SMALL
+def _is_remembered(name: object, value: object) -> bool:
+    return isinstance(value, (str, bytes)) and len(value) <= SMALL and name not in SECRETS
 
 
 def _encode(name: str, value: str | bytes) -> tuple[bytes, bytes]:
@@ -58,7 +61,7 @@ def _encode(name: str, value: str | bytes) -> tuple[bytes, bytes]:
     return key.encode("ascii"), text.encode("ascii")
 
 
-_encode_small = lru_cache(maxsize=512, typed=True)(_encode)
+_encode_once = lru_cache(maxsize=512, typed=True)(_encode)
 """Most calls of a program have the same metadata, and grpclib looks at each letter of it."""
 
 

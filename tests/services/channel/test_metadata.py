@@ -7,7 +7,7 @@ from grpclib.metadata import encode_metadata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ziggurat.services.channel.metadata import _encode_small, decode_pairs, encode_pairs, encode_timeout
+from ziggurat.services.channel.metadata import _encode_once, decode_pairs, encode_pairs, encode_timeout
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,8 @@ def test_what_cannot_be_sent_is_refused_as_in_grpclib_each_time(pair: Any, error
         assert str(ours.value) == str(theirs.value)
 
 
-def test_large_values_are_encoded_too_and_not_remembered() -> None:
-    before = _encode_small.cache_info().currsize
+def test_large_values_and_secrets_are_encoded_and_not_remembered() -> None:
+    before = _encode_once.cache_info().currsize
     assert encode_pairs({"x-a": "v" * 5000}) == [(b"x-a", b"v" * 5000)]
-    assert _encode_small.cache_info().currsize == before
+    assert encode_pairs({"authorization": "Bearer s3cret"}) == [(b"authorization", b"Bearer s3cret")]
+    assert _encode_once.cache_info().currsize == before

@@ -227,3 +227,22 @@ async def test_a_first_message_may_be_compressed_on_its_own(wire: Any) -> None:
         await call.send_message(b"hello", compress=False)
         assert (await wire.expect(DataFrame)).data[0] == 0
         await call.cancel()
+
+
+async def test_a_deadline_that_passes_with_the_slot_in_hand_gives_it_to_the_next_call(wire: Any) -> None:
+    await wire.connect(settings=False)
+    await wire.send(wire.settings({3: 1}))
+    first, late, next_one = wire.channel.open(), wire.channel.open(timeout=100.0), wire.channel.open()
+    for call in (first, late, next_one):
+        await call.__aenter__()
+    await first.send_request()
+    waiting = [asyncio.ensure_future(call.send_request()) for call in (late, next_one)]
+    await wire.settle()
+    await first.cancel()  # the slot is late's
+    late._expire()  # before it has run
+    with pytest.raises(asyncio.TimeoutError):
+        await waiting[0]
+    await asyncio.wait_for(waiting[1], 1.0)
+    await next_one.cancel()
+    for call in (first, late, next_one):
+        await call.__aexit__(asyncio.CancelledError, asyncio.CancelledError(), None)

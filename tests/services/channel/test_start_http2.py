@@ -8,6 +8,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
 import pytest
 import trustme
@@ -228,3 +229,23 @@ async def test_cancelling_the_wait_for_settings_closes_the_stream(pumped: bool) 
         assert waiting.cancelled()
         assert ends == ["closed"]
         await over.wait()
+
+
+VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="clean")
+
+
+async def test_the_connection_does_not_live_on_in_its_callers_context() -> None:
+    hang_up = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(SETTINGS)
+        await hang_up.wait()
+
+    async with scripted(talk) as uri:
+        stream = await TcpConnector()(uri)
+        VARIABLE.set("the caller's")
+        seen: list[str] = []
+        protocol = await start_http2(stream, ConnectionOptions(), on_change=lambda: seen.append(VARIABLE.get()))
+        hang_up.set()
+        await protocol.lost.wait()
+        assert set(seen) == {"clean"}
