@@ -7,22 +7,26 @@ from typing import TYPE_CHECKING
 
 from ziggurat.services.dial import Dial, dial, phase
 from ziggurat.services.errors import (
+    AllFailed,
     ChannelClosed,
+    CircuitOpen,
     ConnectError,
     ConnectRefused,
     ConnectTimeout,
     Http2Error,
     LimitExceeded,
+    NoEndpoints,
     ProxyAuthError,
     ProxyError,
     ProxyProtocolError,
     ProxyRefused,
     ResolveError,
+    RouteRefused,
     TlsError,
 )
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.limit import Limit
-from ziggurat.services.phase import Phase
+from ziggurat.services.phase import Phase, label
 from ziggurat.services.service import Connector, Service, service_fn
 from ziggurat.services.socket import SocketConnector
 from ziggurat.services.stream import DialAttribute, ObservedStream, WrappedStream, closing_on_error, observed
@@ -45,11 +49,13 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AllFailed",
     "Backoff",
     "CallRefused",
     "Channel",
     "ChannelClosed",
     "ChannelState",
+    "CircuitOpen",
     "CompressionMixin",
     "ConnectError",
     "ConnectRefused",
@@ -64,6 +70,7 @@ __all__ = [
     "Ledger",
     "Limit",
     "LimitExceeded",
+    "NoEndpoints",
     "ObservedStream",
     "Phase",
     "ProxyAuthError",
@@ -71,6 +78,7 @@ __all__ = [
     "ProxyProtocolError",
     "ProxyRefused",
     "ResolveError",
+    "RouteRefused",
     "Service",
     "SocketConnector",
     "TcpConnector",
@@ -82,6 +90,7 @@ __all__ = [
     "WrappedStream",
     "closing_on_error",
     "dial",
+    "label",
     "observed",
     "phase",
     "service_fn",

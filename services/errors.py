@@ -8,12 +8,16 @@
           +-- ResolveError            dns: the name has no address
           +-- ConnectRefused          tcp, unix: nothing listens there; also a ConnectionRefusedError
           +-- ProxyError              the proxy failed, or refused
-          |    +-- ProxyProtocolError   it does not speak SOCKS5, or the connection was cut off
+          |    +-- ProxyProtocolError   it does not speak the proxy's protocol, or the connection was cut off
           |    +-- ProxyAuthError       it does not accept our credentials
-          |    +-- ProxyRefused         its reply code is not 00
+          |    +-- ProxyRefused         its reply code is not 00, or its HTTP status not 2xx
           +-- TlsError                tls: certificate, name or protocol not accepted
           +-- Http2Error              http2: the peer does not speak it
           +-- LimitExceeded           admission: rejected rather than queued
+          |    +-- CircuitOpen          a circuit breaker is open
+          +-- RouteRefused            a route or a filter does not let the target through
+          +-- NoEndpoints             a balance has nothing to dial
+          +-- AllFailed               every attempt of a retry, or every branch of a race
     RuntimeError
      +-- ChannelClosed                a call after close()
 
@@ -24,6 +28,7 @@ long. Wrong configuration is a ``ValueError`` or ``TypeError`` at construction, 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -31,17 +36,21 @@ if TYPE_CHECKING:
     from ziggurat.services.uri import Uri
 
 __all__ = [
+    "AllFailed",
     "ChannelClosed",
+    "CircuitOpen",
     "ConnectError",
     "ConnectRefused",
     "ConnectTimeout",
     "Http2Error",
     "LimitExceeded",
+    "NoEndpoints",
     "ProxyAuthError",
     "ProxyError",
     "ProxyProtocolError",
     "ProxyRefused",
     "ResolveError",
+    "RouteRefused",
     "TlsError",
 ]
 
@@ -164,7 +173,8 @@ class ProxyError(ConnectError):
     """The proxy failed, or refused.
 
     Attributes:
-        reply_code: the code of its reply (RFC 1928 6, Tor's F0 to F7); ``None`` if it sent none.
+        reply_code: the code of its reply (RFC 1928 6, Tor's F0 to F7, SOCKS4's 5B to 5D); ``None`` if it sent none.
+        status: the status of its HTTP response; ``None`` if it sent none.
     """
 
     def __init__(
@@ -172,15 +182,17 @@ class ProxyError(ConnectError):
         message: str,
         *,
         reply_code: int | None = None,
+        status: int | None = None,
         hint: str | None = None,
         transient: bool | None = None,
     ) -> None:
         super().__init__(message, hint=hint, transient=transient)
         self.reply_code = reply_code
+        self.status = status
 
 
 class ProxyProtocolError(ProxyError):
-    """The proxy does not speak SOCKS5, or the connection ended too early."""
+    """The proxy does not speak the protocol that the layer does, or the connection ended too early."""
 
     _transient = False
 
@@ -192,7 +204,7 @@ class ProxyAuthError(ProxyError):
 
 
 class ProxyRefused(ProxyError):
-    """The proxy's reply code is not 00."""
+    """The proxy answered with a reply code other than 00, or an HTTP status other than 2xx."""
 
 
 class TlsError(ConnectError):
@@ -209,6 +221,46 @@ class Http2Error(ConnectError):
 
 class LimitExceeded(ConnectError):
     """A limit rejected the dial rather than queue it."""
+
+
+class CircuitOpen(LimitExceeded):
+    """A circuit breaker is open. ``retry_after`` is the time in seconds until it lets a probe through."""
+
+    def __init__(self, message: str, retry_after: float, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class RouteRefused(ConnectError):
+    """A route or a filter does not let the target through. ``rule`` is what decided; ``None`` if no rule fits."""
+
+    _transient = False
+
+    def __init__(
+        self, message: str, rule: str | None = None, *, hint: str | None = None, transient: bool | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, transient=transient)
+        self.rule = rule
+
+
+class NoEndpoints(ConnectError):
+    """A balance had no endpoint to dial, until its bound."""
+
+
+class AllFailed(ConnectError):
+    """Every attempt of a retry, or every branch of a race, failed.
+
+    Attributes:
+        errors: the error of each, in the order in which they failed. The last one is also the ``__cause__``.
+    """
+
+    def __init__(
+        self, message: str, errors: Sequence[ConnectError], *, hint: str | None = None, transient: bool | None = None
+    ) -> None:
+        if transient is None:
+            transient = any(error.transient for error in errors)
+        super().__init__(message, hint=hint, transient=transient)
+        self.errors = tuple(errors)
 
 
 class ChannelClosed(RuntimeError):

@@ -1,12 +1,49 @@
-"""One step of a dial, as the ledger records it."""
+"""One step of a dial, as the ledger records it, and the label of attempts and branches."""
 
 from __future__ import annotations
 
+from contextvars import ContextVar, Token
+from types import TracebackType
 from typing import Literal, TypeAlias
 
-__all__ = ["Outcome", "Phase"]
+__all__ = ["Outcome", "Phase", "label"]
 
 Outcome: TypeAlias = Literal["running", "ok", "failed", "timeout", "cancelled"]
+
+
+_labels: ContextVar[tuple[int | None, str | None]] = ContextVar("ziggurat_labels", default=(None, None))
+
+
+class label:
+    """Mark the phases that begin in a ``with`` block as those of one attempt or one branch.
+
+    A layer that dials again after a failure numbers its attempts; one that dials several times at once names its
+    branches. All of them stand in one ledger.
+
+    Args:
+        attempt: the number of the attempt, from 1; ``None`` leaves it as it is.
+        branch: the name of the branch; inside another branch it follows that one's, after a slash. ``None`` leaves it
+            as it is.
+    """
+
+    __slots__ = ("_attempt", "_branch", "_token")
+
+    def __init__(self, *, attempt: int | None = None, branch: str | None = None) -> None:
+        self._attempt = attempt
+        self._branch = branch
+
+    def __enter__(self) -> None:
+        attempt, branch = _labels.get()
+        if self._attempt is not None:
+            attempt = self._attempt
+        if self._branch is not None:
+            branch = self._branch if branch is None else f"{branch}/{self._branch}"
+        self._token: Token[tuple[int | None, str | None]] = _labels.set((attempt, branch))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _labels.reset(self._token)
 
 
 class Phase:
@@ -23,9 +60,14 @@ class Phase:
         outcome: ``running``, ``ok``, ``failed``, ``timeout`` or ``cancelled``.
         hint: what it means if a limit ends the phase, for the error; ``None`` without one.
         note: a remark for the reader, e.g. that nothing was isolated; ``None`` without one.
+        attempt: the number of the attempt, from 1, if the layer above retries; ``None`` if none does.
+        branch: the name of the branch, if the layer above dials several at once; ``None`` if none does.
     """
 
-    __slots__ = ("elapsed", "hint", "limit", "name", "note", "outcome", "received", "sent", "start", "via")
+    __slots__ = (
+        *("attempt", "branch", "elapsed", "hint", "limit", "name", "note"),
+        *("outcome", "received", "sent", "start", "via"),
+    )
 
     def __init__(self, name: str, via: str | None, limit: float | None, start: float) -> None:
         self.name = name
@@ -38,6 +80,7 @@ class Phase:
         self.outcome: Outcome = "running"
         self.hint: str | None = None
         self.note: str | None = None
+        self.attempt, self.branch = _labels.get()
 
     def __repr__(self) -> str:
         took = "running" if self.elapsed is None else f"{self.elapsed:.3f} s, {self.outcome}"

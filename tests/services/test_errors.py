@@ -17,17 +17,21 @@ from ziggurat.services import errors
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import (
     MAX_MESSAGE,
+    AllFailed,
     ChannelClosed,
+    CircuitOpen,
     ConnectError,
     ConnectRefused,
     ConnectTimeout,
     Http2Error,
     LimitExceeded,
+    NoEndpoints,
     ProxyAuthError,
     ProxyError,
     ProxyProtocolError,
     ProxyRefused,
     ResolveError,
+    RouteRefused,
     TlsError,
     copy_error,
     one_line,
@@ -48,6 +52,11 @@ MAKERS: list[Callable[[str], ConnectError]] = [
     lambda m: TlsError(m),
     lambda m: Http2Error(m),
     lambda m: LimitExceeded(m),
+    lambda m: ProxyRefused(m, status=503),
+    lambda m: CircuitOpen(m, 1.5),
+    lambda m: RouteRefused(m, "suffix .onion"),
+    lambda m: NoEndpoints(m),
+    lambda m: AllFailed(m, []),
 ]
 
 
@@ -219,9 +228,9 @@ def test_the_proxys_errors_are_proxy_errors() -> None:
 
 
 def test_permanent_errors_are_not_transient() -> None:
-    lasting = {type(make("x")) for make in MAKERS[2:] if not make("x").transient} - {ProxyError}
+    lasting = {type(make("x")) for make in MAKERS[2:] if not make("x").transient} - {ProxyError, AllFailed}
 
-    assert lasting == {ProxyProtocolError, ProxyAuthError, TlsError, Http2Error}
+    assert lasting == {ProxyProtocolError, ProxyAuthError, TlsError, Http2Error, RouteRefused}
     assert TlsError("x", transient=True).transient
     assert ConnectError("x").transient
     assert not ConnectError("x", transient=False).transient
@@ -273,3 +282,14 @@ def test_a_long_message_is_truncated_with_dots() -> None:
 def test_the_list_at_the_top_of_the_module_is_the_tree() -> None:
     for name in errors.__all__:
         assert f" {name} " in (errors.__doc__ or "") + " "
+
+
+@pytest.mark.parametrize("transient", [False, True])
+def test_all_failed_is_transient_if_one_of_the_errors_is(transient: bool) -> None:
+    errors = [TlsError("bad certificate"), ConnectRefused("refused", transient=transient)]
+
+    failed = AllFailed("2 attempts failed", errors)
+
+    assert failed.transient is transient
+    assert failed.errors == tuple(errors)
+    assert AllFailed("none", []).transient is False

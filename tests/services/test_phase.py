@@ -1,8 +1,12 @@
-"""The repr of a phase shows its name, via, time and outcome."""
+"""The repr of a phase shows its name, via, time and outcome; labels number attempts and name branches."""
 
 from __future__ import annotations
 
-from ziggurat.services.phase import Phase
+import anyio
+
+from ziggurat.services.dial import dial, phase
+from ziggurat.services.phase import Phase, label
+from ziggurat.services.uri import Uri
 
 
 def test_the_repr_of_a_running_phase() -> None:
@@ -17,3 +21,27 @@ def test_the_repr_of_a_finished_phase() -> None:
     entry.elapsed, entry.outcome = 1.25, "failed"
 
     assert repr(entry) == "Phase(proxy.connect via proxy:1080: 1.250 s, failed)"
+
+
+async def test_labels_mark_the_phases_that_begin_in_them() -> None:
+    async def branch(name: str) -> None:
+        with label(branch=name), phase("tcp"):
+            await anyio.sleep(1)
+
+    with dial(Uri("http", "target.example", 80)) as current:
+        with phase("admission"):
+            pass
+        with label(attempt=2):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(branch, "a")
+            with label(branch="b"), label(branch="c"):
+                current.ledger.note("keepalive", "skipped")
+        with phase("tls"):
+            pass
+
+    assert [(each.name, each.attempt, each.branch) for each in current.ledger.phases] == [
+        ("admission", None, None),
+        ("tcp", 2, "a"),
+        ("keepalive", 2, "b/c"),
+        ("tls", None, None),
+    ]
