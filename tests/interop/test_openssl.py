@@ -91,9 +91,7 @@ async def s_server(directory: Path, version: str, *flags: str) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def handed_over(
-    directory: Path, version: str, *flags: str
-) -> AsyncIterator[tuple[TlsTransport, Taker, Server]]:
+async def handed_over(directory: Path, version: str, *flags: str) -> AsyncIterator[tuple[TlsTransport, Taker, Server]]:
     async with s_server(directory, version, *flags) as (stream, server):
         taker = Taker(stream)
         transport = stream.hand_over(taker)
