@@ -2,6 +2,7 @@
 
 from ziggurat.layers.builder import ServiceBuilder
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Limiter
+from ziggurat.layers.http_connect import BearerToken, HttpConnectLayer, ProxyAuthenticator, ProxyConversation
 from ziggurat.layers.keepalive import KeepAliveLayer
 from ziggurat.layers.layer import Identity, Layer, Stack, layer_fn
 from ziggurat.layers.logging import LoggingLayer
@@ -11,7 +12,9 @@ from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.layers.tls import TlsLayer
 
 __all__ = [
+    "BearerToken",
     "ConcurrencyLimitLayer",
+    "HttpConnectLayer",
     "Identity",
     "Isolated",
     "KeepAliveLayer",
@@ -19,6 +22,8 @@ __all__ = [
     "Limiter",
     "LoggingLayer",
     "NoDelayLayer",
+    "ProxyAuthenticator",
+    "ProxyConversation",
     "ServiceBuilder",
     "Socks5Layer",
     "Stack",

@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterable
 
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Hold, Limiter, Mode
 from ziggurat.layers.events import Level
+from ziggurat.layers.http_connect.auth import HttpAuth
+from ziggurat.layers.http_connect.headers import Headers
+from ziggurat.layers.http_connect.layer import HttpConnectLayer
 from ziggurat.layers.keepalive import KeepAliveLayer
 from ziggurat.layers.layer import Layer, Stack, as_layer
 from ziggurat.layers.logging import EventLogger, LoggingLayer
 from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.redaction import hide_arguments
 from ziggurat.layers.socks5.auth import Auth
 from ziggurat.layers.socks5.handshake import Literals, Pipeline
 from ziggurat.layers.socks5.layer import Socks5Layer
-from ziggurat.layers.socks5.redaction import hide_arguments
 from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.layers.tls import TlsLayer
 from ziggurat.services.service import Connector
@@ -125,6 +128,18 @@ class ServiceBuilder:
             literals=literals,
         )
         return self.layer(layer)
+
+    @hide_arguments
+    def http_connect(
+        self,
+        proxy: str | Uri,
+        *,
+        auth: HttpAuth = None,
+        headers: Headers = (),
+        timeout: float | None = 60.0,
+    ) -> ServiceBuilder:
+        """Connect through an HTTP proxy, which everything below dials; see `HttpConnectLayer`."""
+        return self.layer(HttpConnectLayer(proxy, auth=auth, headers=headers, timeout=timeout))
 
     def keepalive(
         self,
