@@ -27,6 +27,7 @@ from ziggurat.services.errors import (
 )
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.limit import Limit
+from ziggurat.services.onion import OnionAddress
 from ziggurat.services.phase import Phase, label
 from ziggurat.services.service import Connector, Service, service_fn
 from ziggurat.services.socket import SocketConnector
@@ -74,6 +75,7 @@ __all__ = [
     "LimitExceeded",
     "NoEndpoints",
     "ObservedStream",
+    "OnionAddress",
     "Phase",
     "ProxyAuthError",
     "ProxyError",
