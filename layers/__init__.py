@@ -10,6 +10,7 @@ from ziggurat.layers.no_delay import NoDelayLayer
 from ziggurat.layers.socks5 import Isolated, Socks5Layer, UserPass
 from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.layers.tls import TlsLayer
+from ziggurat.layers.tor import TorLayer, TorReply, TorResolver
 
 __all__ = [
     "BearerToken",
@@ -29,6 +30,9 @@ __all__ = [
     "Stack",
     "TimeoutLayer",
     "TlsLayer",
+    "TorLayer",
+    "TorReply",
+    "TorResolver",
     "UserPass",
     "layer_fn",
 ]

@@ -24,6 +24,7 @@ from ziggurat.layers.socks5.handshake import Literals, Pipeline
 from ziggurat.layers.socks5.layer import Socks5Layer
 from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.layers.tls import TlsLayer
+from ziggurat.layers.tor.layer import Isolation, TorLayer
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 
@@ -140,6 +141,17 @@ class ServiceBuilder:
     ) -> ServiceBuilder:
         """Connect through an HTTP proxy, which everything below dials; see `HttpConnectLayer`."""
         return self.layer(HttpConnectLayer(proxy, auth=auth, headers=headers, timeout=timeout))
+
+    def tor(
+        self,
+        socks: str | Uri = "127.0.0.1:9050",
+        *,
+        isolate: Isolation = "dial",
+        timeout: float | None = 60.0,
+        onion_timeout: float | None = 120.0,
+    ) -> ServiceBuilder:
+        """Connect through Tor, whose SOCKS port everything below dials; see `TorLayer`."""
+        return self.layer(TorLayer(socks, isolate, timeout, onion_timeout))
 
     def keepalive(
         self,

@@ -14,6 +14,7 @@ from ziggurat.services.errors import (
     ConnectRefused,
     ConnectTimeout,
     Http2Error,
+    LeakError,
     LimitExceeded,
     NoEndpoints,
     ProxyAuthError,
@@ -26,6 +27,7 @@ from ziggurat.services.errors import (
 )
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.limit import Limit
+from ziggurat.services.onion import OnionAddress
 from ziggurat.services.phase import Phase, label
 from ziggurat.services.service import Connector, Service, service_fn
 from ziggurat.services.socket import SocketConnector
@@ -67,11 +69,13 @@ __all__ = [
     "DialAttribute",
     "Endpoint",
     "Http2Error",
+    "LeakError",
     "Ledger",
     "Limit",
     "LimitExceeded",
     "NoEndpoints",
     "ObservedStream",
+    "OnionAddress",
     "Phase",
     "ProxyAuthError",
     "ProxyError",

@@ -18,6 +18,7 @@ import anyio
 import sniffio
 
 from ziggurat.services.errors import ResolveError
+from ziggurat.services.onion import is_onion
 
 __all__ = ["MAX_LOOKUPS", "look_up"]
 
@@ -42,7 +43,7 @@ async def look_up(host: str, *, family: int = socket.AF_UNSPEC) -> list[str]:
             under way already (transient, at once). A name under ``.onion`` has none, and the system is not asked: its
             name servers would learn of it (RFC 7686 section 2).
     """
-    if host.lower().rstrip(".").rpartition(".")[2] == "onion":
+    if is_onion(host):
         hint = "an onion service is reached through Tor's SOCKS5 port, usually 127.0.0.1:9050"
         raise ResolveError(f"{host}: onion services have no address", hint=hint, transient=False)
     if not _places.acquire(blocking=False):
