@@ -93,7 +93,7 @@ class Tls:
             ConnectTimeout: ``timeout`` ran out.
         """
         with dial(uri) as current:
-            if uri.scheme == "unix":
+            if uri.is_unix:
                 # Before the dial, which cannot succeed.
                 raise TlsError("a unix socket has no host name to verify", hint="leave out TLS or dial a host")
             stream = await self.inner(uri)

@@ -74,7 +74,7 @@ class TcpConnector:
         """
         with dial(uri) as current:
             via = None if uri == current.ledger.target else uri.authority
-            if uri.scheme == "unix":
+            if uri.is_unix:
                 raise ConnectError(f"TcpConnector cannot dial {uri}", hint="use SocketConnector", transient=False)
             addresses = [uri.host]
             if not uri.is_literal:
