@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterable
 
+from ziggurat.layers.certificates import ClientCertificate, PemFile
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Hold, Limiter, Mode
 from ziggurat.layers.events import Level
 from ziggurat.layers.keepalive import KeepAliveLayer
@@ -100,9 +101,13 @@ class ServiceBuilder:
         *,
         alpn: tuple[str, ...] = ("h2",),
         timeout: float | None = 10.0,
+        server_name: str | None = None,
+        ca: PemFile | None = None,
+        client_cert: ClientCertificate | None = None,
     ) -> ServiceBuilder:
         """Speak TLS with the host of the Uri; see `TlsLayer`."""
-        return self.layer(TlsLayer(context, alpn=alpn, timeout=timeout))
+        layer = TlsLayer(context, alpn=alpn, timeout=timeout, server_name=server_name, ca=ca, client_cert=client_cert)
+        return self.layer(layer)
 
     @hide_arguments
     def socks5(

@@ -15,7 +15,7 @@ __all__ = ["SocketConnector"]
 
 @dataclass(frozen=True, slots=True)
 class SocketConnector:
-    """The leaf that opens a unix socket for ``unix:/path`` or ``unix-abstract:name`` and a TCP connection for any other Uri.
+    """The leaf that opens a unix socket for ``unix:/path`` and ``unix-abstract:name``, and else a TCP connection.
 
     Args:
         tcp: the connector for TCP.

@@ -127,7 +127,7 @@ async def test_an_alert_that_refuses_our_certificate_is_a_tls_error_that_does_no
         with pytest.raises(TlsError, match="the TLS alert 'certificate required' after the handshake") as caught:
             await started(secured)
         assert not caught.value.transient
-        assert caught.value.hint == "it requires a client certificate: call load_cert_chain on the context"
+        assert caught.value.hint == "it requires a client certificate: pass one as client_cert="
         assert isinstance(caught.value.__cause__, ssl.SSLError)
 
 
