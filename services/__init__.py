@@ -6,6 +6,7 @@ The channel's names are imported at first use, so that importing this package lo
 from typing import TYPE_CHECKING
 
 from ziggurat.services.dial import Dial, dial, phase
+from ziggurat.services.dns_resolver import DnsResolver
 from ziggurat.services.errors import (
     AllFailed,
     ChannelClosed,
@@ -27,8 +28,10 @@ from ziggurat.services.errors import (
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.limit import Limit
 from ziggurat.services.phase import Phase, label
+from ziggurat.services.resolver import Resolver, SystemResolver
 from ziggurat.services.service import Connector, Service, service_fn
 from ziggurat.services.socket import SocketConnector
+from ziggurat.services.static_hosts import StaticHosts
 from ziggurat.services.stream import DialAttribute, ObservedStream, WrappedStream, closing_on_error, observed
 from ziggurat.services.tcp import TcpConnector
 from ziggurat.services.tls import TlsStream
@@ -65,6 +68,7 @@ __all__ = [
     "Connector",
     "Dial",
     "DialAttribute",
+    "DnsResolver",
     "Endpoint",
     "Http2Error",
     "Ledger",
@@ -78,9 +82,12 @@ __all__ = [
     "ProxyProtocolError",
     "ProxyRefused",
     "ResolveError",
+    "Resolver",
     "RouteRefused",
     "Service",
     "SocketConnector",
+    "StaticHosts",
+    "SystemResolver",
     "TcpConnector",
     "TlsError",
     "TlsStream",
