@@ -2,10 +2,12 @@
 
 from ziggurat.layers.builder import ServiceBuilder
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Limiter
+from ziggurat.layers.hedge import HedgeLayer, LatencyQuantile
 from ziggurat.layers.keepalive import KeepAliveLayer
 from ziggurat.layers.layer import Identity, Layer, Stack, layer_fn
 from ziggurat.layers.logging import LoggingLayer
 from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.race import Race, race
 from ziggurat.layers.retry import RetryBudget, RetryLayer, RetryPolicy, nothing_sent
 from ziggurat.layers.socks5 import Isolated, Socks5Layer, UserPass
 from ziggurat.layers.timeout import TimeoutLayer
@@ -13,13 +15,16 @@ from ziggurat.layers.tls import TlsLayer
 
 __all__ = [
     "ConcurrencyLimitLayer",
+    "HedgeLayer",
     "Identity",
     "Isolated",
     "KeepAliveLayer",
+    "LatencyQuantile",
     "Layer",
     "Limiter",
     "LoggingLayer",
     "NoDelayLayer",
+    "Race",
     "RetryBudget",
     "RetryLayer",
     "RetryPolicy",
@@ -31,4 +36,5 @@ __all__ = [
     "UserPass",
     "layer_fn",
     "nothing_sent",
+    "race",
 ]

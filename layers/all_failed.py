@@ -10,7 +10,7 @@ from ziggurat.services.errors import AllFailed, ConnectError
 __all__ = ["all_failed"]
 
 
-def all_failed(what: str, errors: Sequence[ConnectError]) -> AllFailed:
+def all_failed(what: str, errors: Sequence[ConnectError], names: Sequence[str] = ()) -> AllFailed:
     """Return the error of several dials, in one line: what failed, and each reason once.
 
     Phase, via and hint are those of the last error.
@@ -18,10 +18,14 @@ def all_failed(what: str, errors: Sequence[ConnectError]) -> AllFailed:
     Args:
         what: what failed, e.g. ``3 attempts``.
         errors: the error of each, in the order in which they failed; not empty.
+        names: what each was, e.g. the branch of a race; none if only the number matters.
     """
     last = errors[-1]
     same_place = len({(error.phase, error.via) for error in errors}) == 1
-    reasons = Counter(error.message if same_place else _placed(error) for error in errors)
+    texts = [error.message if same_place else _placed(error) for error in errors]
+    if names:
+        texts = [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
+    reasons = Counter(texts)
     listed = "; ".join(f"{reason} ({count} times)" if count > 1 else reason for reason, count in reasons.items())
     error = AllFailed(f"{what} failed: {listed}", errors, hint=last.hint)
     error.phase, error.via = last.phase, last.via

@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable
 
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Hold, Limiter, Mode
 from ziggurat.layers.events import Level
+from ziggurat.layers.hedge.latency import LatencyQuantile
+from ziggurat.layers.hedge.layer import HedgeLayer
 from ziggurat.layers.keepalive import KeepAliveLayer
 from ziggurat.layers.layer import Layer, Stack, as_layer
 from ziggurat.layers.logging import EventLogger, LoggingLayer
 from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.retry.budget import RetryBudget
 from ziggurat.layers.retry.layer import RetryLayer
 from ziggurat.layers.retry.policy import RetryPolicy
 from ziggurat.layers.socks5.auth import Auth
@@ -99,6 +102,10 @@ class ServiceBuilder:
     def retry(self, policy: RetryPolicy | None = None) -> ServiceBuilder:
         """Dial again after a failure, by default at most three times; see `RetryLayer` and `RetryPolicy`."""
         return self.layer(RetryLayer() if policy is None else RetryLayer(policy))
+
+    def hedge(self, after: float | LatencyQuantile, *, budget: RetryBudget | None = None) -> ServiceBuilder:
+        """Dial a second time when the first dial is slow; see `HedgeLayer`."""
+        return self.layer(HedgeLayer(after, budget))
 
     def tls(
         self,

@@ -49,6 +49,11 @@ class RetryBudget:
         """Give back what a successful dial does."""
         self._tokens.add(self._per_success)
 
+    def ended(self, error: BaseException | None) -> None:
+        """Take note of the outcome of a dial; `Dial.on_outcome` calls it."""
+        if error is None:
+            self.deposit()
+
     def refund(self) -> None:
         """Give back the token of a retry that was not made."""
         self._tokens.add(1.0)

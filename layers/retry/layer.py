@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -80,7 +79,7 @@ class Retry:
                 errors.append(error)
             else:
                 if self.config.policy.budget is not None:
-                    current.on_outcome(_deposit(self.config.policy.budget.deposit))
+                    current.on_outcome(self.config.policy.budget.ended)
                 return stream
             if not await self._wait(current, errors, clock() - start):
                 break
@@ -107,11 +106,3 @@ class Retry:
                 policy.budget.refund()
             raise
         return True
-
-
-def _deposit(deposit: Callable[[], None]) -> Callable[[BaseException | None], None]:
-    def ended(error: BaseException | None) -> None:
-        if error is None:
-            deposit()
-
-    return ended

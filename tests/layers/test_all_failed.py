@@ -43,3 +43,8 @@ def test_it_stays_one_line_and_bounded() -> None:
 def test_it_can_be_pickled() -> None:
     error = pickle.loads(pickle.dumps(all_failed("2 attempts", [ConnectError("a"), ConnectError("b")])))
     assert [str(each) for each in error.errors] == ["a", "b"]
+
+
+def test_names_tell_branches_apart() -> None:
+    error = all_failed("2 branches", [at(ConnectRefused("refused"), "tcp"), at(ConnectError("no"), "tls")], ["a", "b"])
+    assert error.message == "2 branches failed: a: tcp: refused; b: tls: no"

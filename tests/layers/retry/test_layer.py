@@ -9,6 +9,7 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
+from tests.layers.recorder import Recorder
 from tests.layers.scripted import TARGET, Leaf, refused
 from tests.services.dials import failing
 from ziggurat.layers import LoggingLayer, RetryBudget, RetryLayer, RetryPolicy, ServiceBuilder
@@ -219,18 +220,6 @@ async def test_a_logger_below_hears_of_a_failure_after_the_retry() -> None:
         with phase("http2"):
             raise ConnectError("no SETTINGS")
     assert logger.events == ["dial.started", "dial.failed", "dial.started", "dial.failed"]
-
-
-class Recorder:
-    """A logger that keeps the names of its events."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-
-    def info(self, event: str, /, **fields: object) -> None:
-        self.events.append(event)
-
-    debug = warning = info
 
 
 async def test_waiting_holds_no_permit_of_a_limit_below() -> None:
