@@ -9,14 +9,18 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterable
 
-from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Hold, Limiter, Mode
+from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Hold, Mode
 from ziggurat.layers.events import Level
 from ziggurat.layers.hedge.latency import LatencyQuantile
 from ziggurat.layers.hedge.layer import HedgeLayer
 from ziggurat.layers.keepalive import KeepAliveLayer
+from ziggurat.layers.keyed_limiter import KeyedLimiter
 from ziggurat.layers.layer import Layer, Stack, as_layer
+from ziggurat.layers.limiter import Limiter
 from ziggurat.layers.logging import EventLogger, LoggingLayer
 from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.rate_limit.layer import RateLimitLayer
+from ziggurat.layers.rate_limit.rate import Rate
 from ziggurat.layers.retry.budget import RetryBudget
 from ziggurat.layers.retry.layer import RetryLayer
 from ziggurat.layers.retry.policy import RetryPolicy
@@ -87,7 +91,7 @@ class ServiceBuilder:
 
     def concurrency_limit(
         self,
-        limit: int | Limiter,
+        limit: int | Limiter | KeyedLimiter,
         *,
         mode: Mode = "wait",
         max_waiting: int | None = None,
@@ -98,6 +102,12 @@ class ServiceBuilder:
         return self.layer(
             ConcurrencyLimitLayer(limit, mode=mode, max_waiting=max_waiting, max_wait=max_wait, hold=hold)
         )
+
+    def rate_limit(
+        self, rate: Rate, *, mode: Mode = "wait", max_waiting: int | None = None, max_wait: float | None = None
+    ) -> ServiceBuilder:
+        """Limit how many dials start in a time; see `RateLimitLayer`."""
+        return self.layer(RateLimitLayer(rate, mode=mode, max_waiting=max_waiting, max_wait=max_wait))
 
     def retry(self, policy: RetryPolicy | None = None) -> ServiceBuilder:
         """Dial again after a failure, by default at most three times; see `RetryLayer` and `RetryPolicy`."""

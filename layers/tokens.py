@@ -36,6 +36,11 @@ class Tokens:
         self._since = now
         return self._left
 
+    @property
+    def idle(self) -> bool:
+        """Whether it is full, and so as new."""
+        return self.left >= self.maximum - ROUNDING
+
     def take(self) -> bool:
         """Take one if there is a whole one; return whether there was."""
         if self.left < 1.0 - ROUNDING:
