@@ -1,6 +1,7 @@
 """Layers, which wrap a connector, and the builder that stacks them."""
 
 from ziggurat.layers.builder import ServiceBuilder
+from ziggurat.layers.circuit_breaker import Breaker, CircuitBreakerLayer, by_hop
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer
 from ziggurat.layers.hedge import HedgeLayer, LatencyQuantile
 from ziggurat.layers.keepalive import KeepAliveLayer
@@ -18,6 +19,8 @@ from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.layers.tls import TlsLayer
 
 __all__ = [
+    "Breaker",
+    "CircuitBreakerLayer",
     "ConcurrencyLimitLayer",
     "FixedWindow",
     "HedgeLayer",
@@ -43,6 +46,7 @@ __all__ = [
     "TokenBucket",
     "UserPass",
     "by_authority",
+    "by_hop",
     "by_host",
     "by_network",
     "layer_fn",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterable
 
+from ziggurat.layers.circuit_breaker.breaker import Breaker
+from ziggurat.layers.circuit_breaker.layer import CircuitBreakerLayer
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Hold, Mode
 from ziggurat.layers.events import Level
 from ziggurat.layers.hedge.latency import LatencyQuantile
@@ -88,6 +90,10 @@ class ServiceBuilder:
     def timeout(self, seconds: float, name: str | None = None) -> ServiceBuilder:
         """Limit the time of everything below; see `TimeoutLayer`."""
         return self.layer(TimeoutLayer(seconds, name))
+
+    def circuit_breaker(self, breaker: Breaker | int = 5) -> ServiceBuilder:
+        """Refuse to dial what has failed several times in a row; see `CircuitBreakerLayer` and `Breaker`."""
+        return self.layer(CircuitBreakerLayer(breaker))
 
     def concurrency_limit(
         self,
