@@ -6,6 +6,7 @@ from ziggurat.layers.keepalive import KeepAliveLayer
 from ziggurat.layers.layer import Identity, Layer, Stack, layer_fn
 from ziggurat.layers.logging import LoggingLayer
 from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.retry import RetryBudget, RetryLayer, RetryPolicy, nothing_sent
 from ziggurat.layers.socks5 import Isolated, Socks5Layer, UserPass
 from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.layers.tls import TlsLayer
@@ -19,6 +20,9 @@ __all__ = [
     "Limiter",
     "LoggingLayer",
     "NoDelayLayer",
+    "RetryBudget",
+    "RetryLayer",
+    "RetryPolicy",
     "ServiceBuilder",
     "Socks5Layer",
     "Stack",
@@ -26,4 +30,5 @@ __all__ = [
     "TlsLayer",
     "UserPass",
     "layer_fn",
+    "nothing_sent",
 ]

@@ -15,6 +15,8 @@ from ziggurat.layers.keepalive import KeepAliveLayer
 from ziggurat.layers.layer import Layer, Stack, as_layer
 from ziggurat.layers.logging import EventLogger, LoggingLayer
 from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.retry.layer import RetryLayer
+from ziggurat.layers.retry.policy import RetryPolicy
 from ziggurat.layers.socks5.auth import Auth
 from ziggurat.layers.socks5.handshake import Literals, Pipeline
 from ziggurat.layers.socks5.layer import Socks5Layer
@@ -93,6 +95,10 @@ class ServiceBuilder:
         return self.layer(
             ConcurrencyLimitLayer(limit, mode=mode, max_waiting=max_waiting, max_wait=max_wait, hold=hold)
         )
+
+    def retry(self, policy: RetryPolicy | None = None) -> ServiceBuilder:
+        """Dial again after a failure, by default at most three times; see `RetryLayer` and `RetryPolicy`."""
+        return self.layer(RetryLayer() if policy is None else RetryLayer(policy))
 
     def tls(
         self,

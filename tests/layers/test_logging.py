@@ -346,3 +346,19 @@ async def test_the_level_of_a_failure_is_the_users_choice(logs: list[dict[str, o
     assert asked == [caught.value]  # not about a dial that the caller cancelled
     with pytest.raises(TypeError, match="failure_level must be a function"):
         LoggingLayer(failure_level="debug")  # type: ignore[arg-type]
+
+
+async def test_via_names_the_proxies_of_the_attempt_that_succeeded(logs: list[dict[str, object]]) -> None:
+    async def leaf(uri: Uri, /) -> ByteStream:
+        with dial(uri) as current:
+            for name in ("one:1080", "two:1080"):
+                try:
+                    with current.trial(), phase("proxy.connect", via=name):
+                        if name == "one:1080":
+                            raise ProxyRefused("no")
+                except ProxyRefused:
+                    pass
+            return current.established(stream_pair()[0])
+
+    await LoggingLayer().layer(leaf)(TARGET)
+    assert logs[1]["via"] == "two:1080"

@@ -94,6 +94,18 @@ def checked(target: str, *vias: str | None, fails: bool = False) -> str | None:
     return None
 
 
+async def test_the_tls_of_an_attempt_or_branch_that_is_not_used_does_not_count() -> None:
+    with dial(URI) as current:
+        with pytest.raises(ConnectError, match="lost"), current.trial():
+            with phase("tls", via="far.example"):
+                pass
+            raise ConnectError("lost")
+        with current.trial(), phase("tcp"):
+            pass
+        with pytest.raises(ConnectError, match=r"no layer verified 'far\.example' by TLS"):
+            require_tls(URI, current.ledger)
+
+
 async def test_https_requires_a_tls_phase_with_its_own_host() -> None:
     assert checked("https://far.example", "far.example") is None
     assert checked("https://far.example.", "far.example") is None
