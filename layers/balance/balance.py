@@ -9,15 +9,16 @@ from typing import cast
 
 from anyio.abc import ByteStream
 
+from ziggurat.layers.all_failed import all_failed
 from ziggurat.layers.background import Background
 from ziggurat.layers.balance.discovery import Change, Insert
 from ziggurat.layers.balance.feed import Feed
 from ziggurat.layers.balance.load import Load, PeakEwma
 from ziggurat.layers.balance.member import Member, MemberState
 from ziggurat.layers.balance.members import Members
-from ziggurat.layers.balance.refusal import all_failed, none_usable
+from ziggurat.layers.balance.refusal import none_usable
 from ziggurat.services.backoff import Backoff
-from ziggurat.services.dial import dial, phase
+from ziggurat.services.dial import Dial, dial, phase
 from ziggurat.services.errors import ConnectError, LimitExceeded, RouteRefused
 from ziggurat.services.phase import label
 from ziggurat.services.service import Connector
@@ -40,8 +41,8 @@ class Balance:
     """A connector that dials one of several endpoints: the less loaded of two that it draws at random.
 
     An endpoint that fails is not dialled for a time that grows with each failure. Then one dial tries it, and only when
-    that has succeeded others follow, one, two, four at once, so that a server that has just started is not flooded. If
-    a dial fails, it goes on with another endpoint, each once.
+    that has succeeded others follow, two, four, eight at once, so that a server that has just started is not flooded.
+    If a dial fails, it goes on with another endpoint, each once.
 
     Given an async iterator, a balance is an async context manager that runs it beside its block::
 
@@ -165,42 +166,54 @@ class Balance:
             if member is None:
                 with phase("admission"):
                     member = await self._wait()
-            failed: dict[Member, ConnectError] = {}
+            errors: list[ConnectError] = []
             try:
-                while member is not None:
-                    try:
-                        return current.established(await self._dial(member, uri))
-                    except ConnectError as error:
-                        failed[member] = error
-                        member = members.choose(members.clock(), failed) if self._failover else None
-                        if member is None and len(failed) == 1:
-                            raise
-                raise all_failed(failed)
+                return current.established(await self._dial_one(member, uri, current, errors))
             finally:
-                failed.clear()  # the errors have this frame in their tracebacks
+                errors.clear()  # their tracebacks refer to this frame: a cycle
 
-    async def _dial(self, member: Member, uri: Uri) -> ByteStream:
+    async def _dial_one(self, member: Member, uri: Uri, current: Dial, errors: list[ConnectError]) -> ByteStream:
+        members, tried = self._members, [member]
+        while True:
+            try:
+                return await self._dial(member, uri, current)
+            except ConnectError as error:
+                errors.append(error)
+            other = members.choose(members.clock(), tried) if self._failover else None
+            if other is None:
+                break
+            tried.append(member := other)
+        if len(errors) == 1:
+            raise errors[0]
+        raise all_failed(f"{len(errors)} endpoints", errors) from errors[-1]
+
+    async def _dial(self, member: Member, uri: Uri, current: Dial) -> ByteStream:
         members = self._members
         token = member.began(members.clock())
         try:
-            with label(branch=str(member.key)):
+            with label(branch=str(member.key)), current.trial():
                 stream = await member.connector(uri)
         except Exception as error:
+            start = member.ended(token)
             if self._is_failure(error):
-                member.failed(token, members.clock(), error, self._backoff)
-            else:
-                member.passed_over(token)
-            members.change()
+                member.failed(start, members.clock(), error, self._backoff)
             raise
         except BaseException:
             member.cancelled(token, members.clock())
-            members.change()
             raise
-        member.succeeded(token, members.clock())
-        members.change()
+        else:
+            ended = member.succeeded(token, members.clock())
+        finally:
+            members.change()
         ours = observed(stream)
         member.opened()
         ours.on_close(member.closed)
+
+        def settle(error: BaseException | None) -> None:
+            if isinstance(error, Exception) and self._is_failure(error):
+                member.failed_later(members.clock(), ended, error, self._backoff)
+
+        current.on_outcome(settle)
         return ours
 
     async def _wait(self) -> Member:

@@ -89,29 +89,43 @@ class Member:
         """The dial was cancelled, which tells nothing but that it takes at least so long."""
         self._meter.abandoned(now - self._starts.pop(token), now)
 
-    def passed_over(self, token: object) -> None:
-        """The dial failed for a reason that is not the endpoint's."""
-        del self._starts[token]
+    def ended(self, token: object) -> float:
+        """The dial has failed; return when it began. By itself that does not tell against the endpoint."""
+        return self._starts.pop(token)
 
-    def failed(self, token: object, now: float, error: Exception, backoff: Backoff) -> None:
-        """The dial failed: back off. Dials that ran at the same time fail together, and count once."""
-        start = self._starts.pop(token)
+    def failed(self, start: float, now: float, error: Exception, backoff: Backoff) -> None:
+        """A dial that began at ``start`` has failed: back off. Dials that ran at the same time count once."""
+        self._keep(error)
+        if start > self._failed_at:
+            self._back_off(now, self.failures + 1, backoff)
+
+    def succeeded(self, token: object, now: float) -> int:
+        """The dial succeeded; return the failures in a row that it ended.
+
+        After a failure each success makes room for one dial more, as in TCP's slow start, until the endpoint is warm.
+        """
+        self._meter.measured(now - self._starts.pop(token), now)
+        ended = self.failures
+        self.failures, self.error, self.until = 0, None, -math.inf
+        if self._room is not None:
+            self._room = self._room + 1 if self._room < WARM else None
+        return ended
+
+    def failed_later(self, now: float, ended: int, error: Exception, backoff: Backoff) -> None:
+        """A dial that had succeeded, and had ended so many failures in a row, came to nothing above the balance."""
+        self._keep(error)
+        self._back_off(now, max(self.failures, ended) + 1, backoff)
+
+    def _keep(self, error: Exception) -> None:
         # Without traceback and cause, which would keep every frame of that dial.
         self.error = copy_error(error)
         self.error.__cause__ = None
-        if start <= self._failed_at:
-            return
-        self.failures += 1
+
+    def _back_off(self, now: float, failures: int, backoff: Backoff) -> None:
+        self.failures = failures
         self._failed_at = now
         self._room = 1
-        self.until = now + backoff.delay(self.failures)
-
-    def succeeded(self, token: object, now: float) -> None:
-        """The dial succeeded. After a failure each success doubles the dials at once, until the endpoint is warm."""
-        self._meter.measured(now - self._starts.pop(token), now)
-        self.failures, self.error, self.until = 0, None, -math.inf
-        if self._room is not None:
-            self._room = 2 * self._room if self._room < WARM else None
+        self.until = now + backoff.delay(failures)
 
     def opened(self) -> None:
         """Count a stream."""

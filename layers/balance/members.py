@@ -7,6 +7,7 @@ randomized load balancing"). A chosen endpoint is an object, never a position in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Hashable
 
 import anyio
@@ -102,7 +103,8 @@ class Members:
         event = self._changed
         self.waiting += 1
         try:
-            with anyio.move_on_after(None if until is None else max(0.0, until - self.clock())):
+            # A deadline, not a duration: the sum of now and the difference may miss it by the last bit.
+            with anyio.CancelScope(deadline=math.inf if until is None else until):
                 await event.wait()
         finally:
             self.waiting -= 1

@@ -1,27 +1,14 @@
-"""What a balance says when it has nothing to dial, or when everything failed."""
+"""What a balance says when it has nothing to dial."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ziggurat.layers.balance.feed import Feed
 from ziggurat.layers.balance.member import Member
-from ziggurat.services.errors import AllFailed, ConnectError, NoEndpoints
+from ziggurat.services.errors import ConnectError, NoEndpoints
 
-__all__ = ["all_failed", "none_usable"]
-
-MOST = 4
-"""Endpoints whose errors are quoted."""
-
-
-def all_failed(failed: Mapping[Member, ConnectError]) -> AllFailed:
-    """Return the error of a dial that has failed at several endpoints."""
-    told = [f"{member.key}: {error.message}" for member, error in failed.items()][:MOST]
-    more = f"; and {len(failed) - MOST} more" if len(failed) > MOST else ""
-    errors = list(failed.values())
-    error = AllFailed(f"{len(failed)} endpoints failed: {'; '.join(told)}{more}", errors)
-    error.__cause__ = errors[-1]
-    return error
+__all__ = ["none_usable"]
 
 
 def none_usable(members: Sequence[Member], now: float, waited: float | None, feed: Feed | None) -> NoEndpoints:

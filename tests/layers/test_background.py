@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
+from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
@@ -30,12 +30,18 @@ async def test_tasks_run_beside_the_block_and_are_cancelled_at_its_end() -> None
     assert ended == ["task"]
 
 
+async def beside(task: Callable[[], Awaitable[object]], error: Exception | None = None) -> None:
+    async with Background() as background:
+        background.start(task)
+        if error is not None:
+            raise error
+        await anyio.sleep_forever()
+
+
 async def test_what_the_block_raises_passes_unchanged() -> None:
     error = ValueError("mine")
     with pytest.raises(ValueError, match="mine") as caught:
-        async with Background() as background:
-            background.start(anyio.sleep_forever)
-            raise error
+        await beside(anyio.sleep_forever, error)
     assert caught.value is error
 
 
@@ -44,9 +50,7 @@ async def test_what_a_task_raises_ends_the_block() -> None:
         raise ValueError("the task's")
 
     with pytest.raises(ValueError, match="the task's"):
-        async with Background() as background:
-            background.start(task)
-            await anyio.sleep_forever()
+        await beside(task)
 
 
 async def test_a_cancellation_of_the_block_passes() -> None:
@@ -94,20 +98,8 @@ async def test_an_exception_of_a_task_makes_no_cycle() -> None:
     async def task() -> None:
         raise ValueError("the task's")
 
-    gc.collect()
-    gc.disable()
-    try:
-        try:
-            async with Background() as background:
-                background.start(task)
-                await anyio.sleep_forever()
-        except ValueError as error:
-            frames = []
-            trace = error.__traceback__
-            while trace is not None:
-                frames.append(trace.tb_frame)
-                trace = trace.tb_next
-            holders = [frame for frame in frames if error in frame.f_locals.values() and "__aexit__" in str(frame)]
-            assert not holders
-    finally:
-        gc.enable()
+    with pytest.raises(ValueError, match="the task's") as caught:
+        await beside(task)
+    frames = [entry.frame.f_locals for entry in caught.traceback if entry.name == "__aexit__"]
+    assert frames
+    assert not any(caught.value in frame.values() for frame in frames)

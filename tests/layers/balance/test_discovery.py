@@ -15,7 +15,7 @@ def test_changes_are_comparable_and_have_a_repr() -> None:
 
 @pytest.mark.parametrize("connector", [None, "10.0.0.1:80", TcpConnector])
 def test_what_is_no_connector_is_refused(connector: Any) -> None:
-    with pytest.raises(TypeError, match="connector|class"):
+    with pytest.raises(TypeError, match=r"connector|class"):
         Insert("a", connector)
 
 

@@ -16,7 +16,7 @@ def member() -> Member:
 
 
 def fail(endpoint: Member, start: float, end: float) -> None:
-    endpoint.failed(endpoint.began(start), end, ConnectError("no"), BACKOFF)
+    endpoint.failed(endpoint.ended(endpoint.began(start)), end, ConnectError("no"), BACKOFF)
 
 
 def test_each_failure_in_a_row_doubles_the_time_it_is_left_alone() -> None:
@@ -36,7 +36,7 @@ def test_a_burst_of_failures_is_one_failure() -> None:
     endpoint = member()
     tokens = [endpoint.began(float(start)) for start in range(50)]
     for token in tokens:
-        endpoint.failed(token, 50.0, ConnectError("no"), BACKOFF)
+        endpoint.failed(endpoint.ended(token), 50.0, ConnectError("no"), BACKOFF)
     assert endpoint.failures == 1
     assert endpoint.until == 51.0
 
@@ -52,21 +52,31 @@ def test_after_a_failure_one_dial_probes_it() -> None:
 
 
 def test_an_endpoint_that_is_back_warms_up() -> None:
+    """Each round of successes doubles the dials at once."""
     endpoint = member()
     assert endpoint.roomy
     fail(endpoint, 0.0, 0.0)
-    now, rooms = 1.0, []
-    while True:
-        endpoint.succeeded(endpoint.began(now), now)
-        tokens = []
-        while endpoint.roomy and len(tokens) < 2 * WARM:
-            tokens.append(endpoint.began(now))
+    rooms, tokens = list[int](), [endpoint.began(1.0)]
+    while len(tokens) <= WARM:
         rooms.append(len(tokens))
         for token in tokens:
-            endpoint.passed_over(token)
-        if rooms[-1] == 2 * WARM:
-            break
-    assert rooms == [2, 4, 8, 16, 32, 64]
+            endpoint.succeeded(token, 1.0)
+        tokens.clear()
+        while endpoint.roomy and len(tokens) <= WARM:
+            tokens.append(endpoint.began(1.0))
+    assert rooms == [1, 2, 4, 8, 16, 32]
+
+
+def test_a_success_that_comes_to_nothing_later_does_not_end_the_row_of_failures() -> None:
+    """A proxy that accepts everything, before a server that is gone: each dial succeeds, and HTTP/2 never comes."""
+    endpoint = member()
+    fail(endpoint, 0.0, 0.0)
+    for failures in (2, 3, 4):
+        now = endpoint.until
+        ended = endpoint.succeeded(endpoint.began(now), now)
+        endpoint.failed_later(now, ended, ConnectError("no SETTINGS"), BACKOFF)
+        assert endpoint.failures == failures
+        assert endpoint.until == now + 2.0 ** (failures - 1)
 
 
 def test_a_success_forgets_the_failures() -> None:
@@ -96,7 +106,7 @@ def test_the_kept_error_keeps_no_frames() -> None:
         except OSError as below:
             raise ConnectError("no") from below
     except ConnectError as error:
-        endpoint.failed(endpoint.began(0.0), 0.0, error, BACKOFF)
+        endpoint.failed(endpoint.ended(endpoint.began(0.0)), 0.0, error, BACKOFF)
     kept = endpoint.state(0.0).error
     assert isinstance(kept, ConnectError)
     assert (kept.__traceback__, kept.__cause__) == (None, None)

@@ -60,7 +60,7 @@ def test_of_equals_the_first_drawn_is_taken() -> None:
 def test_what_was_tried_or_is_backing_off_is_not_drawn() -> None:
     made = members(3)
     one, other, last = made.all()
-    one.failed(one.began(0.0), 0.0, ConnectError("no"), BACKOFF)
+    one.failed(one.ended(one.began(0.0)), 0.0, ConnectError("no"), BACKOFF)
     assert made.choose(0.5, [other]) is last
     assert made.choose(0.5, [other, last]) is None
     assert made.choose(1.0, [other, last]) is one
@@ -69,7 +69,7 @@ def test_what_was_tried_or_is_backing_off_is_not_drawn() -> None:
 def test_one_that_warms_up_is_spared_but_not_refused() -> None:
     made = members(2)
     cold, warm = made.all()
-    cold.failed(cold.began(0.0), 0.0, ConnectError("no"), BACKOFF)
+    cold.failed(cold.ended(cold.began(0.0)), 0.0, ConnectError("no"), BACKOFF)
     cold.succeeded(cold.began(1.0), 1.0)
     for _ in range(2):
         cold.began(1.0)
@@ -82,8 +82,8 @@ def test_one_that_warms_up_is_spared_but_not_refused() -> None:
 def test_the_next_comeback_is_known_unless_it_is_being_tried() -> None:
     made = members(2)
     one, other = made.all()
-    one.failed(one.began(0.0), 0.0, ConnectError("no"), BACKOFF)
-    other.failed(other.began(0.0), 3.0, ConnectError("no"), BACKOFF)
+    one.failed(one.ended(one.began(0.0)), 0.0, ConnectError("no"), BACKOFF)
+    other.failed(other.ended(other.began(0.0)), 3.0, ConnectError("no"), BACKOFF)
     assert (made.back_at(), made.probing) == (1.0, False)
     one.began(1.0)
     assert (made.back_at(), made.probing) == (4.0, True)
@@ -127,7 +127,7 @@ def test_they_belong_to_one_loop_at_a_time_and_forget_on_another() -> None:
 
     async def learn() -> None:
         made.on_this_loop()
-        only.failed(only.began(made.clock()), made.clock(), ConnectError("no"), Backoff(100.0))
+        only.failed(only.ended(only.began(made.clock())), made.clock(), ConnectError("no"), Backoff(100.0))
         assert not only.usable(made.clock())
 
     async def use() -> object:
@@ -139,5 +139,5 @@ def test_they_belong_to_one_loop_at_a_time_and_forget_on_another() -> None:
     token = anyio.run(use, backend="trio")
     with pytest.raises(RuntimeError, match="in use on another event loop"):
         anyio.run(use)
-    only.passed_over(token)
+    only.ended(token)
     anyio.run(use)

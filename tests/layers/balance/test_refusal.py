@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from ziggurat.layers.balance.load import PendingLoad
 from ziggurat.layers.balance.member import Member
-from ziggurat.layers.balance.refusal import all_failed, none_usable
+from ziggurat.layers.balance.refusal import none_usable
 from ziggurat.services.backoff import Backoff
 from ziggurat.services.errors import ConnectError
 from ziggurat.services.tcp import TcpConnector
@@ -12,19 +12,10 @@ def member(key: str) -> Member:
     return Member(key, TcpConnector(), PendingLoad().meter())
 
 
-def test_all_failed_quotes_each_endpoint_and_not_too_many() -> None:
-    errors = {member(name): ConnectError(f"no {name}", transient=name == "c") for name in "abcdef"}
-    error = all_failed(errors)
-    assert error.message == "6 endpoints failed: a: no a; b: no b; c: no c; d: no d; and 2 more"
-    assert error.errors == tuple(errors.values())
-    assert error.__cause__ is error.errors[-1]
-    assert error.transient
-
-
 def test_none_usable_names_the_next_to_be_tried() -> None:
     made = [member("a"), member("b")]
     for each, end in zip(made, (5.0, 3.0), strict=True):
-        each.failed(each.began(end), end, ConnectError(f"no {each.key}"), Backoff(1.0, jitter=0.0))
+        each.failed(each.ended(each.began(end)), end, ConnectError(f"no {each.key}"), Backoff(1.0, jitter=0.0))
     assert none_usable(made, 3.5, 0.0, None).message == (
         "all 2 endpoints have failed; b is tried again in 0.5 s, and failed with: no b"
     )
