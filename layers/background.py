@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
+from typing import TypeVar
 
 import anyio
 
 from ziggurat.services.attempt import current_attempt
 
-__all__ = ["Background"]
+__all__ = ["Background", "closing_iterator"]
+
+T = TypeVar("T")
 
 
 class Background:
@@ -56,3 +60,15 @@ class Background:
 async def _outside_of_dials(function: Callable[[], Awaitable[object]]) -> None:
     current_attempt.set(None)
     await function()
+
+
+@asynccontextmanager
+async def closing_iterator(source: AsyncIterable[T]) -> AsyncGenerator[AsyncIterator[T], None]:
+    """Yield the iterator of ``source``, and close it at the end: Python closes a generator that is dropped some day."""
+    iterator = aiter(source)
+    try:
+        yield iterator
+    finally:
+        close = getattr(iterator, "aclose", None)
+        if close is not None:
+            await close()

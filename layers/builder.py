@@ -7,13 +7,20 @@ five seconds include the wait for a permit; with the two swapped, they start onc
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
+from anyio.abc import ByteStream
+
+from ziggurat.layers.and_then import AndThenLayer
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Hold, Limiter, Mode
 from ziggurat.layers.events import Level
+from ziggurat.layers.filter import FilterLayer, Predicate
 from ziggurat.layers.keepalive import KeepAliveLayer
 from ziggurat.layers.layer import Layer, Stack, as_layer
 from ziggurat.layers.logging import EventLogger, LoggingLayer
+from ziggurat.layers.map_error import MapErrorLayer
+from ziggurat.layers.map_request import MapRequestLayer
+from ziggurat.layers.map_response import MapResponseLayer
 from ziggurat.layers.no_delay import NoDelayLayer
 from ziggurat.layers.retry.layer import RetryLayer
 from ziggurat.layers.retry.policy import RetryPolicy
@@ -147,6 +154,31 @@ class ServiceBuilder:
     def no_delay(self, enabled: bool = True, *, require: bool = False) -> ServiceBuilder:
         """Set ``TCP_NODELAY``; see `NoDelayLayer`."""
         return self.layer(NoDelayLayer(enabled, require))
+
+    def filter(self, predicate: Predicate, name: str | None = None) -> ServiceBuilder:
+        """Let some targets through and refuse the others; see `FilterLayer`."""
+        return self.layer(FilterLayer(predicate, name))
+
+    def map_request(self, function: Callable[[Uri], Uri]) -> ServiceBuilder:
+        """Dial something else than what was asked for; see `MapRequestLayer`."""
+        return self.layer(MapRequestLayer(function))
+
+    def map_response(self, function: Callable[[ByteStream], ByteStream]) -> ServiceBuilder:
+        """Return something else than the stream that was dialled; see `MapResponseLayer`."""
+        return self.layer(MapResponseLayer(function))
+
+    def map_err(self, function: Callable[[Exception], Exception]) -> ServiceBuilder:
+        """Raise something else than the error of a dial; see `MapErrorLayer`."""
+        return self.layer(MapErrorLayer(function))
+
+    def and_then(
+        self,
+        function: Callable[[ByteStream], Awaitable[ByteStream]],
+        name: str = "and_then",
+        timeout: float | None = None,
+    ) -> ServiceBuilder:
+        """Say something on each new stream before anyone else does; see `AndThenLayer`."""
+        return self.layer(AndThenLayer(function, name, timeout))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ServiceBuilder) and self.layers == other.layers

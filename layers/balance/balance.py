@@ -58,8 +58,8 @@ class Balance:
             failed; 0.0 does not wait, ``None`` has no limit.
         failover: whether a dial goes on with another endpoint after one has failed.
         is_failure: whether an error tells against the endpoint; by default every `OSError` (a `ConnectError` is one)
-            but `LimitExceeded` and `RouteRefused`. Where each endpoint is a proxy, the proxy's word about a dead target
-            is no failure of the endpoint.
+            but `LimitExceeded` and `RouteRefused`. If each endpoint is a way through a proxy, pass a function that
+            leaves out what a proxy says about a dead target, or that target takes all proxies out of use.
         rng: function that returns a number from 0.0 to 1.0; for tests.
 
     Raises:

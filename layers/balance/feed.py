@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncIterable
 from typing import cast
 
 from anyio.lowlevel import checkpoint
 
+from ziggurat.layers.background import closing_iterator
 from ziggurat.layers.balance.discovery import Change, Insert, Remove
 from ziggurat.layers.balance.members import Members
 from ziggurat.layers.events import write_event
@@ -46,21 +46,12 @@ class Feed:
             self.ended = True
 
     async def _read(self) -> None:
-        async with AsyncExitStack() as closing:
-            iterator = aiter(self._changes)
-            if hasattr(iterator, "aclose"):  # a generator that is only dropped would be closed at some later time
-                await closing.enter_async_context(aclosing(cast("_Closable", iterator)))
-            async for change in iterator:
+        async with closing_iterator(self._changes) as changes:
+            async for change in changes:
                 if isinstance(change, Insert):
                     self._members.insert(change.key, change.connector)
                 elif isinstance(cast(object, change), Remove):
                     self._members.remove(change.key)
                 else:
-                    raise TypeError(
-                        f"the iterator of endpoints yielded {change!r}: Insert(key, connector) or Remove(key)"
-                    )
+                    raise TypeError(f"endpoints come as Insert(key, connector) and Remove(key), not {change!r}")
                 await checkpoint()  # the iterator may have a thousand of them ready
-
-
-class _Closable(AsyncIterator[Change]):
-    async def aclose(self) -> object: ...

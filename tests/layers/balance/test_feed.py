@@ -59,7 +59,7 @@ async def test_something_else_than_a_change_is_a_failure(wrong: Any) -> None:
     feed = Feed(changes(), members())
     await feed.run()
     assert isinstance(feed.error, TypeError)
-    assert "Insert(key, connector) or Remove(key)" in str(feed.error)
+    assert "Insert(key, connector) and Remove(key)" in str(feed.error)
 
 
 async def test_thousands_of_changes_at_once_do_not_stop_the_loop() -> None:
