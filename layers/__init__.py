@@ -14,6 +14,7 @@ from ziggurat.layers.map_error import MapErrorLayer
 from ziggurat.layers.map_request import MapRequestLayer
 from ziggurat.layers.map_response import MapResponseLayer
 from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.place import Place
 from ziggurat.layers.redirect import Redirect, redirects
 from ziggurat.layers.retry import RetryBudget, RetryLayer, RetryPolicy, nothing_sent
 from ziggurat.layers.socks5 import Isolated, Socks5Layer, UserPass
@@ -46,6 +47,7 @@ __all__ = [
     "NoDelayLayer",
     "PeakEwma",
     "PendingLoad",
+    "Place",
     "Redirect",
     "Remove",
     "RetryBudget",

@@ -5,6 +5,7 @@ A released permit passes directly to the task that has waited longest, so that n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -12,9 +13,12 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.lowlevel import current_token
 
+from ziggurat.layers.place import Place
+from ziggurat.layers.retry.layer import RetryLayer
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import LimitExceeded
 from ziggurat.services.limit import Limit
+from ziggurat.services.remark import Remark
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import observed
 from ziggurat.services.uri import Uri
@@ -138,6 +142,17 @@ class ConcurrencyLimitLayer:
             raise ValueError(f'hold must be "dial" or "stream", not {self.hold!r}')
         if self.mode == "reject" and not (self.max_waiting is None and self.max_wait is None):
             raise ValueError('mode="reject" has no queue: max_waiting and max_wait go with mode="wait"')
+
+    def remarks(self, place: Place, /) -> Iterator[Remark]:
+        """Say what a dial that is retried does with its permit."""
+        if place.has_above(RetryLayer):
+            text = "each attempt takes a permit, and none is held during the waits between them"
+            if self.mode == "reject":
+                text += "; one that is rejected counts as a failed attempt"
+            yield Remark(f"RetryLayer > ConcurrencyLimitLayer: {text}", warning=False)
+        if place.has_below(RetryLayer):
+            text = "a dial takes one permit for all attempts, and holds it during the waits between them"
+            yield Remark(f"ConcurrencyLimitLayer > RetryLayer: {text}", warning=False)
 
     def layer(self, inner: Connector, /) -> Connector:
         limiter = self.limit if isinstance(self.limit, Limiter) else Limiter(self.limit)

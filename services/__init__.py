@@ -28,6 +28,7 @@ from ziggurat.services.errors import (
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.limit import Limit
 from ziggurat.services.phase import Phase, label
+from ziggurat.services.remark import Remark, Remarking
 from ziggurat.services.service import Connector, Service, service_fn
 from ziggurat.services.socket import SocketConnector
 from ziggurat.services.stream import DialAttribute, ObservedStream, WrappedStream, closing_on_error, observed
@@ -77,6 +78,8 @@ __all__ = [
     "ProxyError",
     "ProxyProtocolError",
     "ProxyRefused",
+    "Remark",
+    "Remarking",
     "ResolveError",
     "RouteRefused",
     "Service",

@@ -152,13 +152,15 @@ def require_tls(target: Uri, ledger: Ledger, earlier: int = 0) -> None:
     if target.scheme != "https":
         return
     host = target.host.partition("%")[0].removesuffix(".")  # no certificate has a zone id
+    others: list[str] = []
     for step in ledger.phases[earlier:]:
-        if step.discarded:
-            continue  # of another connection than the one that is used
-        if step.name == "tls" and step.outcome == "ok" and step.via is not None and step.via.removesuffix(".") == host:
+        if step.discarded or step.name != "tls" or step.outcome != "ok" or step.via is None:
+            continue  # discarded: of another connection than the one that is used
+        if step.via.removesuffix(".") == host:
             return
-    raise ConnectError(
-        f"no layer verified {target.host!r} by TLS, which https requires",
-        hint='add a TlsLayer above any proxy (or enter phase("tls", via=uri.host) in your own connector), or use http',
-        transient=False,
-    )
+        others.append(step.via)
+    if others:
+        hint = f"TLS was with {' and '.join(others)}: the order of the layers is wrong, put a TlsLayer above any proxy"
+    else:
+        hint = 'add a TlsLayer above any proxy (or enter phase("tls", via=uri.host) in your own connector), or use http'
+    raise ConnectError(f"no layer verified {target.host!r} by TLS, which https requires", hint=hint, transient=False)
