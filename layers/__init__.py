@@ -2,6 +2,7 @@
 
 from ziggurat.layers.builder import ServiceBuilder
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Limiter
+from ziggurat.layers.direct import DirectLayer
 from ziggurat.layers.keepalive import KeepAliveLayer
 from ziggurat.layers.layer import Identity, Layer, Stack, layer_fn
 from ziggurat.layers.logging import LoggingLayer
@@ -12,6 +13,7 @@ from ziggurat.layers.tls import TlsLayer
 
 __all__ = [
     "ConcurrencyLimitLayer",
+    "DirectLayer",
     "Identity",
     "Isolated",
     "KeepAliveLayer",

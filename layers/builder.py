@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Iterable
 
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Hold, Limiter, Mode
+from ziggurat.layers.direct import DirectLayer
 from ziggurat.layers.events import Level
 from ziggurat.layers.keepalive import KeepAliveLayer
 from ziggurat.layers.layer import Layer, Stack, as_layer
@@ -103,6 +104,10 @@ class ServiceBuilder:
     ) -> ServiceBuilder:
         """Speak TLS with the host of the Uri; see `TlsLayer`."""
         return self.layer(TlsLayer(context, alpn=alpn, timeout=timeout))
+
+    def direct(self) -> ServiceBuilder:
+        """Dial directly on purpose, whatever proxy variables are set; see `DirectLayer`."""
+        return self.layer(DirectLayer())
 
     @hide_arguments
     def socks5(

@@ -26,6 +26,7 @@ from ziggurat.services.errors import (
 )
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.limit import Limit
+from ziggurat.services.no_proxy import NoProxy
 from ziggurat.services.phase import Phase, label
 from ziggurat.services.service import Connector, Service, service_fn
 from ziggurat.services.socket import SocketConnector
@@ -71,6 +72,7 @@ __all__ = [
     "Limit",
     "LimitExceeded",
     "NoEndpoints",
+    "NoProxy",
     "ObservedStream",
     "Phase",
     "ProxyAuthError",
