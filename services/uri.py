@@ -14,7 +14,7 @@ import idna
 
 __all__ = ["Uri"]
 
-DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080, "tcp": 0}
+DEFAULT_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080, "tcp": 0}
 """Default port by scheme (RFC 9110 4.2, RFC 1928 3); 0 if there is none, and the text must name a port."""
 
 MAX_HOST = 255
@@ -30,7 +30,7 @@ class Uri:
     """A target or a proxy. Every instance is valid; instances are comparable and hashable.
 
     Attributes:
-        scheme: ``http``, ``https``, ``socks5``, ``socks5h``, ``tcp`` or ``unix``.
+        scheme: ``http``, ``https``, ``socks4``, ``socks4a``, ``socks5``, ``socks5h``, ``tcp`` or ``unix``.
         host: a name in ASCII, or an IP literal without brackets; empty for ``unix``.
         port: 1 to 65535; 0 for ``unix``.
         path: the socket's path for ``unix``; empty otherwise.

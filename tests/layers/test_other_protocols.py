@@ -1,10 +1,12 @@
+"""What a server speaks is told by its first bytes."""
+
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ziggurat.layers.socks5.other_protocols import other_protocol
+from ziggurat.layers.other_protocols import other_protocol
 
 
 @pytest.mark.parametrize(
@@ -15,6 +17,7 @@ from ziggurat.layers.socks5.other_protocols import other_protocol
         (b"\x00\x00\x12\x04\x00\x00\x00\x00\x00", "HTTP/2"),  # SETTINGS
         (b"\x00\x5b\x00\x00", "SOCKS4"),
         (b"\x04\x5a", "SOCKS4"),
+        (b"\x05\xff", "SOCKS5"),
         (b"\x15\x03\x01\x00\x02\x02\x46", "TLS"),
         (b"\x16\x03\x03", "TLS"),
         (b"SSH-2.0-OpenSSH_9.6\r\n", "SSH"),

@@ -1,4 +1,4 @@
-"""What a server that is no SOCKS5 proxy speaks, by the first bytes that it sends."""
+"""What a server speaks that is not the expected proxy, by the first bytes that it sends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ __all__ = ["other_protocol"]
 
 BY_FIRST_BYTE = {
     0x04: "SOCKS4",
-    0x15: "TLS",  # an alert (RFC 8446 5.1): our greeting is no ClientHello
+    0x05: "SOCKS5",
+    0x15: "TLS",  # an alert (RFC 8446 5.1): our first message is no ClientHello
     0x16: "TLS",  # a handshake
     ord("2"): "FTP or SMTP",  # "220 ", a greeting
     ord("<"): "HTTP",  # an error page without headers
@@ -19,7 +20,7 @@ SOCKS4_REPLIES = range(0x5A, 0x5E)
 
 
 def other_protocol(first: bytes) -> str | None:
-    """Return what is wrong with a reply that does not begin with SOCKS5's version, e.g. ``it speaks HTTP``.
+    """Return what is wrong with a reply that is not of the expected protocol, e.g. ``it speaks HTTP``.
 
     Args:
         first: its first byte, or first two.

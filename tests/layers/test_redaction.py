@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from tests.tracebacks import chain, places_of
-from ziggurat.layers.socks5.redaction import drop_frames, hide_arguments
+from ziggurat.layers.redaction import drop_frames, hide_arguments
 
 
 @hide_arguments
