@@ -3,6 +3,7 @@
 from ziggurat.layers.builder import ServiceBuilder
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Limiter
 from ziggurat.layers.direct import DirectLayer
+from ziggurat.layers.http_connect import BearerToken, HttpConnectLayer, ProxyAuthenticator, ProxyConversation
 from ziggurat.layers.keepalive import KeepAliveLayer
 from ziggurat.layers.layer import Identity, Layer, Stack, layer_fn
 from ziggurat.layers.logging import LoggingLayer
@@ -12,8 +13,10 @@ from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.layers.tls import TlsLayer
 
 __all__ = [
+    "BearerToken",
     "ConcurrencyLimitLayer",
     "DirectLayer",
+    "HttpConnectLayer",
     "Identity",
     "Isolated",
     "KeepAliveLayer",
@@ -21,6 +24,8 @@ __all__ = [
     "Limiter",
     "LoggingLayer",
     "NoDelayLayer",
+    "ProxyAuthenticator",
+    "ProxyConversation",
     "ServiceBuilder",
     "Socks5Layer",
     "Stack",

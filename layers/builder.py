@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Hold, Limiter, Mode
 from ziggurat.layers.direct import DirectLayer
 from ziggurat.layers.events import Level
+from ziggurat.layers.http_connect.auth import HttpAuth
+from ziggurat.layers.http_connect.headers import Headers
+from ziggurat.layers.http_connect.layer import HttpConnectLayer
 from ziggurat.layers.keepalive import KeepAliveLayer
 from ziggurat.layers.layer import Layer, Stack, as_layer
 from ziggurat.layers.logging import EventLogger, LoggingLayer
@@ -130,6 +133,18 @@ class ServiceBuilder:
             literals=literals,
         )
         return self.layer(layer)
+
+    @hide_arguments
+    def http_connect(
+        self,
+        proxy: str | Uri,
+        *,
+        auth: HttpAuth = None,
+        headers: Headers = (),
+        timeout: float | None = 60.0,
+    ) -> ServiceBuilder:
+        """Connect through an HTTP proxy, which everything below dials; see `HttpConnectLayer`."""
+        return self.layer(HttpConnectLayer(proxy, auth=auth, headers=headers, timeout=timeout))
 
     def keepalive(
         self,
