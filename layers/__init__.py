@@ -8,6 +8,7 @@ from ziggurat.layers.keepalive import KeepAliveLayer
 from ziggurat.layers.layer import Identity, Layer, Stack, layer_fn
 from ziggurat.layers.logging import LoggingLayer
 from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.socks4 import Socks4Layer
 from ziggurat.layers.socks5 import Isolated, Socks5Layer, UserPass
 from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.layers.tls import TlsLayer
@@ -27,6 +28,7 @@ __all__ = [
     "ProxyAuthenticator",
     "ProxyConversation",
     "ServiceBuilder",
+    "Socks4Layer",
     "Socks5Layer",
     "Stack",
     "TimeoutLayer",
