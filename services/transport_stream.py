@@ -260,6 +260,11 @@ class TransportStream(ObservedStream):
                 self._transport.resume_reading()
         return data
 
+    @property
+    def readable(self) -> bool:
+        """Whether `receive` would return or raise at once. An idle connection that is readable has ended."""
+        return self._spent or self._protocol.waiting > 0 or self._protocol.eof or self._protocol.lost
+
     def _check_open(self) -> None:
         if self._spent:
             raise ClosedResourceError

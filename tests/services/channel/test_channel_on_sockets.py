@@ -31,8 +31,8 @@ from ziggurat.services import (
     Uri,
     WrappedStream,
 )
-from ziggurat.services.channel.transport import StreamTransport
 from ziggurat.services.service import Connector
+from ziggurat.services.stream_transport import StreamTransport
 from ziggurat.services.tls_transport import TlsTransport
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
