@@ -5,6 +5,7 @@ The channel's names are imported at first use, so that importing this package lo
 
 from typing import TYPE_CHECKING
 
+from ziggurat.services.backoff import Backoff
 from ziggurat.services.dial import Dial, dial, phase
 from ziggurat.services.errors import (
     AllFailed,
@@ -38,7 +39,6 @@ from ziggurat.services.uri import Uri
 
 if TYPE_CHECKING:
     from ziggurat.services.channel import (
-        Backoff,
         CallRefused,
         Channel,
         ChannelState,
@@ -98,7 +98,7 @@ __all__ = [
 
 if not TYPE_CHECKING:  # a type checker that saw __getattr__ would accept any name
     _CHANNEL = frozenset(
-        {"Backoff", "CallRefused", "Channel", "ChannelState", "CompressionMixin", "Connecting", "ConnectionSnapshot",
+        {"CallRefused", "Channel", "ChannelState", "CompressionMixin", "Connecting", "ConnectionSnapshot",
          "Endpoint"}
     )  # fmt: skip
 

@@ -65,7 +65,7 @@ def test_the_names_are_the_channels_own() -> None:
     from ziggurat.services import channel
 
     lazy = set(channel.__all__) & set(ziggurat.services.__all__)
-    assert {"Backoff", "Channel", "Endpoint"} < lazy
+    assert {"Channel", "Endpoint"} < lazy
     assert all(getattr(ziggurat.services, name) is getattr(channel, name) for name in lazy)
 
 
