@@ -24,7 +24,10 @@ TOP_LEVEL = {
     *("layers", "services", "node", "tests", "docs"),
     *("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"),
 }
-FACES = ("ziggurat.services", "ziggurat.layers", "ziggurat.layers.testing", "ziggurat.node", "ziggurat.node.testing")
+FACES = (
+    *("ziggurat.services", "ziggurat.layers", "ziggurat.layers.forward", "ziggurat.layers.testing"),
+    *("ziggurat.node", "ziggurat.node.testing"),
+)
 LEAVES = {"TcpConnector", "UnixConnector", "SocketConnector", "Endpoint"}
 WAYS_OUT = {
     *("getaddrinfo", "getnameinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr"),

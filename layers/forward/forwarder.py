@@ -69,5 +69,5 @@ def parse_target(text: str) -> Uri:
         return Uri.parse(text)
     host, port = split_authority(text)
     if port is None:
-        raise ValueError(f"no port in {text!r}: expected HOST:PORT, a URI or unix:/path")
+        raise ValueError(f"no port in {text!r}")
     return Uri("tcp", host, port)
