@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Literal
 
-from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
+from ziggurat.layers import DirectLayer, Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
 from ziggurat.layers.socks5 import credentials_source, resolve_name
 from ziggurat.node.address import PeerAddress
 from ziggurat.node.handshake import HANDSHAKE_MESSAGE_SIZE
@@ -116,7 +116,7 @@ class ConnectionHandler:
             ServiceBuilder()  # outermost first: the dial goes from top to bottom
             .logging(failure_level=self._failure_level)  # dial.started, dial.connected, dial.failed
             .timeout(ONION_TUNNEL_TIMEOUT if onion else TUNNEL_TIMEOUT, name="tunnel")  # all below, to the open tunnel
-            .option_layer(self.proxy)  # the proxy resolves names; None dials directly
+            .layer(self.proxy or DirectLayer())  # the proxy resolves names
             .keepalive(KEEPALIVE)  # TCP keepalive: detects a dead peer or proxy
             .service(self.leaf)  # DNS in 5 s, TCP in 1 s
         )

@@ -222,15 +222,29 @@ class Http2Error(ConnectError):
 
 
 class LimitExceeded(ConnectError):
-    """A limit rejected the dial rather than queue it."""
+    """A limit rejected the dial rather than queue it.
+
+    Attributes:
+        retry_after: seconds until it may let a dial through; ``None`` if that is not known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        retry_after: float | None = None,
+        *,
+        hint: str | None = None,
+        transient: bool | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, transient=transient)
+        self.retry_after = retry_after
 
 
 class CircuitOpen(LimitExceeded):
     """A circuit breaker is open. ``retry_after`` is the time in seconds until it lets a probe through."""
 
     def __init__(self, message: str, retry_after: float, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.retry_after = retry_after
+        super().__init__(message, retry_after, hint=hint)
 
 
 class RouteRefused(ConnectError):

@@ -24,7 +24,10 @@ TOP_LEVEL = {
     *("layers", "services", "node", "tests", "docs"),
     *("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"),
 }
-FACES = ("ziggurat.services", "ziggurat.layers", "ziggurat.layers.testing", "ziggurat.node", "ziggurat.node.testing")
+FACES = (
+    *("ziggurat.services", "ziggurat.layers", "ziggurat.layers.clients", "ziggurat.layers.testing"),
+    *("ziggurat.node", "ziggurat.node.testing"),
+)
 LEAVES = {"TcpConnector", "UnixConnector", "SocketConnector", "Endpoint"}
 WAYS_OUT = {
     *("getaddrinfo", "getnameinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr"),
@@ -131,6 +134,20 @@ def test_only_the_channel_imports_grpclibs_client() -> None:
             if path.parts[:2] != ("services", "channel")
             for name in imports(path)
             if f"{name}.".startswith("grpclib.client.")
+        ]
+    )
+
+
+def test_only_the_adapters_import_other_peoples_clients() -> None:
+    """Each is an extra; nothing else may need it."""
+    libraries = {"aiohttp", "httpcore", "httpx", "websockets"}
+    assert_none(
+        [
+            f"{path} imports {name}"
+            for path in modules()
+            if path.parts[:2] != ("layers", "clients")
+            for name in imports(path)
+            if name.partition(".")[0] in libraries or name.startswith("ziggurat.layers.clients.")
         ]
     )
 

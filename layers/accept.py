@@ -14,7 +14,7 @@ import anyio
 
 from ziggurat.layers.events import write_event
 
-__all__ = ["accept_connections"]
+__all__ = ["Room", "accept_connections"]
 
 PAUSE = 1.0
 """Seconds between two attempts while the process or the system has no descriptors or no memory left."""
@@ -33,8 +33,50 @@ LOST_CONNECTION = frozenset(
 """Errors of one connection rather than of the machine, as listed in accept(2)."""
 
 
+class Room:
+    """How many connections may be open at once, for one accept loop.
+
+    Args:
+        total: the limit; ``None`` for no limit.
+    """
+
+    def __init__(self, total: int | None) -> None:
+        self._total = total
+        self._taken = 0
+        self._freed: anyio.Event | None = None
+
+    @property
+    def left(self) -> int:
+        """How many more connections may be accepted now, at most `BATCH`."""
+        return BATCH if self._total is None else min(BATCH, self._total - self._taken)
+
+    def take(self) -> None:
+        """Count a connection that was accepted."""
+        self._taken += 1
+
+    def give_back(self) -> None:
+        """Count one that has ended."""
+        self._taken -= 1
+        if self._freed is not None:
+            self._freed.set()
+
+    async def wait(self) -> None:
+        """Wait until there is room for one."""
+        while not self.left:
+            self._freed = anyio.Event()
+            await self._freed.wait()
+
+    def __str__(self) -> str:
+        return f"all {self._total} connections are in use"
+
+
 async def accept_connections(
-    listening: socket.socket, name: str, take: Callable[[socket.socket], None], *, pause: float = PAUSE
+    listening: socket.socket,
+    name: str,
+    take: Callable[[socket.socket], None],
+    *,
+    pause: float = PAUSE,
+    room: Room | None = None,
 ) -> None:
     """Accept connections until cancelled.
 
@@ -46,12 +88,19 @@ async def accept_connections(
         name: the name of the socket in the log.
         take: is given each connection's socket, which is non-blocking, and owns it.
         pause: seconds between two attempts.
+        room: how many may be open at once; others wait in the kernel's queue, which is logged as well. ``take`` and
+            the end of a connection must change it. ``None`` for no limit.
     """
+    room = room or Room(None)
     paused_at: float | None = None
     while True:
         # The socket is accepted after the wait and not by it: a cancellation could lose one that was just accepted.
         await anyio.wait_readable(listening)
-        error = _accept_some(listening, take)
+        if not room.left:
+            if paused_at is None:
+                paused_at = _paused(name, str(room))
+            await room.wait()
+        error = _accept_some(listening, take, room)
         if error is None or error.errno in LOST_CONNECTION:
             continue
         if isinstance(error, BlockingIOError):  # none waits any more
@@ -61,16 +110,20 @@ async def accept_connections(
                 paused_at = None
             continue
         if paused_at is None:
-            paused_at = anyio.current_time()
-            reason = error.strerror or str(error)
-            write_event(None, "warning", "listener.paused", listen=name, error=reason)
+            paused_at = _paused(name, error.strerror or str(error))
         await anyio.sleep(pause)
 
 
-def _accept_some(listening: socket.socket, take: Callable[[socket.socket], None]) -> OSError | None:
-    """Accept up to `BATCH` connections; return the error that ended it before."""
+def _paused(name: str, reason: str) -> float:
+    """Write the event; return the time."""
+    write_event(None, "warning", "listener.paused", listen=name, error=reason)
+    return anyio.current_time()
+
+
+def _accept_some(listening: socket.socket, take: Callable[[socket.socket], None], room: Room) -> OSError | None:
+    """Accept as many connections as there is room for; return the error that ended it before."""
     try:
-        for _ in range(BATCH):
+        for _ in range(room.left):
             connection, _ = listening.accept()
             connection.setblocking(False)
             take(connection)

@@ -12,7 +12,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from ziggurat.node.inbound.accept import accept_connections
+from ziggurat.layers.accept import BATCH, Room, accept_connections
 
 resource = pytest.importorskip("resource")
 
@@ -125,3 +125,31 @@ async def test_other_tasks_run_between_the_batches() -> None:
             each.close()
 
     assert len(set(seen)) > 3
+
+
+async def test_a_full_room_lets_others_wait_and_says_so_once() -> None:
+    taken: list[socket.socket] = []
+    room = Room(2)
+
+    def take(connection: socket.socket) -> None:
+        room.take()
+        taken.append(connection)
+
+    with capture_logs() as logs, listening() as one, dialled(one, 5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: accept_connections(one, "here", take, room=room))
+            await until(lambda: logs)
+            assert len(taken) == 2
+            for done in (3, 4, 5):
+                room.give_back()
+                await until(lambda done=done: len(taken) == done)  # type: ignore[misc]
+            tasks.cancel_scope.cancel()
+    assert [(log["event"], log["error"]) for log in logs] == [("listener.paused", "all 2 connections are in use")]
+    for each in taken:
+        each.close()
+
+
+def test_a_room_without_a_limit_has_room_for_a_batch() -> None:
+    room = Room(None)
+    room.take()
+    assert room.left == BATCH

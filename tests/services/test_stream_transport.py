@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from tests.eager import EAGER, eagerly
 from ziggurat.layers.testing import MemoryStream, stream_pair
-from ziggurat.services.channel.transport import CLOSE_LIMIT, HIGH_WATER, StreamTransport
+from ziggurat.services.stream_transport import CLOSE_LIMIT, HIGH_WATER, StreamTransport
 
 pytestmark = pytest.mark.asyncio_only
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ziggurat.services.channel.backoff import Backoff
+from ziggurat.services.backoff import Backoff
 
 
 def test_the_delay_grows_by_the_factor_up_to_the_maximum() -> None:
