@@ -20,6 +20,7 @@
           +-- AllFailed               every attempt of a retry, or every branch of a race
     RuntimeError
      +-- ChannelClosed                a call after close()
+     +-- LeakError                    a leak guard saw a way around the proxy
 
 Raise one with a message that says what happened; the enclosing phase and dial fill in where, through what and after how
 long. Wrong configuration is a ``ValueError`` or ``TypeError`` at construction, never one of these.
@@ -43,6 +44,7 @@ __all__ = [
     "ConnectRefused",
     "ConnectTimeout",
     "Http2Error",
+    "LeakError",
     "LimitExceeded",
     "NoEndpoints",
     "ProxyAuthError",
@@ -279,3 +281,19 @@ class AllFailed(ConnectError):
 
 class ChannelClosed(RuntimeError):
     """A call was made on a channel after ``close()``."""
+
+
+class LeakError(RuntimeError):
+    """A look-up or a connection that a leak guard does not allow.
+
+    A ``RuntimeError``, so that neither a retry nor an ``except OSError`` swallows it.
+
+    Attributes:
+        address: where it went: ``host:port``, a name, a path, or a program.
+        line: where in the program, as ``file:line``.
+    """
+
+    def __init__(self, message: str, address: str, line: str) -> None:
+        super().__init__(message)
+        self.address = address
+        self.line = line

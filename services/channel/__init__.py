@@ -10,7 +10,7 @@ from ziggurat.services.channel.refusal import CallRefused
 from ziggurat.services.channel.server import CompressionMixin
 from ziggurat.services.channel.snapshot import ConnectionSnapshot
 from ziggurat.services.channel.state import ChannelState
-from ziggurat.services.channel.transport import StreamTransport
+from ziggurat.services.stream_transport import StreamTransport
 
 __all__ = [
     "CallRefused",
