@@ -12,6 +12,7 @@ from pathlib import Path
 PAGES = (
     "howto/own-layer.md",
     "howto/prove-that-nothing-leaks.md",
+    "howto/retries-and-breakers.md",
     "howto/test-a-layer.md",
     "howto/write-a-crawler.md",
 )
