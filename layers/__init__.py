@@ -21,6 +21,7 @@ from ziggurat.layers.map_error import MapErrorLayer
 from ziggurat.layers.map_request import MapRequestLayer
 from ziggurat.layers.map_response import MapResponseLayer
 from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.place import Place
 from ziggurat.layers.race import Race, race
 from ziggurat.layers.rate_limit import FixedWindow, RateLimitLayer, TokenBucket
 from ziggurat.layers.redirect import Redirect, redirects
@@ -65,6 +66,7 @@ __all__ = [
     "NoDelayLayer",
     "PeakEwma",
     "PendingLoad",
+    "Place",
     "ProxyAuthenticator",
     "ProxyConversation",
     "Race",

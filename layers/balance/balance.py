@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import cast
 
@@ -21,6 +21,7 @@ from ziggurat.services.backoff import Backoff
 from ziggurat.services.dial import Dial, dial, phase
 from ziggurat.services.errors import ConnectError, LimitExceeded, RouteRefused
 from ziggurat.services.phase import label
+from ziggurat.services.remark import Remark, remarks_of
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import observed
 from ziggurat.services.uri import Uri
@@ -230,6 +231,11 @@ class Balance:
             if late or (end is not None and now >= end):
                 raise none_usable(members.all(), now, self._max_wait, feed)
             await members.changed(min((time for time in (back, end) if time is not None), default=None))
+
+    def remarks(self, target: Uri, /) -> Iterator[Remark]:
+        """Return what the endpoints say about a dial of ``target``, each with its key."""
+        for member in self._members.all():
+            yield from remarks_of(member.connector, target, prefix=f"{member.key}: ")
 
     def __repr__(self) -> str:
         keys = [str(member.key) for member in self._members.all()]
