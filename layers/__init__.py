@@ -26,6 +26,7 @@ from ziggurat.layers.race import Race, race
 from ziggurat.layers.rate_limit import FixedWindow, RateLimitLayer, TokenBucket
 from ziggurat.layers.redirect import Redirect, redirects
 from ziggurat.layers.retry import RetryBudget, RetryLayer, RetryPolicy, nothing_sent
+from ziggurat.layers.socks4 import Socks4Layer
 from ziggurat.layers.socks5 import Isolated, Socks5Layer, UserPass
 from ziggurat.layers.steer import Steer
 from ziggurat.layers.timeout import TimeoutLayer
@@ -77,6 +78,7 @@ __all__ = [
     "RetryLayer",
     "RetryPolicy",
     "ServiceBuilder",
+    "Socks4Layer",
     "Socks5Layer",
     "Stack",
     "Steer",

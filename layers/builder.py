@@ -39,6 +39,7 @@ from ziggurat.layers.redaction import hide_arguments
 from ziggurat.layers.retry.budget import RetryBudget
 from ziggurat.layers.retry.layer import RetryLayer
 from ziggurat.layers.retry.policy import RetryPolicy
+from ziggurat.layers.socks4 import Socks4Layer
 from ziggurat.layers.socks5.auth import Auth
 from ziggurat.layers.socks5.handshake import Literals, Pipeline
 from ziggurat.layers.socks5.layer import Socks5Layer
@@ -153,6 +154,13 @@ class ServiceBuilder:
     def direct(self) -> ServiceBuilder:
         """Dial directly on purpose, whatever proxy variables are set; see `DirectLayer`."""
         return self.layer(DirectLayer())
+
+    @hide_arguments
+    def socks4(
+        self, proxy: str | Uri, *, user_id: str = "", remote_dns: bool = True, timeout: float | None = 60.0
+    ) -> ServiceBuilder:
+        """Connect through a SOCKS4 proxy, which everything below dials; see `Socks4Layer`."""
+        return self.layer(Socks4Layer(proxy, user_id=user_id, remote_dns=remote_dns, timeout=timeout))
 
     @hide_arguments
     def socks5(
