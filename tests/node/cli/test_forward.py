@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio_only
 
 
 def ended(**values: object) -> ForwardedConnection:
-    record = ForwardedConnection("127.0.0.1:5000", last_active=0.0, _began=0.0)  # pyright: ignore
+    record = ForwardedConnection("127.0.0.1:5000")
     for name, value in {"target": Uri("tcp", "db.corp", 5432), "elapsed": 12.34, **values}.items():
         setattr(record, name, value)
     return record
@@ -41,7 +41,7 @@ def ended(**values: object) -> ForwardedConnection:
         ),
     ],
 )
-def test_a_connection_is_one_line(values: dict[str, object], line: str) -> None:
+async def test_a_connection_is_one_line(values: dict[str, object], line: str) -> None:
     assert connection_line(ended(**values)) == line
 
 
