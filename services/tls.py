@@ -99,6 +99,14 @@ class TlsStream(ObservedStream):
             self._receiving = False
         return self._take(max_bytes)
 
+    def push_back(self, data: bytes) -> None:
+        """As `ObservedStream.push_back`; a hand-over replays the bytes, too."""
+        self._check_open()
+        if self._receiving:
+            raise BusyResourceError("receiving from")
+        self._unread, self._offset = data + self._unread[self._offset :], 0
+        self.bytes_received -= len(data)
+
     async def send(self, item: bytes) -> None:
         """Send all of ``item`` and wait until the system has accepted it.
 
@@ -178,6 +186,16 @@ class TlsStream(ObservedStream):
     def report_close(self) -> None:
         """Report the end of this stream and of the one below; after a hand-over the new owner calls this."""
         self._inner.report_close()
+
+    @property
+    def watched(self) -> bool:
+        return self._inner.watched
+
+    @property
+    def readable(self) -> bool:
+        """Whether `receive` has something to return or to raise, or there are records that it has not decrypted yet."""
+        session = self._session
+        return bool(self._unread) or session.ended or session.error is not None or self._inner.readable
 
     async def _fill(self) -> None:
         """Receive once from the stream below, unless another task did so meanwhile: a send may have to, too."""

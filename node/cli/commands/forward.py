@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
         SettingsError: an argument is wrong.
     """
     listen, target = _ends(options)
-    unix = target is not None and target.scheme == "unix"
+    unix = target is not None and target.is_unix
     if unix and options.tls:
         raise SettingsError("--tls: a unix socket has no host name to verify")
     stack = forward_stack(
