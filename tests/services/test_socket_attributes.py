@@ -59,6 +59,6 @@ def test_a_unix_socket_has_paths_and_no_ports() -> None:
 
 def test_a_connection_that_was_already_lost_has_no_remote_address() -> None:
     with socket.socket() as raw:
-        found = attributes(socket=raw, sockname=("127.0.0.1", 1), peername=None)
+        get = socket_attributes(cast(asyncio.Transport, Transport(socket=raw, sockname=("127.0.0.1", 1))))
 
-    assert found[SocketAttribute.remote_address] is None
+        assert get[SocketAttribute.remote_address]() is None
