@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 PAGES = (
+    "howto/forward.md",
     "howto/own-layer.md",
     "howto/prove-that-nothing-leaks.md",
     "howto/retries-and-breakers.md",

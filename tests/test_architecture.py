@@ -25,7 +25,8 @@ TOP_LEVEL = {
     *("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"),
 }
 FACES = (
-    *("ziggurat.services", "ziggurat.layers", "ziggurat.layers.clients", "ziggurat.layers.testing"),
+    *("ziggurat.services", "ziggurat.layers", "ziggurat.layers.clients", "ziggurat.layers.forward"),
+    "ziggurat.layers.testing",
     *("ziggurat.node", "ziggurat.node.testing"),
 )
 LEAVES = {"TcpConnector", "UnixConnector", "SocketConnector", "Endpoint"}

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import bulk
 import dead_target
 import dial
+import forwarding
 import idle_peers
 import instructions
 import layer_cost
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "B13": idle_peers.idle_peers,
     "B14": node_streams.load,
     "B15": layer_cost.every_layer,
+    "B17": forwarding.forwarding,
 }
 
 ENVIRONMENTS = {"P4": bulk.PINNED_HEAP}
