@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import NoReturn
 
-from ziggurat.node.cli.commands import bans, demo, node, peers, probe
+from ziggurat.node.cli.commands import bans, demo, explain, node, peers, probe
 from ziggurat.node.cli.exit_code import FAILED, INTERRUPTED, USAGE
 from ziggurat.node.cli.log import configure_log
 from ziggurat.node.cli.terminal import OutputError, flush_streams, open_streams, print_error
@@ -20,7 +20,7 @@ __all__ = ["main"]
 
 
 UNKNOWN_COMMAND = (
-    "unknown command; expected demo, node, probe, peers, ban, unban or banned first, and its settings after it"
+    "unknown command; expected demo, node, probe, explain, peers, ban, unban or banned first, and its settings after it"
 )
 
 
@@ -55,6 +55,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "demo":
         configure_log(options.log_format)
         return demo.run(options)
+    way = explain.take_way(options, os.environ) if options.command == "explain" else None
     resolved = resolve(options, os.environ)
     settings = resolved.settings
     runs = options.command == "node" and not options.show_config
@@ -69,6 +70,7 @@ def _run(options: argparse.Namespace) -> int:
         "node": partial(node.run, log=log),
         "peers": peers.run,
         "probe": probe.run,
+        "explain": partial(explain.run, way=way),
         "ban": bans.run_ban,
         "unban": bans.run_unban,
         "banned": bans.run_banned,
@@ -107,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", required=True, metavar="command", dest="command", parser_class=argparse.ArgumentParser
     )
-    own = (demo.add_parser, node.add_parser, probe.add_parser, peers.add_parser)
+    own = (demo.add_parser, node.add_parser, probe.add_parser, explain.add_parser, peers.add_parser)
     for add_parser in (*own, bans.add_ban_parser, bans.add_unban_parser, bans.add_banned_parser):
         subparser = add_parser(commands)
         subparser.set_defaults(parser=subparser)
