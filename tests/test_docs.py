@@ -284,7 +284,8 @@ def test_the_typed_pages_pass_both_checkers(checker: str, tmp_path: Path) -> Non
         check=False,
     )
 
-    assert names == ["own_layer.py", "test_a_layer.py", "write_a_crawler.py"]
+    pages = ["order_of_layers", "own_layer", "several_endpoints", "test_a_layer", "write_a_crawler"]
+    assert names == [f"{page}.py" for page in pages]
     assert done.returncode == 0, done.stdout + done.stderr
 
 
