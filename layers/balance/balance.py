@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import cast
+from typing import TypeVar, cast
 
 from anyio.abc import ByteStream
 
@@ -28,6 +28,8 @@ from ziggurat.services.uri import Uri
 from ziggurat.services.validation import check_bool, check_seconds
 
 __all__ = ["Balance", "endpoint_failed"]
+
+K = TypeVar("K", bound=Hashable)
 
 SHOWN = 4
 """Keys in a ``repr``."""
@@ -71,7 +73,7 @@ class Balance:
 
     def __init__(
         self,
-        endpoints: Mapping[Hashable, Connector] | Iterable[Connector] | AsyncIterable[Change] = (),
+        endpoints: Mapping[K, Connector] | Iterable[Connector] | AsyncIterable[Change] = (),
         *,
         load: Load | None = None,
         backoff: Backoff | None = None,
@@ -93,11 +95,11 @@ class Balance:
         if isinstance(endpoints, AsyncIterable):
             self._feed = Feed(endpoints, self._members)
         elif isinstance(endpoints, Mapping):
-            for key, connector in cast("Mapping[Hashable, Connector]", endpoints).items():
+            for key, connector in cast("Mapping[K, Connector]", endpoints).items():
                 self.insert(key, connector)
         else:
-            for key, connector in enumerate(endpoints):
-                self.insert(key, connector)
+            for number, connector in enumerate(endpoints):
+                self.insert(number, connector)
 
     def insert(self, key: Hashable, connector: Connector) -> None:
         """Add an endpoint, or replace the one with that key; as `Insert` does.

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+import balance
 import bulk
 import dead_target
 import dial
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "B14": node_streams.load,
     "B15": layer_cost.every_layer,
     "B17": forwarding.forwarding,
+    "B18": balance.balance,
 }
 
 ENVIRONMENTS = {"P4": bulk.PINNED_HEAP}
