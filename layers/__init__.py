@@ -5,10 +5,12 @@ from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Limiter
 from ziggurat.layers.keepalive import KeepAliveLayer
 from ziggurat.layers.layer import Identity, Layer, Stack, layer_fn
 from ziggurat.layers.logging import LoggingLayer
+from ziggurat.layers.metrics import MetricsLayer
 from ziggurat.layers.no_delay import NoDelayLayer
 from ziggurat.layers.socks5 import Isolated, Socks5Layer, UserPass
 from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.layers.tls import TlsLayer
+from ziggurat.layers.tracing import TracingLayer
 
 __all__ = [
     "ConcurrencyLimitLayer",
@@ -18,12 +20,14 @@ __all__ = [
     "Layer",
     "Limiter",
     "LoggingLayer",
+    "MetricsLayer",
     "NoDelayLayer",
     "ServiceBuilder",
     "Socks5Layer",
     "Stack",
     "TimeoutLayer",
     "TlsLayer",
+    "TracingLayer",
     "UserPass",
     "layer_fn",
 ]
