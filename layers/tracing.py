@@ -8,7 +8,7 @@ times of its ledger, so that a dial that no sampler picks costs almost nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -129,7 +129,7 @@ class _Traced:
             owner.lost(error)
 
     @contextmanager
-    def current(self) -> Iterator[None]:
+    def current(self) -> Generator[None, None, None]:
         """Make the span the current one, for spans of other libraries below."""
         if self._span is None:
             yield

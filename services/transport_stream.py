@@ -288,7 +288,7 @@ class TransportStream(ObservedStream):
 
 def _plain_address(address: Any) -> Any:
     # As anyio does it: (host, port) for IPv6 too, with the scope id in the host.
-    if not isinstance(address, tuple) or len(address) != 4:
+    if isinstance(address, (str, bytes)) or len(address) != 4:
         return address
     host, port, _, scope = address
     return (f"{host.partition('%')[0]}%{scope}" if scope else host, port)

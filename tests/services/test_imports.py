@@ -10,7 +10,7 @@ import pytest
 
 import ziggurat.services
 
-HEAVY = {"grpclib", "h2", "hpack", "google.protobuf", "multidict"}
+HEAVY = {"grpclib", "h2", "hpack", "google.protobuf", "multidict", "dns", "opentelemetry", "prometheus_client"}
 
 
 def fresh(code: str) -> list[str]:
