@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from anyio.abc import ByteStream
 
 from ziggurat.layers.events import write_event
+from ziggurat.layers.outcome import OTHER, error_kind, outcome_of
 from ziggurat.layers.outcome import Span as DialSpan
-from ziggurat.layers.outcome import error_kind, outcome_of
 from ziggurat.services.dial import dial
 from ziggurat.services.errors import ConnectError, ProxyError
 from ziggurat.services.ledger import Ledger
@@ -35,6 +35,9 @@ __all__ = ["Tracing", "TracingLayer"]
 
 NAME = "ziggurat"
 """The instrumentation scope."""
+
+UNKNOWN = "_OTHER"
+"""The ``error.type`` of what has no name, as the conventions have it."""
 
 Attributes: TypeAlias = dict[str, str | int]
 
@@ -163,7 +166,7 @@ class _Traced:
         if reason is not None:
             span.set_attributes(self._of_error(reason))
             text = str(reason) or type(reason).__name__
-            span.set_status(StatusCode.ERROR, error_kind(reason) if self._masked else text)
+            span.set_status(StatusCode.ERROR, _kind(reason) if self._masked else text)
         for entry in self._dial.phases:
             self._make_child(span, entry, reason)
 
@@ -178,8 +181,8 @@ class _Traced:
         )
         if entry.outcome in ("failed", "timeout"):
             ours = isinstance(reason, ConnectError) and (reason.phase, reason.via) == (entry.name, entry.via)
-            # "timeout" is what the conventions' examples say.
-            child.set_attribute("error.type", error_kind(reason) if reason is not None and ours else entry.outcome)
+            kind = "timeout" if entry.outcome == "timeout" else UNKNOWN
+            child.set_attribute("error.type", _kind(reason) if reason is not None and ours else kind)
             child.set_status(StatusCode.ERROR)
         child.end(self._at(entry.start + (entry.elapsed or 0.0)))
 
@@ -196,7 +199,7 @@ class _Traced:
         return found
 
     def _of_error(self, error: BaseException) -> Attributes:
-        found: Attributes = {"error.type": error_kind(error)}
+        found: Attributes = {"error.type": _kind(error)}
         if isinstance(error, ConnectError) and error.phase is not None:
             found["ziggurat.phase"] = error.phase
         if isinstance(error, ProxyError):
@@ -217,3 +220,8 @@ class _Traced:
         if entry.sent or entry.received:
             found |= {"ziggurat.sent": entry.sent, "ziggurat.received": entry.received}
         return found
+
+
+def _kind(error: BaseException) -> str:
+    kind = error_kind(error)
+    return type(error).__name__ if kind == OTHER else kind

@@ -72,8 +72,13 @@ def leaf_with(*steps: tuple[str, str | None], error: Exception | None = None) ->
     return leaf
 
 
-async def test_it_keeps_the_contract_of_a_layer_and_adds_no_wrapper(tracer: Tracer) -> None:
+async def test_it_keeps_the_contract_of_a_layer_and_adds_no_wrapper(
+    tracer: Tracer, caplog: pytest.LogCaptureFixture
+) -> None:
     await check_layer(TracingLayer(tracer.provider), transparent=True)
+
+    # opentelemetry-python#2606: "Failed to detach context", wherever a span is left in another context.
+    assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
 
 
 async def test_it_keeps_the_contract_without_a_provider() -> None:
@@ -137,6 +142,28 @@ async def test_a_failure_has_its_error_on_the_dial_and_on_the_phase(tracer: Trac
     assert (connect.status.status_code, attributes(connect)["error.type"]) == (StatusCode.ERROR, "ProxyRefused")
 
 
+async def test_a_foreign_exception_has_its_own_name(tracer: Tracer) -> None:
+    with pytest.raises(RuntimeError):
+        await TracingLayer(tracer.provider).layer(leaf_with(("mine", None), error=RuntimeError("broken")))(TARGET)
+
+    assert attributes(tracer.dial)["error.type"] == "RuntimeError"
+    assert tracer.dial.status.description == "broken"
+    assert [attributes(span)["error.type"] for span in tracer.phases()] == ["_OTHER"]
+
+
+async def test_a_phase_that_ran_out_of_time_says_so(tracer: Tracer) -> None:
+    async def leaf(uri: Uri, /) -> ByteStream:
+        with dial(uri):
+            with pytest.raises(ConnectTimeout), phase("one", limit=0.25):
+                await anyio.sleep_forever()
+            with phase("two"):
+                raise ConnectError("no")
+
+    with pytest.raises(ConnectError):
+        await TracingLayer(tracer.provider).layer(leaf)(TARGET)
+    assert [attributes(span)["error.type"] for span in tracer.phases()] == ["timeout", "ConnectError"]
+
+
 async def test_a_limit_is_an_error_and_a_caller_that_gives_up_is_none(tracer: Tracer) -> None:
     layer = TracingLayer(tracer.provider)
     with pytest.raises(ConnectTimeout):
@@ -182,7 +209,7 @@ async def test_an_earlier_failed_attempt_does_not_have_the_last_ones_error(trace
     await TracingLayer(tracer.provider).layer(twice)(TARGET)
     one, two = map(attributes, tracer.phases())
 
-    assert (one["ziggurat.attempt"], one["error.type"]) == (1, "failed")
+    assert (one["ziggurat.attempt"], one["error.type"]) == (1, "_OTHER")
     assert (two["ziggurat.attempt"], two["ziggurat.branch"]) == (2, "b")
     assert tracer.dial.status.status_code is StatusCode.UNSET
 
