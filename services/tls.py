@@ -185,6 +185,7 @@ class TlsStream(ObservedStream):
 
     def report_close(self) -> None:
         """Report the end of this stream and of the one below; after a hand-over the new owner calls this."""
+        self._take_over_counts()
         self._inner.report_close()
 
     @property
