@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from bench_service import DOWNLOAD, IDLE, MANY, MIB, SMALL, UNARY, UPLOAD, BytesValue, Int64Value
 from kaspa_end import kaspa_server
+from raw_transfer import raw_transfer
 
 BACKLOG = 4096
 PAYLOAD = BytesValue(value=bytes(range(256)) * (MIB // 256))
@@ -236,6 +237,7 @@ KINDS: dict[str, Callable[[str | None], Any]] = {
     "accept": accept,
     "socks5": socks5,
     "kaspa": kaspa_server,
+    "raw transfer": raw_transfer,
 }
 
 
