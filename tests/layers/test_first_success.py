@@ -6,10 +6,13 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import anyio
 import pytest
 from anyio.abc import ByteStream
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.layers.scripted import TARGET, Leaf, refused
 from ziggurat.layers.first_success import first_success
@@ -170,6 +173,45 @@ async def test_a_task_cancelled_at_any_step_gets_a_stream_or_leaves_none() -> No
         assert_nothing_left(leaves)
     assert got
     assert lost
+
+
+class Branch(NamedTuple):
+    duration: int
+    succeeds: bool
+    shielded: bool  # does not let itself be cancelled
+
+
+branches = st.builds(Branch, duration=st.integers(0, 6), succeeds=st.booleans(), shielded=st.booleans())
+
+
+@settings(max_examples=50, deadline=None)
+@given(plan=st.lists(branches, min_size=1, max_size=5), cancel_after=st.none() | st.integers(0, 12))
+async def test_whatever_happens_one_stream_survives_or_none(plan: list[Branch], cancel_after: int | None) -> None:
+    """Durations are multiples of half the delay, so that many ends, starts and the cancellation coincide."""
+    leaves: list[Leaf] = []
+
+    def connector(branch: Branch) -> Connector:
+        leaf = Leaf(*([] if branch.succeeds else refused(1)), seconds=branch.duration / 8)
+        leaves.append(leaf)
+
+        async def connect(uri: Uri, /) -> ByteStream:
+            with anyio.CancelScope(shield=branch.shielded):
+                return await leaf(uri)
+
+        return connect
+
+    stream: ByteStream | None = None
+    failed = False
+    with anyio.move_on_after(None if cancel_after is None else cancel_after / 8):
+        try:
+            stream = await run(*map(connector, plan))
+        except ConnectError:
+            failed = True
+    if stream is not None:
+        await close(stream, leaves)
+    assert_nothing_left(leaves)
+    if cancel_after is None:
+        assert failed == (not any(branch.succeeds for branch in plan))
 
 
 class Silent:
