@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.layers.scripted import TARGET, Leaf, refused
 from ziggurat.layers.first_success import first_success
-from ziggurat.services import AllFailed, ConnectError, Connector, ConnectRefused, Uri, dial
+from ziggurat.services import AllFailed, ConnectError, Connector, ConnectRefused, Uri, WrappedStream, dial
 
 DELAY = 0.25
 
@@ -139,6 +139,29 @@ async def test_of_a_loser_only_a_leak_or_a_bug_counts(error: Exception, fatal: b
         assert_nothing_left([quick])
     else:
         await close(await run(cancelled_badly, quick), [quick])
+
+
+async def test_a_stream_that_cannot_be_closed_hides_no_error() -> None:
+    class Unclosable(WrappedStream):
+        async def aclose(self) -> None:
+            await super().aclose()
+            raise OSError("close failed")
+
+    async def winner(uri: Uri, /) -> ByteStream:
+        await anyio.sleep(1.0)
+        return Unclosable(await leaf(uri))
+
+    async def loser(uri: Uri, /) -> ByteStream:
+        try:
+            await anyio.sleep(60.0)
+        except anyio.get_cancelled_exc_class():
+            raise RuntimeError("a leak") from None
+        raise AssertionError
+
+    leaf = Leaf()
+    with pytest.raises(RuntimeError, match="a leak"):
+        await run(winner, loser)
+    assert_nothing_left([leaf])
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.125, 0.25, 0.5, 1.0, 1.25])
