@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable
 from functools import partial
-from ipaddress import ip_address
 from typing import Literal, TypeAlias
 
 from ziggurat.layers import (
@@ -23,9 +22,10 @@ from ziggurat.layers import (
     TlsLayer,
     UserPass,
 )
+from ziggurat.layers.socks5 import credentials_source, resolve_name
 from ziggurat.node.address import PeerAddress
 from ziggurat.node.handshake import HANDSHAKE_MESSAGE_SIZE
-from ziggurat.node.outbound import NOT_SUPPORTED, OutboundStream, failure_level, resolve_through_proxy
+from ziggurat.node.outbound import NOT_SUPPORTED, OutboundStream, failure_level
 from ziggurat.node.wire import MessageCodec
 from ziggurat.services import (
     Connecting,
@@ -33,7 +33,6 @@ from ziggurat.services import (
     Endpoint,
     Limit,
     ProxyRefused,
-    ResolveError,
     SocketConnector,
     TcpConnector,
     UnixConnector,
@@ -182,7 +181,7 @@ class ConnectionHandler:
         Raises:
             ProxyRefused: the proxy does not support the command (reply 07), or found no address. The seeder can still
                 be dialled by name.
-            ResolveError: the system found no address.
+            ResolveError: the system found no address, or the proxy's answer is none.
             ConnectError: the proxy was not reached, or the time limit passed.
         """
         target = Uri("tcp", host, 1)  # a look-up needs no port, but a Uri does
@@ -193,9 +192,6 @@ class ConnectionHandler:
             with dial(target), phase("proxy.resolve", via=self.via):
                 raise ProxyRefused("only a SOCKS5 proxy may look names up", reply_code=NOT_SUPPORTED)
         below = ServiceBuilder().keepalive(KEEPALIVE).service(self.leaf)
+        credentials = credentials_source(self.proxy.auth)(target)
         with dial(target), Limit(LOOKUP_TIMEOUT, "look-up"):
-            found = await resolve_through_proxy(self.proxy, below, target)
-        try:
-            return [str(ip_address(found))]
-        except ValueError:
-            raise ResolveError(f"the proxy returned {found!r}, which is not an IP address") from None
+            return [await resolve_name(below, self.proxy.proxy, host, credentials)]
