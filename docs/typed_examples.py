@@ -9,7 +9,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-PAGES = ("howto/own-layer.md", "howto/test-a-layer.md", "howto/write-a-crawler.md")
+PAGES = (
+    "howto/own-layer.md",
+    "howto/prove-that-nothing-leaks.md",
+    "howto/retries-and-breakers.md",
+    "howto/test-a-layer.md",
+    "howto/write-a-crawler.md",
+)
 
 
 def module(page: str) -> str:

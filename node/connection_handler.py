@@ -9,20 +9,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable
 from functools import partial
-from ipaddress import ip_address
 from typing import Literal
 
-from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
+from ziggurat.layers import DirectLayer, Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
+from ziggurat.layers.socks5 import credentials_source, resolve_name
 from ziggurat.node.address import PeerAddress
 from ziggurat.node.handshake import HANDSHAKE_MESSAGE_SIZE
-from ziggurat.node.outbound import OutboundStream, failure_level, resolve_through_proxy
+from ziggurat.node.outbound import OutboundStream, failure_level
 from ziggurat.node.wire import MessageCodec
 from ziggurat.services import (
     Connecting,
     Connector,
     Endpoint,
     Limit,
-    ResolveError,
     SocketConnector,
     TcpConnector,
     UnixConnector,
@@ -117,7 +116,7 @@ class ConnectionHandler:
             ServiceBuilder()  # outermost first: the dial goes from top to bottom
             .logging(failure_level=self._failure_level)  # dial.started, dial.connected, dial.failed
             .timeout(ONION_TUNNEL_TIMEOUT if onion else TUNNEL_TIMEOUT, name="tunnel")  # all below, to the open tunnel
-            .option_layer(self.proxy)  # the proxy resolves names; None dials directly
+            .layer(self.proxy or DirectLayer())  # the proxy resolves names
             .keepalive(KEEPALIVE)  # TCP keepalive: detects a dead peer or proxy
             .service(self.leaf)  # DNS in 5 s, TCP in 1 s
         )
@@ -160,7 +159,7 @@ class ConnectionHandler:
         Raises:
             ProxyRefused: the proxy does not support the command (reply 07), or found no address. The seeder can still
                 be dialled by name.
-            ResolveError: the system found no address.
+            ResolveError: the system found no address, or the proxy's answer is none.
             ConnectError: the proxy was not reached, or the time limit passed.
         """
         target = Uri("tcp", host, 1)  # a look-up needs no port, but a Uri does
@@ -168,9 +167,6 @@ class ConnectionHandler:
             with dial(target), phase("dns", limit=LOOKUP_TIMEOUT):
                 return await self._resolver(host)
         below = ServiceBuilder().keepalive(KEEPALIVE).service(self.leaf)
+        credentials = credentials_source(self.proxy.auth)(target)
         with dial(target), Limit(LOOKUP_TIMEOUT, "look-up"):
-            found = await resolve_through_proxy(self.proxy, below, target)
-        try:
-            return [str(ip_address(found))]
-        except ValueError:
-            raise ResolveError(f"the proxy returned {found!r}, which is not an IP address") from None
+            return [await resolve_name(below, self.proxy.proxy, host, credentials)]

@@ -5,7 +5,9 @@ The channel's names are imported at first use, so that importing this package lo
 
 from typing import TYPE_CHECKING
 
+from ziggurat.services.backoff import Backoff
 from ziggurat.services.dial import Dial, dial, phase
+from ziggurat.services.dns_resolver import DnsResolver
 from ziggurat.services.errors import (
     AllFailed,
     ChannelClosed,
@@ -14,6 +16,7 @@ from ziggurat.services.errors import (
     ConnectRefused,
     ConnectTimeout,
     Http2Error,
+    LeakError,
     LimitExceeded,
     NoEndpoints,
     ProxyAuthError,
@@ -26,9 +29,13 @@ from ziggurat.services.errors import (
 )
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.limit import Limit
+from ziggurat.services.no_proxy import NoProxy
+from ziggurat.services.onion import OnionAddress
 from ziggurat.services.phase import Phase, label
+from ziggurat.services.resolver import Resolver, SystemResolver
 from ziggurat.services.service import Connector, Service, service_fn
 from ziggurat.services.socket import SocketConnector
+from ziggurat.services.static_hosts import StaticHosts
 from ziggurat.services.stream import DialAttribute, ObservedStream, WrappedStream, closing_on_error, observed
 from ziggurat.services.tcp import TcpConnector
 from ziggurat.services.tls import TlsStream
@@ -38,7 +45,6 @@ from ziggurat.services.uri import Uri
 
 if TYPE_CHECKING:
     from ziggurat.services.channel import (
-        Backoff,
         CallRefused,
         Channel,
         ChannelState,
@@ -65,22 +71,29 @@ __all__ = [
     "Connector",
     "Dial",
     "DialAttribute",
+    "DnsResolver",
     "Endpoint",
     "Http2Error",
+    "LeakError",
     "Ledger",
     "Limit",
     "LimitExceeded",
     "NoEndpoints",
+    "NoProxy",
     "ObservedStream",
+    "OnionAddress",
     "Phase",
     "ProxyAuthError",
     "ProxyError",
     "ProxyProtocolError",
     "ProxyRefused",
     "ResolveError",
+    "Resolver",
     "RouteRefused",
     "Service",
     "SocketConnector",
+    "StaticHosts",
+    "SystemResolver",
     "TcpConnector",
     "TlsError",
     "TlsStream",
@@ -98,7 +111,7 @@ __all__ = [
 
 if not TYPE_CHECKING:  # a type checker that saw __getattr__ would accept any name
     _CHANNEL = frozenset(
-        {"Backoff", "CallRefused", "Channel", "ChannelState", "CompressionMixin", "Connecting", "ConnectionSnapshot",
+        {"CallRefused", "Channel", "ChannelState", "CompressionMixin", "Connecting", "ConnectionSnapshot",
          "Endpoint"}
     )  # fmt: skip
 

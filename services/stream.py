@@ -106,6 +106,11 @@ class ObservedStream(ByteStream):
         """
 
     @property
+    def watched(self) -> bool:
+        """Whether a callback waits for the end, so that whoever takes the connection over must report it."""
+        return bool(self._callbacks)
+
+    @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         """The typed attributes of the stream below, and the ledger."""
         ledger = self.ledger

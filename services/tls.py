@@ -187,6 +187,16 @@ class TlsStream(ObservedStream):
         """Report the end of this stream and of the one below; after a hand-over the new owner calls this."""
         self._inner.report_close()
 
+    @property
+    def watched(self) -> bool:
+        return self._inner.watched
+
+    @property
+    def readable(self) -> bool:
+        """Whether `receive` has something to return or to raise, or there are records that it has not decrypted yet."""
+        session = self._session
+        return bool(self._unread) or session.ended or session.error is not None or self._inner.readable
+
     async def _fill(self) -> None:
         """Receive once from the stream below, unless another task did so meanwhile: a send may have to, too."""
         reads = self._reads

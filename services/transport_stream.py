@@ -272,6 +272,11 @@ class TransportStream(ObservedStream):
                 self._transport.resume_reading()
         return data
 
+    @property
+    def readable(self) -> bool:
+        """Whether `receive` would return or raise at once. An idle connection that is readable has ended."""
+        return self._spent or self._protocol.waiting > 0 or self._protocol.eof or self._protocol.lost
+
     def _check_open(self) -> None:
         if self._spent:
             raise ClosedResourceError
@@ -284,3 +289,12 @@ class TransportStream(ObservedStream):
     def __repr__(self) -> str:
         peer = self._transport.get_extra_info("peername")
         return f"TransportStream(to {peer!r}{', spent' if self._spent else ''})"
+
+
+def _plain_address(address: Any) -> Any:
+    # As anyio does it: (host, port) for IPv6 too, with the scope id in the host.
+    # None for a connection that was lost before its transport was made.
+    if not isinstance(address, tuple) or len(address) != 4:
+        return address
+    host, port, _, scope = address
+    return (f"{host.partition('%')[0]}%{scope}" if scope else host, port)

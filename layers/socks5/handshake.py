@@ -243,7 +243,7 @@ def connect_request(uri: Uri, literals: Literals = "as-is") -> bytes:
     Raises:
         ConnectError: SOCKS5 cannot express this target, e.g. a unix socket or an IPv6 zone id.
     """
-    if uri.scheme == "unix":
+    if uri.is_unix:
         raise ConnectError(f"a SOCKS5 proxy cannot reach a unix socket ({uri})", transient=False)
     if "%" in uri.host:
         raise ConnectError(f"SOCKS5 cannot express a zone id ({uri.host})", transient=False)

@@ -60,9 +60,9 @@ def _warnings(endpoint: Endpoint, connector: Connector, stack: list[str]) -> Ite
     defaults = {entry.name: entry.default for entry in fields(endpoint)}
     if uri.scheme == "https" and not _enters_tls(stack):
         yield f"will fail: https, but no layer seems to verify {uri.host!r} by TLS; add a TlsLayer"
-    if uri.scheme == "unix" and isinstance(leaf, TcpConnector):
+    if uri.is_unix and isinstance(leaf, TcpConnector):
         yield "will fail: TcpConnector cannot dial a unix socket; use SocketConnector"
-    if uri.scheme != "unix" and isinstance(leaf, UnixConnector) and len(stack) == 1:
+    if not uri.is_unix and isinstance(leaf, UnixConnector) and len(stack) == 1:
         yield f"will fail: UnixConnector cannot dial {uri}; use SocketConnector"
     if endpoint.http2_keepalive_interval is None:
         for name in ("http2_keepalive_timeout", "http2_keepalive_while_idle"):

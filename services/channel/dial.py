@@ -139,7 +139,8 @@ def _mapped(error: Exception, ledger: Ledger) -> ConnectError:
 def require_tls(target: Uri, ledger: Ledger, earlier: int = 0) -> None:
     """Check that the dial of an https target has verified the target's host by TLS.
 
-    The ledger decides, not the stream: a tunnel through a TLS proxy has TLS attributes, too.
+    The ledger decides, not the stream: a tunnel through a TLS proxy has TLS attributes, too. A phase that verified
+    another name for the host, by ``TlsLayer(server_name=)``, counts for the host.
 
     Args:
         target: the endpoint's target, which may differ from the ledger's when this dial joined another.
@@ -153,7 +154,11 @@ def require_tls(target: Uri, ledger: Ledger, earlier: int = 0) -> None:
         return
     host = target.host.partition("%")[0].removesuffix(".")  # no certificate has a zone id
     for step in ledger.phases[earlier:]:
-        if step.name == "tls" and step.outcome == "ok" and step.via is not None and step.via.removesuffix(".") == host:
+        if step.discarded:
+            continue  # of another connection than the one that is used
+        # The host that TLS was asked for, whatever name was verified for it: the user chose that by server_name=.
+        asked = step.via if step.host is None else step.host
+        if step.name == "tls" and step.outcome == "ok" and asked is not None and asked.removesuffix(".") == host:
             return
     raise ConnectError(
         f"no layer verified {target.host!r} by TLS, which https requires",

@@ -17,9 +17,9 @@ from anyio.abc import ByteStream
 
 from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.options import ConnectionOptions
-from ziggurat.services.channel.transport import CLOSE_LIMIT, StreamTransport
 from ziggurat.services.errors import ConnectError, Http2Error, TlsError
 from ziggurat.services.stream import ObservedStream
+from ziggurat.services.stream_transport import CLOSE_LIMIT, StreamTransport
 from ziggurat.services.tls import TlsStream
 from ziggurat.services.tls_errors import broken_tls
 from ziggurat.services.transport_stream import TransportStream

@@ -44,6 +44,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "B12": ready.ready,
     "B13": idle_peers.idle_peers,
     "B14": node_streams.load,
+    "B15": layer_cost.every_layer,
 }
 
 ENVIRONMENTS = {"P4": bulk.PINNED_HEAP}

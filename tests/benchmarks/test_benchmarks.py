@@ -62,6 +62,18 @@ def test_the_benchmarks_of_calls_print_their_rows(tmp_path: Path) -> None:
     assert missing == ([] if FAST else ["P1", "P2", "P3", "P4"])
 
 
+def test_every_layer_has_its_cost(tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    command = [sys.executable, str(FOLDER), "B15", "--quick", "--json", str(written)]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(written.read_text())["rows"]
+    # A layer without a recipe in layer_cost.py has a row that says so.
+    assert sum(row["value"] is not None for row in rows) >= 14
+
+
 def test_an_unknown_benchmark_is_refused() -> None:
     done = subprocess.run([sys.executable, str(FOLDER), "B99"], capture_output=True, text=True, timeout=60, check=False)
 

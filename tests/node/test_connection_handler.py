@@ -43,6 +43,7 @@ def test_a_peer_is_reached_directly_by_default() -> None:
     assert names(ConnectionHandler()) == [
         "LoggingLayer",
         "TimeoutLayer",
+        "DirectLayer",
         "KeepAliveLayer",
         "SocketConnector",
     ]

@@ -31,7 +31,7 @@ from ziggurat.services import (
 from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.start_http2 import start_http2
-from ziggurat.services.channel.transport import StreamTransport
+from ziggurat.services.stream_transport import StreamTransport
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 
@@ -127,7 +127,7 @@ async def test_an_alert_that_refuses_our_certificate_is_a_tls_error_that_does_no
         with pytest.raises(TlsError, match="the TLS alert 'certificate required' after the handshake") as caught:
             await started(secured)
         assert not caught.value.transient
-        assert caught.value.hint == "it requires a client certificate: call load_cert_chain on the context"
+        assert caught.value.hint == "it requires a client certificate: pass one as client_cert="
         assert isinstance(caught.value.__cause__, ssl.SSLError)
 
 
