@@ -8,6 +8,7 @@ from ziggurat.layers.circuit_breaker import Breaker, CircuitBreakerLayer, by_hop
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer
 from ziggurat.layers.deferred import Deferred, deferred
 from ziggurat.layers.direct import DirectLayer
+from ziggurat.layers.environment import EnvironmentProxyLayer, proxy_from_environment
 from ziggurat.layers.filter import FilterLayer
 from ziggurat.layers.hedge import HedgeLayer, LatencyQuantile
 from ziggurat.layers.http_connect import BearerToken, HttpConnectLayer, ProxyAuthenticator, ProxyConversation
@@ -20,17 +21,22 @@ from ziggurat.layers.logging import LoggingLayer
 from ziggurat.layers.map_error import MapErrorLayer
 from ziggurat.layers.map_request import MapRequestLayer
 from ziggurat.layers.map_response import MapResponseLayer
+from ziggurat.layers.metrics import MetricsLayer
 from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.place import Place
+from ziggurat.layers.proxy import proxy_layers
 from ziggurat.layers.race import Race, race
 from ziggurat.layers.rate_limit import FixedWindow, RateLimitLayer, TokenBucket
 from ziggurat.layers.redirect import Redirect, redirects
 from ziggurat.layers.retry import RetryBudget, RetryLayer, RetryPolicy, nothing_sent
+from ziggurat.layers.route import RouteLayer, Rule, parse_routes, read_routes
 from ziggurat.layers.socks4 import Socks4Layer
 from ziggurat.layers.socks5 import Isolated, Socks5Layer, UserPass
 from ziggurat.layers.steer import Steer
 from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.layers.tls import TlsLayer
 from ziggurat.layers.tor import TorLayer, TorReply, TorResolver
+from ziggurat.layers.tracing import TracingLayer
 
 __all__ = [
     "AndThenLayer",
@@ -44,6 +50,7 @@ __all__ = [
     "ConcurrencyLimitLayer",
     "Deferred",
     "DirectLayer",
+    "EnvironmentProxyLayer",
     "FilterLayer",
     "FixedWindow",
     "HedgeLayer",
@@ -63,9 +70,11 @@ __all__ = [
     "MapResponseLayer",
     "MemberState",
     "Meter",
+    "MetricsLayer",
     "NoDelayLayer",
     "PeakEwma",
     "PendingLoad",
+    "Place",
     "ProxyAuthenticator",
     "ProxyConversation",
     "Race",
@@ -75,6 +84,8 @@ __all__ = [
     "RetryBudget",
     "RetryLayer",
     "RetryPolicy",
+    "RouteLayer",
+    "Rule",
     "ServiceBuilder",
     "Socks4Layer",
     "Socks5Layer",
@@ -86,6 +97,7 @@ __all__ = [
     "TorLayer",
     "TorReply",
     "TorResolver",
+    "TracingLayer",
     "UserPass",
     "by_authority",
     "by_hop",
@@ -95,6 +107,10 @@ __all__ = [
     "deferred",
     "layer_fn",
     "nothing_sent",
+    "parse_routes",
+    "proxy_from_environment",
+    "proxy_layers",
     "race",
+    "read_routes",
     "redirects",
 ]

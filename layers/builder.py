@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
 
 from anyio.abc import ByteStream
 
@@ -32,13 +33,17 @@ from ziggurat.layers.logging import EventLogger, LoggingLayer
 from ziggurat.layers.map_error import MapErrorLayer
 from ziggurat.layers.map_request import MapRequestLayer
 from ziggurat.layers.map_response import MapResponseLayer
+from ziggurat.layers.metrics import MetricsLayer
 from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.proxy import ProxyUrls, proxy_layers
 from ziggurat.layers.rate_limit.layer import RateLimitLayer
 from ziggurat.layers.rate_limit.rate import Rate
 from ziggurat.layers.redaction import hide_arguments
 from ziggurat.layers.retry.budget import RetryBudget
 from ziggurat.layers.retry.layer import RetryLayer
 from ziggurat.layers.retry.policy import RetryPolicy
+from ziggurat.layers.route.layer import RouteLayer
+from ziggurat.layers.route.rule import Rule
 from ziggurat.layers.socks4 import Socks4Layer
 from ziggurat.layers.socks5.auth import Auth
 from ziggurat.layers.socks5.handshake import Literals, Pipeline
@@ -46,8 +51,13 @@ from ziggurat.layers.socks5.layer import Socks5Layer
 from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.layers.tls import TlsLayer
 from ziggurat.layers.tor.layer import Isolation, TorLayer
+from ziggurat.layers.tracing import TracingLayer
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+    from prometheus_client import CollectorRegistry
 
 __all__ = ["ServiceBuilder"]
 
@@ -100,6 +110,20 @@ class ServiceBuilder:
         if failure_level is None:
             return self.layer(LoggingLayer(logger=logger, mask_target=mask_target))
         return self.layer(LoggingLayer(logger=logger, mask_target=mask_target, failure_level=failure_level))
+
+    def metrics(
+        self,
+        registry: CollectorRegistry | None = None,
+        *,
+        stack: str = "",
+        target: Callable[[Uri], str] | None = None,
+    ) -> ServiceBuilder:
+        """Count and time dials for Prometheus; see `MetricsLayer`."""
+        return self.layer(MetricsLayer(registry, stack=stack, target=target))
+
+    def tracing(self, tracer_provider: TracerProvider | None = None, *, mask_target: bool = False) -> ServiceBuilder:
+        """Trace dials for OpenTelemetry; see `TracingLayer`."""
+        return self.layer(TracingLayer(tracer_provider, mask_target=mask_target))
 
     def timeout(self, seconds: float, name: str | None = None) -> ServiceBuilder:
         """Limit the time of everything below; see `TimeoutLayer`."""
@@ -161,6 +185,15 @@ class ServiceBuilder:
     ) -> ServiceBuilder:
         """Connect through a SOCKS4 proxy, which everything below dials; see `Socks4Layer`."""
         return self.layer(Socks4Layer(proxy, user_id=user_id, remote_dns=remote_dns, timeout=timeout))
+
+    @hide_arguments
+    def proxy(self, url: ProxyUrls) -> ServiceBuilder:
+        """Connect through a proxy, or a chain of proxies, by URL; see `proxy_layers`."""
+        return ServiceBuilder((*self.layers, *proxy_layers(url)))
+
+    def route(self, rules: Iterable[Rule]) -> ServiceBuilder:
+        """Choose the way of each dial by its target; see `RouteLayer`."""
+        return self.layer(RouteLayer(tuple(rules)))
 
     @hide_arguments
     def socks5(

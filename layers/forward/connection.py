@@ -41,18 +41,18 @@ class ForwardedConnection:
     error: str | None = None
     phase: str | None = None
     elapsed: float | None = None
-    id: str = field(default_factory=lambda: secrets.token_hex(4))
-    last_active: float = field(default_factory=anyio.current_time, repr=False)
-    _began: float = field(default_factory=anyio.current_time, repr=False)
+    id: str = field(init=False, default_factory=lambda: secrets.token_hex(4))
+    last_active: float = field(init=False, default_factory=anyio.current_time, repr=False)
+    _began: float = field(init=False, default_factory=anyio.current_time, repr=False)
 
     def dialled(self, ledger: Ledger | None) -> None:
-        """Take over the way and the id from the ledger of the dial."""
+        """For the forwarder: take over the way and the id from the ledger of the dial."""
         if ledger is not None:
             self.id = ledger.id
             self.via = ways(ledger)
 
     def failed(self, error: BaseException) -> None:
-        """Take over what went wrong, without what has a place of its own in this record."""
+        """For the forwarder: take over what went wrong, without what has a place of its own in this record."""
         if isinstance(error, ConnectError):
             self.phase = error.phase
             self.dialled(error.ledger)
@@ -63,7 +63,7 @@ class ForwardedConnection:
             self.error = one_line(f"{type(error).__name__}: {error}".removesuffix(": "))
 
     def ended(self) -> None:
-        """Stop the clock."""
+        """For the forwarder: stop the clock."""
         self.elapsed = anyio.current_time() - self._began
 
     @property

@@ -60,14 +60,14 @@ class Forwarder(LocalServer):
 
 
 def parse_target(text: str) -> Uri:
-    """Parse ``host:port``, ``[IPv6]:port``, a URI or ``unix:/path``.
+    """Parse ``host:port``, ``[IPv6]:port``, a URI, ``unix:/path`` or ``unix-abstract:name``.
 
     Raises:
         ValueError: a part is missing or wrong; the message quotes it.
     """
-    if "://" in text or text.startswith("unix:"):
+    if "://" in text or text.startswith(("unix:", "unix-abstract:")):
         return Uri.parse(text)
     host, port = split_authority(text)
     if port is None:
-        raise ValueError(f"no port in {text!r}: expected HOST:PORT, a URI or unix:/path")
+        raise ValueError(f"no port in {text!r}")
     return Uri("tcp", host, port)

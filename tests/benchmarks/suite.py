@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+import balance
 import bulk
 import dead_target
 import dial
+import forwarding
 import idle_peers
 import instructions
 import layer_cost
@@ -45,6 +47,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "B13": idle_peers.idle_peers,
     "B14": node_streams.load,
     "B15": layer_cost.every_layer,
+    "B17": forwarding.forwarding,
+    "B18": balance.balance,
 }
 
 ENVIRONMENTS = {"P4": bulk.PINNED_HEAP}

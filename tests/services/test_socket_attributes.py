@@ -55,3 +55,10 @@ def test_a_unix_socket_has_paths_and_no_ports() -> None:
     assert found[SocketAttribute.remote_address] == "/run/x"
     assert found[SocketAttribute.family] == socket.AF_UNIX
     assert SocketAttribute.local_port not in found
+
+
+def test_a_connection_that_was_already_lost_has_no_remote_address() -> None:
+    with socket.socket() as raw:
+        get = socket_attributes(cast(asyncio.Transport, Transport(socket=raw, sockname=("127.0.0.1", 1))))
+
+        assert get[SocketAttribute.remote_address]() is None

@@ -263,6 +263,7 @@ async def test_an_address_beyond_loopback_has_to_be_allowed() -> None:
         ("[::1]:80", Uri("tcp", "::1", 80)),
         ("https://api.example", Uri("https", "api.example", 443)),
         ("unix:/run/x", Uri("unix", path="/run/x")),
+        ("unix-abstract:x", Uri("unix-abstract", path="x")),
     ],
 )
 def test_targets(text: str, uri: Uri) -> None:
