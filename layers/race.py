@@ -12,6 +12,7 @@ from ziggurat.layers.first_success import first_success
 from ziggurat.layers.layer import check_connector
 from ziggurat.services.dial import dial
 from ziggurat.services.remark import Remark, remarks_of
+from ziggurat.services.remark import Remark, remarks_of_each
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 from ziggurat.services.validation import check_seconds
@@ -64,6 +65,9 @@ class Race:
         """Return what the branches say about a dial of ``target``, each with its name."""
         for name, connector in self.branches.items():
             yield from remarks_of(connector, target, prefix=f"{name}: ")
+    def remarks(self, target: Uri, /) -> list[Remark]:
+        """Return what the branches say about a dial of ``target``, with their names."""
+        return remarks_of_each(self.branches, target)
 
     def __hash__(self) -> int:
         return hash((tuple(self.branches), self.delay))

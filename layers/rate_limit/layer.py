@@ -58,6 +58,14 @@ class RateLimitLayer:
             yield Remark("RetryLayer > RateLimitLayer: each attempt counts", warning=False)
         if place.has_below(RetryLayer):
             text = "a dial counts once, and its further attempts are not limited"
+        """Say what the rate counts when dials are retried."""
+        if place.has_above(RetryLayer):
+            text = "each attempt counts, and waits for its turn"
+            if self.mode == "reject":
+                text = "each attempt counts; one that is rejected counts as a failed attempt"
+            yield Remark(f"RetryLayer > RateLimitLayer: {text}", warning=False)
+        if place.has_below(RetryLayer):
+            text = "a dial counts once, however many attempts it makes, so that more may go out than the rate says"
             yield Remark(f"RateLimitLayer > RetryLayer: {text}", warning=False)
 
     def layer(self, inner: Connector, /) -> Connector:

@@ -88,9 +88,15 @@ EVERY: dict[str, tuple[Layer, ...]] = {
 }
 """A recipe for each layer that does not use the stream, by its exported name and a remark."""
 
+
+async def _same(stream: ByteStream) -> ByteStream:
+    return stream
+
+
 RECIPES: dict[str, Callable[[Callable[..., Layer]], Layer]] = {
     "AndThenLayer": lambda layer: layer(as_it_is),
     "DirectLayer": lambda layer: layer(),
+    "AndThenLayer": lambda layer: layer(_same),
     "FilterLayer": lambda layer: layer(lambda uri: True),
     "MapErrorLayer": lambda layer: layer(lambda error: error),
     "MapRequestLayer": lambda layer: layer(lambda uri: uri),
