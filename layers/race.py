@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,7 +11,6 @@ from anyio.abc import ByteStream
 from ziggurat.layers.first_success import first_success
 from ziggurat.layers.layer import check_connector
 from ziggurat.services.dial import dial
-from ziggurat.services.remark import Remark, remarks_of
 from ziggurat.services.remark import Remark, remarks_of_each
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
@@ -61,10 +60,6 @@ class Race:
         with dial(uri) as current:
             return current.established(await first_success(current, uri, list(self.branches.items()), self.delay))
 
-    def remarks(self, target: Uri, /) -> Iterator[Remark]:
-        """Return what the branches say about a dial of ``target``, each with its name."""
-        for name, connector in self.branches.items():
-            yield from remarks_of(connector, target, prefix=f"{name}: ")
     def remarks(self, target: Uri, /) -> list[Remark]:
         """Return what the branches say about a dial of ``target``, with their names."""
         return remarks_of_each(self.branches, target)

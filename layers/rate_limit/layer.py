@@ -53,11 +53,6 @@ class RateLimitLayer:
             raise ValueError('mode="reject" has no queue: max_waiting and max_wait go with mode="wait"')
 
     def remarks(self, place: Place, /) -> Iterator[Remark]:
-        """Say which dials of a retry the rate counts."""
-        if place.has_above(RetryLayer):
-            yield Remark("RetryLayer > RateLimitLayer: each attempt counts", warning=False)
-        if place.has_below(RetryLayer):
-            text = "a dial counts once, and its further attempts are not limited"
         """Say what the rate counts when dials are retried."""
         if place.has_above(RetryLayer):
             text = "each attempt counts, and waits for its turn"

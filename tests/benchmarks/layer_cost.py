@@ -96,7 +96,6 @@ async def _same(stream: ByteStream) -> ByteStream:
 RECIPES: dict[str, Callable[[Callable[..., Layer]], Layer]] = {
     "AndThenLayer": lambda layer: layer(as_it_is),
     "DirectLayer": lambda layer: layer(),
-    "AndThenLayer": lambda layer: layer(_same),
     "FilterLayer": lambda layer: layer(lambda uri: True),
     "MapErrorLayer": lambda layer: layer(lambda error: error),
     "MapRequestLayer": lambda layer: layer(lambda uri: uri),
