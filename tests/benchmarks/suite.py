@@ -9,6 +9,7 @@ from typing import TypeAlias
 import bulk
 import dead_target
 import dial
+import http_clients
 import idle_peers
 import instructions
 import layer_cost
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "B12": ready.ready,
     "B13": idle_peers.idle_peers,
     "B14": node_streams.load,
+    "B19": http_clients.http_clients,
 }
 
 ENVIRONMENTS = {"P4": bulk.PINNED_HEAP}
