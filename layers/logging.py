@@ -166,7 +166,10 @@ class Logging:
 
 
 def _proxies(ledger: Ledger) -> str | None:
-    passed = dict.fromkeys(entry.via for entry in ledger.phases if entry.name.startswith("proxy.") and entry.via)
+    entries = [entry for entry in ledger.phases if entry.name.startswith("proxy.") and entry.via]
+    # Where several branches or attempts were made, those that led to the stream; after a failure, all of them.
+    used = [entry for entry in entries if not entry.discarded] or entries
+    passed = dict.fromkeys(entry.via for entry in used if entry.via)
     return " > ".join(passed) or None
 
 
@@ -176,7 +179,9 @@ def _where(ledger: Ledger, error: BaseException) -> tuple[str | None, str | None
     else:
         ended = next((entry for entry in reversed(ledger.phases) if entry.outcome != "ok"), None)
         phase, via = (None, None) if ended is None else (ended.name, ended.via)
-    if via is None or via == ledger.target.host:
+    # TLS that verified another name for the target speaks with the target.
+    ends = {entry.via for entry in ledger.phases if entry.host is not None and _tells(entry.host, ledger.target)}
+    if via is None or via == ledger.target.host or via in ends:
         return phase, _proxies(ledger)
     return phase, via
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ziggurat.services.backoff import Backoff
 from ziggurat.services.dial import Dial, dial, phase
+from ziggurat.services.dns_resolver import DnsResolver
 from ziggurat.services.errors import (
     AllFailed,
     ChannelClosed,
@@ -15,6 +16,7 @@ from ziggurat.services.errors import (
     ConnectRefused,
     ConnectTimeout,
     Http2Error,
+    LeakError,
     LimitExceeded,
     NoEndpoints,
     ProxyAuthError,
@@ -27,9 +29,14 @@ from ziggurat.services.errors import (
 )
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.limit import Limit
+from ziggurat.services.no_proxy import NoProxy
+from ziggurat.services.onion import OnionAddress
 from ziggurat.services.phase import Phase, label
+from ziggurat.services.remark import Remark, Remarking
+from ziggurat.services.resolver import Resolver, SystemResolver
 from ziggurat.services.service import Connector, Service, service_fn
 from ziggurat.services.socket import SocketConnector
+from ziggurat.services.static_hosts import StaticHosts
 from ziggurat.services.stream import DialAttribute, ObservedStream, WrappedStream, closing_on_error, observed
 from ziggurat.services.tcp import TcpConnector
 from ziggurat.services.tls import TlsStream
@@ -65,22 +72,31 @@ __all__ = [
     "Connector",
     "Dial",
     "DialAttribute",
+    "DnsResolver",
     "Endpoint",
     "Http2Error",
+    "LeakError",
     "Ledger",
     "Limit",
     "LimitExceeded",
     "NoEndpoints",
+    "NoProxy",
     "ObservedStream",
+    "OnionAddress",
     "Phase",
     "ProxyAuthError",
     "ProxyError",
     "ProxyProtocolError",
     "ProxyRefused",
+    "Remark",
+    "Remarking",
     "ResolveError",
+    "Resolver",
     "RouteRefused",
     "Service",
     "SocketConnector",
+    "StaticHosts",
+    "SystemResolver",
     "TcpConnector",
     "TlsError",
     "TlsStream",

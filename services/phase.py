@@ -6,7 +6,7 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Literal, TypeAlias
 
-__all__ = ["Outcome", "Phase", "label"]
+__all__ = ["Outcome", "Phase", "current_label", "label"]
 
 Outcome: TypeAlias = Literal["running", "ok", "failed", "timeout", "cancelled"]
 
@@ -46,6 +46,11 @@ class label:
         _labels.reset(self._token)
 
 
+def current_label() -> tuple[int | None, str | None]:
+    """Return the attempt and the branch that a phase which begins here gets; ``None`` for each that there is not."""
+    return _labels.get()
+
+
 class Phase:
     """One named step of a dial.
 
@@ -62,10 +67,14 @@ class Phase:
         note: a remark for the reader, e.g. that nothing was isolated; ``None`` without one.
         attempt: the number of the attempt, from 1, if the layer above retries; ``None`` if none does.
         branch: the name of the branch, if the layer above dials several at once; ``None`` if none does.
+        host: the host that the phase was asked to deal with, where ``via`` is another name that stands for it, as with
+            ``TlsLayer(server_name=)``; ``None`` where they are the same.
+        discarded: whether it belongs to an attempt that failed, or to a branch that failed or was closed, so that the
+            dial's stream, if there is one, does not come from it.
     """
 
     __slots__ = (
-        *("attempt", "branch", "elapsed", "hint", "limit", "name", "note"),
+        *("attempt", "branch", "discarded", "elapsed", "hint", "host", "limit", "name", "note"),
         *("outcome", "received", "sent", "start", "via"),
     )
 
@@ -80,6 +89,8 @@ class Phase:
         self.outcome: Outcome = "running"
         self.hint: str | None = None
         self.note: str | None = None
+        self.host: str | None = None
+        self.discarded = False
         self.attempt, self.branch = _labels.get()
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Look names up by the system's resolver, in daemon threads of our own.
+"""What looks names up, and the system's resolver, in daemon threads of our own.
 
 ``getaddrinfo`` blocks for as long as a name server is silent, usually 30 seconds, and cannot be cancelled. In an event
 loop's own pool of threads such a lookup takes one of a few places, so that a handful of dead names holds up every other
@@ -11,21 +11,83 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Protocol
 
 import anyio
 import sniffio
 
-from ziggurat.services.errors import ResolveError
+from ziggurat.services.errors import ConnectError, ResolveError
+from ziggurat.services.onion import is_onion
+from ziggurat.services.system_error import reason
 
-__all__ = ["MAX_LOOKUPS", "look_up"]
+__all__ = ["MAX_LOOKUPS", "Resolver", "SystemResolver", "ask", "look_up", "refuse_onion"]
 
 MAX_LOOKUPS = 64
 """Lookups under way at once in this process, those that were given up included. Each is a thread."""
 
 TEMPORARY_FAILURES = frozenset({socket.EAI_AGAIN})
 """Temporary failures of the resolver; any other answer will be the same next time."""
+
+
+class Resolver(Protocol):
+    """Any async function from a name to its IP addresses, the best ones first; for ``TcpConnector(resolver=)``.
+
+    A name without an address is a `ResolveError`, whose ``transient`` says whether it may have one later. Any other
+    exception becomes one.
+    """
+
+    async def __call__(self, host: str, /) -> Sequence[str]:
+        """Return the addresses of ``host``, which is a name in ASCII and never an address."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SystemResolver:
+    """The `Resolver` that asks the system, as a `TcpConnector` without another one does."""
+
+    async def __call__(self, host: str, /) -> list[str]:
+        """Return the addresses of a name; see `look_up` for the errors."""
+        return await look_up(host)
+
+
+async def ask(resolver: Resolver, host: str) -> list[str]:
+    """Return the addresses of a name by a resolver of the user's, each once.
+
+    Raises:
+        ConnectError: what the resolver raises, if it is one.
+        ResolveError: there is no address, the resolver raised something else, or returned what is no address.
+    """
+    try:
+        found = list(dict.fromkeys(await resolver(host)))
+    except ConnectError:
+        raise
+    except Exception as error:
+        again = not isinstance(error, socket.gaierror) or error.errno in TEMPORARY_FAILURES
+        text = f"{host}: the resolver raised {type(error).__name__}: {reason(error)}"
+        raise ResolveError(text, transient=again) from error
+    if not found:
+        raise ResolveError(f"{host}: no address", hint="check the name", transient=False)
+    for address in found:
+        try:
+            ip_address(address)
+        except ValueError as error:
+            raise ResolveError(f"{host}: the resolver returned {address!r}, no address", transient=False) from error
+    return found
+
+
+def refuse_onion(host: str) -> None:
+    """Refuse a name under ``.onion``, of which no name server should learn (RFC 7686 2).
+
+    Raises:
+        ResolveError: it is one. Not transient.
+    """
+    if is_onion(host):
+        hint = "an onion service is reached through Tor's SOCKS5 port, usually 127.0.0.1:9050"
+        raise ResolveError(f"{host}: onion services have no address", hint=hint, transient=False)
+
 
 _places = threading.BoundedSemaphore(MAX_LOOKUPS)
 
@@ -42,9 +104,7 @@ async def look_up(host: str, *, family: int = socket.AF_UNSPEC) -> list[str]:
             under way already (transient, at once). A name under ``.onion`` has none, and the system is not asked: its
             name servers would learn of it (RFC 7686 section 2).
     """
-    if host.lower().rstrip(".").rpartition(".")[2] == "onion":
-        hint = "an onion service is reached through Tor's SOCKS5 port, usually 127.0.0.1:9050"
-        raise ResolveError(f"{host}: onion services have no address", hint=hint, transient=False)
+    refuse_onion(host)
     if not _places.acquire(blocking=False):
         hint = "the name servers of this machine do not answer"
         raise ResolveError(f"{host}: {MAX_LOOKUPS} lookups are under way already", hint=hint, transient=True)

@@ -15,7 +15,7 @@ __all__ = ["SocketConnector"]
 
 @dataclass(frozen=True, slots=True)
 class SocketConnector:
-    """The leaf that opens a unix socket for ``unix:/path`` and a TCP connection for any other Uri.
+    """The leaf that opens a unix socket for ``unix:/path`` and ``unix-abstract:name``, and else a TCP connection.
 
     Args:
         tcp: the connector for TCP.
@@ -27,4 +27,4 @@ class SocketConnector:
 
     async def __call__(self, uri: Uri, /) -> ByteStream:
         """Open a connection to ``uri``; raises what the chosen leaf raises."""
-        return await (self.unix(uri) if uri.scheme == "unix" else self.tcp(uri))
+        return await (self.unix(uri) if uri.is_unix else self.tcp(uri))

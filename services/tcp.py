@@ -20,9 +20,10 @@ import sniffio
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
 from ziggurat.services.dial import dial, phase
-from ziggurat.services.errors import ConnectError, ConnectRefused
+from ziggurat.services.errors import ConnectError, ConnectRefused, ResolveError
 from ziggurat.services.limit import Limit
-from ziggurat.services.resolver import look_up
+from ziggurat.services.resolver import Resolver, ask, look_up
+from ziggurat.services.silently_direct import note_direct_dial
 from ziggurat.services.stream import ObservedStream, WrappedStream
 from ziggurat.services.system_error import reason, system_error
 from ziggurat.services.transport_stream import StreamProtocol, TransportStream
@@ -32,7 +33,7 @@ from ziggurat.services.validation import check_seconds
 __all__ = ["TcpConnector", "is_self_connected"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TcpConnector:
     """The leaf that opens a TCP connection, with ``TCP_NODELAY`` on.
 
@@ -44,15 +45,19 @@ class TcpConnector:
             family are tried.
         happy_eyeballs_delay: seconds before the next address is tried alongside a slow one (RFC 8305 section 8).
         dns_timeout: seconds for ``dns``; ``None`` for no limit.
+        resolver: looks names up: a `DnsResolver`, `StaticHosts`, or an async function from a name to its addresses.
+            ``None`` for the system's. With another one nothing asks the system for the target's name.
 
     Raises:
-        TypeError, ValueError: a duration is not a positive number, or the local address is not an IP address.
+        TypeError, ValueError: a duration is not a positive number, the local address is not an IP address, or the
+            resolver is not a function.
     """
 
     timeout: float | None = None
     local_address: str | None = None
     happy_eyeballs_delay: float = 0.25
     dns_timeout: float | None = 5.0
+    resolver: Resolver | None = None
 
     def __post_init__(self) -> None:
         check_seconds("timeout", self.timeout)
@@ -63,6 +68,8 @@ class TcpConnector:
                 ip_address(self.local_address)
             except ValueError as error:
                 raise ValueError(f"local_address must be an IP address, not {self.local_address!r}") from error
+        if self.resolver is not None and (isinstance(self.resolver, type) or not callable(self.resolver)):
+            raise TypeError(f"resolver must be an async function from a name to addresses, not {self.resolver!r}")
 
     async def __call__(self, uri: Uri, /) -> ByteStream:
         """Open a connection to ``uri``, whatever its scheme.
@@ -74,15 +81,22 @@ class TcpConnector:
         """
         with dial(uri) as current:
             via = None if uri == current.ledger.target else uri.authority
-            if uri.scheme == "unix":
+            if via is None:
+                note_direct_dial(uri)
+            if uri.is_unix:
                 raise ConnectError(f"TcpConnector cannot dial {uri}", hint="use SocketConnector", transient=False)
             addresses = [uri.host]
             if not uri.is_literal:
                 with Limit(self.dns_timeout, "dns_timeout") as limit, phase("dns", via=via, limit=limit):
-                    addresses = await _resolve(uri.host, self.local_address)
+                    addresses = await _resolve(uri.host, self.local_address, self.resolver)
             with Limit(self.timeout, "TcpConnector timeout") as limit, phase("tcp", via=via, limit=limit):
                 stream = await self._connect(addresses, uri.port)
                 return current.established(stream)
+
+    def __repr__(self) -> str:
+        names = ["timeout", "local_address", "happy_eyeballs_delay", "dns_timeout"]
+        names += [] if self.resolver is None else ["resolver"]
+        return f"TcpConnector({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     async def _connect(self, addresses: list[str], port: int) -> ObservedStream:
         if len(addresses) > 1:
@@ -127,15 +141,27 @@ class TcpConnector:
         return winner
 
 
-async def _resolve(host: str, local_address: str | None) -> list[str]:
+async def _resolve(host: str, local_address: str | None, resolver: Resolver | None = None) -> list[str]:
     family = socket.AF_UNSPEC
     if local_address is not None:
         family = socket.AF_INET6 if ":" in local_address else socket.AF_INET
-    addresses = await look_up(host, family=family)
+    if resolver is None:
+        addresses = await look_up(host, family=family)
+    else:
+        addresses = _of_family(host, await ask(resolver, host), family)
     # RFC 8305 section 4: alternate the families, beginning with the one that the system's order (RFC 6724) puts first.
     first = [a for a in addresses if (":" in a) == (":" in addresses[0])]
     second = [a for a in addresses if (":" in a) != (":" in addresses[0])]
     return [a for a in chain.from_iterable(zip_longest(first, second)) if a is not None]
+
+
+def _of_family(host: str, addresses: list[str], family: socket.AddressFamily) -> list[str]:
+    if family is socket.AF_UNSPEC:
+        return addresses
+    found = [address for address in addresses if (":" in address) == (family is socket.AF_INET6)]
+    if not found:
+        raise ResolveError(f"{host}: no address of the family of local_address", transient=False)
+    return found
 
 
 async def _open(address: str, port: int, local_address: str | None) -> ObservedStream:

@@ -99,6 +99,14 @@ class TlsStream(ObservedStream):
             self._receiving = False
         return self._take(max_bytes)
 
+    def push_back(self, data: bytes) -> None:
+        """As `ObservedStream.push_back`; a hand-over replays the bytes, too."""
+        self._check_open()
+        if self._receiving:
+            raise BusyResourceError("receiving from")
+        self._unread, self._offset = data + self._unread[self._offset :], 0
+        self.bytes_received -= len(data)
+
     async def send(self, item: bytes) -> None:
         """Send all of ``item`` and wait until the system has accepted it.
 
@@ -177,6 +185,7 @@ class TlsStream(ObservedStream):
 
     def report_close(self) -> None:
         """Report the end of this stream and of the one below; after a hand-over the new owner calls this."""
+        self._take_over_counts()
         self._inner.report_close()
 
     @property

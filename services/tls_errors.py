@@ -18,11 +18,11 @@ HANDSHAKE_ERRORS = (ssl.SSLError, EndOfStream, BrokenResourceError, ClosedResour
 CERTIFICATE_HINTS = {
     9: "check this machine's clock",
     10: "its operator must renew it, unless this machine's clock is wrong",
-    18: "to trust it, pass a context that has loaded it (load_verify_locations)",
-    19: "to trust its authority, pass a context that has loaded it (load_verify_locations)",
-    20: "to trust its authority, pass a context that has loaded it (load_verify_locations)",
-    62: "is this the right host? TLS verifies the name that is dialled",
-    64: "is this the right address? TLS verifies the address that is dialled",
+    18: "to trust it, pass its file as ca=",
+    19: "to trust its authority, pass the file of that one's certificate as ca=",
+    20: "to trust its authority, pass the file of that one's certificate as ca=",
+    62: "is this the right host? TLS verifies the name that is dialled, or server_name=",
+    64: "is this the right address? TLS verifies the address that is dialled, or server_name=",
 }
 """By OpenSSL's X509_V_ERR codes (x509_vfy.h): not yet valid, expired, self-signed (alone, in a chain), issuer unknown,
 another name, another address."""
@@ -35,9 +35,9 @@ ALERT_HINTS = {
     "protocol version": "it requires another version of TLS",
     "unrecognized name": "it does not serve that name",
     "unknown ca": "it does not trust the client certificate",
-    "certificate required": "it requires a client certificate: call load_cert_chain on the context",
+    "certificate required": "it requires a client certificate: pass one as client_cert=",
     # Of the client's certificate, since it came from the server (RFC 8446 6.2).
-    "bad certificate": "it does not accept the client certificate, or requires one (load_cert_chain)",
+    "bad certificate": "it does not accept the client certificate, or requires one (client_cert=)",
     "certificate unknown": "it does not accept the client certificate",
     "certificate expired": "the client certificate has expired",
     "certificate revoked": "the client certificate was revoked",

@@ -1,4 +1,4 @@
-"""The target of a dial: scheme, host and port, or a unix socket.
+"""The target of a dial: scheme, host and port, or a unix socket by its path or its abstract name.
 
 Hosts are validated and normalised here, once: lower case, IDNA (UTS 46), IPv6 compressed and without brackets, zone ids
 (RFC 4007, in URIs RFC 6874) kept as ``fe80::1%eth0``.
@@ -14,8 +14,11 @@ import idna
 
 __all__ = ["Uri"]
 
-DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080, "tcp": 0}
+DEFAULT_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080, "tcp": 0}
 """Default port by scheme (RFC 9110 4.2, RFC 1928 3); 0 if there is none, and the text must name a port."""
+
+UNIX = ("unix", "unix-abstract")
+"""Schemes of unix sockets, as gRPC's naming document has them."""
 
 MAX_HOST = 255
 """Bytes: what the length byte of a SOCKS5 request allows (RFC 1928 4); DNS allows 253."""
@@ -30,10 +33,12 @@ class Uri:
     """A target or a proxy. Every instance is valid; instances are comparable and hashable.
 
     Attributes:
-        scheme: ``http``, ``https``, ``socks5``, ``socks5h``, ``tcp`` or ``unix``.
-        host: a name in ASCII, or an IP literal without brackets; empty for ``unix``.
-        port: 1 to 65535; 0 for ``unix``.
-        path: the socket's path for ``unix``; empty otherwise.
+        scheme: ``http``, ``https``, ``socks4``, ``socks4a``, ``socks5``, ``socks5h``, ``tcp``, ``unix`` or
+            ``unix-abstract``.
+        host: a name in ASCII, or an IP literal without brackets; empty for a unix socket.
+        port: 1 to 65535; 0 for a unix socket.
+        path: the socket's path for ``unix``, its name for ``unix-abstract``, without the NUL that Linux puts before it;
+            empty otherwise.
 
     Raises:
         ValueError: a part is wrong; the message quotes it.
@@ -45,14 +50,13 @@ class Uri:
     path: str = ""
 
     def __post_init__(self) -> None:
-        if self.scheme == "unix":
+        if self.is_unix:
             if self.host or self.port:
-                raise ValueError(f"a unix Uri has no host or port, only a path: {self.host!r}, {self.port!r}")
-            if not self.path or "\0" in self.path:
-                raise ValueError(f"bad unix socket path: {self.path!r}")
+                raise ValueError(f"a {self.scheme} Uri has no host or port, only a path: {self.host!r}, {self.port!r}")
+            _check_socket(self.scheme, self.path)
             return
         if self.scheme not in DEFAULT_PORTS:
-            raise ValueError(f"bad scheme: {self.scheme!r} (known: {', '.join(DEFAULT_PORTS)}, unix)")
+            raise ValueError(f"bad scheme: {self.scheme!r} (known: {', '.join((*DEFAULT_PORTS, *UNIX))})")
         if self.path:
             raise ValueError(f"only a unix Uri has a path, not {self.scheme!r}: {self.path!r}")
         object.__setattr__(self, "host", _normal_host(self.host))
@@ -62,7 +66,7 @@ class Uri:
 
     @classmethod
     def parse(cls, text: str) -> Uri:
-        """Parse ``scheme://host[:port]``, ``unix:path`` or ``unix:///path``.
+        """Parse ``scheme://host[:port]``, ``unix:path``, ``unix:///path`` or ``unix-abstract:name``.
 
         IPv6 literals need brackets. Credentials, a path, a query or a fragment mean nothing to a dial and are refused.
 
@@ -75,11 +79,13 @@ class Uri:
             if rest.startswith("//") and not rest.startswith("///"):
                 raise ValueError(f"a unix Uri has no host: {text!r} (write unix:path or unix:///path)")
             return cls("unix", path=rest.removeprefix("//"))
+        if scheme == "unix-abstract" and colon:
+            return cls(scheme, path=rest)
         if not rest.startswith("//"):
             # Text with an @ may contain a password.
             raise ValueError("no scheme" if "@" in text else f"no scheme in {text!r}: write {'http://' + text!r}")
         if scheme not in DEFAULT_PORTS:
-            raise ValueError(f"bad scheme: {scheme!r} (known: {', '.join(DEFAULT_PORTS)}, unix)")
+            raise ValueError(f"bad scheme: {scheme!r} (known: {', '.join((*DEFAULT_PORTS, *UNIX))})")
         authority = rest[2:].removesuffix("/")
         if "@" in authority:
             raise ValueError(f"a {scheme} target takes no credentials (the part before '@')")
@@ -90,10 +96,25 @@ class Uri:
 
     @property
     def authority(self) -> str:
-        """``host:port``, with IPv6 in brackets; ``unix:path`` for a unix socket."""
-        if self.scheme == "unix":
-            return f"unix:{'//' if self.path.startswith('//') else ''}{self.path}"
+        """``host:port``, with IPv6 in brackets; ``unix:path`` or ``unix-abstract:name`` for a unix socket."""
+        if self.is_unix:
+            return f"{self.scheme}:{'//' if self.path.startswith('//') else ''}{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def http_authority(self) -> str:
+        """``host[:port]`` as HTTP names the server: without the scheme's default port (RFC 9110 4.2.3).
+
+        A zone id is left out, too: it has no meaning beyond this machine (RFC 6874 1).
+        """
+        host = self.host.partition("%")[0]
+        host = f"[{host}]" if ":" in host else host
+        return host if self.port == DEFAULT_PORTS.get(self.scheme) else f"{host}:{self.port}"
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether it is a unix socket, with a path or an abstract name."""
+        return self.scheme in UNIX
 
     @property
     def is_literal(self) -> bool:
@@ -105,7 +126,7 @@ class Uri:
         return f"Uri({str(self)!r})"
 
     def __str__(self) -> str:
-        if self.scheme == "unix":
+        if self.is_unix:
             return self.authority
         return f"{self.scheme}://{self.authority.replace('%', '%25')}"
 
@@ -129,6 +150,14 @@ def split_authority(text: str) -> tuple[str, int | None]:
         raise ValueError(f"bad port: {port!r} (1 to 65535)")
     host = match["host"] if v6 is None else v6.replace("%25", "%", 1)
     return host, None if port is None else int(port)
+
+
+def _check_socket(scheme: str, path: str) -> None:
+    if not path or "\0" in path:
+        kind = "path" if scheme == "unix" else "name"
+        raise ValueError(f"bad {scheme} socket {kind}: {path!r}")
+    if scheme == "unix-abstract" and path.startswith("//"):
+        raise ValueError(f"a unix-abstract Uri has no host: {path!r} (write unix-abstract:name)")
 
 
 def _is_ipv4(host: str) -> bool:

@@ -32,8 +32,8 @@ from socksio.socks5 import (
     SOCKS5UsernamePasswordRequest,
 )
 
+from ziggurat.layers.other_protocols import other_protocol
 from ziggurat.layers.socks5.auth import Credentials
-from ziggurat.layers.socks5.other_protocols import other_protocol
 from ziggurat.layers.socks5.replies import reply
 from ziggurat.services.errors import ConnectError, ProxyAuthError, ProxyProtocolError, ProxyRefused
 from ziggurat.services.uri import MAX_HOST, Uri
@@ -243,7 +243,7 @@ def connect_request(uri: Uri, literals: Literals = "as-is") -> bytes:
     Raises:
         ConnectError: SOCKS5 cannot express this target, e.g. a unix socket or an IPv6 zone id.
     """
-    if uri.scheme == "unix":
+    if uri.is_unix:
         raise ConnectError(f"a SOCKS5 proxy cannot reach a unix socket ({uri})", transient=False)
     if "%" in uri.host:
         raise ConnectError(f"SOCKS5 cannot express a zone id ({uri.host})", transient=False)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from ziggurat.services.remark import remarks_of
 from ziggurat.services.service import Connector
 from ziggurat.services.tcp import TcpConnector
 from ziggurat.services.unix import UnixConnector
@@ -19,14 +20,20 @@ PATH = "hand-over if the outermost stream is exactly a TransportStream or a TlsS
 
 
 def describe(endpoint: Endpoint, connector: Connector) -> str:
-    """Return the target, the stack (outermost first), the path into HTTP/2, the settings and the warnings."""
+    """Return the target, the stack (outermost first), the path into HTTP/2, the settings and the warnings.
+
+    What the order of the layers means is said by those that know: see `Remarking`.
+    """
     stack = _stack_lines(connector)
     scheme, authority = endpoint.origin_parts
     lines = [f"dial {endpoint.uri} (request origin {scheme}://{authority})", "stack, outermost first:"]
     lines += [f"  {line}" for line in stack]
     lines += ["path into HTTP/2:", f"  {PATH}", "settings:"]
     lines += [f"  {line}" for line in _settings(endpoint)]
-    warnings = list(_warnings(endpoint, connector, stack))
+    remarks = remarks_of(connector, endpoint.uri)
+    if meanings := [remark.text for remark in remarks if not remark.warning]:
+        lines += ["what the order means:", *(f"  {line}" for line in meanings)]
+    warnings = [remark.text for remark in remarks if remark.warning] + list(_warnings(endpoint, connector, stack))
     if warnings:
         lines += ["warnings:", *(f"  {line}" for line in warnings)]
     return "\n".join(lines)
@@ -60,9 +67,9 @@ def _warnings(endpoint: Endpoint, connector: Connector, stack: list[str]) -> Ite
     defaults = {entry.name: entry.default for entry in fields(endpoint)}
     if uri.scheme == "https" and not _enters_tls(stack):
         yield f"will fail: https, but no layer seems to verify {uri.host!r} by TLS; add a TlsLayer"
-    if uri.scheme == "unix" and isinstance(leaf, TcpConnector):
+    if uri.is_unix and isinstance(leaf, TcpConnector):
         yield "will fail: TcpConnector cannot dial a unix socket; use SocketConnector"
-    if uri.scheme != "unix" and isinstance(leaf, UnixConnector) and len(stack) == 1:
+    if not uri.is_unix and isinstance(leaf, UnixConnector) and len(stack) == 1:
         yield f"will fail: UnixConnector cannot dial {uri}; use SocketConnector"
     if endpoint.http2_keepalive_interval is None:
         for name in ("http2_keepalive_timeout", "http2_keepalive_while_idle"):

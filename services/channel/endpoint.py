@@ -21,7 +21,7 @@ from ziggurat.services.validation import check_bool, check_count, check_seconds
 
 __all__ = ["Endpoint"]
 
-SCHEMES = ("http", "https", "unix")
+SCHEMES = ("http", "https", "unix", "unix-abstract")
 
 WINDOWS = (2**16 - 1, 2**31 - 1)
 """Smallest and largest window in bytes: the initial window (RFC 9113 6.9.2) and the maximum (6.9.1)."""
@@ -43,8 +43,9 @@ class Endpoint:
     copy.
 
     Args:
-        target: an ``http://``, ``https://`` or ``unix:`` address, as text or as a `Uri`. For https the stack must
-            verify the host by TLS.
+        target: an ``http://``, ``https://``, ``unix:`` or ``unix-abstract:`` address, as text or as a `Uri`. For https
+            the stack must verify the host by TLS. The ``:authority`` of requests is its ``host:port``, without the
+            port where it is the scheme's own: some gateways compare it with a bare name.
         call_timeout: deadline of calls that set none.
         connect_timeout: limit of a whole dial, from the top of the stack to the peer's SETTINGS.
         http2_timeout: limit from the open stream to the peer's SETTINGS (phase ``http2``).
@@ -71,6 +72,7 @@ class Endpoint:
         backoff: delay between failed dials.
         user_agent: text put before ours in the ``user-agent`` header; ``None`` for ours alone.
         origin: ``http(s)://host[:port]`` for the ``:scheme`` and ``:authority`` of requests; ``None`` for the target.
+            A port that the text names is sent, so that ``https://api.example:443`` keeps its ``:443``.
         codec: message codec, as in grpclib; ``None`` for protobuf.
         status_details_codec: codec of the status details, as in grpclib.
         on_dial: called on the event loop with the `Ledger` of each attempt, redials included: when the peer's SETTINGS
@@ -109,7 +111,7 @@ class Endpoint:
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", _uri("target", self.target, SCHEMES))
         if self.origin is not None:
-            object.__setattr__(self, "origin", _uri("origin", self.origin, ("http", "https")))
+            _uri("origin", self.origin, ("http", "https"))
         for name in ("call_timeout", "connect_timeout", "http2_timeout", "http2_keepalive_interval"):
             check_seconds(name, getattr(self, name))
         check_seconds("http2_keepalive_timeout", self.http2_keepalive_timeout, optional=False)
@@ -175,12 +177,14 @@ class Endpoint:
     @property
     def origin_parts(self) -> tuple[str, str]:
         """The ``:scheme`` and ``:authority`` of requests."""
-        uri = self.uri if self.origin is None else _uri("origin", self.origin, SCHEMES)
-        if uri.scheme == "unix":
-            return "http", "localhost"  # as in gRPC; a path is not an authority
-        host, percent, _ = uri.authority.partition("%")
-        # A zone id has no meaning beyond this machine (RFC 6874 section 1).
-        return uri.scheme, f"{host}]:{uri.port}" if percent else uri.authority
+        if self.origin is None:
+            # As in gRPC: a path is not an authority.
+            return ("http", "localhost") if self.uri.is_unix else (self.uri.scheme, self.uri.http_authority)
+        uri = _uri("origin", self.origin, SCHEMES)
+        authority = uri.http_authority
+        if isinstance(self.origin, str) and re.search(r":\d+/?$", self.origin):
+            authority = re.sub(r"%[^]]*", "", uri.authority)
+        return uri.scheme, authority
 
     @property
     def connection_options(self) -> ConnectionOptions:

@@ -175,6 +175,40 @@ async def echo(certificate: str | None) -> AsyncIterator[int]:
     server.close()
 
 
+class Sink(asyncio.BufferedProtocol):
+    """Answers each message with one byte, when it is complete: eight bytes that are its length, and that many more."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(MIB))
+        self.head = bytearray()
+        self.left = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.buffer if self.left else self.buffer[: 8 - len(self.head)]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self.left:
+            self.left -= nbytes
+            if self.left == 0:
+                self.transport.write(b".")
+            return
+        self.head += self.buffer[:nbytes]
+        if len(self.head) == 8:
+            self.left = int.from_bytes(self.head, "big")
+            self.head.clear()
+
+
+@asynccontextmanager
+async def sink(certificate: str | None) -> AsyncIterator[int]:
+    """Run a server that swallows what comes."""
+    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
 class Http(asyncio.Protocol):
     """Answers each request head with the same few bytes."""
 
@@ -217,6 +251,7 @@ KINDS: dict[str, Callable[[str | None], Any]] = {
     "mixin": mixin,
     "listener": listener,
     "echo": echo,
+    "sink": sink,
     "accept": accept,
     "http": http,
     "socks5": socks5,

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import trustme
 from anyio.abc import ByteStream
+from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSStream
 
 from ziggurat.layers import (
     ConcurrencyLimitLayer,
+    HttpConnectLayer,
     Identity,
     Isolated,
     KeepAliveLayer,
@@ -26,7 +28,7 @@ from ziggurat.layers import (
     UserPass,
 )
 from ziggurat.layers.layer import Layer, Stack
-from ziggurat.layers.testing import ScriptedProxy, check_layer
+from ziggurat.layers.testing import HttpReply, ScriptedHttpProxy, ScriptedProxy, check_layer
 from ziggurat.services import Connector, Uri
 
 TARGET = Uri.parse("https://target.example:443")
@@ -86,6 +88,36 @@ def proxy(**script: Any) -> Callable[[ByteStream], Any]:
 )
 async def test_socks5_keeps_the_contract_and_adds_no_wrapper(layer: Layer, script: dict[str, Any]) -> None:
     await check_layer(layer, uri=TARGET, peer=proxy(**script), inner_uri=PROXY, transparent=True)
+
+
+HTTP_PROXY = Uri.parse("http://proxy.example:3128")
+INFORMATIONAL = b"HTTP/1.1 100 Continue\r\n\r\n"
+CHALLENGE = HttpReply(407, "Log in", [("Proxy-Authenticate", "Digest")], b"<title>Log in</title>")
+
+
+class Answering:
+    """Answers every challenge."""
+
+    def start(self, uri: Uri, /) -> Answering:
+        return self
+
+    async def answer(self, challenges: tuple[str, ...], /) -> str | None:
+        await checkpoint()  # it may ask someone
+        return "Digest x" if challenges else None
+
+
+@pytest.mark.parametrize(
+    ("layer", "proxy"),
+    [
+        (HttpConnectLayer(HTTP_PROXY), ScriptedHttpProxy()),
+        (HttpConnectLayer(HTTP_PROXY, auth=UserPass("u", "p"), timeout=None), ScriptedHttpProxy(split=1)),
+        (HttpConnectLayer(HTTP_PROXY, headers={"X": "y"}), ScriptedHttpProxy(HttpReply(before=INFORMATIONAL))),
+        (HttpConnectLayer(HTTP_PROXY, auth=Answering()), ScriptedHttpProxy(CHALLENGE, CHALLENGE, HttpReply())),
+    ],
+    ids=["plain", "basic", "informational", "challenge"],
+)
+async def test_http_connect_keeps_the_contract_and_adds_no_wrapper(layer: Layer, proxy: ScriptedHttpProxy) -> None:
+    await check_layer(layer, uri=TARGET, peer=proxy.handle, inner_uri=HTTP_PROXY, transparent=True)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,8 @@ import datetime
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -15,6 +17,7 @@ from tests.services import tls_peers as peers
 from tests.services.tls_peers import Far, connected
 from ziggurat.layers.testing import MemoryStream, SplitStream, StallStream, check_layer, stream_pair
 from ziggurat.layers.tls import TlsLayer
+from ziggurat.services.channel.dial import require_tls
 from ziggurat.services.dial import dial
 from ziggurat.services.errors import ConnectError, ConnectTimeout, TlsError
 from ziggurat.services.ledger import Ledger
@@ -290,7 +293,7 @@ def stream_ledger(stream: ByteStream) -> list[object]:
     [
         (serving("other.example"), TARGET, "certificate is not valid for 'target.example'", "the right host"),
         (serving(), Uri.parse("https://127.0.0.1"), "not valid for '127.0.0.1'", "the right address"),
-        (serving(ca=OTHER_CA), TARGET, "unable to get local issuer certificate", "load_verify_locations"),
+        (serving(ca=OTHER_CA), TARGET, "unable to get local issuer certificate", "ca="),
         (serving(expired=True), TARGET, "certificate has expired", "clock"),
     ],
     ids=["name", "address", "authority", "expired"],
@@ -488,6 +491,19 @@ async def test_tls_inside_tls_verifies_the_proxy_below_and_the_target_above() ->
     assert [entry.via for entry in current.ledger.phases] == ["proxy.example", "target.example"]
 
 
+@pytest.mark.parametrize(("target", "says"), [("https://api.example", True), ("http://api.example", False)])
+async def test_a_failure_with_another_host_than_an_https_targets_names_the_order_of_the_layers(
+    target: str, says: bool
+) -> None:
+    """``.socks5(proxy).tls()``: a SOCKS5 proxy does not speak TLS, and its user wanted it with the target."""
+    proxy = Uri.parse("tcp://proxy.corp:1080")
+    with dial(Uri.parse(target)):
+        error = await refused(TlsLayer(trusting()), saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"), proxy)
+    text = "TLS was with proxy.corp, which a layer above dials; if it was meant for api.example, put it above"
+    assert (text in str(error.hint)) == says
+    assert "is it a plain-text server" in str(error.hint)
+
+
 async def test_typed_attributes_of_the_stream_below_are_found() -> None:
     async with far_end(server()) as leaf:
         leaf.near.attributes[SocketAttribute.remote_port] = lambda: 4711
@@ -537,3 +553,127 @@ def test_wrong_settings_are_refused(arguments: dict[str, object], kind: type[Exc
 def test_repr_shows_the_settings() -> None:
     assert repr(TlsLayer()) == "TlsLayer(context=None, alpn=('h2',), timeout=10.0)"
     assert repr(TlsLayer(trusting(), alpn=())) == "TlsLayer(context=SSLContext, alpn=(), timeout=10.0)"
+
+
+@pytest.fixture
+def authority_file(tmp_path: Path) -> Path:
+    path = tmp_path / "corporate-ca.pem"
+    CA.cert_pem.write_to_path(str(path))
+    return path
+
+
+async def test_the_authorities_of_a_file_are_trusted(authority_file: Path) -> None:
+    async with far_end(server()) as leaf:
+        stream = await TlsLayer(ca=authority_file).layer(leaf)(TARGET)
+        await stream.send(b"ping")
+        assert await stream.receive() == b"ping"
+
+
+async def test_they_are_the_only_ones(tmp_path: Path) -> None:
+    OTHER_CA.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    error = await refused(TlsLayer(ca=tmp_path / "ca.pem"), server())
+    assert "unable to get local issuer certificate" in str(error)
+
+
+async def test_the_client_certificate_of_a_file_is_sent(authority_file: Path, tmp_path: Path) -> None:
+    own = CA.issue_cert("client.example")
+    own.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
+    context = serving()
+    CA.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    names: list[object] = []
+
+    async def play(far: MemoryStream) -> None:
+        secured = await TLSStream.wrap(far, server_side=True, ssl_context=context, standard_compatible=False)
+        names.append(secured.extra(TLSAttribute.peer_certificate)["subjectAltName"])
+        await secured.send(b"welcome")
+
+    async with far_end(play) as leaf:
+        stream = await TlsLayer(ca=authority_file, client_cert=tmp_path / "client.pem").layer(leaf)(TARGET)
+        assert await stream.receive() == b"welcome"
+    assert names == [(("DNS", "client.example"),)]
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        (Uri.parse("https://10.0.0.7:8443"), "target.example"),
+        (Uri.parse("https://balancer.example"), "TARGET.example."),
+        (Uri.parse("unix:/run/tls.sock"), "target.example"),
+    ],
+)
+async def test_another_name_than_the_dialled_one_is_sent_and_verified(uri: Uri, name: str) -> None:
+    """grpc-rust#1258, tonic's ``domain_name``: the certificate names the service, and the dial an address."""
+    seen: list[str | None] = []
+    context = serving()
+    context.sni_callback = lambda _, sni, __: seen.append(sni)
+    layer = TlsLayer(trusting(), server_name=name)
+    async with far_end(server(context)) as leaf:
+        stream = await layer.layer(leaf)(uri)
+    [entry] = stream.extra(DialAttribute.ledger).phases
+
+    assert seen == ["target.example"]
+    assert (entry.via, entry.host) == ("target.example", uri.host)
+
+
+async def test_a_name_that_is_the_dialled_one_changes_nothing() -> None:
+    async with far_end(server()) as leaf:
+        stream = await TlsLayer(trusting(), server_name="target.example").layer(leaf)(TARGET)
+    [entry] = stream.extra(DialAttribute.ledger).phases
+    assert (entry.via, entry.host) == ("target.example", None)
+
+
+async def test_a_certificate_for_the_dialled_name_is_refused_for_another_server_name() -> None:
+    error = await refused(TlsLayer(trusting(), server_name="other.example"), server())
+    assert "via other.example" in str(error)
+    assert "certificate is not valid for 'other.example'" in str(error)
+
+
+@pytest.mark.parametrize("target", ["https://10.0.0.7", "https://10.0.0.7:8443", "https://[fe80::1%25eth0]"])
+async def test_an_https_endpoint_takes_the_name_for_its_own_host(target: str) -> None:
+    uri = Uri.parse(target)
+    async with far_end(server()) as leaf:
+        stream = await TlsLayer(trusting(), server_name="target.example").layer(leaf)(uri)
+
+    require_tls(uri, stream.extra(DialAttribute.ledger))
+
+
+async def test_the_name_that_was_verified_for_a_proxy_counts_for_no_target() -> None:
+    """With ``server_name=`` of the target below the proxy, TLS ends at the proxy all the same."""
+    proxy, target = Uri.parse("http://proxy.example:3128"), Uri.parse("https://target.example")
+    async with far_end(server()) as leaf:
+        with dial(target) as current:
+            await TlsLayer(trusting(), server_name="target.example").layer(leaf)(proxy)
+    [entry] = current.ledger.phases
+
+    assert entry.via == target.host
+    with pytest.raises(ConnectError, match=r"no layer verified 'target\.example' by TLS"):
+        require_tls(target, current.ledger)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"server_name": "a b"}, ValueError, "server_name='a b': bad host: 'a b'"),
+        ({"server_name": ""}, ValueError, "server_name='': bad host"),
+        ({"server_name": "a.example:443"}, ValueError, "server_name='a.example:443': bad host"),
+        ({"server_name": 7}, TypeError, "server_name must be a host name or an IP address, not 7"),
+        ({"ca": "missing.pem"}, ValueError, "ca='missing.pem': no such file or directory"),
+        ({"ca": 7}, TypeError, "ca must be the path of a PEM file, not int"),
+        ({"client_cert": "missing.pem"}, ValueError, "client_cert='missing.pem': no such file or directory"),
+        ({"context": trusting(), "ca": "x.pem"}, ValueError, "ca='x.pem' beside a context: load the file into the"),
+        ({"context": trusting(), "client_cert": ("a", "b")}, ValueError, r"client_cert=\('a', 'b'\) beside a context"),
+    ],
+)
+def test_wrong_names_and_files_are_refused_at_construction(
+    arguments: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        TlsLayer(**arguments)
+
+
+def test_the_repr_has_the_names_and_files_that_are_set(authority_file: Path) -> None:
+    assert repr(TlsLayer()) == "TlsLayer(context=None, alpn=('h2',), timeout=10.0)"
+    assert repr(TlsLayer(server_name="A.example", ca=str(authority_file))) == (
+        f"TlsLayer(context=None, alpn=('h2',), timeout=10.0, server_name='a.example', ca={str(authority_file)!r})"
+    )

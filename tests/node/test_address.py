@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ziggurat.node.address import (
+    AddressNetwork,
     IpNetwork,
+    NamedAddress,
     NetAddress,
+    OnionNetAddress,
     canonical_ip,
     network_text,
     parse_network,
@@ -176,3 +179,47 @@ def test_the_text_of_a_network_can_be_parsed_back(network: IpNetwork) -> None:
 def test_any_other_text_is_refused_with_a_value_error(text: str) -> None:
     with suppress(ValueError):
         assert parse_network(text)
+
+
+ONION = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion"
+
+
+def test_an_onion_service_is_verified_and_knows_its_network() -> None:
+    address = parse_peer_address(f"{ONION.upper()}:1234", 16111)
+
+    assert address == OnionNetAddress.parse(ONION, 1234)
+    assert isinstance(address, OnionNetAddress)
+    assert (address.network, address.host, str(address)) == (AddressNetwork.ONION, ONION, f"{ONION}:1234")
+    assert address.uri() == Uri("http", ONION, 1234)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a" + ONION[1:], "the checksum of"),
+        ("x.onion:16111", "has 1 characters"),
+        (f"{ONION}:65536", "bad port: 65536"),
+        (f"{ONION}:0x1", "bad port"),
+    ],
+)
+def test_a_bad_onion_address_says_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_peer_address(text, 16111)
+    with pytest.raises(ValueError, match=message):
+        OnionNetAddress.parse(text, 16111)
+
+
+def test_an_onion_service_is_no_name() -> None:
+    with pytest.raises(ValueError, match="use OnionNetAddress"):
+        NamedAddress(ONION, 16111)
+
+
+def test_an_address_knows_its_network_and_a_name_has_none() -> None:
+    assert NetAddress.parse("192.0.2.7", 1).network is AddressNetwork.IPV4
+    assert NetAddress.parse("::ffff:192.0.2.7", 1).network is AddressNetwork.IPV4
+    assert NetAddress.parse("2001:db8::7", 1).network is AddressNetwork.IPV6
+    assert not hasattr(NamedAddress("peer.example", 1), "network")
+    assert (NetAddress.parse("[2001:db8::7]:1").host, NamedAddress("peer.example", 1).host) == (
+        "2001:db8::7",
+        "peer.example",
+    )

@@ -13,8 +13,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from ziggurat.services import ResolveError
-from ziggurat.services.resolver import MAX_LOOKUPS, look_up
+from ziggurat.services import ConnectRefused, ResolveError, SystemResolver
+from ziggurat.services.resolver import MAX_LOOKUPS, ask, look_up
 
 pytestmark = pytest.mark.real_io
 
@@ -113,3 +113,56 @@ def test_a_program_ends_although_a_lookup_does_not(backend: str) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM, backend], capture_output=True, text=True, timeout=30)
 
     assert (done.returncode, done.stdout) == (0, "dns dns_timeout\n"), done.stderr
+
+
+async def test_the_systems_resolver_is_one_of_several() -> None:
+    assert "127.0.0.1" in await ask(SystemResolver(), "localhost")
+
+
+def raising(error: Exception) -> Any:
+    async def resolver(host: str) -> list[str]:
+        raise error
+
+    return resolver
+
+
+@pytest.mark.parametrize(
+    ("error", "transient", "text"),
+    [
+        (RuntimeError("two\nlines"), True, "a.example: the resolver raised RuntimeError: two lines"),
+        (OSError(111, "x"), True, "a.example: the resolver raised ConnectionRefusedError: connection refused"),
+        (socket.gaierror(socket.EAI_NONAME, "unknown"), False, "gaierror"),
+        (socket.gaierror(socket.EAI_AGAIN, "again"), True, "gaierror"),
+    ],
+)
+async def test_what_a_resolver_raises_is_a_resolve_error(error: Exception, transient: bool, text: str) -> None:
+    with pytest.raises(ResolveError) as caught:
+        await ask(raising(error), "a.example")
+
+    assert text in caught.value.message
+    assert (caught.value.transient, caught.value.__cause__) == (transient, error)
+
+
+async def test_a_connect_error_of_a_resolver_is_its_word() -> None:
+    error = ConnectRefused("refused")
+    with pytest.raises(ConnectRefused) as caught:
+        await ask(raising(error), "a.example")
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        ([], "a.example: no address"),
+        (["192.0.2.1", "b.example"], "a.example: the resolver returned 'b.example', no address"),
+        ([None], "a.example: the resolver returned None, no address"),
+        (None, "a.example: the resolver raised TypeError"),
+        (7, "a.example: the resolver raised TypeError"),
+    ],
+)
+async def test_what_a_resolver_returns_is_checked(found: Any, text: str) -> None:
+    async def resolver(host: str) -> Any:
+        return found
+
+    with pytest.raises(ResolveError, match=text):
+        await ask(resolver, "a.example")

@@ -24,6 +24,7 @@ from ziggurat.services import (
     ConnectTimeout,
     DialAttribute,
     ResolveError,
+    StaticHosts,
     TcpConnector,
     TransportStream,
     Uri,
@@ -501,3 +502,50 @@ async def test_two_ends_on_one_host_are_not_one_socket() -> None:
         assert isinstance(stream, TransportStream | WrappedStream)
         assert not is_self_connected(stream)
         await stream.aclose()
+
+
+def resolving(*addresses: str) -> Any:
+    async def resolver(host: str) -> tuple[str, ...]:
+        return addresses
+
+    return resolver
+
+
+async def test_a_resolver_of_ones_own_is_asked_instead_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("the system was asked"))
+    with listening() as listener:
+        leaf = TcpConnector(resolver=StaticHosts({"far.example": "127.0.0.1"}))
+        stream = await leaf(Uri("http", "far.example", listener.getsockname()[1]))
+        await stream.aclose()
+
+    assert [entry.name for entry in stream.extra(DialAttribute.ledger).phases] == ["dns", "tcp"]
+
+
+async def test_its_addresses_are_raced_by_family_and_chosen_by_the_local_address() -> None:
+    found = ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
+    resolver = resolving(*found, "192.0.2.1")
+
+    assert await _resolve("far.example", None, resolver) == ["192.0.2.1", "2001:db8::1", "192.0.2.2"]
+    assert await _resolve("far.example", "::", resolver) == ["2001:db8::1"]
+    assert await _resolve("far.example", "127.0.0.1", resolver) == ["192.0.2.1", "192.0.2.2"]
+    with pytest.raises(ResolveError, match="no address of the family of local_address"):
+        await _resolve("far.example", "::", resolving("192.0.2.1"))
+
+
+async def test_literals_are_not_looked_up() -> None:
+    with listening() as listener:
+        leaf = TcpConnector(resolver=resolving())
+        await (await leaf(uri_of(listener))).aclose()
+
+
+def test_a_resolver_is_in_the_repr_if_there_is_one() -> None:
+    assert "resolver" not in repr(TcpConnector())
+    assert repr(TcpConnector(resolver=StaticHosts({}))).endswith(
+        "dns_timeout=5.0, resolver=StaticHosts(hosts={}, otherwise=None))"
+    )
+
+
+@pytest.mark.parametrize("wrong", ["192.0.2.53", StaticHosts])
+def test_a_resolver_is_a_function(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="resolver must be an async function"):
+        TcpConnector(resolver=wrong)

@@ -481,3 +481,38 @@ async def test_a_bug_during_the_hand_over_closes_the_connection(call: str) -> No
         with pytest.raises(KeyError):
             stream.hand_over(taker)
         await until(lambda: far.hung_up)
+
+
+# --- push_back --------------------------------------------------------------------------------------------------------
+
+
+async def test_pushed_back_bytes_come_first_and_are_counted_once() -> None:
+    async with secured() as (stream, far):
+        far.send(far.records(b"reply and tunnel"))
+        assert await stream.receive(6) == b"reply "
+        stream.push_back(await stream.receive(3))
+        assert stream.bytes_received == 6
+        assert [await stream.receive(n) for n in (2, 1, 100)] == [b"an", b"d", b" tunnel"]
+        assert stream.bytes_received == 16
+
+
+async def test_pushed_back_bytes_are_replayed_by_a_hand_over() -> None:
+    async with secured() as (stream, far):
+        far.send(far.records(b"reply: tunnel"))
+        stream.push_back((await read(stream, 13))[7:])
+        taker = Taker(stream)
+        transport = stream.hand_over(taker)
+        assert bytes(taker.data) == b"tunnel"
+        with pytest.raises(ClosedResourceError):
+            stream.push_back(b"x")
+        transport.abort()
+        await until(lambda: taker.lost)
+
+
+async def test_nothing_is_pushed_back_under_a_reader() -> None:
+    async with secured() as (stream, _), anyio.create_task_group() as group:
+        group.start_soon(stream.receive)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(BusyResourceError):
+            stream.push_back(b"x")
+        group.cancel_scope.cancel()

@@ -81,7 +81,7 @@ def test_an_error_without_text_is_still_reported() -> None:
         (
             "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required",
             "the peer sent the TLS alert 'certificate required' after the handshake",
-            "requires a client certificate: call load_cert_chain",
+            "requires a client certificate: pass one as client_cert=",
         ),
         (
             "[SSL: SSLV3_ALERT_BAD_CERTIFICATE] sslv3 alert bad certificate",

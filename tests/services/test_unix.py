@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 import sniffio
+from anyio.abc import SocketAttribute
 from anyio.lowlevel import checkpoint
 
 from ziggurat.services import (
@@ -156,3 +159,68 @@ async def test_a_tcp_uri_is_refused_with_a_hint() -> None:
 def test_a_timeout_that_is_not_positive_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match=f"^timeout must be a positive number of seconds or None, not {value!r}$"):
         UnixConnector(timeout=value)
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract names")
+
+
+@contextmanager
+def abstract(name: str) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0{name}")
+        listener.listen()
+        listener.settimeout(30)
+        yield listener
+
+
+@linux
+@pytest.mark.parametrize("form", ["ziggurat-{}", "{} with a space", "/{}"])
+async def test_it_connects_to_an_abstract_name(form: str) -> None:
+    name = form.format(os.getpid())
+    with abstract(name) as listener:
+        stream = await UnixConnector()(Uri.parse(f"unix-abstract:{name}"))
+        far, _ = listener.accept()
+        with far:
+            await stream.send(b"ping")
+            assert far.recv(4) == b"ping"
+        await stream.aclose()
+
+    assert [(p.name, p.outcome, p.via) for p in stream.extra(DialAttribute.ledger).phases] == [("unix", "ok", None)]
+
+
+@linux
+async def test_the_address_of_an_abstract_name_of_three_letters_is_no_ipv6_address() -> None:
+    """The system gives it as four bytes, the NUL before it included, and an IPv6 address is a tuple of four."""
+    name = f"{os.getpid() % 1000:03}"
+    with abstract(name):
+        stream = await UnixConnector()(Uri("unix-abstract", path=name))
+
+        assert stream.extra(SocketAttribute.remote_address) == f"\0{name}".encode()
+        await stream.aclose()
+
+
+@linux
+async def test_an_abstract_name_without_a_listener_is_refused() -> None:
+    with pytest.raises(ConnectRefused) as caught:
+        await UnixConnector()(Uri.parse("unix-abstract:nobody-has-taken-this"))
+
+    assert "(unix-abstract:nobody-has-taken-this)" in str(caught.value)
+    assert "\0" not in str(caught.value)
+
+
+@linux
+async def test_an_abstract_name_is_too_long_from_108_bytes_on() -> None:
+    with pytest.raises(ConnectRefused):
+        await UnixConnector()(Uri("unix-abstract", path="n" * 107))
+    with pytest.raises(ConnectError, match="too long") as caught:
+        await UnixConnector()(Uri("unix-abstract", path="n" * 108))
+
+    assert not caught.value.transient
+
+
+async def test_another_system_than_linux_has_no_abstract_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(ConnectError, match="only Linux has abstract unix sockets; use unix: with a path") as caught:
+        await UnixConnector()(Uri.parse("unix-abstract:name"))
+
+    assert (caught.value.phase, caught.value.transient) == ("unix", False)

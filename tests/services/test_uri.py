@@ -259,6 +259,45 @@ def test_an_ip_literal_is_recognised(host: str, literal: bool) -> None:
 
 def test_a_unix_uri_is_not_a_literal() -> None:
     assert not Uri("unix", path="/1.2.3.4").is_literal
+    assert not Uri("unix-abstract", path="1.2.3.4").is_literal
+
+
+@pytest.mark.parametrize("name", ["name", "/run/s", "a b@c?", "@name", "a:1", "%00"])
+def test_an_abstract_socket_is_its_name(name: str) -> None:
+    """As in gRPC's naming document; percent signs stand for themselves."""
+    uri = Uri.parse(f"unix-abstract:{name}")
+
+    assert uri == Uri("unix-abstract", path=name)
+    assert (str(uri), uri.authority, uri.is_unix) == (f"unix-abstract:{name}",) * 2 + (True,)
+    assert Uri.parse(str(uri)) == uri
+
+
+@pytest.mark.parametrize(
+    "text", ["unix-abstract:", "unix-abstract:a\0b", "unix-abstract:\0a", "unix-abstract://host/a"]
+)
+def test_an_abstract_name_without_a_name_or_with_a_host_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="unix-abstract"):
+        Uri.parse(text)
+
+
+def test_an_abstract_socket_has_no_host_or_port() -> None:
+    with pytest.raises(ValueError, match="a unix-abstract Uri has no host or port"):
+        Uri("unix-abstract", "h", path="s")
+
+
+@pytest.mark.parametrize(
+    ("text", "authority"),
+    [
+        ("http://a.example", "a.example"),
+        ("https://a.example:443", "a.example"),
+        ("https://a.example:80", "a.example:80"),
+        ("https://[::1]", "[::1]"),
+        ("http://[fe80::1%25eth0]:81", "[fe80::1]:81"),
+        ("tcp://a.example:53", "a.example:53"),
+    ],
+)
+def test_http_names_a_server_without_its_schemes_own_port_and_without_a_zone(text: str, authority: str) -> None:
+    assert Uri.parse(text).http_authority == authority
 
 
 def test_it_is_frozen_hashable_and_can_be_copied() -> None:

@@ -36,7 +36,7 @@ def test_the_stack_is_listed_outermost_first_one_layer_per_line() -> None:
     stack = Stack((NamedLayer("Logging()"), NamedLayer("Socks5Layer('proxy')")), TcpConnector(timeout=5.0))
     lines = Endpoint("http://far.example").describe(stack).splitlines()
     start = lines.index("stack, outermost first:")
-    assert lines[0] == "dial http://far.example:80 (request origin http://far.example:80)"
+    assert lines[0] == "dial http://far.example:80 (request origin http://far.example)"
     assert lines[start + 1 : start + 4] == ["  Logging()", "  Socks5Layer('proxy')", f"  {TcpConnector(timeout=5.0)!r}"]
 
 
@@ -53,7 +53,7 @@ def test_every_setting_is_listed() -> None:
     for field in fields(Endpoint):
         assert field.name == "target" or f"  {field.name}=" in text
     assert "call_timeout=3.0" in text
-    assert "origin='https://api.example:443'" in text
+    assert "origin='https://api.example'" in text
     assert "ziggurat/" in text
 
 

@@ -151,17 +151,33 @@ def test_the_target_may_be_a_uri() -> None:
 @pytest.mark.parametrize(
     ("target", "origin", "parts"),
     [
-        ("http://far.example", None, ("http", "far.example:80")),
+        ("http://far.example", None, ("http", "far.example")),
+        ("https://far.example", None, ("https", "far.example")),
+        ("https://far.example:443", None, ("https", "far.example")),
+        ("https://far.example:80", None, ("https", "far.example:80")),
+        ("http://far.example:443", None, ("http", "far.example:443")),
+        ("http://[::1]", None, ("http", "[::1]")),
+        ("http://[fe80::1%25eth0]", None, ("http", "[fe80::1]")),
         ("https://far.example:8443", None, ("https", "far.example:8443")),
         ("http://[::1]:50051", None, ("http", "[::1]:50051")),
         ("http://[fe80::1%25eth0]:50051", None, ("http", "[fe80::1]:50051")),
         ("unix:/run/far.sock", None, ("http", "localhost")),
-        ("unix:/run/far.sock", "https://api.example", ("https", "api.example:443")),
+        ("unix-abstract:far", None, ("http", "localhost")),
+        ("unix:/run/far.sock", "https://api.example", ("https", "api.example")),
+        ("unix:/run/far.sock", "https://api.example:443", ("https", "api.example:443")),
+        ("unix:/run/far.sock", "https://api.example:443/", ("https", "api.example:443")),
+        ("unix:/run/far.sock", "https://[::1]", ("https", "[::1]")),
+        ("unix:/run/far.sock", "https://[fe80::1%25eth0]:443", ("https", "[fe80::1]:443")),
+        ("unix:/run/far.sock", Uri.parse("https://api.example:443"), ("https", "api.example")),
         ("http://10.0.0.1:1", "https://api.example:8443", ("https", "api.example:8443")),
         ("http://10.0.0.1:1", Uri.parse("http://[::1]:2"), ("http", "[::1]:2")),
     ],
 )
 def test_the_scheme_and_authority_of_requests(target: str, origin: Any, parts: tuple[str, str]) -> None:
+    """envoy#886, #4358, #7702, k6#2981: a virtual host ``api.example`` does not match ``api.example:443``.
+
+    grpc-node#1475: another port is a part of it. istio#42243: a rule for ``:80`` needs it, so ``origin=`` can name it.
+    """
     assert Endpoint(target, origin=origin).origin_parts == parts
 
 
@@ -201,7 +217,7 @@ async def test_a_request_carries_the_user_agent_and_the_origin(far_end: Any, say
         await say(channel)
     headers = far_end.service.headers
     assert headers["user-agent"].startswith("mine/1.0 ziggurat/")
-    assert (headers[":scheme"], headers[":authority"]) == ("https", "api.example:443")
+    assert (headers[":scheme"], headers[":authority"]) == ("https", "api.example")
 
 
 @pytest.mark.asyncio_only
