@@ -1,4 +1,4 @@
-"""Addresses of nodes: an IP address, an onion service or a name, and a port; and ranges of IP addresses.
+"""Addresses of nodes: an IP address, an onion service or a name, and a port.
 
 An `AddressNetwork` is the family of an address, and says what can reach it: the machine's IPv4, its IPv6, or Tor.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias
 
 from ziggurat.services.onion import OnionAddress, is_onion
@@ -16,14 +16,11 @@ from ziggurat.services.uri import Uri, split_authority
 __all__ = [
     "AddressNetwork",
     "IpAddress",
-    "IpNetwork",
     "NamedAddress",
     "NetAddress",
     "OnionNetAddress",
     "PeerAddress",
     "canonical_ip",
-    "network_text",
-    "parse_network",
     "parse_peer_address",
     "why_undiallable",
 ]
@@ -31,11 +28,7 @@ __all__ = [
 IpAddress: TypeAlias = IPv4Address | IPv6Address
 
 BROADCAST = IPv4Address("255.255.255.255")
-IpNetwork: TypeAlias = IPv4Network | IPv6Network
 """IP addresses with a common prefix, which may be all of the address."""
-
-MAPPED = IPv6Network("::ffff:0:0/96")
-"""IPv4 addresses as IPv6 ones."""
 
 
 class AddressNetwork(enum.StrEnum):
@@ -260,40 +253,6 @@ def parse_peer_address(text: str, default_port: int | None = None) -> PeerAddres
     if port is None:
         raise ValueError(f"bad address: {text!r} has no port")
     return OnionNetAddress.parse(text, port) if is_onion(host) else NamedAddress(host, port)
-
-
-def parse_network(text: str) -> IpNetwork:
-    """Parse ``IP`` or ``IP/BITS``; a single address is a network of its own. Both are canonical, and without a zone.
-
-    Raises:
-        ValueError: the text is neither, has a port, or has bits set beyond ``BITS``; the message says what to write.
-    """
-    host, slash, bits = text.partition("/")
-    try:
-        ip = ip_address(host)
-    except ValueError:
-        try:
-            address = NetAddress.parse(text, 0)
-        except ValueError:
-            raise ValueError(f"{text!r} is neither an IP address nor a network") from None
-        raise ValueError(f"{text!r} is more than an IP address: write {address.ip}") from None
-    if not slash:
-        return ip_network(canonical_ip(ip_address(ip.packed)))
-    if not (bits.isascii() and bits.isdigit() and len(bits) <= 3 and int(bits) <= ip.max_prefixlen):
-        raise ValueError(f"{text!r} needs a number from 0 to {ip.max_prefixlen} after the slash")
-    ip = ip_address(ip.packed)  # without a zone id
-    network = ip_network((ip, int(bits)), strict=False)
-    if network.network_address != ip:
-        raise ValueError(f"{text!r} is an address inside a network: write {ip} or {network}")
-    if isinstance(network, IPv6Network) and network.subnet_of(MAPPED):
-        mapped = network.network_address.ipv4_mapped
-        return IPv4Network((int(mapped or 0), network.prefixlen - MAPPED.prefixlen))
-    return network
-
-
-def network_text(network: IpNetwork) -> str:
-    """Return the network as `parse_network` reads it: a single address without the ``/32`` or ``/128``."""
-    return str(network.network_address if network.prefixlen == network.max_prefixlen else network)
 
 
 def _is_ip(text: str) -> bool:

@@ -11,10 +11,11 @@ from pathlib import Path
 import anyio.to_thread
 
 from ziggurat.layers.events import EventLogger, write_event
-from ziggurat.node.address import IpAddress, IpNetwork, NetAddress, PeerAddress, network_text
+from ziggurat.node.address import IpAddress, NetAddress, PeerAddress
 from ziggurat.node.handshake import Rules
 from ziggurat.node.inbound.ban import Ban, BanTarget, UserAgentPattern, ban_text, parse_ban
 from ziggurat.node.inbound.ban_file import DamagedBanFile, move_damaged_file, read_bans, write_bans
+from ziggurat.node.ip_network import IpNetwork, network_text
 from ziggurat.node.peer import PROXIED, PeerInfo
 
 __all__ = ["DEFAULT_DURATION", "BanList"]
