@@ -89,10 +89,6 @@ EVERY: dict[str, tuple[Layer, ...]] = {
 """A recipe for each layer that does not use the stream, by its exported name and a remark."""
 
 
-async def _same(stream: ByteStream) -> ByteStream:
-    return stream
-
-
 RECIPES: dict[str, Callable[[Callable[..., Layer]], Layer]] = {
     "AndThenLayer": lambda layer: layer(as_it_is),
     "DirectLayer": lambda layer: layer(),
