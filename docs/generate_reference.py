@@ -68,11 +68,11 @@ def ticked(*names: str | None) -> str:
 def settings() -> Iterator[str]:
     rows: list[list[str]] = []
     for each in OPTIONS:
-        flags = [f"--{each.name}", each.alias and f"--{each.alias}", each.short and f"-{each.short}"]
+        flags = [f"--{each.name}", each.short and f"-{each.short}"]
         row = [
             ticked(*flags) + "\\*" * (not each.node_only),
             each.expected if each.read else "",
-            ticked(each.variable, each.alias_variable),
+            ticked(each.variable),
             ticked(each.kaspad),
             ticked(each.name) if each.in_file else "none",
             each.help + "; can be repeated" * each.many,

@@ -8,6 +8,7 @@ from ziggurat.layers.circuit_breaker import Breaker, CircuitBreakerLayer, by_hop
 from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer
 from ziggurat.layers.deferred import Deferred, deferred
 from ziggurat.layers.direct import DirectLayer
+from ziggurat.layers.environment import EnvironmentProxyLayer, proxy_from_environment
 from ziggurat.layers.filter import FilterLayer
 from ziggurat.layers.hedge import HedgeLayer, LatencyQuantile
 from ziggurat.layers.http_connect import BearerToken, HttpConnectLayer, ProxyAuthenticator, ProxyConversation
@@ -21,10 +22,13 @@ from ziggurat.layers.map_error import MapErrorLayer
 from ziggurat.layers.map_request import MapRequestLayer
 from ziggurat.layers.map_response import MapResponseLayer
 from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.proxy import proxy_layers
 from ziggurat.layers.race import Race, race
 from ziggurat.layers.rate_limit import FixedWindow, RateLimitLayer, TokenBucket
 from ziggurat.layers.redirect import Redirect, redirects
 from ziggurat.layers.retry import RetryBudget, RetryLayer, RetryPolicy, nothing_sent
+from ziggurat.layers.route import RouteLayer, Rule, parse_routes, read_routes
+from ziggurat.layers.socks4 import Socks4Layer
 from ziggurat.layers.socks5 import Isolated, Socks5Layer, UserPass
 from ziggurat.layers.steer import Steer
 from ziggurat.layers.timeout import TimeoutLayer
@@ -43,6 +47,7 @@ __all__ = [
     "ConcurrencyLimitLayer",
     "Deferred",
     "DirectLayer",
+    "EnvironmentProxyLayer",
     "FilterLayer",
     "FixedWindow",
     "HedgeLayer",
@@ -74,7 +79,10 @@ __all__ = [
     "RetryBudget",
     "RetryLayer",
     "RetryPolicy",
+    "RouteLayer",
+    "Rule",
     "ServiceBuilder",
+    "Socks4Layer",
     "Socks5Layer",
     "Stack",
     "Steer",
@@ -93,6 +101,10 @@ __all__ = [
     "deferred",
     "layer_fn",
     "nothing_sent",
+    "parse_routes",
+    "proxy_from_environment",
+    "proxy_layers",
     "race",
+    "read_routes",
     "redirects",
 ]

@@ -33,12 +33,16 @@ from ziggurat.layers.map_error import MapErrorLayer
 from ziggurat.layers.map_request import MapRequestLayer
 from ziggurat.layers.map_response import MapResponseLayer
 from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.proxy import ProxyUrls, proxy_layers
 from ziggurat.layers.rate_limit.layer import RateLimitLayer
 from ziggurat.layers.rate_limit.rate import Rate
 from ziggurat.layers.redaction import hide_arguments
 from ziggurat.layers.retry.budget import RetryBudget
 from ziggurat.layers.retry.layer import RetryLayer
 from ziggurat.layers.retry.policy import RetryPolicy
+from ziggurat.layers.route.layer import RouteLayer
+from ziggurat.layers.route.rule import Rule
+from ziggurat.layers.socks4 import Socks4Layer
 from ziggurat.layers.socks5.auth import Auth
 from ziggurat.layers.socks5.handshake import Literals, Pipeline
 from ziggurat.layers.socks5.layer import Socks5Layer
@@ -153,6 +157,22 @@ class ServiceBuilder:
     def direct(self) -> ServiceBuilder:
         """Dial directly on purpose, whatever proxy variables are set; see `DirectLayer`."""
         return self.layer(DirectLayer())
+
+    @hide_arguments
+    def socks4(
+        self, proxy: str | Uri, *, user_id: str = "", remote_dns: bool = True, timeout: float | None = 60.0
+    ) -> ServiceBuilder:
+        """Connect through a SOCKS4 proxy, which everything below dials; see `Socks4Layer`."""
+        return self.layer(Socks4Layer(proxy, user_id=user_id, remote_dns=remote_dns, timeout=timeout))
+
+    @hide_arguments
+    def proxy(self, url: ProxyUrls) -> ServiceBuilder:
+        """Connect through a proxy, or a chain of proxies, by URL; see `proxy_layers`."""
+        return ServiceBuilder((*self.layers, *proxy_layers(url)))
+
+    def route(self, rules: Iterable[Rule]) -> ServiceBuilder:
+        """Choose the way of each dial by its target; see `RouteLayer`."""
+        return self.layer(RouteLayer(tuple(rules)))
 
     @hide_arguments
     def socks5(

@@ -69,7 +69,7 @@ def test_gos_own_cases(host: str, listed: bool) -> None:
         ("0.0.0.0/0", "192.0.2.1", True),  # curl #20306
         ("::/0", "[2001:db8::1]", True),
         ("0.0.0.0/0", "api.example", False),  # a name is not resolved
-        ("foo bar", "bar", True),  # white space alone separates, as in curl
+        ("foo bar", "bar", True),  # white space alone separates
         # grpc-node #3039, grpc-core: the end of a name is not a domain.
         ("local.com,apple.com", "pineapple.com", False),
         # httpx #2660, #3221, basic-memory #1541: IPv6 with and without brackets, and networks of it.
