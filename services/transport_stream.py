@@ -289,12 +289,3 @@ class TransportStream(ObservedStream):
     def __repr__(self) -> str:
         peer = self._transport.get_extra_info("peername")
         return f"TransportStream(to {peer!r}{', spent' if self._spent else ''})"
-
-
-def _plain_address(address: Any) -> Any:
-    # As anyio does it: (host, port) for IPv6 too, with the scope id in the host.
-    # None for a connection that was lost before its transport was made.
-    if not isinstance(address, tuple) or len(address) != 4:
-        return address
-    host, port, _, scope = address
-    return (f"{host.partition('%')[0]}%{scope}" if scope else host, port)

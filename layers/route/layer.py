@@ -58,7 +58,7 @@ class RouteLayer:
         return Decision("refuse", None, "refuse", reason=reason, hint="add a rule for it, or one without conditions")
 
     def map_layers(self, change: Callable[[tuple[Layer, ...]], tuple[Layer, ...]]) -> RouteLayer:
-        """Return the same route, with ``change`` applied to the layers of each rule: to give proxies credentials, say."""
+        """Return the same route, with ``change`` applied to the layers of each rule: to give them credentials, say."""
         return RouteLayer([rule.map_layers(change) for rule in self.rules])
 
     def layer(self, inner: Connector, /) -> Connector:
