@@ -13,6 +13,10 @@ PAGES = (
     "howto/forward.md",
     "howto/own-layer.md",
     "howto/prove-that-nothing-leaks.md",
+    "howto/retries-and-breakers.md",
+    "howto/order-of-layers.md",
+    "howto/own-layer.md",
+    "howto/several-endpoints.md",
     "howto/test-a-layer.md",
     "howto/write-a-crawler.md",
 )

@@ -21,7 +21,9 @@ from ziggurat.layers.logging import LoggingLayer
 from ziggurat.layers.map_error import MapErrorLayer
 from ziggurat.layers.map_request import MapRequestLayer
 from ziggurat.layers.map_response import MapResponseLayer
+from ziggurat.layers.metrics import MetricsLayer
 from ziggurat.layers.no_delay import NoDelayLayer
+from ziggurat.layers.place import Place
 from ziggurat.layers.proxy import proxy_layers
 from ziggurat.layers.race import Race, race
 from ziggurat.layers.rate_limit import FixedWindow, RateLimitLayer, TokenBucket
@@ -34,6 +36,7 @@ from ziggurat.layers.steer import Steer
 from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.layers.tls import TlsLayer
 from ziggurat.layers.tor import TorLayer, TorReply, TorResolver
+from ziggurat.layers.tracing import TracingLayer
 
 __all__ = [
     "AndThenLayer",
@@ -67,9 +70,11 @@ __all__ = [
     "MapResponseLayer",
     "MemberState",
     "Meter",
+    "MetricsLayer",
     "NoDelayLayer",
     "PeakEwma",
     "PendingLoad",
+    "Place",
     "ProxyAuthenticator",
     "ProxyConversation",
     "Race",
@@ -92,6 +97,7 @@ __all__ = [
     "TorLayer",
     "TorReply",
     "TorResolver",
+    "TracingLayer",
     "UserPass",
     "by_authority",
     "by_hop",

@@ -46,9 +46,9 @@ class Background:
         try:
             return await self._tasks.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
-            if len(group.exceptions) > 1:
+            only, *others = group.exceptions
+            if others:
                 raise
-            only = group.exceptions[0]
         if only is error:
             return False
         try:

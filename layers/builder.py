@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
 
 from anyio.abc import ByteStream
 
@@ -32,6 +33,7 @@ from ziggurat.layers.logging import EventLogger, LoggingLayer
 from ziggurat.layers.map_error import MapErrorLayer
 from ziggurat.layers.map_request import MapRequestLayer
 from ziggurat.layers.map_response import MapResponseLayer
+from ziggurat.layers.metrics import MetricsLayer
 from ziggurat.layers.no_delay import NoDelayLayer
 from ziggurat.layers.proxy import ProxyUrls, proxy_layers
 from ziggurat.layers.rate_limit.layer import RateLimitLayer
@@ -49,8 +51,13 @@ from ziggurat.layers.socks5.layer import Socks5Layer
 from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.layers.tls import TlsLayer
 from ziggurat.layers.tor.layer import Isolation, TorLayer
+from ziggurat.layers.tracing import TracingLayer
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+    from prometheus_client import CollectorRegistry
 
 __all__ = ["ServiceBuilder"]
 
@@ -103,6 +110,20 @@ class ServiceBuilder:
         if failure_level is None:
             return self.layer(LoggingLayer(logger=logger, mask_target=mask_target))
         return self.layer(LoggingLayer(logger=logger, mask_target=mask_target, failure_level=failure_level))
+
+    def metrics(
+        self,
+        registry: CollectorRegistry | None = None,
+        *,
+        stack: str = "",
+        target: Callable[[Uri], str] | None = None,
+    ) -> ServiceBuilder:
+        """Count and time dials for Prometheus; see `MetricsLayer`."""
+        return self.layer(MetricsLayer(registry, stack=stack, target=target))
+
+    def tracing(self, tracer_provider: TracerProvider | None = None, *, mask_target: bool = False) -> ServiceBuilder:
+        """Trace dials for OpenTelemetry; see `TracingLayer`."""
+        return self.layer(TracingLayer(tracer_provider, mask_target=mask_target))
 
     def timeout(self, seconds: float, name: str | None = None) -> ServiceBuilder:
         """Limit the time of everything below; see `TimeoutLayer`."""

@@ -177,6 +177,6 @@ def call_all(connector: Connector, uris: Iterable[Uri] | AsyncIterable[Uri], lim
     """
     check_connector(connector)
     check_count("limit", limit, optional=False)
-    if isinstance(uris, str) or not isinstance(uris, (Iterable, AsyncIterable)):
+    if isinstance(uris, str) or not isinstance(cast(object, uris), (Iterable, AsyncIterable)):
         raise TypeError(f"uris must be an iterable of Uris, not {uris!r}")
     return CallAll(connector, uris, limit)

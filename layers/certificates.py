@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TypeAlias, cast
 
@@ -66,14 +66,14 @@ def _load_client_certificate(context: ssl.SSLContext, client_cert: ClientCertifi
 
 
 def _path(name: str, value: object) -> str:
-    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    path = os.fspath(cast("os.PathLike[str]", value)) if isinstance(value, os.PathLike) else value
     if not isinstance(path, str):
-        raise TypeError(f"{name} must be the path of a PEM file, not {type(value).__name__}")
+        raise TypeError(f"{name} must be the path of a PEM file, not {type(path).__name__}")
     return path
 
 
 @contextmanager
-def _explained(name: str, value: object, not_pem: str) -> Iterator[None]:
+def _explained(name: str, value: object, not_pem: str) -> Generator[None, None, None]:
     """Raise what goes wrong with a file as a ``ValueError`` of one line."""
     try:
         yield

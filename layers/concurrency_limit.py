@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -9,9 +10,12 @@ from anyio.abc import ByteStream
 
 from ziggurat.layers.keyed_limiter import KeyedLimiter
 from ziggurat.layers.limiter import Limiter
+from ziggurat.layers.place import Place
+from ziggurat.layers.retry.layer import RetryLayer
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import LimitExceeded
 from ziggurat.services.limit import Limit
+from ziggurat.services.remark import Remark
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import observed
 from ziggurat.services.uri import Uri
@@ -57,6 +61,17 @@ class ConcurrencyLimitLayer:
             raise ValueError(f'hold must be "dial" or "stream", not {self.hold!r}')
         if self.mode == "reject" and not (self.max_waiting is None and self.max_wait is None):
             raise ValueError('mode="reject" has no queue: max_waiting and max_wait go with mode="wait"')
+
+    def remarks(self, place: Place, /) -> Iterator[Remark]:
+        """Say what a dial that is retried does with its permit."""
+        if place.has_above(RetryLayer):
+            text = "each attempt takes a permit, and none is held during the waits between them"
+            if self.mode == "reject":
+                text += "; one that is rejected counts as a failed attempt"
+            yield Remark(f"RetryLayer > ConcurrencyLimitLayer: {text}", warning=False)
+        if place.has_below(RetryLayer):
+            text = "a dial takes one permit for all attempts, and holds it during the waits between them"
+            yield Remark(f"ConcurrencyLimitLayer > RetryLayer: {text}", warning=False)
 
     def layer(self, inner: Connector, /) -> Connector:
         limiter = Limiter(self.limit) if isinstance(self.limit, int) else self.limit

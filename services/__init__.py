@@ -32,6 +32,7 @@ from ziggurat.services.limit import Limit
 from ziggurat.services.no_proxy import NoProxy
 from ziggurat.services.onion import OnionAddress
 from ziggurat.services.phase import Phase, label
+from ziggurat.services.remark import Remark, Remarking
 from ziggurat.services.resolver import Resolver, SystemResolver
 from ziggurat.services.service import Connector, Service, service_fn
 from ziggurat.services.socket import SocketConnector
@@ -87,6 +88,8 @@ __all__ = [
     "ProxyError",
     "ProxyProtocolError",
     "ProxyRefused",
+    "Remark",
+    "Remarking",
     "ResolveError",
     "Resolver",
     "RouteRefused",

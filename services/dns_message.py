@@ -6,6 +6,9 @@ leave in one write, and the answers may come in any order (RFC 7766 6.2.1.1). Th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import dns.exception
 import dns.flags
 import dns.message
@@ -134,7 +137,7 @@ class DnsLookup:
             raise ResolveError(f"{self._host}: the answer was truncated, over a stream", transient=False)
         assert isinstance(answer, dns.message.QueryMessage)
         try:
-            records = answer.resolve_chaining().answer or ()
+            records = cast("Iterable[object]", answer.resolve_chaining().answer or ())
         except dns.exception.DNSException as error:  # a chain of aliases that is too long
             raise ResolveError(f"{self._host}: {error}", transient=False) from error
-        return [record.to_text() for record in records][:MAX_ADDRESSES]
+        return [str(record) for record in records][:MAX_ADDRESSES]

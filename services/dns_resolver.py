@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import anyio
@@ -57,7 +58,7 @@ class DnsResolver:
         object.__setattr__(self, "server", _server(self.server))
         check_seconds("timeout", self.timeout)
         try:
-            import ziggurat.services.dns_message  # noqa: F401
+            import_module("ziggurat.services.dns_message")
         except ImportError as error:
             raise ImportError("DnsResolver needs dnspython: pip install 'ziggurat[dns]'") from error
 

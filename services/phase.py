@@ -6,7 +6,7 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Literal, TypeAlias
 
-__all__ = ["Outcome", "Phase", "label"]
+__all__ = ["Outcome", "Phase", "current_label", "label"]
 
 Outcome: TypeAlias = Literal["running", "ok", "failed", "timeout", "cancelled"]
 
@@ -44,6 +44,11 @@ class label:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _labels.reset(self._token)
+
+
+def current_label() -> tuple[int | None, str | None]:
+    """Return the attempt and the branch that a phase which begins here gets; ``None`` for each that there is not."""
+    return _labels.get()
 
 
 class Phase:

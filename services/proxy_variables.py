@@ -40,7 +40,9 @@ class ProxyVariables:
     def read(cls, environ: Mapping[str, str] | None = None) -> ProxyVariables:
         """Read the variables from ``environ``; ``None`` reads the process's own."""
         environ = os.environ if environ is None else environ
-        ignored = ("HTTP_PROXY",) if "REQUEST_METHOD" in environ and environ.get("HTTP_PROXY") else ()
+        ignored: tuple[str, ...] = ("HTTP_PROXY",) if "REQUEST_METHOD" in environ and environ.get("HTTP_PROXY") else ()
+        if "request_method" in environ:  # Windows, where names have no case, so that this is the same variable
+            ignored = tuple(each for name in ignored for each in (name, name.lower()))
         values = dict[str, tuple[str, str]]()
         for name in NAMES:
             for spelt in (name.lower(), name):

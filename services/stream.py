@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from anyio import BusyResourceError, CancelScope, ClosedResourceError, TypedAttributeSet, typed_attribute
 from anyio.abc import ByteStream
@@ -18,7 +18,7 @@ from anyio.lowlevel import checkpoint
 if TYPE_CHECKING:
     from ziggurat.services.ledger import Ledger
 
-__all__ = ["DialAttribute", "ObservedStream", "WrappedStream", "closing_on_error", "observed"]
+__all__ = ["Counting", "DialAttribute", "ObservedStream", "WrappedStream", "closing_on_error", "observed"]
 
 S = TypeVar("S", bound=ByteStream)
 
@@ -60,12 +60,21 @@ class closing_on_error(Generic[S]):
                 pass
 
 
+class Counting(Protocol):
+    """What counts the bytes of a connection."""
+
+    bytes_sent: int
+    bytes_received: int
+
+
 class ObservedStream(ByteStream):
     """A stream that counts bytes and reports its end once; the base of all our streams.
 
     Attributes:
-        bytes_sent: bytes passed by ``send``; not updated after a hand-over.
+        bytes_sent: bytes passed by ``send``. After a hand-over to HTTP/2 it stands still; at the end what passed since
+            is added. See `traffic`.
         bytes_received: the same for ``receive``.
+        heir: what counts after a hand-over; ``None`` before and at the end.
         ledger: the record of its dial, also available as the typed attribute `DialAttribute.ledger`; ``None`` if the
             stream was not dialled.
     """
@@ -74,6 +83,7 @@ class ObservedStream(ByteStream):
         self.bytes_sent = 0
         self.bytes_received = 0
         self.ledger: Ledger | None = None
+        self.heir: Counting | None = None
         self._ended = False
         self._callbacks: list[Callable[[], object]] = []
 
@@ -87,8 +97,15 @@ class ObservedStream(ByteStream):
         else:
             self._callbacks.append(callback)
 
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes sent and received so far, also those since a hand-over. Under TLS, plain ones."""
+        sent, received, heir = self.bytes_sent, self.bytes_received, self.heir
+        return (sent, received) if heir is None else (sent + heir.bytes_sent, received + heir.bytes_received)
+
     def report_close(self) -> None:
         """Report the end of the stream; after a hand-over the new owner calls this. Later calls have no effect."""
+        self._take_over_counts()
         self._ended = True
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
@@ -109,6 +126,11 @@ class ObservedStream(ByteStream):
     def watched(self) -> bool:
         """Whether a callback waits for the end, so that whoever takes the connection over must report it."""
         return bool(self._callbacks)
+
+    def _take_over_counts(self) -> None:
+        # The stream may outlive the connection, whose state it should not hold.
+        self.bytes_sent, self.bytes_received = self.traffic
+        self.heir = None
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:

@@ -22,7 +22,7 @@ from ziggurat.services.tls_session import TlsSession, slices
 from ziggurat.services.tls_transport import TlsTransport
 from ziggurat.services.transport_stream import TransportStream
 
-__all__ = ["TlsStream"]
+__all__ = ["TlsStream", "new_session"]
 
 
 class TlsStream(ObservedStream):
@@ -59,7 +59,7 @@ class TlsStream(ObservedStream):
             EndOfStream, BrokenResourceError, ClosedResourceError: from ``inner``.
             ValueError: ``name`` cannot be a server name; nothing was sent.
         """
-        session = await _session(context, name)
+        session = await new_session(context, name)
         data = b""
         try:
             while not session.handshake(data):
@@ -185,6 +185,7 @@ class TlsStream(ObservedStream):
 
     def report_close(self) -> None:
         """Report the end of this stream and of the one below; after a hand-over the new owner calls this."""
+        self._take_over_counts()
         self._inner.report_close()
 
     @property
@@ -251,7 +252,12 @@ class TlsStream(ObservedStream):
         return f"TlsStream({self._inner!r})"
 
 
-async def _session(context: ssl.SSLContext, name: str) -> TlsSession:
+async def new_session(context: ssl.SSLContext, name: str) -> TlsSession:
+    """Return a client's session with the server ``name`` (ASCII), before its handshake.
+
+    Raises:
+        ValueError: ``name`` cannot be a server name.
+    """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     host = name.encode("ascii")  # as bytes: the ssl module encodes a str by IDNA 2003
     if type(context) is ssl.SSLContext:

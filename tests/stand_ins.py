@@ -22,7 +22,10 @@ from google.protobuf.wrappers_pb2 import StringValue
 from grpclib.const import Cardinality, Handler
 from grpclib.health.service import Health
 from grpclib.server import Server, Stream
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as serve_websockets
 
+from tests.layers.clients.servers import Web, serve
 from ziggurat.layers.testing import ScriptedProxy, Socks5Server, socks5_messages
 from ziggurat.layers.testing.faults import FaultStream
 from ziggurat.layers.testing.loopback import serve_loopback
@@ -162,6 +165,30 @@ class Tor:
             await relay(client, target)
 
 
+async def feed(connection: ServerConnection) -> None:
+    """Send three messages on a websocket."""
+    for number in (1, 2, 3):
+        await connection.send(f"news {number}")
+    await connection.wait_closed()
+
+
+@asynccontextmanager
+async def web_servers(authority: trustme.CA) -> AsyncIterator[dict[str, int]]:
+    """Run servers for HTTP, HTTPS and websockets, which the proxy alone knows by name; yields the ports by target."""
+    contexts: dict[str, ssl.SSLContext] = {}
+    for name in ("www.example", "feed.example"):
+        contexts[name] = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert(name).configure_cert(contexts[name])
+    contexts["www.example"].set_alpn_protocols(["h2", "http/1.1"])
+    async with (
+        serve(Web().handle) as plain,
+        serve(Web().handle, contexts["www.example"]) as secured,
+        serve_websockets(feed, "127.0.0.1", 0, ssl=contexts["feed.example"]) as websockets,
+    ):
+        port = next(iter(websockets.sockets)).getsockname()[1]
+        yield {"www.example:80": plain, "www.example:443": secured, "feed.example:443": port}
+
+
 @asynccontextmanager
 async def stand_ins(trust: Path) -> AsyncIterator[dict[str, int]]:
     """Start everything; yields the ports by address.
@@ -182,9 +209,10 @@ async def stand_ins(trust: Path) -> AsyncIterator[dict[str, int]]:
         enter = running.enter_async_context
         plain, secured = await enter(grpc_server()), await enter(grpc_server(api_context))
         targets = {"api.example:80": plain, "api.example:443": secured, f"{ONION}:80": plain}
+        targets |= await enter(web_servers(authority))
 
         async def reach(uri: Uri) -> ByteStream:
-            """Connect to a target as the corporate proxy does: it knows one host and forbids all others."""
+            """Connect to a target as the corporate proxy does: it knows a few hosts and forbids all others."""
             if uri.authority not in targets:
                 raise PermissionError(13, "forbidden")
             return await anyio.connect_tcp("127.0.0.1", targets[uri.authority])

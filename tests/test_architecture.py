@@ -39,6 +39,7 @@ FAR_ENDS = {("node/cli/demo.py", "connect_tcp")}
 
 NOT_ABOUT_A_MODULE = {
     "tests/layers/test_contract.py": "check_layer over all layers",
+    "tests/layers/metrics/test_grafana.py": "the board, which is a file for Grafana",
     "tests/layers/testing/test_kit.py": "the folder as users see it",
     "tests/node/address_manager/test_durability.py": "the whole address book, and a process that is killed",
     "tests/node/cli/test_imports.py": "the whole folder: what it loads, and systems without POSIX",

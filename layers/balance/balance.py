@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import cast
+from typing import TypeVar, cast
 
 from anyio.abc import ByteStream
 
@@ -21,12 +21,15 @@ from ziggurat.services.backoff import Backoff
 from ziggurat.services.dial import Dial, dial, phase
 from ziggurat.services.errors import ConnectError, LimitExceeded, RouteRefused
 from ziggurat.services.phase import label
+from ziggurat.services.remark import Remark, remarks_of
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import observed
 from ziggurat.services.uri import Uri
 from ziggurat.services.validation import check_bool, check_seconds
 
 __all__ = ["Balance", "endpoint_failed"]
+
+K = TypeVar("K", bound=Hashable)
 
 SHOWN = 4
 """Keys in a ``repr``."""
@@ -70,7 +73,7 @@ class Balance:
 
     def __init__(
         self,
-        endpoints: Mapping[Hashable, Connector] | Iterable[Connector] | AsyncIterable[Change] = (),
+        endpoints: Mapping[K, Connector] | Iterable[Connector] | AsyncIterable[Change] = (),
         *,
         load: Load | None = None,
         backoff: Backoff | None = None,
@@ -92,11 +95,11 @@ class Balance:
         if isinstance(endpoints, AsyncIterable):
             self._feed = Feed(endpoints, self._members)
         elif isinstance(endpoints, Mapping):
-            for key, connector in cast("Mapping[Hashable, Connector]", endpoints).items():
+            for key, connector in cast("Mapping[K, Connector]", endpoints).items():
                 self.insert(key, connector)
         else:
-            for key, connector in enumerate(endpoints):
-                self.insert(key, connector)
+            for number, connector in enumerate(endpoints):
+                self.insert(number, connector)
 
     def insert(self, key: Hashable, connector: Connector) -> None:
         """Add an endpoint, or replace the one with that key; as `Insert` does.
@@ -230,6 +233,11 @@ class Balance:
             if late or (end is not None and now >= end):
                 raise none_usable(members.all(), now, self._max_wait, feed)
             await members.changed(min((time for time in (back, end) if time is not None), default=None))
+
+    def remarks(self, target: Uri, /) -> Iterator[Remark]:
+        """Return what the endpoints say about a dial of ``target``, each with its key."""
+        for member in self._members.all():
+            yield from remarks_of(member.connector, target, prefix=f"{member.key}: ")
 
     def __repr__(self) -> str:
         keys = [str(member.key) for member in self._members.all()]

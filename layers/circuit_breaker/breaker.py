@@ -111,7 +111,7 @@ class Breaker:
                 raise CircuitOpen(
                     failed if circuit.probe is None else "a probe is under way",
                     left,
-                    hint=f"the circuit of {key} lets the next probe through in {left:.3g} s",
+                    hint=f"the circuit of {key} lets the next probe through in {left:.2f} s",
                 )
             circuit.probe = ticket
             ticket.probe = True

@@ -58,11 +58,5 @@ def _speaks_of_another(error: ConnectError) -> bool:
 
 
 def _has_greeted(error: ConnectError) -> bool:
-    phases = [] if error.ledger is None else [entry for entry in error.ledger.phases if entry.via == error.via]
-    request = next((entry for entry in reversed(phases) if entry.name == "proxy.connect"), None)
-    return request is not None and any(
-        entry.name == "proxy.greeting"
-        and entry.outcome == "ok"
-        and (entry.attempt, entry.branch) == (request.attempt, request.branch)
-        for entry in phases
-    )
+    phases = [] if error.ledger is None else error.ledger.phases
+    return any(entry.name == "proxy.greeting" and entry.via == error.via and entry.outcome == "ok" for entry in phases)

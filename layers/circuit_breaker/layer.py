@@ -55,7 +55,7 @@ class CircuitBreaker:
             CircuitOpen: the circuit is open, or its probe is out; ``retry_after`` says when the next one may start.
         """
         with dial(uri) as current:
-            with phase("admission"):
+            with phase("admission", via=None if uri == current.ledger.target else uri.authority):
                 watch = _Watch(self.breaker, self.breaker.admit(uri), uri)
             # Not when inner has ended: a limit above may cut it off, or the target fail in its first bytes.
             current.on_outcome(watch.ended)

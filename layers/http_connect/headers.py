@@ -31,7 +31,9 @@ def check_headers(headers: Headers) -> Fields:
     """
     if isinstance(headers, (str, bytes)):
         raise TypeError("headers must be a mapping or pairs of names and values, not text")
-    pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers)
+    if isinstance(headers, Mapping):
+        headers = cast("Mapping[str, str]", headers).items()
+    pairs: Fields = tuple(headers)
     for index, pair in enumerate(cast("tuple[object, ...]", pairs)):
         if not isinstance(pair, tuple) or len(cast("tuple[object, ...]", pair)) != 2:
             raise TypeError(f"headers[{index}] must be a pair of a name and a value")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ziggurat.layers.http_connect.auth import HttpAuth
+from ziggurat.layers.http_connect.auth import BearerToken, HttpAuth
 from ziggurat.layers.http_connect.exchange import Response
 from ziggurat.layers.http_connect.reason import offered_schemes, status_line
 from ziggurat.layers.user_pass import UserPass
@@ -15,7 +15,6 @@ ABOUT_THE_TARGET = frozenset({502, 503, 504})
 
 HINTS = {
     400: "is it a proxy, and one for CONNECT?",
-    401: "a proxy asks for credentials with 407, so this may be a web server",
     404: "is it a proxy, and one for CONNECT?",
     405: "is it a proxy, and one for CONNECT?",
     429: "it limits its clients: dial less often",
@@ -37,7 +36,8 @@ def refusal(response: Response, detail: str, port: int, auth: HttpAuth) -> Proxy
     """
     status = response.status
     said = f"{status_line(response)}{f' ({detail})' if detail else ''}"
-    if status == 407:
+    # 401 is a web server's, but tinyproxy and wstunnel answer it to wrong credentials, or to none.
+    if status in (401, 407):
         return _unauthorized(response, said, auth)
     transient = status == 429 or status >= 500
     return ProxyRefused(f"the proxy answered {said}", status=status, hint=_hint(status, port), transient=transient)
@@ -52,6 +52,10 @@ def auth_error(response: Response, message: str, hint: str | None = None) -> Pro
 
 def _unauthorized(response: Response, said: str, auth: HttpAuth) -> ProxyAuthError:
     schemes = {name.lower() for name in offered_schemes(response.all("proxy-authenticate"))}
+    if response.status == 401 and not isinstance(auth, (UserPass, BearerToken)):
+        return auth_error(
+            response, f"the proxy wants authentication: {said}", "it asks as a web server does; is it a proxy?"
+        )
     if auth is None:
         hint = "pass auth=UserPass(user, password)"
         if schemes and "basic" not in schemes:

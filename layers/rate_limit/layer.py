@@ -81,6 +81,6 @@ class RateLimit:
             raise LimitExceeded(
                 f"more dials than {self.config.rate.text}{queue}",
                 gate.wait,
-                hint=f"try again in {gate.wait:.3g} s or raise the rate",
+                hint=f"try again in {gate.wait:.2f} s or raise the rate",
             )
         await gate.enter()

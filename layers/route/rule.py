@@ -166,8 +166,10 @@ def _suffix(name: str, value: object) -> str:
     expected = "a domain, e.g. .example.com"
     if not isinstance(value, str):
         raise TypeError(f"bad {name}: {value!r}; expected {expected}")
+    if value.startswith("*"):
+        raise ValueError(f"bad {name}: {value!r}; a suffix has no *: write {value.lstrip('*') or '.example.com'}")
     try:
-        domain = Uri("tcp", value.removeprefix("*").removeprefix("."), 1)
+        domain = Uri("tcp", value.removeprefix("."), 1)
     except ValueError as error:
         raise ValueError(f"bad {name}: {value!r} ({error}); expected {expected}") from None
     if domain.is_literal:

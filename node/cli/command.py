@@ -116,8 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", required=True, metavar="command", dest="command", parser_class=argparse.ArgumentParser
     )
-    own = (demo.add_parser, node.add_parser, probe.add_parser, explain.add_parser, forward.add_parser, peers.add_parser)
-    for add_parser in (*own, bans.add_ban_parser, bans.add_unban_parser, bans.add_banned_parser):
+    ours = (demo, node, probe, explain, forward, peers)
+    about_bans = (bans.add_ban_parser, bans.add_unban_parser, bans.add_banned_parser)
+    for add_parser in (*(command.add_parser for command in ours), *about_bans):
         subparser = add_parser(commands)
         subparser.set_defaults(parser=subparser)
     return parser

@@ -88,11 +88,11 @@ def _refusal(hops: Sequence[Hop]) -> str | None:
     for layer, asked, _ in hops:
         if asked.scheme == "unix":
             return f"no proxy reaches a unix socket ({asked})"
-        if isinstance(layer, Socks4Layer):
-            if not layer.remote_dns and not asked.is_literal:
+        if isinstance(layer, Socks4Layer) and not layer.remote_dns:
+            if not asked.is_literal:
                 return f"plain SOCKS4 takes no name ({asked.host}); write socks4a://, which sends it to the proxy"
             if ":" in asked.host:
-                return f"SOCKS4 takes no IPv6 address ({asked.host}); use a SOCKS5 or HTTP proxy"
+                return f"plain SOCKS4 takes no IPv6 address ({asked.host}); use a SOCKS5 or HTTP proxy"
         if "%" in asked.host:
             return f"a zone id means nothing to a proxy ({asked.host})"
     return None
@@ -121,6 +121,8 @@ def _problems(target: Uri, decision: Decision, hops: Sequence[Hop]) -> Iterator[
         yield "an onion service is reached only if the proxy passes it to Tor"
     for layer, asked, secured in hops:
         where = layer.proxy.authority
+        if isinstance(layer, Socks4Layer) and ":" in asked.host:
+            yield f"few SOCKS4 proxies take an IPv6 address ({asked.host}), which is sent to {where} as text"
         if isinstance(layer, HttpConnectLayer) and asked.port != SSL_PORT:
             yield f"{where} may refuse port {asked.port}: HTTP proxies such as squid allow {SSL_PORT} only by default"
         if _has_password(layer) and not secured and not _is_near(layer.proxy):

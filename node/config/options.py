@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from ziggurat.node.address import IpNetwork, NetAddress, PeerAddress, parse_network, parse_peer_address
+from ziggurat.node.address import NetAddress, PeerAddress, parse_peer_address
 from ziggurat.node.config.networks import Network
 from ziggurat.node.config.proxy import PROXY_SYNTAX, PROXY_URL_SYNTAX, masked, parse_proxy_url, parse_socks5_proxy
 from ziggurat.node.config.settings import LOG_FORMATS, LOG_LEVELS, LogFormat, LogLevel
 from ziggurat.node.handshake import user_agent
 from ziggurat.node.inbound import BAN_SYNTAX, BanTarget, parse_ban
+from ziggurat.node.ip_network import IpNetwork, parse_network
 
 __all__ = ["IGNORED_FLAGS", "IGNORED_VALUES", "OPTIONS", "Option", "RawValue"]
 

@@ -72,12 +72,15 @@ def _connect(stream: ByteStream, protocol: ClientProtocol) -> None:
     if type(stream) is not TransportStream and type(stream) is not TlsStream:
         StreamTransport(stream, protocol)
         return
+    stream.heir = protocol
     try:
         # In a fresh context: the transport keeps it for as long as it reads, with all that the dial has put there.
         Context().run(stream.hand_over, protocol)
     except (BrokenResourceError, ClosedResourceError) as error:
+        stream.heir = None
         raise ConnectError("the connection was lost as soon as it opened") from error
     except BusyResourceError as error:
+        stream.heir = None
         hint = "a layer must stop using the stream before it returns it"
         raise ConnectError("the stream is in use by another task", hint=hint, transient=False) from error
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+import balance
 import bulk
 import dead_target
 import dial
@@ -45,7 +46,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "B12": ready.ready,
     "B13": idle_peers.idle_peers,
     "B14": node_streams.load,
+    "B15": layer_cost.every_layer,
     "B17": forwarding.forwarding,
+    "B18": balance.balance,
 }
 
 ENVIRONMENTS = {"P4": bulk.PINNED_HEAP}

@@ -23,13 +23,13 @@ HAS_SCHEDSTAT = Path("/proc/self/schedstat").exists()
 
 def test_the_quickest_benchmarks_print_a_table_and_write_json(tmp_path: Path) -> None:
     written = tmp_path / "figures.json"
-    command = [sys.executable, str(FOLDER), "b6", "B8", "--quick", "--json", str(written)]
+    command = [sys.executable, str(FOLDER), "b6", "B8", "B18", "--quick", "--json", str(written)]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert done.returncode == 0, done.stderr
     table = done.stdout.splitlines()
-    assert [line.split()[0] for line in table[2:] if line] == ["B6"] * 5 + ["B8"] * 2
+    assert [line.split()[0] for line in table[2:] if line] == ["B6"] * 5 + ["B8"] * 2 + ["B18"] * 2
     rows = json.loads(written.read_text())["rows"]
     # These do not depend on the machine: round trips saved, and one dial for all callers.
     assert [row["value"]["median"] for row in rows[:6]] == [0, -1, 0, -1, -2, 1]
@@ -74,6 +74,18 @@ def test_the_benchmarks_of_calls_print_their_rows(tmp_path: Path) -> None:
     assert Counter(row["benchmark"] for row in rows if row["what"].endswith(server)) == counts
     missing = [row["benchmark"] for row in rows if row["value"] is None and row["benchmark"] != "P5"]
     assert missing == ([] if FAST else ["P1", "P2", "P3", "P4"])
+
+
+def test_every_layer_has_its_cost(tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    command = [sys.executable, str(FOLDER), "B15", "--quick", "--json", str(written)]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(written.read_text())["rows"]
+    # A layer without a recipe in layer_cost.py has a row that says so.
+    assert sum(row["value"] is not None for row in rows) >= 14
 
 
 def test_an_unknown_benchmark_is_refused() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import pytest
 from anyio.abc import ByteStream
@@ -90,6 +92,21 @@ async def test_a_waiter_cancelled_and_served_at_once_leaves_no_key(cancel_first:
         for step in (scope.cancel, permits.release) if cancel_first else (permits.release, scope.cancel):
             step()
     assert (limiter.held, limiter.keys) == (served, served)
+
+
+@pytest.mark.asyncio_only
+async def test_a_permit_handed_to_a_task_that_asyncio_cancels_leaves_no_key() -> None:
+    """asyncio's own cancellation arrives although the permit did: the semaphore takes it back."""
+    limiter = KeyedLimiter(1)
+    permits = limiter.of(A)
+    assert permits.acquire_nowait()
+    task = asyncio.ensure_future(permits.acquire())
+    await anyio.wait_all_tasks_blocked()
+    permits.release()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (limiter.held, limiter.keys) == (0, 0)
 
 
 async def test_a_million_hosts_once_each_take_no_memory() -> None:

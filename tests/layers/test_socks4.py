@@ -76,7 +76,8 @@ class Proxy:
                 await anyio.wait_all_tasks_blocked()
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+            error = failures.exceptions[0]
+            raise error from error.__cause__
         finally:
             assert near.closed is not bool(result)
         self.far = far

@@ -49,6 +49,25 @@ def test_a_peer_is_reached_directly_by_default() -> None:
     ]
 
 
+async def test_a_direct_dial_is_no_oversight_of_the_environments_proxy(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The node obeys no proxy variable, and says so at start: the leaf need not."""
+
+    async def no_connection(*args: object) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("ziggurat.services.tcp._open", no_connection)
+    monkeypatch.setattr("ziggurat.services.silently_direct._Note.said", False)
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.corp:3128")
+    caplog.set_level("WARNING", "ziggurat.services")
+
+    with pytest.raises(ConnectError):
+        await ConnectionHandler().stack()(Uri.parse("http://192.0.2.1:16111"))
+
+    assert not [record for record in caplog.records if record.name == "ziggurat.services"]
+
+
 def test_a_connection_has_a_second_and_a_name_five_before_it() -> None:
     """node#8436: with one limit for both, a name that takes 1.5 s to look up was never reached."""
     leaf = ConnectionHandler().stack().leaf

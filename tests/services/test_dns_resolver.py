@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +12,9 @@ from typing import Any
 import anyio
 import dns.rcode
 import pytest
+import trustme
 from anyio.abc import ByteStream
+from anyio.streams.tls import TLSStream
 
 from tests.services.dns_server import answer, is_for, serve, zone
 from ziggurat.layers import ServiceBuilder
@@ -102,6 +105,21 @@ async def test_the_questions_go_through_a_proxy() -> None:
     assert at.dialled == ["socks5://proxy.example:1080"]
     assert proxy.sessions[0].request is not None
     assert (proxy.sessions[0].request.host, proxy.sessions[0].request.port) == ("1.1.1.1", 53)
+
+
+async def test_with_tls_in_the_stack_it_is_dns_over_tls() -> None:
+    """RFC 7858, and the server's certificate names the server, whose address is dialled."""
+    authority = trustme.CA()
+    serving, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.issue_cert("dns.example").configure_cert(serving)
+    authority.configure_trust(trusting)
+
+    async def secured(far: ByteStream) -> None:
+        await serve(await TLSStream.wrap(far, server_side=True, ssl_context=serving), RECORDS)
+
+    async with server(secured) as at:
+        stack = ServiceBuilder().tls(trusting, alpn=(), server_name="dns.example").service(at)
+        assert await DnsResolver(stack, "192.0.2.53:853")("a.example") == ["2001:db8::1", "192.0.2.1"]
 
 
 async def test_a_silent_server_is_given_up_in_time() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 import ziggurat.services
 
-HEAVY = {"grpclib", "h2", "hpack", "google.protobuf", "multidict"}
 CLIENTS = {"aiohttp", "asyncpg", "httpcore", "httpx", "websockets"}
+HEAVY = {"grpclib", "h2", "hpack", "google.protobuf", "multidict", "dns", "opentelemetry", "prometheus_client"}
 
 
 def fresh(code: str) -> list[str]:

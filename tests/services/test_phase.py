@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 
 from ziggurat.services.dial import dial, phase
-from ziggurat.services.phase import Phase, label
+from ziggurat.services.phase import Phase, current_label, label
 from ziggurat.services.uri import Uri
 
 
@@ -45,3 +45,10 @@ async def test_labels_mark_the_phases_that_begin_in_them() -> None:
         ("keepalive", 2, "b/c"),
         ("tls", None, None),
     ]
+
+
+def test_the_current_label_is_what_a_phase_would_get() -> None:
+    assert current_label() == (None, None)
+    with label(attempt=2, branch="a"), label(branch="b"):
+        assert current_label() == (2, "a/b")
+    assert current_label() == (None, None)

@@ -45,6 +45,20 @@ def test_a_variable_that_is_not_to_be_trusted_is_named() -> None:
     assert ProxyVariables.read({"REQUEST_METHOD": "GET"}).ignored == ()
 
 
+def test_where_names_have_no_case_neither_spelling_is_trusted() -> None:
+    class Caseless(dict[str, str]):
+        """The environment of Windows."""
+
+        def __contains__(self, name: object) -> bool:
+            return super().__contains__(str(name).upper())
+
+        def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+            return super().get(name.upper(), default)
+
+    assert ProxyVariables.read(Caseless(REQUEST_METHOD="GET", HTTP_PROXY="evil")).name_for("http") is None
+    assert ProxyVariables.read(Caseless(HTTP_PROXY="mine")).name_for("http") == "HTTP_PROXY"
+
+
 @pytest.mark.parametrize(
     ("environ", "name", "text"),
     [

@@ -124,7 +124,9 @@ async def test_a_stream_that_hangs_in_aclose_causes_no_delay() -> None:
 async def test_on_close_callbacks_run_once_and_in_order_however_often_the_stream_is_closed() -> None:
     calls: list[str] = []
     stream = WrappedStream(Recorder())
+    assert not stream.watched
     stream.on_close(lambda: calls.append("first"))
+    assert stream.watched
     stream.on_close(lambda: calls.append("second"))
     await stream.aclose()
     await stream.aclose()

@@ -89,6 +89,26 @@ async def test_the_peers_end_comes_after_its_data_and_we_may_go_on_sending(how: 
         await until(lambda: far.received == b"answer")
 
 
+@pytest.mark.parametrize("how", ["close_notify", "eof"])
+async def test_a_stream_is_readable_while_receive_would_not_wait(how: str) -> None:
+    async with secured() as (stream, far):
+        assert not stream.readable
+        far.send(far.records(b"ab"))
+        await until(lambda: stream.readable)
+        assert await stream.receive(1) == b"a"
+        assert stream.readable
+        assert await stream.receive(1) == b"b"
+        assert not stream.readable
+        if how == "eof":
+            far.writer.write_eof()
+        else:
+            far.send(far.close_notify())
+        await until(lambda: stream.readable)
+        with pytest.raises(EndOfStream):
+            await stream.receive()
+        assert stream.readable
+
+
 async def test_after_our_eof_we_can_still_receive_but_not_send() -> None:
     async with secured() as (stream, far):
         await stream.send(b"question")
@@ -423,7 +443,9 @@ async def test_an_end_before_the_hand_over_is_reported_after_it(end: str) -> Non
 async def test_on_close_fires_once_for_both_streams_after_a_hand_over() -> None:
     async with secured() as (stream, _):
         ends: list[str] = []
+        assert not stream.watched
         stream._inner.on_close(lambda: ends.append("below"))
+        assert stream.watched
         stream.on_close(lambda: ends.append("ours"))
         taker = Taker(stream)
         transport = stream.hand_over(taker)

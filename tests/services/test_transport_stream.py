@@ -187,6 +187,19 @@ async def test_data_before_eof_is_read_before_eof_is_reported() -> None:
                 await stream.receive()
 
 
+async def test_a_stream_is_readable_while_receive_would_not_wait() -> None:
+    async with connected() as (stream, far):
+        assert not stream.readable
+        await far.send(b"ab")
+        await until(lambda: stream.readable)
+        assert await read(stream, 2) == b"ab"
+        assert not stream.readable
+        far.sock.shutdown(socket.SHUT_WR)
+        await until(lambda: stream.readable)  # the end of an idle connection
+        await stream.aclose()
+        assert stream.readable
+
+
 async def test_after_the_peers_eof_we_can_still_send() -> None:
     async with connected() as (stream, far):
         far.sock.shutdown(socket.SHUT_WR)

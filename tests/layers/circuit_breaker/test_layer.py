@@ -55,7 +55,7 @@ async def test_an_open_circuit_refuses_at_once_and_says_for_how_long() -> None:
     assert (caught.value.phase, caught.value.retry_after, caught.value.sent_to_target) == ("admission", 8.0, False)
     assert str(caught.value) == (
         "http://target.test:80: admission failed after 0.00 s: 2 dials in a row have failed; "
-        "the circuit of target.test:80 lets the next probe through in 8 s"
+        "the circuit of target.test:80 lets the next probe through in 8.00 s"
     )
 
 
@@ -87,6 +87,7 @@ async def test_a_dead_proxy_opens_its_own_circuit_for_all_targets() -> None:
     assert (breaker.state(PROXY), breaker.state(TARGET)) == ("open", "closed")
     error = await fails(connector, 20, Uri.parse("http://another.test:80"))
     assert isinstance(error, CircuitOpen)
+    assert error.via == PROXY.authority
     assert breaker.keys == 1  # the refusals of the proxy's circuit are nobody's fault
     assert len(leaf.calls) == 2
 

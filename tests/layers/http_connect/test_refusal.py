@@ -15,8 +15,8 @@ def response(status: int, *fields: tuple[str, str]) -> Response:
     return Response(status, "", fields, "1.1")
 
 
-def test_every_status_but_407_is_a_refusal() -> None:
-    for status in {*range(300, 1000)} - {407}:
+def test_every_other_status_is_a_refusal() -> None:
+    for status in {*range(300, 1000)} - {401, 407}:
         error = refusal(response(status), "", 443, None)
 
         assert type(error) is ProxyRefused
@@ -36,21 +36,23 @@ def test_what_is_about_the_target_says_so(status: int) -> None:
     assert "target" in (refusal(response(status), "", 443, None).hint or "")
 
 
+@pytest.mark.parametrize("status", [401, 407])
 @pytest.mark.parametrize(
-    ("auth", "said"),
+    ("auth", "said", "hint"),
     [
-        (None, "wants authentication"),
-        (UserPass("u", "p"), "refused the credentials"),
-        (BearerToken("x"), "refused the credentials"),
+        (None, "wants authentication", "pass a ProxyAuthenticator as auth="),
+        (UserPass("u", "p"), "refused the credentials", "it does not take Basic: pass a ProxyAuthenticator as auth="),
+        (BearerToken("x"), "refused the credentials", "it does not take Bearer: pass a ProxyAuthenticator as auth="),
     ],
 )
-def test_a_407_is_an_authentication_error(auth: HttpAuth, said: str) -> None:
-    error = refusal(response(407, ("proxy-authenticate", "NTLM")), "", 443, auth)
+def test_401_and_407_are_authentication_errors(status: int, auth: HttpAuth, said: str, hint: str) -> None:
+    error = refusal(response(status, ("proxy-authenticate", "NTLM")), "", 443, auth)
 
     assert type(error) is ProxyAuthError
-    assert (error.status, error.transient) == (407, False)
-    assert error.message == f"the proxy {said}: 407 Proxy Authentication Required; it offers NTLM" or "wants" in said
-    assert said in error.message
+    assert (error.status, error.transient) == (status, False)
+    assert error.message.startswith(f"the proxy {said}: {status} ")
+    assert error.message.endswith("; it offers NTLM")
+    assert error.hint == ("it asks as a web server does; is it a proxy?" if (status, auth) == (401, None) else hint)
 
 
 def test_an_unanswered_challenge_names_the_schemes_if_there_are_any() -> None:

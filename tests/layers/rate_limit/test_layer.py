@@ -45,7 +45,7 @@ async def test_rejecting_does_not_wait_and_says_when_to_come_again() -> None:
     assert (caught.value.phase, caught.value.retry_after, caught.value.transient) == ("admission", 1.5, True)
     assert str(caught.value) == (
         "http://target.test:80: admission failed after 0.00 s: more dials than 1 per 2 s; "
-        "try again in 1.5 s or raise the rate"
+        "try again in 1.50 s or raise the rate"
     )
 
 

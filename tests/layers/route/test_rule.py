@@ -25,7 +25,6 @@ from ziggurat.services.uri import Uri
             "http://corp.example http://a.corp.example",
             "http://xcorp.example http://example",
         ),
-        ({"suffix": "*.corp.example"}, "http://a.corp.example", "http://a.example"),
         ({"suffix": ["a.test", "b.test"]}, "http://a.test http://x.b.test", "http://c.test"),
         ({"suffix": "\u4f8b.test"}, "http://x.\u4f8b.test http://xn--fsq.test", "http://test"),
         # Go's CVE-2025-22870: a zone id is no domain.
@@ -81,6 +80,11 @@ def test_what_fits(conditions: dict[str, object], fitting: str, other: str) -> N
         ({"via": "direct", "scheme": "ftp"}, "bad scheme: 'ftp'; expected http, https"),
         ({"via": "direct", "suffix": "a b"}, "bad suffix: 'a b'"),
         ({"via": "direct", "suffix": 7}, "bad suffix: 7"),
+        ({"via": "direct", "suffix": ""}, "bad suffix: ''"),
+        (
+            {"via": "direct", "suffix": "*.corp.test"},
+            r"bad suffix: '\*.corp.test'; a suffix has no \*: write .corp.test",
+        ),
         ({"via": "direct", "suffix": "10.0.0.1"}, "'10.0.0.1' is an address; write it as cidr"),
         ({"via": "direct", "cidr": "10.0.0.0/33"}, "bad cidr: '10.0.0.0/33'; expected an IP address or IP/BITS"),
         ({"via": "direct", "cidr": "a.example"}, "bad cidr: 'a.example'"),

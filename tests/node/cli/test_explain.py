@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from anyio.abc import ByteStream
 
 from ziggurat.layers import proxy_layers
 from ziggurat.layers.route import Decision, RouteLayer, Rule
 from ziggurat.layers.testing import mock_connector
 from ziggurat.node.cli.explain import Explanation, explain
+from ziggurat.services.errors import ConnectError
 from ziggurat.services.uri import Uri
 
 
@@ -52,7 +54,7 @@ def test_who_resolves_which_name(target: str, via: str | list[str], resolves: li
     [
         ("http://a.example", "refuse", "refused by rule 1 (any target)"),
         ("http://a.example", "socks4://192.0.2.9", "plain SOCKS4 takes no name (a.example); write socks4a://"),
-        ("http://[2001:db8::1]", "socks4a://192.0.2.9", "SOCKS4 takes no IPv6 address (2001:db8::1)"),
+        ("http://[2001:db8::1]", "socks4://192.0.2.9", "plain SOCKS4 takes no IPv6 address (2001:db8::1)"),
         ("http://192.0.2.1", ["socks4://192.0.2.9", "http://far.test"], "plain SOCKS4 takes no name (far.test)"),
         ("unix:/run/x", "socks5://127.0.0.1", "no proxy reaches a unix socket (unix:/run/x)"),
         ("http://[fe80::1%25eth0]", "http://127.0.0.1", "a zone id means nothing to a proxy (fe80::1%eth0)"),
@@ -64,6 +66,41 @@ def test_what_is_refused_before_anything_is_dialled(target: str, via: str | list
     assert not result.ok
     assert (result.refusal or "").startswith(refusal)
     assert result.resolves == ()
+
+
+@pytest.mark.parametrize(
+    ("target", "via"),
+    [
+        ("http://a.example", "refuse"),
+        ("http://a.example", "socks4://192.0.2.9"),
+        ("http://a.example", "socks4a://192.0.2.9"),
+        ("http://192.0.2.1", "socks4://192.0.2.9"),
+        ("http://[2001:db8::1]", "socks4a://192.0.2.9"),
+        ("http://[2001:db8::1]", "socks4://192.0.2.9"),
+        ("http://[2001:db8::1]", "socks5://192.0.2.9"),
+        ("http://[2001:db8::1]", "http://192.0.2.9"),
+        ("http://192.0.2.1", ["socks5://127.0.0.1", "socks4://far.test"]),
+        ("http://[fe80::1%25eth0]", "http://127.0.0.1"),
+        ("http://[fe80::1%25eth0]", "socks5://127.0.0.1"),
+        ("http://[fe80::1%25eth0]", "direct"),
+        ("unix:/run/x", "socks5://127.0.0.1"),
+        ("unix:/run/x", "socks4a://127.0.0.1"),
+        ("unix:/run/x", "http://127.0.0.1"),
+        ("unix:/run/x", "direct"),
+    ],
+)
+async def test_what_it_says_is_what_a_dial_does(target: str, via: str | list[str]) -> None:
+    """The real layers, over a leaf that counts: a dial that would be refused never gets there, any other does."""
+    asked: list[Uri] = []
+
+    async def leaf(uri: Uri, /) -> ByteStream:
+        asked.append(uri)
+        raise ConnectError("as far as this")
+
+    with pytest.raises(ConnectError) as caught:
+        await RouteLayer([Rule(via=via)]).layer(leaf)(Uri.parse(target))
+
+    assert explained(target, via).ok == (len(asked) == 1) == (caught.value.message == "as far as this")
 
 
 def test_a_target_that_no_rule_fits_is_refused_with_the_hint() -> None:
@@ -81,6 +118,7 @@ def test_a_target_that_no_rule_fits_is_refused_with_the_hint() -> None:
         ("http://localhost", "socks5://127.0.0.1", "localhost is the proxy's own machine there, not this one"),
         ("http://10.0.0.1", "socks5://proxy.corp", "10.0.0.1 is in the proxy's network there"),
         ("http://a.example:50051", "http://127.0.0.1:3128", "127.0.0.1:3128 may refuse port 50051"),
+        ("http://[2001:db8::1]", "socks4a://127.0.0.1", "few SOCKS4 proxies take an IPv6 address (2001:db8::1)"),
         ("https://a.example", "http://u:p@proxy.corp:3128", "the password for proxy.corp:3128 is sent unencrypted"),
         ("https://a.example", "socks5://u:p@proxy.corp", "the password for proxy.corp:1080 is sent unencrypted"),
     ],

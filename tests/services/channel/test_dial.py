@@ -107,6 +107,12 @@ async def test_the_tls_of_an_attempt_or_branch_that_is_not_used_does_not_count()
             require_tls(URI, current.ledger)
 
 
+async def test_tls_with_another_host_is_an_order_mistake_and_the_hint_says_so() -> None:
+    error = checked("https://far.example", "proxy.corp", "second.corp")
+    assert error is not None
+    assert "TLS was with proxy.corp and second.corp: the order of the layers is wrong, put a TlsLayer above" in error
+
+
 async def test_https_requires_a_tls_phase_with_its_own_host() -> None:
     assert checked("https://far.example", "far.example") is None
     assert checked("https://far.example.", "far.example") is None

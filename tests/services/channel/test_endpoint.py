@@ -174,7 +174,10 @@ def test_the_target_may_be_a_uri() -> None:
     ],
 )
 def test_the_scheme_and_authority_of_requests(target: str, origin: Any, parts: tuple[str, str]) -> None:
-    """envoy#886, #4358, #7702: a virtual host ``api.example`` does not match ``api.example:443``."""
+    """envoy#886, #4358, #7702, k6#2981: a virtual host ``api.example`` does not match ``api.example:443``.
+
+    grpc-node#1475: another port is a part of it. istio#42243: a rule for ``:80`` needs it, so ``origin=`` can name it.
+    """
     assert Endpoint(target, origin=origin).origin_parts == parts
 
 

@@ -152,6 +152,35 @@ async def test_data_read_before_the_hand_over_is_not_lost() -> None:
         await protocol.aclose()
 
 
+@pytest.mark.parametrize("secured", [False, True])
+async def test_the_stream_knows_the_bytes_after_the_hand_over_and_keeps_them(secured: bool) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"proxy says ok" + SETTINGS)
+        await reader.read()
+
+    async def talk_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await writer.start_tls(serving())
+        await talk(reader, writer)
+
+    async with scripted(talk_tls if secured else talk) as uri:
+        stream = await TcpConnector()(uri)
+        if secured:
+            assert isinstance(stream, TransportStream)
+            stream = await TlsStream.wrap(stream, trusting(), NAME)
+        assert isinstance(stream, ObservedStream)
+        while stream.bytes_received < 13:
+            await stream.receive(13 - stream.bytes_received)
+        protocol = await started(stream)
+        assert (stream.bytes_sent, stream.bytes_received) == (0, 13)
+        assert stream.traffic == (protocol.bytes_sent, 13 + protocol.bytes_received)
+        assert protocol.bytes_received == len(SETTINGS)
+        await protocol.aclose()
+
+        assert stream.heir is None
+        assert stream.traffic == (stream.bytes_sent, stream.bytes_received)
+        assert stream.traffic == (protocol.bytes_sent, 13 + protocol.bytes_received)
+
+
 async def test_a_stream_that_is_already_lost_raises_a_connect_error() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # RST instead of FIN.
@@ -166,6 +195,7 @@ async def test_a_stream_that_is_already_lost_raises_a_connect_error() -> None:
         with pytest.raises(ConnectError, match="lost") as caught:
             await started(stream)
         assert caught.value.transient
+        assert stream.heir is None
         await stream.aclose()
 
 
