@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from ziggurat.layers.layer import Layer
 from ziggurat.layers.proxy import masked_proxy, proxy_layers
@@ -67,6 +67,10 @@ class EnvironmentProxyLayer:
     def layers_for(self, target: Uri, /) -> tuple[Layer, ...]:
         """Return the layers that a dial of ``target`` takes; for `Place`."""
         return self.decide(target).layers
+    def map_layers(self, change: Callable[[tuple[Layer, ...]], tuple[Layer, ...]]) -> EnvironmentProxyLayer:
+        """Return the same, with ``change`` applied to the layers of each proxy: to give them credentials, say."""
+        decisions = {key: replace(each, layers=change(each.layers)) for key, each in self._decisions.items()}
+        return replace(self, _decisions=decisions)
 
     def layer(self, inner: Connector, /) -> Connector:
         return Routed(self, inner, self._decisions.values())

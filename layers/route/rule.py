@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, cast, get_args, runtime_checkable
@@ -106,6 +107,12 @@ class Rule:
             address = literal(uri.host)
             return address is not None and any(contains(network, address) for network in self.cidr)
         return True
+
+    def map_layers(self, change: Callable[[tuple[Layer, ...]], tuple[Layer, ...]]) -> Rule:
+        """Return the same rule, with ``change`` applied to its layers."""
+        twin = copy.copy(self)
+        object.__setattr__(twin, "layers", change(self.layers))
+        return twin
 
     @property
     def conditions(self) -> str:
