@@ -67,6 +67,7 @@ class EnvironmentProxyLayer:
     def layers_for(self, target: Uri, /) -> tuple[Layer, ...]:
         """Return the layers that a dial of ``target`` takes; for `Place`."""
         return self.decide(target).layers
+
     def map_layers(self, change: Callable[[tuple[Layer, ...]], tuple[Layer, ...]]) -> EnvironmentProxyLayer:
         """Return the same, with ``change`` applied to the layers of each proxy: to give them credentials, say."""
         decisions = {key: replace(each, layers=change(each.layers)) for key, each in self._decisions.items()}

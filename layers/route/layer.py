@@ -60,6 +60,7 @@ class RouteLayer:
     def layers_for(self, target: Uri, /) -> tuple[Layer, ...]:
         """Return the layers that a dial of ``target`` takes; for `Place`."""
         return self.decide(target).layers
+
     def map_layers(self, change: Callable[[tuple[Layer, ...]], tuple[Layer, ...]]) -> RouteLayer:
         """Return the same route, with ``change`` applied to the layers of each rule: to give them credentials, say."""
         return RouteLayer([rule.map_layers(change) for rule in self.rules])
