@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import importlib.util
 import struct
 import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import pytest
@@ -23,6 +25,19 @@ from ziggurat.services import TransportStream
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 
 MANY = bytes(range(256)) * 4096 * 4
+
+LOOPS = ["asyncio", "uvloop"] if importlib.util.find_spec("uvloop") else ["asyncio"]
+
+
+@pytest.fixture(params=LOOPS)
+def loop_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def anyio_backend(loop_name: str) -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"debug": True, "use_uvloop": loop_name == "uvloop"}
 
 
 class Ends:
