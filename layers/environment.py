@@ -64,6 +64,10 @@ class EnvironmentProxyLayer:
         hint = f"set GRPC_PROXY or ALL_PROXY, or add {uri.host} to NO_PROXY to dial it directly"
         return Decision("refuse", None, "refuse", reason=reason, hint=hint)
 
+    def layers_for(self, target: Uri, /) -> tuple[Layer, ...]:
+        """Return the layers that a dial of ``target`` takes; for `Place`."""
+        return self.decide(target).layers
+
     def map_layers(self, change: Callable[[tuple[Layer, ...]], tuple[Layer, ...]]) -> EnvironmentProxyLayer:
         """Return the same, with ``change`` applied to the layers of each proxy: to give them credentials, say."""
         decisions = {key: replace(each, layers=change(each.layers)) for key, each in self._decisions.items()}

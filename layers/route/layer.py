@@ -57,6 +57,10 @@ class RouteLayer:
         reason = "no rule of the route fits"
         return Decision("refuse", None, "refuse", reason=reason, hint="add a rule for it, or one without conditions")
 
+    def layers_for(self, target: Uri, /) -> tuple[Layer, ...]:
+        """Return the layers that a dial of ``target`` takes; for `Place`."""
+        return self.decide(target).layers
+
     def map_layers(self, change: Callable[[tuple[Layer, ...]], tuple[Layer, ...]]) -> RouteLayer:
         """Return the same route, with ``change`` applied to the layers of each rule: to give them credentials, say."""
         return RouteLayer([rule.map_layers(change) for rule in self.rules])

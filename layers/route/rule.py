@@ -12,15 +12,16 @@ from ziggurat.layers.proxy import masked_proxy, proxy_layers
 from ziggurat.layers.redaction import hide_arguments
 from ziggurat.layers.route.decision import Way
 from ziggurat.services.host import Network, contains, is_loopback, is_private, is_subdomain, literal, parse_network
+from ziggurat.services.onion import is_onion
 from ziggurat.services.service import Connector
-from ziggurat.services.uri import DEFAULT_PORTS, Uri
+from ziggurat.services.uri import DEFAULT_PORTS, UNIX, Uri
 
 __all__ = ["HostClass", "Rule", "Via", "host_classes"]
 
 HostClass: TypeAlias = Literal["ipv4", "ipv6", "onion", "loopback", "private"]
 
 CLASSES: tuple[HostClass, ...] = get_args(HostClass)
-SCHEMES = (*DEFAULT_PORTS, "unix")
+SCHEMES = (*DEFAULT_PORTS, *UNIX)
 
 
 @runtime_checkable
@@ -135,11 +136,11 @@ def host_classes(uri: Uri) -> frozenset[HostClass]:
     classes = set[HostClass]()
     if is_loopback(uri):
         classes.add("loopback")
-    if uri.scheme == "unix":
+    if uri.is_unix:
         return frozenset(classes)
     address = literal(uri.host) if uri.is_literal else None
     if address is None:
-        if is_subdomain(uri.host, "onion"):
+        if is_onion(uri.host):
             classes.add("onion")
         return frozenset(classes)
     classes.add("ipv6" if address.version == 6 else "ipv4")
