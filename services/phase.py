@@ -66,7 +66,7 @@ class Phase:
         hint: what it means if a limit ends the phase, for the error; ``None`` without one.
         note: a remark for the reader, e.g. that nothing was isolated; ``None`` without one.
         attempt: the number of the attempt, from 1, if the layer above retries; ``None`` if none does.
-        branch: the name of the branch, if the layer above dials several at once; ``None`` if none does.
+        branch: the name of the branch, endpoint or way, if a connector above has several; ``None`` if none does.
         host: the host that the phase was asked to deal with, where ``via`` is another name that stands for it, as with
             ``TlsLayer(server_name=)``; ``None`` where they are the same.
         discarded: whether it belongs to an attempt that failed, or to a branch that failed or was closed, so that the
