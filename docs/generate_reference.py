@@ -26,6 +26,7 @@ from ziggurat.node.cli import main as ziggurat
 from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS
 
 ERRORS = "ziggurat.services.errors"
+SETTINGS = ("ziggurat.services.Endpoint", "ziggurat.layers.RetryPolicy")
 STATUS = "ziggurat.node.outbound.connection_manager.ConnectionStatus"
 
 ROOT = Path(__file__).parent.parent
@@ -67,11 +68,11 @@ def ticked(*names: str | None) -> str:
 def settings() -> Iterator[str]:
     rows: list[list[str]] = []
     for each in OPTIONS:
-        flags = [f"--{each.name}", each.alias and f"--{each.alias}", each.short and f"-{each.short}"]
+        flags = [f"--{each.name}", each.short and f"-{each.short}"]
         row = [
             ticked(*flags) + "\\*" * (not each.node_only),
             each.expected if each.read else "",
-            ticked(each.variable, each.alias_variable),
+            ticked(each.variable),
             ticked(each.kaspad),
             ticked(each.name) if each.in_file else "none",
             each.help + "; can be repeated" * each.many,
@@ -129,10 +130,12 @@ def phases() -> Iterator[str]:
 
 def setting(path: str, limit: ast.expr | None) -> tuple[str, str]:
     """The setting behind a phase's limit, and its default."""
+    if isinstance(limit, ast.IfExp) and isinstance(limit.test, ast.Compare):  # ``None if setting is None else ..``
+        limit = limit.test.left
     if isinstance(limit, ast.Name):
         return "fixed", str(module(path)[limit.id].value)
     if isinstance(limit, ast.Attribute):
-        for owner in [*module(path).members.values(), find("ziggurat.services.Endpoint")]:
+        for owner in [*module(path).members.values(), *map(find, SETTINGS)]:
             if isinstance(owner, griffe.Class) and limit.attr in owner.parameters:
                 return f"`{owner.name}({limit.attr}=)`", str(owner.parameters[limit.attr].default)
         raise LookupError(f"{path}: whose setting is {limit.attr}?")

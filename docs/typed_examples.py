@@ -9,7 +9,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-PAGES = ("howto/own-layer.md", "howto/test-a-layer.md", "howto/write-a-crawler.md")
+PAGES = (
+    "howto/forward.md",
+    "howto/own-layer.md",
+    "howto/prove-that-nothing-leaks.md",
+    "howto/retries-and-breakers.md",
+    "howto/order-of-layers.md",
+    "howto/own-layer.md",
+    "howto/several-endpoints.md",
+    "howto/test-a-layer.md",
+    "howto/write-a-crawler.md",
+)
 
 
 def module(page: str) -> str:

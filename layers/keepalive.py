@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from anyio.abc import ByteStream
 
+from ziggurat.layers.place import Place, is_proxy
 from ziggurat.layers.socket_options import SocketOption, set_options
+from ziggurat.layers.tls import TlsLayer
 from ziggurat.services.dial import dial
+from ziggurat.services.remark import Remark
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import closing_on_error
 from ziggurat.services.uri import Uri
@@ -57,6 +61,15 @@ class KeepAliveLayer:
         check_count("count", self.count, maximum=MAX_COUNT)
         check_seconds("user_timeout", self.user_timeout, maximum=MAX_USER_TIMEOUT)
         check_bool("require", self.require)
+
+    def remarks(self, place: Place, /) -> Iterator[Remark]:
+        """Say from when on the connection is watched, if that is late."""
+        late = [type(layer).__name__ for layer in place.below if isinstance(layer, TlsLayer) or is_proxy(layer)]
+        if late:
+            yield Remark(
+                f"late: KeepAliveLayer stands above {' and '.join(late)}, so that a connection that dies during what "
+                "they do is not noticed by keepalive; put it below"
+            )
 
     def layer(self, inner: Connector, /) -> Connector:
         return KeepAlive(self, inner, keepalive_options(self, socket))

@@ -13,6 +13,8 @@ from typing import Protocol, cast
 
 from anyio.abc import ByteStream
 
+from ziggurat.layers.place import stack_remarks
+from ziggurat.services.remark import Remark
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 
@@ -148,6 +150,10 @@ class Stack:
     def __call__(self, uri: Uri, /) -> Awaitable[ByteStream]:
         """Dial ``uri``, from the outermost layer down to the leaf."""
         return self._top(uri)
+
+    def remarks(self, target: Uri, /) -> list[Remark]:
+        """Return what its layers say about their places, and the leaf about itself, in a dial of ``target``."""
+        return stack_remarks(self.layers, self.leaf, target)
 
     def __repr__(self) -> str:
         return f"Stack({' > '.join(map(repr, (*self.layers, self.leaf)))})"

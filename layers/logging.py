@@ -166,7 +166,10 @@ class Logging:
 
 
 def _proxies(ledger: Ledger) -> str | None:
-    passed = dict.fromkeys(entry.via for entry in ledger.phases if entry.name.startswith("proxy.") and entry.via)
+    entries = [entry for entry in ledger.phases if entry.name.startswith("proxy.") and entry.via]
+    # Where several branches or attempts were made, those that led to the stream; after a failure, all of them.
+    used = [entry for entry in entries if not entry.discarded] or entries
+    passed = dict.fromkeys(entry.via for entry in used if entry.via)
     return " > ".join(passed) or None
 
 

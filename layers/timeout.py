@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from anyio.abc import ByteStream
 
+from ziggurat.layers.place import Place
+from ziggurat.layers.retry.layer import RetryLayer
 from ziggurat.services.dial import dial
 from ziggurat.services.limit import Limit
+from ziggurat.services.remark import Remark
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 from ziggurat.services.validation import check_seconds
@@ -32,6 +36,16 @@ class TimeoutLayer:
 
     def __post_init__(self) -> None:
         check_seconds("seconds", self.seconds, optional=False)
+
+    def remarks(self, place: Place, /) -> Iterator[Remark]:
+        """Say which attempts of a retry the limit is for."""
+        name = f"{self.seconds:g} s of {self.name or 'TimeoutLayer'}"
+        if place.has_above(RetryLayer):
+            yield Remark(f"RetryLayer > TimeoutLayer: the {name} are for each attempt", warning=False)
+        if place.has_below(RetryLayer):
+            yield Remark(
+                f"TimeoutLayer > RetryLayer: the {name} are for all attempts and the waits between them", warning=False
+            )
 
     def layer(self, inner: Connector, /) -> Connector:
         return Timeout(self, inner)

@@ -9,18 +9,20 @@ close, and HTTP/2's framing reveals a truncated connection (RFC 9110 and 9113 al
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSAttribute, TLSStream
 
 from ziggurat.layers.certificates import ClientCertificate, PemFile, check_certificates, client_context
+from ziggurat.layers.place import Place
 from ziggurat.services.dial import dial, phase
-from ziggurat.services.errors import TlsError
+from ziggurat.services.errors import TlsError, one_line
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.limit import Limit
 from ziggurat.services.phase import Phase
+from ziggurat.services.remark import Remark
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import ObservedStream, closing_on_error
 from ziggurat.services.tls import TlsStream
@@ -90,6 +92,16 @@ class TlsLayer:
                 context.set_alpn_protocols(list(self.alpn))
         return Tls(self, inner, context)
 
+    def remarks(self, place: Place, /) -> Iterator[Remark]:
+        """Say whom TLS is with, if that is not the target."""
+        proxies = place.proxies_above
+        if proxies and place.target.scheme == "https" and not place.has_above(TlsLayer):
+            nearest, name = proxies[-1], type(proxies[-1]).__name__
+            yield Remark(
+                f"will fail: TlsLayer stands below {name}, so TLS is with the proxy {nearest.proxy.authority} and not "
+                f"with {place.target.host}; for TLS with the target, inside the tunnel, put it above {name}"
+            )
+
     def __repr__(self) -> str:
         context = "None" if self.context is None else type(self.context).__name__
         settings = [f"context={context}", f"alpn={self.alpn!r}", f"timeout={self.timeout!r}"]
@@ -144,7 +156,7 @@ class Tls:
         try:
             secured = await self._wrap(stream, name)
         except HANDSHAKE_ERRORS as error:
-            raise tls_error(error, name) from error
+            raise _with_order(tls_error(error, name), name, ledger.target) from error
         except ValueError as error:  # a label of more than 63 characters: nothing was sent
             ledger.sent_to_target = known
             raise TlsError(f"{name!r} is no valid TLS server name: {error}", hint="check the name") from error
@@ -178,6 +190,14 @@ def _checked_name(name: object) -> str:
         return server_name(Uri("tcp", name, 1))
     except ValueError as error:
         raise ValueError(f"server_name={name!r}: {error}") from error
+
+
+def _with_order(error: TlsError, name: str, target: Uri) -> TlsError:
+    """Add what the order of the layers has to do with it, if TLS was with another host than that of an https target."""
+    if target.scheme == "https" and name != server_name(target):
+        order = f"TLS was with {name}, which a layer above dials; if it was meant for {target.host}, put it above"
+        error.hint = one_line(order if error.hint is None else f"{error.hint} {order}")
+    return error
 
 
 def server_name(uri: Uri) -> str:

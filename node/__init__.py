@@ -13,7 +13,14 @@ TYPE_CHECKING = False  # as in `typing`, whose import takes its time
 
 if TYPE_CHECKING:
     from ziggurat.node.adaptor import Adaptor
-    from ziggurat.node.address import NamedAddress, NetAddress, PeerAddress, parse_peer_address
+    from ziggurat.node.address import (
+        AddressNetwork,
+        NamedAddress,
+        NetAddress,
+        OnionNetAddress,
+        PeerAddress,
+        parse_peer_address,
+    )
     from ziggurat.node.address_manager import AddressManager
     from ziggurat.node.config import (
         DEVNET,
@@ -76,6 +83,7 @@ __all__ = [
     "Adaptor",
     "AddressBook",
     "AddressManager",
+    "AddressNetwork",
     "AddressesReceived",
     "Ban",
     "BanList",
@@ -106,6 +114,7 @@ __all__ = [
     "NetAddress",
     "Network",
     "NodeIdentity",
+    "OnionNetAddress",
     "Outpoint",
     "P2pService",
     "PeerAddress",

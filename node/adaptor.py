@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ziggurat.layers.events import write_event
-from ziggurat.node.address import IpNetwork, NetAddress, PeerAddress
+from ziggurat.node.address import NetAddress, PeerAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import AdvertisedAddress, FlowContext, FlowFactory, default_flows
 from ziggurat.node.handshake import (
@@ -28,6 +28,7 @@ from ziggurat.node.handshake import (
     run_handshake,
 )
 from ziggurat.node.inbound import Ban, BanList, ConnectionCounter, InboundLimits, InboundStream, Listener, PeerServer
+from ziggurat.node.ip_network import IpNetwork
 from ziggurat.node.peer import PROXIED, Direction, EventStream, Hub, PeerInfo, PeerKey, Router, Turns, peer_info
 from ziggurat.node.wire import KaspadMessage, MessageStream
 from ziggurat.services import ConnectError, Ledger, dial, phase

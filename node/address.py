@@ -1,22 +1,26 @@
-"""Addresses of nodes: an IP address or a name, and a port; and networks, which contain IP addresses."""
+"""Addresses of nodes: an IP address, an onion service or a name, and a port.
+
+An `AddressNetwork` is the family of an address, and says what can reach it: the machine's IPv4, its IPv6, or Tor.
+"""
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias
 
+from ziggurat.services.onion import OnionAddress, is_onion
 from ziggurat.services.uri import Uri, split_authority
 
 __all__ = [
+    "AddressNetwork",
     "IpAddress",
-    "IpNetwork",
     "NamedAddress",
     "NetAddress",
+    "OnionNetAddress",
     "PeerAddress",
     "canonical_ip",
-    "network_text",
-    "parse_network",
     "parse_peer_address",
     "why_undiallable",
 ]
@@ -24,11 +28,15 @@ __all__ = [
 IpAddress: TypeAlias = IPv4Address | IPv6Address
 
 BROADCAST = IPv4Address("255.255.255.255")
-IpNetwork: TypeAlias = IPv4Network | IPv6Network
 """IP addresses with a common prefix, which may be all of the address."""
 
-MAPPED = IPv6Network("::ffff:0:0/96")
-"""IPv4 addresses as IPv6 ones."""
+
+class AddressNetwork(enum.StrEnum):
+    """The family that an address belongs to. A name belongs to none until it is resolved."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+    ONION = "onion"
 
 
 def canonical_ip(ip: IpAddress) -> IpAddress:
@@ -106,6 +114,16 @@ class NetAddress:
             raise ValueError(f"bad address: {text!r} has no port")
         return cls(ip, port)
 
+    @property
+    def host(self) -> str:
+        """The IP address as text, without brackets."""
+        return str(self.ip)
+
+    @property
+    def network(self) -> AddressNetwork:
+        """`AddressNetwork.IPV4` or `AddressNetwork.IPV6`."""
+        return AddressNetwork.IPV4 if self.ip.version == 4 else AddressNetwork.IPV6
+
     def uri(self) -> Uri:
         """Return the target for dialling this address.
 
@@ -119,15 +137,73 @@ class NetAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class OnionNetAddress:
+    """An onion service and a port.
+
+    Attributes:
+        onion: the service.
+        port: its port, 0 to 65535. Peers may gossip port 0, but it cannot be dialled.
+
+    Raises:
+        ValueError: the port is out of range.
+    """
+
+    onion: OnionAddress
+    port: int
+
+    def __post_init__(self) -> None:
+        if type(self.port) is not int or not 0 <= self.port <= 65535:
+            raise ValueError(f"bad port: {self.port!r} (0 to 65535)")
+
+    @classmethod
+    def parse(cls, text: str, default_port: int | None = None) -> OnionNetAddress:
+        """Parse ``NAME.onion[:PORT]``. Nothing is looked up.
+
+        Args:
+            text: the address.
+            default_port: the port to use if the text has none; ``None`` requires one.
+
+        Raises:
+            ValueError: the text is no such address; the message quotes it and says what is wrong.
+        """
+        host, port = split_authority(text)
+        port = default_port if port is None else port
+        if port is None:
+            raise ValueError(f"bad address: {text!r} has no port")
+        return cls(OnionAddress.parse(host), port)
+
+    @property
+    def host(self) -> str:
+        """The service's name."""
+        return str(self.onion)
+
+    @property
+    def network(self) -> AddressNetwork:
+        """`AddressNetwork.ONION`."""
+        return AddressNetwork.ONION
+
+    def uri(self) -> Uri:
+        """Return the target for dialling this address.
+
+        Raises:
+            ValueError: the port is 0.
+        """
+        return Uri("http", str(self.onion), self.port)
+
+    def __str__(self) -> str:
+        return f"{self.onion}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
 class NamedAddress:
-    """A host name and a port: a DNS name, which a proxy resolves, or an onion service. It never equals an IP address.
+    """A DNS name, which a proxy resolves if there is one, and a port. It never equals another kind of address.
 
     Attributes:
         name: the name, checked and lower-cased as in `Uri`.
         port: the port, 1 to 65535.
 
     Raises:
-        ValueError: the name or the port is invalid, or the name is an IP address.
+        ValueError: the name or the port is invalid, or the name is an IP address or an onion service.
     """
 
     name: str
@@ -137,7 +213,14 @@ class NamedAddress:
         uri = Uri("http", self.name, self.port)
         if uri.is_literal:
             raise ValueError(f"{self.name!r} is an IP address, not a name: use NetAddress")
+        if is_onion(uri.host):
+            raise ValueError(f"{self.name!r} is an onion service, not a name: use OnionNetAddress")
         object.__setattr__(self, "name", uri.host)
+
+    @property
+    def host(self) -> str:
+        """The name."""
+        return self.name
 
     def uri(self) -> Uri:
         """Return the target for dialling this address."""
@@ -147,18 +230,18 @@ class NamedAddress:
         return f"{self.name}:{self.port}"
 
 
-PeerAddress: TypeAlias = NetAddress | NamedAddress
+PeerAddress: TypeAlias = NetAddress | OnionNetAddress | NamedAddress
 
 
 def parse_peer_address(text: str, default_port: int | None = None) -> PeerAddress:
-    """Parse ``IP[:PORT]`` or ``NAME[:PORT]``.
+    """Parse ``IP[:PORT]``, ``NAME.onion[:PORT]`` or ``NAME[:PORT]``. Nothing is looked up.
 
     Args:
         text: the address; an IPv6 address with a port needs brackets.
         default_port: the port to use if the text has none; ``None`` requires one.
 
     Raises:
-        ValueError: the text is neither, or an address that cannot be dialled; the message quotes it.
+        ValueError: the text is none of them, or an address that cannot be dialled; the message quotes it.
     """
     if _is_ip(text) or _is_ip(split_authority(text)[0]):
         address = NetAddress.parse(text, default_port)
@@ -169,41 +252,7 @@ def parse_peer_address(text: str, default_port: int | None = None) -> PeerAddres
     port = default_port if port is None else port
     if port is None:
         raise ValueError(f"bad address: {text!r} has no port")
-    return NamedAddress(host, port)
-
-
-def parse_network(text: str) -> IpNetwork:
-    """Parse ``IP`` or ``IP/BITS``; a single address is a network of its own. Both are canonical, and without a zone.
-
-    Raises:
-        ValueError: the text is neither, has a port, or has bits set beyond ``BITS``; the message says what to write.
-    """
-    host, slash, bits = text.partition("/")
-    try:
-        ip = ip_address(host)
-    except ValueError:
-        try:
-            address = NetAddress.parse(text, 0)
-        except ValueError:
-            raise ValueError(f"{text!r} is neither an IP address nor a network") from None
-        raise ValueError(f"{text!r} is more than an IP address: write {address.ip}") from None
-    if not slash:
-        return ip_network(canonical_ip(ip_address(ip.packed)))
-    if not (bits.isascii() and bits.isdigit() and len(bits) <= 3 and int(bits) <= ip.max_prefixlen):
-        raise ValueError(f"{text!r} needs a number from 0 to {ip.max_prefixlen} after the slash")
-    ip = ip_address(ip.packed)  # without a zone id
-    network = ip_network((ip, int(bits)), strict=False)
-    if network.network_address != ip:
-        raise ValueError(f"{text!r} is an address inside a network: write {ip} or {network}")
-    if isinstance(network, IPv6Network) and network.subnet_of(MAPPED):
-        mapped = network.network_address.ipv4_mapped
-        return IPv4Network((int(mapped or 0), network.prefixlen - MAPPED.prefixlen))
-    return network
-
-
-def network_text(network: IpNetwork) -> str:
-    """Return the network as `parse_network` reads it: a single address without the ``/32`` or ``/128``."""
-    return str(network.network_address if network.prefixlen == network.max_prefixlen else network)
+    return OnionNetAddress.parse(text, port) if is_onion(host) else NamedAddress(host, port)
 
 
 def _is_ip(text: str) -> bool:

@@ -1,6 +1,6 @@
 """The single place where a peer is reached.
 
-All outbound connections of the node are made here, directly or through a SOCKS5 proxy, and all names are resolved here.
+All outbound connections of the node are made here, directly or through a proxy, and all names are resolved here.
 With a proxy, this machine dials only the proxy and resolves only the proxy's own name. Tests enforce this.
 """
 
@@ -9,20 +9,30 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable
 from functools import partial
-from ipaddress import ip_address
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, Stack, UserPass
+from ziggurat.layers import (
+    DirectLayer,
+    HttpConnectLayer,
+    Isolated,
+    ServiceBuilder,
+    Socks4Layer,
+    Socks5Layer,
+    Stack,
+    TlsLayer,
+    UserPass,
+)
+from ziggurat.layers.socks5 import credentials_source, resolve_name
 from ziggurat.node.address import PeerAddress
 from ziggurat.node.handshake import HANDSHAKE_MESSAGE_SIZE
-from ziggurat.node.outbound import OutboundStream, failure_level, resolve_through_proxy
+from ziggurat.node.outbound import NOT_SUPPORTED, OutboundStream, failure_level
 from ziggurat.node.wire import MessageCodec
 from ziggurat.services import (
     Connecting,
     Connector,
     Endpoint,
     Limit,
-    ResolveError,
+    ProxyRefused,
     SocketConnector,
     TcpConnector,
     UnixConnector,
@@ -32,9 +42,11 @@ from ziggurat.services import (
 )
 from ziggurat.services.resolver import look_up
 
-__all__ = ["ConnectionHandler", "Resolver", "proxy_layer"]
+__all__ = ["ConnectionHandler", "ProxyLayer", "Resolver", "proxy_layer"]
 
 Resolver = Callable[[str], Awaitable[list[str]]]
+
+ProxyLayer: TypeAlias = Socks5Layer | Socks4Layer | HttpConnectLayer
 
 REACH_TIMEOUT = 1.0
 """Seconds for the TCP connection to a direct peer, or to the proxy; kaspad's limit for a peer. DNS comes before it."""
@@ -63,12 +75,19 @@ MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 kaspad allows 256 MiB for the initial download, which we never request."""
 
 
-def proxy_layer(proxy: str | Uri, user: UserPass | None = None) -> Socks5Layer:
-    """Return the layer for a proxy. Without credentials, each dial gets new ones, and so its own circuit in Tor.
+def proxy_layer(proxy: str | Uri, user: UserPass | None = None) -> ProxyLayer:
+    """Return the layer for a proxy: of SOCKS5 for text without a scheme, or as the scheme of the `Uri` says.
+
+    Without credentials, each dial through SOCKS5 gets new ones, and so its own circuit in Tor.
 
     Raises:
         ValueError: the address is invalid, or both it and ``user`` have credentials.
     """
+    if isinstance(proxy, Uri) and proxy.scheme in ("http", "https"):
+        return HttpConnectLayer(proxy, auth=user, timeout=None)  # the limit on the tunnel holds
+    if isinstance(proxy, Uri) and proxy.scheme in ("socks4", "socks4a"):
+        user_id = "" if user is None else user.username
+        return Socks4Layer(proxy, user_id=user_id, remote_dns=proxy.scheme == "socks4a", timeout=None)
     layer = Socks5Layer(proxy, auth=user, handshake_timeout=PROXY_HANDSHAKE_TIMEOUT)
     if layer.auth is not None:
         return layer
@@ -81,7 +100,7 @@ class ConnectionHandler:
     """Dials peers and resolves names.
 
     Args:
-        proxy: the SOCKS5 proxy for all connections, see `proxy_layer`; ``None`` connects directly.
+        proxy: the proxy for all connections, see `proxy_layer`; ``None`` connects directly.
         leaf: the connector that opens sockets; a test or a fleet passes its own network.
         resolver: resolves names if there is no proxy; ``None`` uses the system's resolver.
         max_message_size: the maximum size of a received message in bytes, uncompressed.
@@ -90,7 +109,7 @@ class ConnectionHandler:
 
     def __init__(
         self,
-        proxy: Socks5Layer | None = None,
+        proxy: ProxyLayer | None = None,
         leaf: Connector | None = None,
         *,
         resolver: Resolver | None = None,
@@ -98,6 +117,7 @@ class ConnectionHandler:
         compression: Literal["gzip"] | None = None,
     ) -> None:
         self.proxy = proxy
+        self.proxy_tls = TlsLayer(alpn=()) if proxy is not None and proxy.proxy.scheme == "https" else None
         reach = SocketConnector(TcpConnector(timeout=REACH_TIMEOUT), UnixConnector(timeout=REACH_TIMEOUT))
         self.leaf = reach if leaf is None else leaf
         self.max_message_size = max_message_size
@@ -117,7 +137,8 @@ class ConnectionHandler:
             ServiceBuilder()  # outermost first: the dial goes from top to bottom
             .logging(failure_level=self._failure_level)  # dial.started, dial.connected, dial.failed
             .timeout(ONION_TUNNEL_TIMEOUT if onion else TUNNEL_TIMEOUT, name="tunnel")  # all below, to the open tunnel
-            .option_layer(self.proxy)  # the proxy resolves names; None dials directly
+            .layer(self.proxy or DirectLayer())  # the proxy resolves names
+            .option_layer(self.proxy_tls)  # with an https proxy itself, whose name is verified
             .keepalive(KEEPALIVE)  # TCP keepalive: detects a dead peer or proxy
             .service(self.leaf)  # DNS in 5 s, TCP in 1 s
         )
@@ -160,17 +181,17 @@ class ConnectionHandler:
         Raises:
             ProxyRefused: the proxy does not support the command (reply 07), or found no address. The seeder can still
                 be dialled by name.
-            ResolveError: the system found no address.
+            ResolveError: the system found no address, or the proxy's answer is none.
             ConnectError: the proxy was not reached, or the time limit passed.
         """
         target = Uri("tcp", host, 1)  # a look-up needs no port, but a Uri does
         if self.proxy is None:
             with dial(target), phase("dns", limit=LOOKUP_TIMEOUT):
                 return await self._resolver(host)
+        if not isinstance(self.proxy, Socks5Layer):
+            with dial(target), phase("proxy.resolve", via=self.via):
+                raise ProxyRefused("only a SOCKS5 proxy may look names up", reply_code=NOT_SUPPORTED)
         below = ServiceBuilder().keepalive(KEEPALIVE).service(self.leaf)
+        credentials = credentials_source(self.proxy.auth)(target)
         with dial(target), Limit(LOOKUP_TIMEOUT, "look-up"):
-            found = await resolve_through_proxy(self.proxy, below, target)
-        try:
-            return [str(ip_address(found))]
-        except ValueError:
-            raise ResolveError(f"the proxy returned {found!r}, which is not an IP address") from None
+            return [await resolve_name(below, self.proxy.proxy, host, credentials)]

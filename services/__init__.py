@@ -5,6 +5,7 @@ The channel's names are imported at first use, so that importing this package lo
 
 from typing import TYPE_CHECKING
 
+from ziggurat.services.backoff import Backoff
 from ziggurat.services.dial import Dial, dial, phase
 from ziggurat.services.dns_resolver import DnsResolver
 from ziggurat.services.errors import (
@@ -15,6 +16,7 @@ from ziggurat.services.errors import (
     ConnectRefused,
     ConnectTimeout,
     Http2Error,
+    LeakError,
     LimitExceeded,
     NoEndpoints,
     ProxyAuthError,
@@ -27,7 +29,10 @@ from ziggurat.services.errors import (
 )
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.limit import Limit
+from ziggurat.services.no_proxy import NoProxy
+from ziggurat.services.onion import OnionAddress
 from ziggurat.services.phase import Phase, label
+from ziggurat.services.remark import Remark, Remarking
 from ziggurat.services.resolver import Resolver, SystemResolver
 from ziggurat.services.service import Connector, Service, service_fn
 from ziggurat.services.socket import SocketConnector
@@ -41,7 +46,6 @@ from ziggurat.services.uri import Uri
 
 if TYPE_CHECKING:
     from ziggurat.services.channel import (
-        Backoff,
         CallRefused,
         Channel,
         ChannelState,
@@ -71,16 +75,21 @@ __all__ = [
     "DnsResolver",
     "Endpoint",
     "Http2Error",
+    "LeakError",
     "Ledger",
     "Limit",
     "LimitExceeded",
     "NoEndpoints",
+    "NoProxy",
     "ObservedStream",
+    "OnionAddress",
     "Phase",
     "ProxyAuthError",
     "ProxyError",
     "ProxyProtocolError",
     "ProxyRefused",
+    "Remark",
+    "Remarking",
     "ResolveError",
     "Resolver",
     "RouteRefused",
@@ -105,7 +114,7 @@ __all__ = [
 
 if not TYPE_CHECKING:  # a type checker that saw __getattr__ would accept any name
     _CHANNEL = frozenset(
-        {"Backoff", "CallRefused", "Channel", "ChannelState", "CompressionMixin", "Connecting", "ConnectionSnapshot",
+        {"CallRefused", "Channel", "ChannelState", "CompressionMixin", "Connecting", "ConnectionSnapshot",
          "Endpoint"}
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""One attempt to connect within a dial; `Dial.attempt` is the public interface."""
+"""One attempt to connect within a dial; `Dial.attempt` and `Dial.trial` are the public interface."""
 
 from __future__ import annotations
 
@@ -7,27 +7,49 @@ from contextvars import ContextVar
 
 from anyio import get_cancelled_exc_class
 
-from ziggurat.services.errors import ConnectError, copy_error
+from ziggurat.services.errors import AllFailed, ConnectError, copy_error
 from ziggurat.services.ledger import Ledger
+from ziggurat.services.phase import Phase
 
 __all__ = ["Attempt", "current_attempt", "current_ledger", "fill_in"]
 
 
 class Attempt:
-    """One attempt to connect within a dial, and the callbacks for its outcome."""
+    """One attempt to connect within a dial, and the callbacks for its outcome.
 
-    __slots__ = ("callbacks", "ledger")
+    Args:
+        ledger: the record of the dial.
+        outer: for a trial, the attempt that it is part of; its success is no outcome yet, and passes to that one.
+    """
 
-    def __init__(self, ledger: Ledger) -> None:
+    __slots__ = ("callbacks", "ledger", "outer", "phases")
+
+    def __init__(self, ledger: Ledger, outer: Attempt | None = None) -> None:
         self.ledger = ledger
+        self.outer = outer
         self.callbacks: list[Callable[[BaseException | None], object]] | None = []
+        self.phases: list[Phase] = []  # of a trial
+
+    def began(self, entry: Phase) -> None:
+        """Add a phase to the record."""
+        self.ledger.phases.append(entry)
+        if self.outer is not None:
+            self.phases.append(entry)
 
     def end(self, error: BaseException | None) -> None:
         if self.callbacks is None:
             return
         callbacks, self.callbacks = self.callbacks, None
-        if self.ledger.error is None and error is not None:
-            self.ledger.error = _record(error, self.ledger)
+        if self.outer is None:
+            if self.ledger.error is None and error is not None:
+                self.ledger.error = _record(error, self.ledger)
+        elif error is not None:
+            for entry in self.phases:
+                entry.discarded = True
+        elif self.outer.callbacks is not None:
+            self.outer.callbacks += callbacks
+            self.outer.phases += self.phases
+            return
         for callback in callbacks:
             callback(error)
 
@@ -48,6 +70,8 @@ def _record(error: BaseException, ledger: Ledger) -> ConnectError:
     if isinstance(error, ConnectError):
         kept = copy_error(error)
         kept.__cause__ = None
+        if isinstance(kept, AllFailed):
+            kept.errors = tuple(_record(each, ledger) for each in kept.errors)
     else:
         cancelled = isinstance(error, get_cancelled_exc_class())
         kept = ConnectError("the dial was cancelled" if cancelled else f"{type(error).__name__}: {error}")

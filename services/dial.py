@@ -26,7 +26,7 @@ from types import TracebackType
 from anyio import get_cancelled_exc_class
 from anyio.abc import ByteStream
 
-from ziggurat.services.attempt import Attempt, current_attempt, current_ledger, fill_in
+from ziggurat.services.attempt import Attempt, current_attempt, fill_in
 from ziggurat.services.errors import ConnectError, ConnectTimeout
 from ziggurat.services.ledger import Ledger
 from ziggurat.services.limit import Limit
@@ -76,7 +76,15 @@ class Dial:
         `Endpoint` wraps each of its dials, up to the peer's SETTINGS, in an attempt. The outcome is thus known before a
         longer dial of the caller ends, and each of several attempts in one dial has its own.
         """
-        return _AttemptScope(self.ledger)
+        return _AttemptScope(Attempt(self.ledger))
+
+    def trial(self) -> _AttemptScope:
+        """Mark one of several tries of a layer, in turn or at once, as a ``with`` block.
+
+        If the block raises, that is the outcome for the layers inside, and the phases of the trial are `discarded
+        <Phase.discarded>`. If it ends, their outcome is that of the attempt around it, which may still fail.
+        """
+        return _AttemptScope(Attempt(self.ledger, self._attempt))
 
     def on_outcome(self, callback: Callable[[BaseException | None], object]) -> None:
         """Call ``callback(error)`` once, when the attempt under way has ended; ``None`` means success.
@@ -101,11 +109,12 @@ class Dial:
 class _AttemptScope:
     __slots__ = ("_attempt", "_token")
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._attempt = Attempt(ledger)
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
 
     def __enter__(self) -> None:
-        self._attempt.ledger.error = None
+        if self._attempt.outer is None:
+            self._attempt.ledger.error = None
         self._token: Token[Attempt | None] = current_attempt.set(self._attempt)
 
     def __exit__(
@@ -131,15 +140,15 @@ class _PhaseScope:
         self._limit = limit if isinstance(limit, Limit) else self._own
 
     def __enter__(self) -> Phase:
-        ledger = current_ledger()
-        if ledger is None:
+        attempt = current_attempt.get()
+        if attempt is None or not attempt.ledger.running:
             raise RuntimeError(f"phase({self._name!r}) outside of a dial: put `with dial(uri):` around the call")
         if self._own is not None:
             self._own.__enter__()
         left = None if self._limit is None else self._limit.left
-        self._ledger = ledger
+        self._ledger = ledger = attempt.ledger
         self._entry = Phase(self._name, self._via, left, ledger._now())  # pyright: ignore[reportPrivateUsage]
-        ledger.phases.append(self._entry)
+        attempt.began(self._entry)
         return self._entry
 
     def __exit__(

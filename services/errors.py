@@ -20,6 +20,7 @@
           +-- AllFailed               every attempt of a retry, or every branch of a race
     RuntimeError
      +-- ChannelClosed                a call after close()
+     +-- LeakError                    a leak guard saw a way around the proxy
 
 Raise one with a message that says what happened; the enclosing phase and dial fill in where, through what and after how
 long. Wrong configuration is a ``ValueError`` or ``TypeError`` at construction, never one of these.
@@ -43,6 +44,7 @@ __all__ = [
     "ConnectRefused",
     "ConnectTimeout",
     "Http2Error",
+    "LeakError",
     "LimitExceeded",
     "NoEndpoints",
     "ProxyAuthError",
@@ -220,15 +222,29 @@ class Http2Error(ConnectError):
 
 
 class LimitExceeded(ConnectError):
-    """A limit rejected the dial rather than queue it."""
+    """A limit rejected the dial rather than queue it.
+
+    Attributes:
+        retry_after: seconds until it may let a dial through; ``None`` if that is not known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        retry_after: float | None = None,
+        *,
+        hint: str | None = None,
+        transient: bool | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, transient=transient)
+        self.retry_after = retry_after
 
 
 class CircuitOpen(LimitExceeded):
     """A circuit breaker is open. ``retry_after`` is the time in seconds until it lets a probe through."""
 
     def __init__(self, message: str, retry_after: float, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.retry_after = retry_after
+        super().__init__(message, retry_after, hint=hint)
 
 
 class RouteRefused(ConnectError):
@@ -265,3 +281,19 @@ class AllFailed(ConnectError):
 
 class ChannelClosed(RuntimeError):
     """A call was made on a channel after ``close()``."""
+
+
+class LeakError(RuntimeError):
+    """A look-up or a connection that a leak guard does not allow.
+
+    A ``RuntimeError``, so that neither a retry nor an ``except OSError`` swallows it.
+
+    Attributes:
+        address: where it went: ``host:port``, a name, a path, or a program.
+        line: where in the program, as ``file:line``.
+    """
+
+    def __init__(self, message: str, address: str, line: str) -> None:
+        super().__init__(message)
+        self.address = address
+        self.line = line

@@ -69,10 +69,12 @@ class Phase:
         branch: the name of the branch, if the layer above dials several at once; ``None`` if none does.
         host: the host that the phase was asked to deal with, where ``via`` is another name that stands for it, as with
             ``TlsLayer(server_name=)``; ``None`` where they are the same.
+        discarded: whether it belongs to an attempt that failed, or to a branch that failed or was closed, so that the
+            dial's stream, if there is one, does not come from it.
     """
 
     __slots__ = (
-        *("attempt", "branch", "elapsed", "hint", "host", "limit", "name", "note"),
+        *("attempt", "branch", "discarded", "elapsed", "hint", "host", "limit", "name", "note"),
         *("outcome", "received", "sent", "start", "via"),
     )
 
@@ -88,6 +90,7 @@ class Phase:
         self.hint: str | None = None
         self.note: str | None = None
         self.host: str | None = None
+        self.discarded = False
         self.attempt, self.branch = _labels.get()
 
     def __repr__(self) -> str:

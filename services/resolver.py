@@ -20,6 +20,7 @@ import anyio
 import sniffio
 
 from ziggurat.services.errors import ConnectError, ResolveError
+from ziggurat.services.onion import is_onion
 from ziggurat.services.system_error import reason
 
 __all__ = ["MAX_LOOKUPS", "Resolver", "SystemResolver", "ask", "look_up", "refuse_onion"]
@@ -83,7 +84,7 @@ def refuse_onion(host: str) -> None:
     Raises:
         ResolveError: it is one. Not transient.
     """
-    if host.lower().rstrip(".").rpartition(".")[2] == "onion":
+    if is_onion(host):
         hint = "an onion service is reached through Tor's SOCKS5 port, usually 127.0.0.1:9050"
         raise ResolveError(f"{host}: onion services have no address", hint=hint, transient=False)
 

@@ -6,12 +6,14 @@ returns its own, any exception closes that stream. Python does not close a socke
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-from anyio import CancelScope, TypedAttributeSet, typed_attribute
+from anyio import BusyResourceError, CancelScope, ClosedResourceError, TypedAttributeSet, typed_attribute
 from anyio.abc import ByteStream
+from anyio.lowlevel import checkpoint
 
 if TYPE_CHECKING:
     from ziggurat.services.ledger import Ledger
@@ -109,6 +111,22 @@ class ObservedStream(ByteStream):
         for callback in callbacks:
             callback()
 
+    @abstractmethod
+    def push_back(self, data: bytes) -> None:
+        """Return received bytes to the stream: `receive` returns them again, before everything else.
+
+        For a layer that cannot know where a reply ends before it has read beyond the end. The counter takes them back.
+
+        Raises:
+            ClosedResourceError: closed here, or handed over.
+            BusyResourceError: another task is receiving.
+        """
+
+    @property
+    def watched(self) -> bool:
+        """Whether a callback waits for the end, so that whoever takes the connection over must report it."""
+        return bool(self._callbacks)
+
     def _take_over_counts(self) -> None:
         # The stream may outlive the connection, whose state it should not hold.
         self.bytes_sent, self.bytes_received = self.traffic
@@ -127,11 +145,30 @@ class WrappedStream(ObservedStream):
     def __init__(self, inner: ByteStream) -> None:
         super().__init__()
         self.inner = inner
+        self._receiving = 0
+        self._pushed = b""
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        data = await self.inner.receive(max_bytes)
+        if self._pushed:
+            await checkpoint()
+        if self._pushed:  # it may have been closed, or read by another task, meanwhile
+            data, self._pushed = self._pushed[:max_bytes], self._pushed[max_bytes:]
+        else:
+            self._receiving += 1
+            try:
+                data = await self.inner.receive(max_bytes)
+            finally:
+                self._receiving -= 1
         self.bytes_received += len(data)
         return data
+
+    def push_back(self, data: bytes) -> None:
+        if self._ended:
+            raise ClosedResourceError
+        if self._receiving:
+            raise BusyResourceError("receiving from")
+        self._pushed = data + self._pushed
+        self.bytes_received -= len(data)
 
     async def send(self, item: bytes) -> None:
         await self.inner.send(item)
@@ -141,6 +178,7 @@ class WrappedStream(ObservedStream):
         await self.inner.send_eof()
 
     async def aclose(self) -> None:
+        self._pushed = b""
         try:
             await self.inner.aclose()
         finally:

@@ -23,6 +23,7 @@ from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import ConnectError, ConnectRefused, ResolveError
 from ziggurat.services.limit import Limit
 from ziggurat.services.resolver import Resolver, ask, look_up
+from ziggurat.services.silently_direct import note_direct_dial
 from ziggurat.services.stream import ObservedStream, WrappedStream
 from ziggurat.services.system_error import reason, system_error
 from ziggurat.services.transport_stream import StreamProtocol, TransportStream
@@ -80,6 +81,8 @@ class TcpConnector:
         """
         with dial(uri) as current:
             via = None if uri == current.ledger.target else uri.authority
+            if via is None:
+                note_direct_dial(uri)
             if uri.is_unix:
                 raise ConnectError(f"TcpConnector cannot dial {uri}", hint="use SocketConnector", transient=False)
             addresses = [uri.host]

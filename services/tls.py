@@ -22,7 +22,7 @@ from ziggurat.services.tls_session import TlsSession, slices
 from ziggurat.services.tls_transport import TlsTransport
 from ziggurat.services.transport_stream import TransportStream
 
-__all__ = ["TlsStream"]
+__all__ = ["TlsStream", "new_session"]
 
 
 class TlsStream(ObservedStream):
@@ -59,7 +59,7 @@ class TlsStream(ObservedStream):
             EndOfStream, BrokenResourceError, ClosedResourceError: from ``inner``.
             ValueError: ``name`` cannot be a server name; nothing was sent.
         """
-        session = await _session(context, name)
+        session = await new_session(context, name)
         data = b""
         try:
             while not session.handshake(data):
@@ -98,6 +98,14 @@ class TlsStream(ObservedStream):
         finally:
             self._receiving = False
         return self._take(max_bytes)
+
+    def push_back(self, data: bytes) -> None:
+        """As `ObservedStream.push_back`; a hand-over replays the bytes, too."""
+        self._check_open()
+        if self._receiving:
+            raise BusyResourceError("receiving from")
+        self._unread, self._offset = data + self._unread[self._offset :], 0
+        self.bytes_received -= len(data)
 
     async def send(self, item: bytes) -> None:
         """Send all of ``item`` and wait until the system has accepted it.
@@ -180,6 +188,16 @@ class TlsStream(ObservedStream):
         self._take_over_counts()
         self._inner.report_close()
 
+    @property
+    def watched(self) -> bool:
+        return self._inner.watched
+
+    @property
+    def readable(self) -> bool:
+        """Whether `receive` has something to return or to raise, or there are records that it has not decrypted yet."""
+        session = self._session
+        return bool(self._unread) or session.ended or session.error is not None or self._inner.readable
+
     async def _fill(self) -> None:
         """Receive once from the stream below, unless another task did so meanwhile: a send may have to, too."""
         reads = self._reads
@@ -234,7 +252,12 @@ class TlsStream(ObservedStream):
         return f"TlsStream({self._inner!r})"
 
 
-async def _session(context: ssl.SSLContext, name: str) -> TlsSession:
+async def new_session(context: ssl.SSLContext, name: str) -> TlsSession:
+    """Return a client's session with the server ``name`` (ASCII), before its handshake.
+
+    Raises:
+        ValueError: ``name`` cannot be a server name.
+    """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     host = name.encode("ascii")  # as bytes: the ssl module encodes a str by IDNA 2003
     if type(context) is ssl.SSLContext:

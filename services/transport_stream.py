@@ -8,24 +8,20 @@ away from the transport would lose it. Only asyncio's public interface is used.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from anyio import BrokenResourceError, BusyResourceError, ClosedResourceError, EndOfStream
-from anyio.abc import SocketAttribute
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
+from ziggurat.services.socket_attributes import socket_attributes
 from ziggurat.services.stream import ObservedStream
 
 __all__ = ["StreamProtocol", "TransportStream"]
 
 HIGH_WATER = 65536
 """Unread bytes at which reading pauses: one `receive` of anyio's default size."""
-
-EMPTY_QUEUE: deque[bytes] = deque(maxlen=0)
-"""The queue of every stream after its hand-over: an empty deque takes 760 bytes for as long as the connection lives."""
 
 
 class StreamProtocol(asyncio.Protocol):
@@ -84,6 +80,11 @@ class StreamProtocol(asyncio.Protocol):
             waiter.set_result(None)
 
 
+HANDED_OVER = StreamProtocol()
+"""The protocol of every stream after its hand-over: its own, with an empty deque, would take a kilobyte for as long as
+the connection lives."""
+
+
 class TransportStream(ObservedStream):
     """A connected TCP or unix stream on asyncio, as returned by the leaves.
 
@@ -129,6 +130,19 @@ class TransportStream(ObservedStream):
                 protocol.reader = None
         self._check_open()
         return self._take(max_bytes)
+
+    def push_back(self, data: bytes) -> None:
+        """As `ObservedStream.push_back`; a hand-over replays the bytes, too."""
+        protocol = self._protocol
+        self._check_open()
+        if protocol.reader is not None:
+            raise BusyResourceError("receiving from")
+        if data:
+            if self._offset:
+                protocol.chunks[0], self._offset = protocol.chunks[0][self._offset :], 0
+            protocol.chunks.appendleft(data)
+            protocol.waiting += len(data)
+            self.bytes_received -= len(data)
 
     async def send(self, item: bytes) -> None:
         """Send all of ``item`` and wait until the system has accepted it.
@@ -232,7 +246,7 @@ class TransportStream(ObservedStream):
             ours.chunks[0] = ours.chunks[0][self._offset :]
         while ours.chunks and not transport.is_closing():
             protocol.data_received(ours.chunks.popleft())
-        ours.chunks = EMPTY_QUEUE
+        self._protocol = HANDED_OVER
         ours.on_lost = None  # a cycle; the new protocol reports the end
         if transport.is_closing():
             return
@@ -260,6 +274,11 @@ class TransportStream(ObservedStream):
                 self._transport.resume_reading()
         return data
 
+    @property
+    def readable(self) -> bool:
+        """Whether `receive` would return or raise at once. An idle connection that is readable has ended."""
+        return self._spent or self._protocol.waiting > 0 or self._protocol.eof or self._protocol.lost
+
     def _check_open(self) -> None:
         if self._spent:
             raise ClosedResourceError
@@ -267,28 +286,8 @@ class TransportStream(ObservedStream):
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         """anyio's `SocketAttribute` values and the ledger."""
-        get = self._transport.get_extra_info
-        raw: Any = get("socket")
-        attributes: dict[Any, Callable[[], Any]] = {**super().extra_attributes}
-        if raw is None:
-            return attributes
-        attributes[SocketAttribute.family] = lambda: raw.family
-        attributes[SocketAttribute.raw_socket] = lambda: raw
-        attributes[SocketAttribute.local_address] = lambda: _plain_address(get("sockname"))
-        attributes[SocketAttribute.remote_address] = lambda: _plain_address(get("peername"))
-        if raw.family in (socket.AF_INET, socket.AF_INET6):
-            attributes[SocketAttribute.local_port] = lambda: get("sockname")[1]
-            attributes[SocketAttribute.remote_port] = lambda: get("peername")[1]
-        return attributes
+        return {**super().extra_attributes, **socket_attributes(self._transport)}
 
     def __repr__(self) -> str:
         peer = self._transport.get_extra_info("peername")
         return f"TransportStream(to {peer!r}{', spent' if self._spent else ''})"
-
-
-def _plain_address(address: Any) -> Any:
-    # As anyio does it: (host, port) for IPv6 too, with the scope id in the host.
-    if isinstance(address, (str, bytes)) or len(address) != 4:
-        return address
-    host, port, _, scope = address
-    return (f"{host.partition('%')[0]}%{scope}" if scope else host, port)

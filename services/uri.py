@@ -14,7 +14,7 @@ import idna
 
 __all__ = ["Uri"]
 
-DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080, "tcp": 0}
+DEFAULT_PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080, "tcp": 0}
 """Default port by scheme (RFC 9110 4.2, RFC 1928 3); 0 if there is none, and the text must name a port."""
 
 UNIX = ("unix", "unix-abstract")
@@ -33,7 +33,8 @@ class Uri:
     """A target or a proxy. Every instance is valid; instances are comparable and hashable.
 
     Attributes:
-        scheme: ``http``, ``https``, ``socks5``, ``socks5h``, ``tcp``, ``unix`` or ``unix-abstract``.
+        scheme: ``http``, ``https``, ``socks4``, ``socks4a``, ``socks5``, ``socks5h``, ``tcp``, ``unix`` or
+            ``unix-abstract``.
         host: a name in ASCII, or an IP literal without brackets; empty for a unix socket.
         port: 1 to 65535; 0 for a unix socket.
         path: the socket's path for ``unix``, its name for ``unix-abstract``, without the NUL that Linux puts before it;

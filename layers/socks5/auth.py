@@ -14,42 +14,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
-from ziggurat.layers.socks5.redaction import hide_arguments
+from ziggurat.layers.redaction import hide_arguments
+from ziggurat.layers.user_pass import UserPass
 from ziggurat.services.uri import Uri
 from ziggurat.services.validation import check_bool
 
-__all__ = ["Auth", "Credentials", "Isolated", "UserPass", "credentials_source"]
+__all__ = ["Auth", "Credentials", "Isolated", "UserPass", "check_lengths", "credentials_source"]
+
+MAX_LENGTH = 255
+"""Bytes: each has one length byte (RFC 1929 2). An empty password is outside of the RFC, but usual."""
 
 SECRET_BYTES = 16
 """Random bytes in a credential: as many as in a UUID, so that no two dials share a circuit by chance."""
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class UserPass:
-    """User name and password (RFC 1929). ``repr`` hides the password.
-
-    Args:
-        username: 1 to 255 bytes in UTF-8.
-        password: likewise.
-
-    Raises:
-        TypeError: one of them is not a str.
-        ValueError: one of them is too short or too long, or has no UTF-8.
-    """
-
-    username: str
-    password: str = field(repr=False)
-
-    # A dataclass's own __init__ would stand in the traceback, with the password in its arguments.
-    @hide_arguments
-    def __init__(self, username: str, password: str) -> None:
-        _check("username", username)
-        _check("password", password)
-        object.__setattr__(self, "username", username)
-        object.__setattr__(self, "password", password)
-
-    def __repr__(self) -> str:
-        return f"UserPass({self.username!r}, '***')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +58,7 @@ class Credentials:
     """The credentials of one dial.
 
     Attributes:
-        username, password: 1 to 255 bytes each.
+        username, password: at most 255 bytes each.
         required: whether a proxy that asks for none is an error.
         isolating: whether they were generated to isolate dials from one another.
     """
@@ -98,7 +74,7 @@ def credentials_source(auth: Auth) -> Callable[[Uri], Credentials | None]:
     if auth is None:
         return lambda uri: None
     if isinstance(auth, UserPass):
-        fixed = Credentials(auth.username.encode(), auth.password.encode())
+        fixed = Credentials(auth.username.encode(), auth.password.encode(), auth.required)
         return lambda uri: fixed
     return _Isolating(auth)
 
@@ -128,12 +104,13 @@ class _Isolating:
         return key.encode("utf-8", "surrogatepass")
 
 
-def _check(name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        raise ValueError(f"{name} cannot be encoded in UTF-8: it has a lone surrogate") from None
-    if not 1 <= size <= 255:
-        raise ValueError(f"{name} must be 1 to 255 bytes long in UTF-8 (RFC 1929), not {size}")
+@hide_arguments
+def check_lengths(auth: UserPass) -> None:
+    """Check that the credentials fit into SOCKS5's messages.
+
+    Raises:
+        ValueError: one of them is longer than 255 bytes in UTF-8.
+    """
+    for name, size in (("username", len(auth.username.encode())), ("password", len(auth.password.encode()))):
+        if size > MAX_LENGTH:
+            raise ValueError(f"{name} must be at most {MAX_LENGTH} bytes long for SOCKS5 (RFC 1929), not {size}")

@@ -32,8 +32,8 @@ from socksio.socks5 import (
     SOCKS5UsernamePasswordRequest,
 )
 
+from ziggurat.layers.other_protocols import other_protocol
 from ziggurat.layers.socks5.auth import Credentials
-from ziggurat.layers.socks5.other_protocols import other_protocol
 from ziggurat.layers.socks5.replies import reply
 from ziggurat.services.errors import ConnectError, ProxyAuthError, ProxyProtocolError, ProxyRefused
 from ziggurat.services.uri import MAX_HOST, Uri

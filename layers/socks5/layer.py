@@ -12,10 +12,11 @@ from typing import cast
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import ByteStream
 
-from ziggurat.layers.socks5.auth import Auth, Credentials, Isolated, UserPass, credentials_source
+from ziggurat.layers.redaction import drop_frames, hide_arguments
+from ziggurat.layers.socks5.auth import Auth, Credentials, Isolated, check_lengths, credentials_source
 from ziggurat.layers.socks5.handshake import NO_AUTH, Handshake, Literals, Pipeline, State, connect_request
 from ziggurat.layers.socks5.proxy import parse_proxy
-from ziggurat.layers.socks5.redaction import drop_frames, hide_arguments
+from ziggurat.layers.user_pass import UserPass
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.limit import Limit
 from ziggurat.services.phase import Phase
@@ -34,7 +35,7 @@ class Socks5Layer:
     Args:
         proxy: ``host:port``, ``socks5://[user:password@]host[:port]``, ``socks5h://`` (the same), ``unix:/path``, or
             a `Uri`; the default port is 1080.
-        auth: ``None`` (no authentication), `UserPass`, or `Isolated`.
+        auth: ``None`` (no authentication), `UserPass` (at most 255 bytes each), or `Isolated`.
         handshake_timeout: seconds for greeting and authentication together; ``None`` for no limit.
         connect_timeout: seconds for the proxy to open the tunnel; ``None`` for no limit. Tor may take a minute.
         pipeline: ``None`` awaits each reply before the next message. ``"auth"`` sends the request right after the
@@ -71,6 +72,7 @@ class Socks5Layer:
             raise ValueError(f"bad proxy scheme: {address.scheme!r} (a SOCKS5 proxy is socks5:// or socks5h://)")
         if embedded is not None and auth is not None:
             raise ValueError("credentials in both the proxy's address and auth=: pass them once")
+        auth = auth if embedded is None else embedded
         _check_auth(auth)
         for name, value in (("handshake_timeout", handshake_timeout), ("connect_timeout", connect_timeout)):
             check_seconds(name, value)
@@ -80,7 +82,7 @@ class Socks5Layer:
             raise ValueError(f"literals must be 'as-is' or 'domain', not {literals!r}")
         put = object.__setattr__
         put(self, "proxy", address)
-        put(self, "auth", auth if embedded is None else embedded)
+        put(self, "auth", auth)
         put(self, "handshake_timeout", handshake_timeout)
         put(self, "connect_timeout", connect_timeout)
         put(self, "pipeline", pipeline)
@@ -95,6 +97,8 @@ def _check_auth(auth: object) -> None:
         raise TypeError(f"auth: {auth.__name__} is a class: pass an instance, {auth.__name__}(...)")
     if not isinstance(auth, (UserPass, Isolated, type(None))):
         raise TypeError(f"auth must be UserPass, Isolated or None, not {type(auth).__name__}")
+    if isinstance(auth, UserPass):
+        check_lengths(auth)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,29 +11,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Literal, TypeAlias
 
 import anyio
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
-from anyio.abc import ByteStream, TaskGroup
+from anyio.abc import ByteStream
 
 from ziggurat.layers.testing import socks5_messages as messages
-from ziggurat.layers.testing.faults import FaultStream
-from ziggurat.layers.testing.loopback import SocketByteStream, serve_loopback
-from ziggurat.layers.testing.memory import MemoryStream, stream_pair
+from ziggurat.layers.testing.script import (
+    CutError,
+    CutWith,
+    Manner,
+    RecordingStream,
+    Script,
+    ScriptedServer,
+    echo,
+    hang_up,
+)
 from ziggurat.layers.testing.socks5_messages import Credentials, MalformedMessageError, Request
-from ziggurat.services.dial import dial
-from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
-from ziggurat.services.validation import check_count, check_seconds
 
 __all__ = ["ProxySession", "ScriptedProxy"]
-
-CutWith: TypeAlias = Literal["eof", "reset", "stall"]
 
 
 @dataclass(slots=True)
@@ -65,11 +64,7 @@ class ProxySession:
         return b"".join(self.chunks)
 
 
-class _CutError(Exception):
-    """The script has reached the cut."""
-
-
-class ScriptedProxy:
+class ScriptedProxy(ScriptedServer):
     """A proxy that follows a script. Bytes in place of a number are sent as they are.
 
     Args:
@@ -106,54 +101,14 @@ class ScriptedProxy:
         cut_with: CutWith = "eof",
         target: Callable[[ByteStream], Awaitable[object]] | None = None,
     ) -> None:
-        check_count("split", split, unit="bytes")
-        check_count("cut", cut, minimum=0, unit="bytes")
-        check_seconds("delay", delay, zero=True, optional=False)
-        if cut_with not in ("eof", "reset", "stall"):
-            raise ValueError(f"cut_with must be 'eof', 'reset' or 'stall', not {cut_with!r}")
+        super().__init__("socks5")
+        self._manner = Manner(split, delay, cut, cut_with)
         self._method = bytes([messages.VERSION, method]) if isinstance(method, int) else method
         self._auth = bytes([messages.AUTH_VERSION, auth]) if isinstance(auth, int) else auth
         self._reply = messages.reply(reply, *bound) if isinstance(reply, int) else reply
         self._early = early
-        self._split = split
-        self._delay = delay
-        self._cut = cut
-        self._cut_with: CutWith = cut_with
-        self._target = target or _echo
-        self._tasks: TaskGroup | None = None
+        self._target = target or echo
         self.sessions: list[ProxySession] = []
-
-    async def __aenter__(self) -> ScriptedProxy:
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        assert self._tasks is not None
-        tasks, self._tasks = self._tasks, None
-        tasks.cancel_scope.cancel()
-        return await tasks.__aexit__(kind, error, trace)
-
-    def connector(self) -> Connector:
-        """Return a leaf that reaches this proxy in memory, whatever the Uri; for use inside ``async with``."""
-
-        async def connect(uri: Uri, /) -> ByteStream:
-            if self._tasks is None:
-                raise RuntimeError("use a scripted proxy's connector inside `async with proxy:`")
-            with dial(uri) as current:
-                near, far = stream_pair()
-                self._tasks.start_soon(self.handle, far, uri)
-                return current.established(near)
-
-        return connect
-
-    @asynccontextmanager
-    async def serve(self) -> AsyncGenerator[Uri, None]:
-        """Listen on loopback for the duration of an ``async with`` block, and yield the proxy's Uri."""
-        async with serve_loopback(self.handle) as port:
-            yield Uri("socks5", "127.0.0.1", port)
 
     async def handle(self, stream: ByteStream, uri: Uri | None = None) -> None:
         """Follow the script with one client on any byte stream, then close it. Errors of ``target`` propagate."""
@@ -161,20 +116,20 @@ class ScriptedProxy:
         self.sessions.append(session)
         client = RecordingStream(stream, session.chunks)
         try:
-            if await self._negotiate(_Script(client, self._split, self._delay, self._cut), session):
+            if await self._negotiate(Script(client, self._manner), session):
                 client.stop()
                 await self._target(client)
             else:
-                await _hang_up(client)
-        except _CutError:
-            await self._end(stream, client)
+                await hang_up(client)
+        except CutError:
+            await self._manner.end(stream, client)
         except (EndOfStream, BrokenResourceError, ClosedResourceError, MalformedMessageError) as error:
             session.error = error
         finally:
             session.ended = True
             await anyio.aclose_forcefully(stream)
 
-    async def _negotiate(self, script: _Script, session: ProxySession) -> bool:
+    async def _negotiate(self, script: Script, session: ProxySession) -> bool:
         client = script.client
         session.methods = await messages.read_methods(client)
         answer = self._method
@@ -197,82 +152,5 @@ class ScriptedProxy:
         await script.say(self._reply + self._early)
         return self._reply[1:2] == b"\0"
 
-    async def _end(self, stream: ByteStream, client: RecordingStream) -> None:
-        if self._cut_with == "stall":
-            await _discard(client)
-        elif self._cut_with == "eof":
-            await _hang_up(client)
-        elif isinstance(stream, (MemoryStream, SocketByteStream)):
-            stream.reset()
-        else:
-            raise TypeError(f"cut_with='reset' works in memory and on serve(), not on {stream!r}")
-
     def __repr__(self) -> str:
         return f"ScriptedProxy({len(self.sessions)} sessions)"
-
-
-class RecordingStream(FaultStream):
-    """A stream that records received chunks in ``chunks`` and returns them in the requested sizes."""
-
-    def __init__(self, inner: ByteStream, chunks: list[bytes]) -> None:
-        super().__init__(inner)
-        self._chunks: list[bytes] | None = chunks
-        self._rest = b""
-
-    async def receive(self, max_bytes: int = 65536) -> bytes:
-        if not self._rest:
-            self._rest = await super().receive()
-            if self._chunks is not None:
-                self._chunks.append(self._rest)
-        data, self._rest = self._rest[:max_bytes], self._rest[max_bytes:]
-        return data
-
-    def stop(self) -> None:
-        """Stop recording."""
-        self._chunks = None
-
-
-class _Script:
-    """The proxy's side of a conversation: sends in pieces and up to the cut."""
-
-    def __init__(self, client: RecordingStream, split: int | None, delay: float, cut: int | None) -> None:
-        self.client = client
-        self._split = split
-        self._delay = delay
-        self._left = cut
-
-    async def say(self, data: bytes) -> None:
-        size = self._split or len(data) or 1
-        for start in range(0, len(data), size):
-            piece = data[start : start + size]
-            allowed = piece if self._left is None else piece[: self._left]
-            if self._delay:
-                await anyio.sleep(self._delay)
-            if allowed:
-                await self.client.send(allowed)
-            if self._left is not None:
-                self._left -= len(allowed)
-                if not self._left:
-                    raise _CutError
-
-
-async def _echo(stream: ByteStream) -> None:
-    while True:
-        await stream.send(await stream.receive())
-
-
-async def _hang_up(stream: ByteStream) -> None:
-    # Closing a socket with unread data resets it, and what was sent last is lost: let the client end first.
-    try:
-        await stream.send_eof()
-    except (BrokenResourceError, ClosedResourceError):
-        return
-    await _discard(stream)
-
-
-async def _discard(stream: ByteStream) -> None:
-    try:
-        while True:
-            await stream.receive()
-    except (EndOfStream, BrokenResourceError, ClosedResourceError):
-        pass

@@ -129,7 +129,10 @@ class Socks5Server:
     async def _let_read(self, client: ByteStream) -> None:
         # Closing a socket with unread data resets the connection, and the client would not see our refusal.
         with anyio.move_on_after(self._handshake_timeout):
-            await client.send_eof()
+            try:
+                await client.send_eof()
+            except OSError:
+                return  # the client has gone: trio passes on the system's error
             while True:
                 await client.receive()
 

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import NoReturn
 
-from ziggurat.node.cli.commands import bans, demo, node, peers, probe
+from ziggurat.node.cli.commands import bans, demo, explain, forward, node, peers, probe
 from ziggurat.node.cli.exit_code import FAILED, INTERRUPTED, USAGE
 from ziggurat.node.cli.log import configure_log
 from ziggurat.node.cli.terminal import OutputError, flush_streams, open_streams, print_error
@@ -20,7 +20,8 @@ __all__ = ["main"]
 
 
 UNKNOWN_COMMAND = (
-    "unknown command; expected demo, node, probe, peers, ban, unban or banned first, and its settings after it"
+    "unknown command; expected demo, node, probe, explain, forward, peers, ban, unban or banned first, "
+    "and its settings after it"
 )
 
 
@@ -55,6 +56,13 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "demo":
         configure_log(options.log_format)
         return demo.run(options)
+    if options.command == "forward":
+        log = configure_log(options.log_format, forward.log_level(options), queued=True)
+        try:
+            return forward.run(options)
+        finally:
+            log.close()
+    way = explain.take_way(options, os.environ) if options.command == "explain" else None
     resolved = resolve(options, os.environ)
     settings = resolved.settings
     runs = options.command == "node" and not options.show_config
@@ -69,6 +77,7 @@ def _run(options: argparse.Namespace) -> int:
         "node": partial(node.run, log=log),
         "peers": peers.run,
         "probe": probe.run,
+        "explain": partial(explain.run, way=way),
         "ban": bans.run_ban,
         "unban": bans.run_unban,
         "banned": bans.run_banned,
@@ -107,8 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", required=True, metavar="command", dest="command", parser_class=argparse.ArgumentParser
     )
-    own = (demo.add_parser, node.add_parser, probe.add_parser, peers.add_parser)
-    for add_parser in (*own, bans.add_ban_parser, bans.add_unban_parser, bans.add_banned_parser):
+    ours = (demo, node, probe, explain, forward, peers)
+    about_bans = (bans.add_ban_parser, bans.add_unban_parser, bans.add_banned_parser)
+    for add_parser in (*(command.add_parser for command in ours), *about_bans):
         subparser = add_parser(commands)
         subparser.set_defaults(parser=subparser)
     return parser

@@ -80,6 +80,13 @@ def _names(event: Fields) -> str:
     return ", ".join(cast("list[str]", event.get("names", [])))
 
 
+def _forwarded(event: Fields) -> str:
+    where = f" to {event['target']}" if event.get("target") else ""
+    error = f": {event['error']}" if event.get("error") else ""
+    sizes = f"{event.get('sent')} bytes up, {event.get('received')} down"
+    return f"connection of {event.get('client')}{where}{_via(event)} closed{_elapsed(event, 'after')}, {sizes}{error}"
+
+
 SENTENCES: dict[str, Callable[[Fields], str]] = {
     "node.started": _started,
     "node.status": _status,
@@ -124,6 +131,8 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "listener.paused": lambda e: f"cannot accept connections on {e.get('listen')}, will retry: {e.get('error')}",
     "listener.resumed": lambda e: f"accepts connections on {e.get('listen')} again{_elapsed(e, 'after')}",
     "outbound.missing": lambda e: f"{e.get('count')} of {e.get('target')} outbound peers missing",
+    "forward.opened": lambda e: f"forwarding {e.get('client')} to {e.get('target')}{_via(e)}{_elapsed(e, 'after')}",
+    "forward.closed": _forwarded,
     "seeder.answered": lambda e: f"seeder {e.get('seeder')} returned {e.get('count')} addresses",
     "seeder.by_name": lambda e: f"dialling seeder {e.get('seeder')} by name: {e.get('via')} cannot resolve it",
     "seeder.failed": lambda e: f"seeder {e.get('seeder')} failed: {e.get('error')}",

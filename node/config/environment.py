@@ -24,7 +24,7 @@ SERVICE_LINK = re.compile(
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 
-IGNORED_PROXY_VARIABLES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "SOCKS_PROXY", "SOCKS5_PROXY")
+IGNORED_PROXY_VARIABLES = ("ALL_PROXY", "GRPC_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "SOCKS_PROXY", "SOCKS5_PROXY")
 """Variables from which other programs take a proxy, in upper or lower case. Empty ones do not count."""
 
 
@@ -38,15 +38,13 @@ def read_variables(environ: Mapping[str, str]) -> dict[str, tuple[str, RawValue]
         SettingsError: a variable is empty or unknown. A misspelt name, in lower case for one, must not lead to dials
             without a proxy.
     """
-    names = {name: option for option in OPTIONS for name in (option.variable, option.alias_variable) if name}
+    names = {option.variable: option for option in OPTIONS}
     given: dict[str, tuple[str, RawValue]] = {}
     for name in sorted(filter(_is_ours, environ)):
         option = names.get(name)
         if option is None:
             near = get_close_matches(name.upper(), names, 1)
             raise SettingsError(f"{name}: unknown setting{f'; did you mean {near[0]}?' if near else ''}")
-        if option.name in given:
-            raise SettingsError(f"{name} and {given[option.name][0]} are the same setting; give only one")
         if not environ[name].strip():
             expected = option.expected or "true or false"
             raise SettingsError(f"{name}: empty; expected {expected}, or unset it")

@@ -32,7 +32,7 @@ def read_config_file(path: Path) -> tuple[dict[str, RawValue], list[str]]:
         # First line only: Python 3.14 appends the file's text.
         reason = str(error).split("\n")[0] if isinstance(error, tomllib.TOMLDecodeError) else "not UTF-8"
         raise SettingsError(f"--configfile: {path} is not valid TOML: {reason}") from error
-    options = {name: option for option in OPTIONS if option.in_file for name in (option.name, option.alias) if name}
+    options = {option.name: option for option in OPTIONS if option.in_file}
     given: dict[str, RawValue] = {}
     ignored: list[str] = []
     for key, value in content.items():
@@ -42,8 +42,6 @@ def read_config_file(path: Path) -> tuple[dict[str, RawValue], list[str]]:
                 near = get_close_matches(key.replace("_", "-"), options, 1)
                 raise SettingsError(f"{path}: unknown key {key!r}{f'; did you mean {near[0]!r}?' if near else ''}")
             ignored.append(key)
-        elif option.name in given:
-            raise SettingsError(f"{path}: {key!r} and {option.name!r} are the same setting; give only one")
         else:
             given[option.name] = _raw_value(option, key, value, path)
     return given, ignored

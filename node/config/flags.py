@@ -20,8 +20,7 @@ def add_settings(parser: argparse.ArgumentParser, *, node: bool) -> None:
     for option in OPTIONS:
         if option.node_only and not node:
             continue
-        names = [f"--{option.name}", *([f"--{option.alias}"] if option.alias else [])]
-        names += [f"-{option.short}"] if option.short else []
+        names = [f"--{option.name}", *([f"-{option.short}"] if option.short else [])]
         add = parser.add_argument
         if option.read is None:
             add(*names, dest=option.field, action="store_true", default=argparse.SUPPRESS, help=option.help)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from ziggurat.node.address import IpNetwork, NetAddress, PeerAddress, parse_network, parse_peer_address
+from ziggurat.node.address import NetAddress, PeerAddress, parse_peer_address
 from ziggurat.node.config.networks import Network
-from ziggurat.node.config.proxy import PROXY_SYNTAX, masked, parse_socks5_proxy
+from ziggurat.node.config.proxy import PROXY_SYNTAX, PROXY_URL_SYNTAX, masked, parse_proxy_url, parse_socks5_proxy
 from ziggurat.node.config.settings import LOG_FORMATS, LOG_LEVELS, LogFormat, LogLevel
 from ziggurat.node.handshake import user_agent
 from ziggurat.node.inbound import BAN_SYNTAX, BanTarget, parse_ban
+from ziggurat.node.ip_network import IpNetwork, parse_network
 
 __all__ = ["IGNORED_FLAGS", "IGNORED_VALUES", "OPTIONS", "Option", "RawValue"]
 
@@ -39,7 +40,6 @@ class Option:
         single: whether a file may also hold one string instead of a list, as in kaspad's.
         number: whether the value is an integer in a file.
         short: a one-letter flag.
-        alias: a second name.
         kaspad: the kaspad variable to use if ours is not set. Only settings of the network and its peers have one:
             a kaspad on the same machine has its own directories, ports and names.
         node_only: whether commands that only dial lack the setting.
@@ -56,7 +56,6 @@ class Option:
     single: bool = False
     number: bool = False
     short: str | None = None
-    alias: str | None = None
     kaspad: str | None = None
     node_only: bool = True
     in_file: bool = True
@@ -65,21 +64,12 @@ class Option:
     @property
     def variable(self) -> str:
         """The name of its environment variable."""
-        return _variable(self.name)
-
-    @property
-    def alias_variable(self) -> str | None:
-        """The environment variable of ``alias``."""
-        return None if self.alias is None else _variable(self.alias)
+        return f"ZIGGURAT_{self.name.replace('-', '_').upper()}"
 
     @property
     def field(self) -> str:
         """The name of its field in `Settings`."""
         return self.name.replace("-", "_")
-
-
-def _variable(name: str) -> str:
-    return f"ZIGGURAT_{name.replace('-', '_').upper()}"
 
 
 def _peer(text: str, network: Network) -> PeerAddress:
@@ -171,7 +161,14 @@ OPTIONS: tuple[Option, ...] = (
         "SOCKS5 proxy for all outbound connections (default port: 9050)",
         lambda text, network: parse_socks5_proxy(text),
         PROXY_SYNTAX,
-        alias="proxy",
+        node_only=False,
+        mask=masked,
+    ),
+    Option(
+        "proxy",
+        "the same by URL, for any kind of proxy",
+        lambda text, network: parse_proxy_url(text),
+        PROXY_URL_SYNTAX,
         node_only=False,
         mask=masked,
     ),

@@ -1,4 +1,4 @@
-"""The ``--socks5-proxy`` setting: its syntax, and how it is shown without its credentials."""
+"""The settings ``--socks5-proxy`` and ``--proxy``: their syntax, and how they are shown without credentials."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import os
 import re
 from dataclasses import dataclass
 
+from ziggurat.layers.proxy_address import ProxyKind, parse_address
 from ziggurat.layers.socks5 import UserPass, parse_proxy
 from ziggurat.services.uri import Uri
 
-__all__ = ["DIRECT", "PROXY_SYNTAX", "Proxy", "masked", "parse_socks5_proxy"]
+__all__ = [
+    "DIRECT",
+    "PROXY_SYNTAX",
+    "PROXY_URL_SYNTAX",
+    "Proxy",
+    "masked",
+    "parse_proxy_url",
+    "parse_socks5_proxy",
+]
 
 DEFAULT_PORT = 9050
 """Tor's SocksPort, and the default port of Bitcoin Core's ``-proxy``."""
@@ -17,6 +26,19 @@ DEFAULT_PORT = 9050
 DIRECT = "none"
 
 PROXY_SYNTAX = "HOST[:PORT], [IPv6][:PORT], socks5://USER:PASSWORD@HOST[:PORT], unix:/PATH, or none to dial directly"
+
+PROXY_URL_SYNTAX = (
+    "SCHEME://[USER:PASSWORD@]HOST[:PORT] (http, https, socks4, socks4a, socks5 or socks5h), HOST[:PORT] or unix:/PATH "
+    "(SOCKS5), or none to dial directly"
+)
+
+KIND = ProxyKind(
+    "a proxy",
+    {"socks5": "socks5", "socks5h": "socks5"} | {name: name for name in ("http", "https", "socks4", "socks4a")},
+    DEFAULT_PORT,
+)
+
+FROM_ENVIRONMENT = "env"
 
 OTHER_WORDS_FOR_DIRECT = frozenset({"none", "off", "no", "false", "0", "null", "direct", "disabled"})
 """Refused, as they would be host names otherwise."""
@@ -48,7 +70,7 @@ class Proxy:
         if self.uri.scheme == "unix":
             return self.uri.authority
         user = "" if self.credentials is None else "***:***@"
-        return f"socks5://{user}{self.uri.authority}"
+        return f"{self.uri.scheme}://{user}{self.uri.authority}"
 
 
 def parse_socks5_proxy(text: str) -> Proxy | None:
@@ -58,13 +80,40 @@ def parse_socks5_proxy(text: str) -> Proxy | None:
         ValueError: the text is not a proxy, or is empty: ``--socks5-proxy=$UNSET`` must not lead to direct dials. The
             message contains no credentials.
     """
-    if text == DIRECT:
+    if _is_direct(text):
         return None
-    if text.lower() in OTHER_WORDS_FOR_DIRECT:
+    return _checked(*parse_proxy(text, default_port=DEFAULT_PORT))
+
+
+def parse_proxy_url(text: str) -> Proxy | None:
+    """Parse the value of ``--proxy``, a proxy of any kind. Text without a scheme is a SOCKS5 proxy.
+
+    The default port is 9050 for SOCKS5, as of ``--socks5-proxy``, and else that of the scheme.
+
+    Raises:
+        ValueError: as in `parse_socks5_proxy`. So is ``env``: a node dials for days, and not the one whose shell it was
+            started from decides by which proxy.
+    """
+    if _is_direct(text):
+        return None
+    if text.lower() == FROM_ENVIRONMENT:
+        raise ValueError("env is for the commands explain and forward; a node obeys no proxy variable: name the proxy")
+    scheme = text.partition("://")[0].lower() if "://" in text else "socks5"
+    port = DEFAULT_PORT if scheme.startswith("socks5") else None
+    return _checked(*parse_address(text, KIND, default_port=port))
+
+
+def _is_direct(text: str) -> bool:
+    if text.lower() in OTHER_WORDS_FOR_DIRECT - {text if text == DIRECT else ""}:
         raise ValueError(f"write {DIRECT} to dial directly")
     if not text:
         raise ValueError("empty")
-    uri, credentials = parse_proxy(text, default_port=DEFAULT_PORT)
+    return text == DIRECT
+
+
+def _checked(uri: Uri, credentials: UserPass | None) -> Proxy:
+    if uri.scheme.startswith("socks4") and credentials is not None and credentials.password:
+        raise ValueError("SOCKS4 has a user ID, but no password")
     if uri.scheme == "unix" and len(os.fsencode(uri.path)) > MAX_UNIX_PATH:
         raise ValueError(f"the path of a unix socket is limited to {MAX_UNIX_PATH} bytes")
     return Proxy(uri, credentials)

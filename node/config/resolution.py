@@ -1,6 +1,7 @@
 """Resolve flags, environment variables and the file to `Settings`; flags override variables, which override the file.
 
-The network switches count as one setting: a flag for one network overrides a variable or a key for another.
+The network switches count as one setting: a flag for one network overrides a variable or a key for another. So do
+``socks5-proxy`` and ``proxy``, of which one place may have only one.
 ``connect`` and ``addpeer`` do not: together they are an error wherever they come from, because no file may add a peer
 to a node that was restricted by ``connect``.
 """
@@ -20,13 +21,16 @@ from ziggurat.node.config.flags import IGNORED_DEST, read_flags
 from ziggurat.node.config.ineffective import ineffective_settings
 from ziggurat.node.config.networks import DEVNET, MAINNET, SIMNET, Network, numbered_testnet
 from ziggurat.node.config.options import OPTIONS, Option, RawValue
+from ziggurat.node.config.proxy import Proxy
 from ziggurat.node.config.settings import LogFormat, LogLevel, Settings, SettingsError
 
-__all__ = ["Resolved", "resolve"]
+__all__ = ["PROXY_SETTINGS", "Resolved", "resolve"]
 
 DEFAULT_SOURCE = "default"
 STATE_DIRECTORY = "STATE_DIRECTORY"
 NETWORK_SWITCHES = ("testnet", "devnet", "simnet")
+PROXY_SETTINGS = ("socks5-proxy", "proxy")
+"""Two names of one setting: a SOCKS5 proxy, and a proxy of any kind by URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved
             ignored += unused
             break
     network = _network(levels)
+    _keep_one_proxy(levels)
     chosen: dict[str, tuple[str, RawValue]] = {}
     for level in reversed(levels):
         chosen |= level
@@ -98,6 +103,24 @@ def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved
     )
 
 
+def _keep_one_proxy(levels: list[dict[str, tuple[str, RawValue]]]) -> None:
+    """Remove the settings of a proxy that those of a higher level override."""
+    known = False
+    for level in levels:
+        given = [name for name in PROXY_SETTINGS if name in level]
+        if len(given) > 1:
+            first, second = (_where(level[name][0], name) for name in given)
+            raise SettingsError(f"{first} and {second} are the same setting; give only one")
+        if known:
+            for name in given:
+                del level[name]
+        known = known or bool(given)
+
+
+def _where(source: str, name: str) -> str:
+    return source if source.startswith(("--", "ZIGGURAT_", "KASPAD_")) else f"{source}: {name}"
+
+
 def _source(name: str, chosen: Mapping[str, tuple[str, RawValue]], environ: Mapping[str, str]) -> str:
     if name in chosen:
         return chosen[name][0]
@@ -117,8 +140,7 @@ def _value(option: Option, source: str, given: RawValue, network: Network) -> ob
         try:
             read.append(option.read(text, network))
         except ValueError as error:
-            where = source if source.startswith(("--", "ZIGGURAT_", "KASPAD_")) else f"{source}: {option.name}"
-            shown = option.mask(text)
+            where, shown = _where(source, option.name), option.mask(text)
             raise SettingsError(f"{where}: bad value {shown!r} ({error}); expected {option.expected}") from error
     return tuple(read) if option.many else read[0]
 
@@ -147,16 +169,12 @@ def _default_directory(environ: Mapping[str, str]) -> Path:
 
 
 def _settings(values: dict[str, object], network: Network, environ: Mapping[str, str]) -> Settings:
-    rest = {
-        name.replace("-", "_"): value
-        for name, value in values.items()
-        if name
-        not in {*NETWORK_SWITCHES, "netsuffix", "configfile", "socks5-proxy", "appdir", "loglevel", "log-format"}
-    }
+    known = {*NETWORK_SWITCHES, *PROXY_SETTINGS, "netsuffix", "configfile", "appdir", "loglevel", "log-format"}
+    rest = {name.replace("-", "_"): value for name, value in values.items() if name not in known}
     return Settings(
         appdir=cast("Path | None", values.get("appdir")) or _default_directory(environ),
         network=network,
-        proxy=cast("None", values.get("socks5-proxy")),
+        proxy=cast("Proxy | None", next((values[name] for name in PROXY_SETTINGS if name in values), None)),
         loglevel=cast(LogLevel, values.get("loglevel", "info")),
         log_format=cast(LogFormat, values.get("log-format", "auto")),
         **rest,  # type: ignore[arg-type]

@@ -8,11 +8,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from ziggurat.node.address import IpNetwork, NetAddress, PeerAddress
+from ziggurat.node.address import NetAddress, PeerAddress
 from ziggurat.node.address_manager import is_publicly_routable
 from ziggurat.node.config.networks import MAINNET, Network
 from ziggurat.node.config.proxy import Proxy
 from ziggurat.node.inbound import BanTarget
+from ziggurat.node.ip_network import IpNetwork
 
 __all__ = ["LOG_FORMATS", "LOG_LEVELS", "LogFormat", "LogLevel", "Settings", "SettingsError", "accepts_family"]
 

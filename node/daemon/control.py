@@ -18,7 +18,7 @@ from typing import TypeAlias, cast
 
 import anyio
 
-from ziggurat.node.inbound import accept_connections
+from ziggurat.layers.accept import accept_connections
 
 __all__ = ["Arguments", "NotRunning", "RequestRefused", "ask", "is_running", "serve_control"]
 

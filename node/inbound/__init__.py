@@ -6,7 +6,6 @@ command line.
 
 from __future__ import annotations
 
-from ziggurat.node.inbound.accept import accept_connections
 from ziggurat.node.inbound.ban import BAN_SYNTAX, Ban, BanTarget, UserAgentPattern, ban_text, parse_ban
 from ziggurat.node.inbound.bans import DEFAULT_DURATION, BanList
 from ziggurat.node.inbound.interfaces import Interfaces, OwnAddress, interface_addresses
@@ -32,7 +31,6 @@ __all__ = [
     "PeerServer",
     "TcpListener",
     "UserAgentPattern",
-    "accept_connections",
     "ban_text",
     "interface_addresses",
     "parse_ban",

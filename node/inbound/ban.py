@@ -9,7 +9,7 @@ from fnmatch import translate
 from functools import cached_property
 from typing import TypeAlias
 
-from ziggurat.node.address import IpNetwork, network_text, parse_network
+from ziggurat.node.ip_network import IpNetwork, network_text, parse_network
 
 __all__ = ["BAN_SYNTAX", "Ban", "BanTarget", "UserAgentPattern", "ban_text", "parse_ban"]
 

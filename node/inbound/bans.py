@@ -11,10 +11,11 @@ from pathlib import Path
 import anyio.to_thread
 
 from ziggurat.layers.events import EventLogger, write_event
-from ziggurat.node.address import IpAddress, IpNetwork, NamedAddress, PeerAddress, network_text
+from ziggurat.node.address import IpAddress, NetAddress, PeerAddress
 from ziggurat.node.handshake import Rules
 from ziggurat.node.inbound.ban import Ban, BanTarget, UserAgentPattern, ban_text, parse_ban
 from ziggurat.node.inbound.ban_file import DamagedBanFile, move_damaged_file, read_bans, write_bans
+from ziggurat.node.ip_network import IpNetwork, network_text
 from ziggurat.node.peer import PROXIED, PeerInfo
 
 __all__ = ["DEFAULT_DURATION", "BanList"]
@@ -165,8 +166,8 @@ class BanList:
     # -- who is banned
 
     def of_address(self, address: PeerAddress | None) -> Ban | None:
-        """Return the ban of an address, or ``None``. A name has none, nor has a peer whose address is unknown."""
-        if address is None or isinstance(address, NamedAddress) or address.ip in self._exempt:
+        """Return the ban of an IP address, or ``None``. Names and onion services have none, nor has who is unknown."""
+        if address is None or not isinstance(address, NetAddress) or address.ip in self._exempt:
             return None
         ip, number = ip_address(address.ip.packed), int(address.ip)  # a ban has no zone
         for version, length, prefixes in self._prefixes:
@@ -241,4 +242,4 @@ def _overlap(one: BanTarget, other: BanTarget) -> bool:
 
 
 def _host(address: PeerAddress) -> IpAddress | str:
-    return address.name if isinstance(address, NamedAddress) else address.ip
+    return address.ip if isinstance(address, NetAddress) else address.host

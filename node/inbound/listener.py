@@ -9,8 +9,8 @@ from typing import Protocol
 
 import anyio
 
+from ziggurat.layers.accept import accept_connections
 from ziggurat.node.address import NetAddress
-from ziggurat.node.inbound.accept import accept_connections
 from ziggurat.node.inbound.sockets import open_listening_socket
 
 __all__ = ["Listener", "TcpListener"]

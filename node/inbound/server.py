@@ -16,7 +16,7 @@ import anyio
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from ziggurat.node.address import IpNetwork, NetAddress
+from ziggurat.node.address import NetAddress
 from ziggurat.node.handshake import HANDSHAKE_MESSAGE_SIZE, TOO_MANY_PENDING
 from ziggurat.node.inbound.bans import BanList
 from ziggurat.node.inbound.limits import ConnectionCounter
@@ -24,6 +24,7 @@ from ziggurat.node.inbound.listener import Listener
 from ziggurat.node.inbound.refusal_log import RefusalLog
 from ziggurat.node.inbound.request import Call, RequestHandler
 from ziggurat.node.inbound.stream import InboundStream
+from ziggurat.node.ip_network import IpNetwork
 from ziggurat.node.peer import PROXIED
 from ziggurat.node.wire import MESSAGE_STREAM, MessageCodec, StreamLost
 from ziggurat.services.channel.options import ConnectionOptions

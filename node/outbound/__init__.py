@@ -13,10 +13,11 @@ from ziggurat.node.outbound.connection_manager import (
 )
 from ziggurat.node.outbound.dial_book import DialBook
 from ziggurat.node.outbound.failure import failure_level, is_proxy_failure
-from ziggurat.node.outbound.proxy_lookup import resolve_through_proxy
+from ziggurat.node.outbound.seeding import NOT_SUPPORTED
 from ziggurat.node.outbound.stream import OutboundStream
 
 __all__ = [
+    "NOT_SUPPORTED",
     "ConnectionManager",
     "ConnectionManagerConfig",
     "ConnectionStatus",
@@ -24,5 +25,4 @@ __all__ = [
     "OutboundStream",
     "failure_level",
     "is_proxy_failure",
-    "resolve_through_proxy",
 ]

@@ -8,7 +8,7 @@ from typing import cast
 
 from ziggurat.layers.events import Level
 from ziggurat.node.handshake import HandshakeError, Kind
-from ziggurat.services import ConnectError, LimitExceeded, ProxyError
+from ziggurat.services import ConnectError, LimitExceeded, ProxyError, ProxyProtocolError
 
 __all__ = ["Cause", "cause_of", "failure_level", "is_proxy_failure"]
 
@@ -16,12 +16,19 @@ ABOUT_THE_TARGET = frozenset({*range(0x03, 0x07), *range(0xF0, 0xF8)})
 """Replies for a target that the proxy could not reach: RFC 1928 section 6, and Tor's own for onion services
 (socks-extensions)."""
 
-REFUSED_THE_REQUEST = frozenset({0x01, 0x02})
-"""General failure, and not allowed by the ruleset. The proxy works: it understood the request and answered it. Tor says
-0x01 for a private address."""
+STATUS_ABOUT_THE_TARGET = frozenset({502, 503, 504})
+"""An HTTP proxy's answers for a target that it could not reach (RFC 9110 section 15.6)."""
 
-BEFORE_THE_REQUEST = frozenset({"dns", "tcp", "unix", "proxy.greeting", "proxy.auth"})
-"""Phases of a dial through a proxy that come before the target is named."""
+REFUSED_THE_REQUEST = frozenset({0x01, 0x02, 0x5B})
+"""General failure, not allowed by the ruleset, and SOCKS4's word for both. The proxy works: it understood the request
+and answered it. Tor says 0x01 for a private address."""
+
+STATUS_ABOUT_THE_PROXY = frozenset({*range(300, 400), 401, 407, 429})
+"""An HTTP proxy's answers that any target would get: a portal to log in to, credentials, too many requests. Any other,
+e.g. 403 for a port that is not allowed, is its word on this target."""
+
+BEFORE_THE_REQUEST = frozenset({"dns", "tcp", "unix", "tls", "proxy.greeting", "proxy.auth"})
+"""Phases of a dial through a proxy that come before the target is named. A peer of ours speaks no TLS: a proxy may."""
 
 NO_NETWORK = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 """This machine has no route, or not even the family: every target of the network fails in the same way."""
@@ -51,7 +58,7 @@ def cause_of(error: ConnectError, *, proxied: bool) -> Cause:
     """
     if isinstance(error, HandshakeError):
         return Cause.NEUTRAL if error.kind in NEUTRAL else Cause.TARGET
-    if isinstance(error, ProxyError) and error.reply_code in REFUSED_THE_REQUEST:
+    if isinstance(error, ProxyError) and _refused_the_request(error):
         return Cause.TARGET
     if is_proxy_failure(error, proxied=proxied):
         return Cause.PROXY
@@ -77,8 +84,14 @@ def is_proxy_failure(error: ConnectError, *, proxied: bool) -> bool:
     if not proxied:
         return False
     if isinstance(error, ProxyError):
-        return error.reply_code not in ABOUT_THE_TARGET
+        return error.reply_code not in ABOUT_THE_TARGET and error.status not in STATUS_ABOUT_THE_TARGET
     return error.phase in BEFORE_THE_REQUEST
+
+
+def _refused_the_request(error: ProxyError) -> bool:
+    if error.status is not None:
+        return error.status not in STATUS_ABOUT_THE_PROXY and not isinstance(error, ProxyProtocolError)
+    return error.reply_code in REFUSED_THE_REQUEST
 
 
 def _has_errno(error: BaseException, numbers: frozenset[int]) -> bool:

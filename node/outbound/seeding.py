@@ -13,7 +13,7 @@ from ziggurat.layers.events import Level, write_event
 from ziggurat.node.address import NamedAddress, NetAddress
 from ziggurat.services import ConnectError, ProxyAuthError, ProxyError, ProxyRefused
 
-__all__ = ["SeedResult", "Seeders"]
+__all__ = ["NOT_SUPPORTED", "SeedResult", "Seeders"]
 
 ADDRESSES_PER_MISSING_PEER = 2
 """Addresses to collect for each missing peer: about half of the nodes are reachable."""

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import anyio
 
-from ziggurat.node.address import NamedAddress, PeerAddress
+from ziggurat.node.address import PeerAddress
 from ziggurat.node.wire import Version
 
 __all__ = ["PROXIED", "Direction", "PeerInfo", "PeerKey", "peer_info", "peer_key"]
@@ -34,7 +34,7 @@ def peer_key(id: bytes, address: PeerAddress, *, proxied: bool = False) -> PeerK
     """Return the key of a peer at ``address``; ``proxied`` for an inbound peer whose own address we cannot see."""
     if proxied:
         return PeerKey(id, PROXIED)
-    return PeerKey(id, address.name if isinstance(address, NamedAddress) else str(address.ip))
+    return PeerKey(id, address.host)
 
 
 @dataclass(frozen=True, slots=True)

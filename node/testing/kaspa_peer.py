@@ -155,7 +155,7 @@ class KaspaPeer:
     ) -> KaspaSession:
         if self._tasks is None:
             raise RuntimeError("the peer is not running")
-        host = str(address.ip) if isinstance(address, NetAddress) else address.name
+        host = address.host
         session = KaspaSession(self, stream, host, inbound=inbound, handshake_over=handshake_over)
         self.sessions.append(session)
         self._tasks.start_soon(session.run)

@@ -16,9 +16,9 @@ from anyio.abc import ByteStream, SocketAttribute
 
 from ziggurat.layers.testing.memory import MemoryStream, stream_pair
 from ziggurat.node.address import NetAddress
-from ziggurat.services.channel.transport import StreamTransport
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import ConnectError, ConnectRefused, ResolveError
+from ziggurat.services.stream_transport import StreamTransport
 from ziggurat.services.uri import Uri
 
 __all__ = ["MemoryHost", "MemoryListener", "MemoryNetwork"]

@@ -1,6 +1,5 @@
 """A gRPC channel over any connector; the only package that imports grpclib's client."""
 
-from ziggurat.services.channel.backoff import Backoff
 from ziggurat.services.channel.channel import Channel
 from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.compression import MessageSizeError
@@ -11,10 +10,9 @@ from ziggurat.services.channel.refusal import CallRefused
 from ziggurat.services.channel.server import CompressionMixin
 from ziggurat.services.channel.snapshot import ConnectionSnapshot
 from ziggurat.services.channel.state import ChannelState
-from ziggurat.services.channel.transport import StreamTransport
+from ziggurat.services.stream_transport import StreamTransport
 
 __all__ = [
-    "Backoff",
     "CallRefused",
     "Channel",
     "ChannelState",

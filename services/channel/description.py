@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from ziggurat.services.remark import remarks_of
 from ziggurat.services.service import Connector
 from ziggurat.services.tcp import TcpConnector
 from ziggurat.services.unix import UnixConnector
@@ -19,14 +20,20 @@ PATH = "hand-over if the outermost stream is exactly a TransportStream or a TlsS
 
 
 def describe(endpoint: Endpoint, connector: Connector) -> str:
-    """Return the target, the stack (outermost first), the path into HTTP/2, the settings and the warnings."""
+    """Return the target, the stack (outermost first), the path into HTTP/2, the settings and the warnings.
+
+    What the order of the layers means is said by those that know: see `Remarking`.
+    """
     stack = _stack_lines(connector)
     scheme, authority = endpoint.origin_parts
     lines = [f"dial {endpoint.uri} (request origin {scheme}://{authority})", "stack, outermost first:"]
     lines += [f"  {line}" for line in stack]
     lines += ["path into HTTP/2:", f"  {PATH}", "settings:"]
     lines += [f"  {line}" for line in _settings(endpoint)]
-    warnings = list(_warnings(endpoint, connector, stack))
+    remarks = remarks_of(connector, endpoint.uri)
+    if meanings := [remark.text for remark in remarks if not remark.warning]:
+        lines += ["what the order means:", *(f"  {line}" for line in meanings)]
+    warnings = [remark.text for remark in remarks if remark.warning] + list(_warnings(endpoint, connector, stack))
     if warnings:
         lines += ["warnings:", *(f"  {line}" for line in warnings)]
     return "\n".join(lines)

@@ -153,13 +153,17 @@ def require_tls(target: Uri, ledger: Ledger, earlier: int = 0) -> None:
     if target.scheme != "https":
         return
     host = target.host.partition("%")[0].removesuffix(".")  # no certificate has a zone id
+    others: list[str] = []
     for step in ledger.phases[earlier:]:
         # The host that TLS was asked for, whatever name was verified for it: the user chose that by server_name=.
         asked = step.via if step.host is None else step.host
-        if step.name == "tls" and step.outcome == "ok" and asked is not None and asked.removesuffix(".") == host:
+        if step.discarded or step.name != "tls" or step.outcome != "ok" or asked is None:
+            continue  # discarded: of another connection than the one that is used
+        if asked.removesuffix(".") == host:
             return
-    raise ConnectError(
-        f"no layer verified {target.host!r} by TLS, which https requires",
-        hint='add a TlsLayer above any proxy (or enter phase("tls", via=uri.host) in your own connector), or use http',
-        transient=False,
-    )
+        others.append(asked)
+    if others:
+        hint = f"TLS was with {' and '.join(others)}: the order of the layers is wrong, put a TlsLayer above any proxy"
+    else:
+        hint = 'add a TlsLayer above any proxy (or enter phase("tls", via=uri.host) in your own connector), or use http'
+    raise ConnectError(f"no layer verified {target.host!r} by TLS, which https requires", hint=hint, transient=False)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 
-from ziggurat.services.channel.backoff import Backoff
+from ziggurat.services.backoff import Backoff
 from ziggurat.services.channel.channel import Channel
 from ziggurat.services.channel.connecting import Connecting
 from ziggurat.services.channel.description import describe

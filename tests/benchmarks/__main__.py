@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for `python -m`; `python tests
 from measure import Scale
 from report import Row, as_json, as_text
 
-PEERS = {"grpc": "grpcio", "python_socks": "python-socks"}
+PEERS = {"grpc": "grpcio", "httpcore": "httpcore", "python_socks": "python-socks"}
 """Packages by the module that they install."""
 
 
@@ -28,7 +28,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python tests/benchmarks", description="Measure the library against its peers."
     )
-    parser.add_argument("names", nargs="*", metavar="P1", help="benchmarks to run, P1 to B14; default: all")
+    parser.add_argument("names", nargs="*", metavar="P1", help="benchmarks to run, P1 to B19; default: all")
     parser.add_argument("--rounds", type=int, help="pairs of blocks per comparison; more of them narrow the interval")
     parser.add_argument("--quick", action="store_true", help="check that everything works; the figures mean nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table to FILE")

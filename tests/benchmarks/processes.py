@@ -14,7 +14,10 @@ from pathlib import Path
 from fast_server import fast_server
 from measure import cores, pin
 
-__all__ = ["client_core", "proxy", "proxy_name", "server", "server_core", "server_process"]
+__all__ = [
+    *("client_core", "ended", "free_port", "listening_on", "proxy", "proxy_name", "server", "server_core"),
+    "server_process",
+]
 
 HERE = Path(__file__).parent
 ALL_CORES = cores()  # before anything is pinned
@@ -61,7 +64,7 @@ async def server_process(kind: str, *, certificate: str | None = None) -> AsyncI
         yield int(line), process.pid
     finally:
         process.stdin.close()
-        await _ended(process)
+        await ended(process)
 
 
 def proxy_name() -> str:
@@ -77,8 +80,7 @@ async def proxy() -> AsyncIterator[int]:
         async with server("socks5") as port:
             yield port
         return
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     pin(server_core())  # inherited; microsocks has no option for it
     try:
         arguments = ["-i", "127.0.0.1", "-p", str(port)]
@@ -88,15 +90,23 @@ async def proxy() -> AsyncIterator[int]:
     finally:
         pin(client_core())
     try:
-        await _listening(port)
+        await listening_on(port)
         yield port
     finally:
         if process.returncode is None:
             process.terminate()
-        await _ended(process)
+        await ended(process)
 
 
-async def _listening(port: int) -> None:
+def free_port() -> int:
+    """Return a port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+async def listening_on(port: int) -> None:
+    """Wait until somebody listens on a port."""
     for _ in range(500):
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -106,10 +116,11 @@ async def _listening(port: int) -> None:
             writer.close()
             await writer.wait_closed()
             return
-    raise RuntimeError("the proxy did not start")
+    raise RuntimeError(f"nobody listens on {port}")
 
 
-async def _ended(process: Process) -> None:
+async def ended(process: Process) -> None:
+    """Wait for the end of a process, and kill it if it does not come."""
     try:
         await asyncio.wait_for(process.wait(), 5)
     except TimeoutError:

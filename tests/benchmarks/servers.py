@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from bench_service import DOWNLOAD, IDLE, MANY, MIB, SMALL, UNARY, UPLOAD, BytesValue, Int64Value
 from kaspa_end import kaspa_server
+from raw_transfer import raw_transfer
 
 BACKLOG = 4096
 PAYLOAD = BytesValue(value=bytes(range(256)) * (MIB // 256))
@@ -175,10 +176,83 @@ async def echo(certificate: str | None) -> AsyncIterator[int]:
     server.close()
 
 
+class Sink(asyncio.BufferedProtocol):
+    """Answers each message with one byte, when it is complete: eight bytes that are its length, and that many more."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(MIB))
+        self.head = bytearray()
+        self.left = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.buffer if self.left else self.buffer[: 8 - len(self.head)]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self.left:
+            self.left -= nbytes
+            if self.left == 0:
+                self.transport.write(b".")
+            return
+        self.head += self.buffer[:nbytes]
+        if len(self.head) == 8:
+            self.left = int.from_bytes(self.head, "big")
+            self.head.clear()
+
+
+@asynccontextmanager
+async def sink(certificate: str | None) -> AsyncIterator[int]:
+    """Run a server that swallows what comes."""
+    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+class Http(asyncio.Protocol):
+    """Answers each request head with the same few bytes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if data.endswith(b"\r\n\r\n"):
+            self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
+
+
+@asynccontextmanager
+async def http(certificate: str | None) -> AsyncIterator[int]:
+    """Run a server for HTTP/1.1 without a parser."""
+    server = await asyncio.get_running_loop().create_server(Http, "127.0.0.1", 0, backlog=BACKLOG)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
 @asynccontextmanager
 async def accept(certificate: str | None) -> AsyncIterator[int]:
     """Run a target for tunnels: it accepts, sends nothing, and hangs up when the client does."""
     server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0, backlog=BACKLOG)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+class Connect(asyncio.Protocol):
+    """Grants each CONNECT request, and connects to nothing."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport, self.head = cast(asyncio.Transport, transport), b""
+
+    def data_received(self, data: bytes) -> None:
+        self.head += data
+        if self.head.endswith(b"\r\n\r\n"):
+            self.transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+
+@asynccontextmanager
+async def connect(certificate: str | None) -> AsyncIterator[int]:
+    """Run an HTTP proxy without a network behind it."""
+    server = await asyncio.get_running_loop().create_server(Connect, "127.0.0.1", 0, backlog=BACKLOG)
     yield server.sockets[0].getsockname()[1]
     server.close()
 
@@ -198,9 +272,13 @@ KINDS: dict[str, Callable[[str | None], Any]] = {
     "mixin": mixin,
     "listener": listener,
     "echo": echo,
+    "sink": sink,
     "accept": accept,
+    "connect": connect,
+    "http": http,
     "socks5": socks5,
     "kaspa": kaspa_server,
+    "raw transfer": raw_transfer,
 }
 
 

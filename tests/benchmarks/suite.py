@@ -6,9 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+import balance
 import bulk
 import dead_target
 import dial
+import forwarding
+import http_clients
+import http_connect
 import idle_peers
 import instructions
 import layer_cost
@@ -44,6 +48,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "B12": ready.ready,
     "B13": idle_peers.idle_peers,
     "B14": node_streams.load,
+    "B15": layer_cost.every_layer,
+    "B16": http_connect.http_connect,
+    "B17": forwarding.forwarding,
+    "B18": balance.balance,
+    "B19": http_clients.http_clients,
 }
 
 ENVIRONMENTS = {"P4": bulk.PINNED_HEAP}

@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import trustme
 
-from tests.interop import proxies
+from tests.interop import http_proxies, proxies
+from tests.interop.http_proxies import Squid
 from tests.interop.tor_network import TorNetwork, tor_network
 from tests.interop.traces import Trace, run_traced, strace_that_works
 
@@ -74,6 +76,41 @@ def ssh(new_folder: Callable[[str], Path]) -> Iterator[str]:
 def tor(new_folder: Callable[[str], Path]) -> Iterator[TorNetwork]:
     with tor_network(new_folder("tor")) as network:
         yield network
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def squid(new_folder: Callable[[str], Path], authority: trustme.CA) -> Iterator[Squid]:
+    with http_proxies.squid(new_folder("squid"), authority.issue_cert("localhost")) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def tinyproxy(new_folder: Callable[[str], Path]) -> Iterator[str]:
+    with http_proxies.tinyproxy(new_folder("tinyproxy")) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def tinyproxy_with_password(new_folder: Callable[[str], Path]) -> Iterator[str]:
+    with http_proxies.tinyproxy(new_folder("tinyproxy"), auth=True) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def haproxy(new_folder: Callable[[str], Path], authority: trustme.CA, squid: Squid) -> Iterator[str]:
+    with http_proxies.haproxy(new_folder("haproxy"), authority.issue_cert("localhost"), squid.locked) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def privoxy(new_folder: Callable[[str], Path], tor: TorNetwork) -> Iterator[str]:
+    with http_proxies.privoxy(new_folder("privoxy"), tor.proxy) as proxy:
+        yield proxy
 
 
 @pytest.fixture

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue, Int64Value
@@ -81,3 +87,41 @@ async def test_a_failed_dial_is_unavailable_with_its_cause() -> None:
     await channel.aclose()
 
     assert isinstance(caught.value.__cause__, ConnectRefused)
+
+
+PROTO = """
+syntax = "proto3";
+package test;
+message Bytes { bytes value = 1; }
+service Echo { rpc Say(Bytes) returns (Bytes); }
+"""
+
+
+def compiled(folder: Path, name: str, *options: str) -> ModuleType:
+    """Generate code by betterproto2's own compiler, as docs/howto/betterproto2.md has it, and import it."""
+    pytest.importorskip("betterproto2_compiler", reason="betterproto2_compiler is not installed")
+    pytest.importorskip("grpc_tools", reason="grpcio-tools is not installed")
+    (folder / "echo.proto").write_text(PROTO)
+    (folder / name).mkdir()
+    command = [sys.executable, "-m", "grpc_tools.protoc", "-I.", *options, f"--python_betterproto2_out={name}"]
+    programs = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))  # the plugin, and its ruff
+    done = subprocess.run(
+        [*command, "echo.proto"], cwd=folder, env={**os.environ, "PATH": programs}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module(f"{name}.test")
+    finally:
+        sys.path.remove(str(folder))
+
+
+async def test_the_compilers_asynchronous_stub_and_its_default_one(tmp_path: Path) -> None:
+    with grpcio_echo() as server:
+        async with Endpoint(f"http://127.0.0.1:{server.port}").connect(TcpConnector()) as channel:
+            ours = compiled(tmp_path, "for_grpclib", "--python_betterproto2_opt=client_generation=async")
+            answer = await ours.EchoStub(channel).say(ours.Bytes(value=b"hello"))
+            assert answer.value == b"hello"
+            grpcios = compiled(tmp_path, "for_grpcio")
+            with pytest.raises(AttributeError, match="'Channel' object has no attribute 'unary_unary'"):
+                grpcios.EchoStub(channel).say(grpcios.Bytes(value=b"hello"))

@@ -15,6 +15,7 @@ from grpclib.exceptions import GRPCError
 
 from tests.interop.grpcio_echo import EchoServer, EchoStub, grpcio_echo
 from tests.interop.programs import answers, find, loopback_address, running
+from ziggurat.layers import ServiceBuilder
 from ziggurat.services import Endpoint, TcpConnector
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
@@ -87,3 +88,14 @@ async def test_a_server_that_is_away_behind_it_is_unavailable(tmp_path: Path) ->
         with anyio.fail_after(20.0), pytest.raises(GRPCError, match="502 Bad Gateway") as caught:
             await EchoStub(channel).say(BytesValue(value=b"x"))
         assert caught.value.status is Status.UNAVAILABLE
+
+
+@pytest.mark.parametrize("which", ["microsocks", "dante", "ssh"])
+async def test_behind_a_proxy(which: str, tmp_path: Path, server: EchoServer, request: pytest.FixtureRequest) -> None:
+    """Connections end after fifty requests, and each redial goes through the proxy."""
+    connector = ServiceBuilder().socks5(request.getfixturevalue(which)).service(TcpConnector())
+    async with nginx(tmp_path, server.port) as endpoint, endpoint.connect(connector) as channel:
+        stub = EchoStub(channel)
+        with anyio.fail_after(60.0):
+            for number in range(120):
+                assert (await stub.say(BytesValue(value=b"%d" % number))).value == b"%d" % number

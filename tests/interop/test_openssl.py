@@ -33,7 +33,11 @@ class Server:
         self.output = b""
 
     def type(self, line: str) -> None:
-        """Type a line: a command if it begins with one's letter, else data for the client."""
+        """Type a line: a command if it begins with one's letter, else data for the client.
+
+        The server takes all that one ``read()`` returns for one command if the first letter is a command's, and so
+        drops a line that follows too soon: after a command, wait for its effect before the next line.
+        """
         assert self.process.stdin is not None
         self.process.stdin.write(line.encode() + b"\n")
 
@@ -47,7 +51,7 @@ class Server:
 
 
 @asynccontextmanager
-async def s_server(directory: Path, version: str) -> AsyncIterator[tuple[TlsStream, Server]]:
+async def s_server(directory: Path, version: str, *flags: str) -> AsyncIterator[tuple[TlsStream, Server]]:
     certificate = directory / "certificate.pem"
     CERTIFICATE.private_key_and_cert_chain_pem.write_to_path(certificate)
     process = await asyncio.create_subprocess_exec(
@@ -61,6 +65,7 @@ async def s_server(directory: Path, version: str) -> AsyncIterator[tuple[TlsStre
             "-naccept",
             "1",
             version,
+            *flags,
         ),
         stdin=PIPE,
         stdout=PIPE,
@@ -86,8 +91,8 @@ async def s_server(directory: Path, version: str) -> AsyncIterator[tuple[TlsStre
 
 
 @asynccontextmanager
-async def handed_over(directory: Path, version: str) -> AsyncIterator[tuple[TlsTransport, Taker, Server]]:
-    async with s_server(directory, version) as (stream, server):
+async def handed_over(directory: Path, version: str, *flags: str) -> AsyncIterator[tuple[TlsTransport, Taker, Server]]:
+    async with s_server(directory, version, *flags) as (stream, server):
         taker = Taker(stream)
         transport = stream.hand_over(taker)
         assert type(transport) is TlsTransport
@@ -108,10 +113,12 @@ async def exchange(transport: TlsTransport, taker: Taker, server: Server, number
 
 @pytest.mark.parametrize("command", ["k", "K"])
 async def test_key_updates(tmp_path: Path, command: str) -> None:
-    async with handed_over(tmp_path, "-tls1_3") as (transport, taker, server):
+    async with handed_over(tmp_path, "-tls1_3", "-msg") as (transport, taker, server):
         for number in range(5):
             await exchange(transport, taker, server, number)
+            server.output = b""
             server.type(command)
+            await server.read_until(b">>> TLS 1.3, Handshake [length 0005], KeyUpdate")
         await exchange(transport, taker, server, 5)
         assert not taker.lost
 

@@ -9,25 +9,32 @@ from typing import Any
 import pytest
 import trustme
 from anyio.abc import ByteStream
+from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSStream
 
 from ziggurat.layers import (
+    Breaker,
     ConcurrencyLimitLayer,
+    HttpConnectLayer,
     Identity,
     Isolated,
     KeepAliveLayer,
+    KeyedLimiter,
     Limiter,
     LoggingLayer,
     NoDelayLayer,
+    RetryBudget,
+    RetryPolicy,
     ServiceBuilder,
     Socks5Layer,
     TimeoutLayer,
     TlsLayer,
+    TokenBucket,
     UserPass,
 )
 from ziggurat.layers.layer import Layer, Stack
-from ziggurat.layers.testing import ScriptedProxy, check_layer
-from ziggurat.services import Connector, Uri
+from ziggurat.layers.testing import HttpReply, ScriptedHttpProxy, ScriptedProxy, check_layer
+from ziggurat.services import Backoff, Connector, Uri
 
 TARGET = Uri.parse("https://target.example:443")
 PROXY = Uri.parse("socks5://proxy.example:1080")
@@ -86,6 +93,36 @@ def proxy(**script: Any) -> Callable[[ByteStream], Any]:
 )
 async def test_socks5_keeps_the_contract_and_adds_no_wrapper(layer: Layer, script: dict[str, Any]) -> None:
     await check_layer(layer, uri=TARGET, peer=proxy(**script), inner_uri=PROXY, transparent=True)
+
+
+HTTP_PROXY = Uri.parse("http://proxy.example:3128")
+INFORMATIONAL = b"HTTP/1.1 100 Continue\r\n\r\n"
+CHALLENGE = HttpReply(407, "Log in", [("Proxy-Authenticate", "Digest")], b"<title>Log in</title>")
+
+
+class Answering:
+    """Answers every challenge."""
+
+    def start(self, uri: Uri, /) -> Answering:
+        return self
+
+    async def answer(self, challenges: tuple[str, ...], /) -> str | None:
+        await checkpoint()  # it may ask someone
+        return "Digest x" if challenges else None
+
+
+@pytest.mark.parametrize(
+    ("layer", "proxy"),
+    [
+        (HttpConnectLayer(HTTP_PROXY), ScriptedHttpProxy()),
+        (HttpConnectLayer(HTTP_PROXY, auth=UserPass("u", "p"), timeout=None), ScriptedHttpProxy(split=1)),
+        (HttpConnectLayer(HTTP_PROXY, headers={"X": "y"}), ScriptedHttpProxy(HttpReply(before=INFORMATIONAL))),
+        (HttpConnectLayer(HTTP_PROXY, auth=Answering()), ScriptedHttpProxy(CHALLENGE, CHALLENGE, HttpReply())),
+    ],
+    ids=["plain", "basic", "informational", "challenge"],
+)
+async def test_http_connect_keeps_the_contract_and_adds_no_wrapper(layer: Layer, proxy: ScriptedHttpProxy) -> None:
+    await check_layer(layer, uri=TARGET, peer=proxy.handle, inner_uri=HTTP_PROXY, transparent=True)
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +186,21 @@ async def test_a_whole_stack_keeps_the_contract(authority: trustme.CA) -> None:
         .timeout(5.0, name="reach proxy")
     )
     await check_layer(Whole(stack), uri=TARGET, peer=peer, inner_uri=PROXY)
+
+
+async def test_a_stack_that_dials_again_and_twice_keeps_the_contract() -> None:
+    """Everything that decides how often and when a dial is made, over a proxy."""
+    once = Backoff(0.125, factor=1.0, jitter=0.0)
+    stack = (
+        ServiceBuilder()
+        .logging()
+        .timeout(60.0)
+        .retry(RetryPolicy(2, backoff=once, budget=RetryBudget(1000.0)))
+        .logging()
+        .circuit_breaker(Breaker(1000))
+        .rate_limit(TokenBucket(1000.0))
+        .hedge(20.0)
+        .concurrency_limit(KeyedLimiter(2))
+        .socks5(str(PROXY))
+    )
+    await check_layer(Whole(stack), uri=TARGET, peer=proxy(), inner_uri=PROXY, shared=True, transparent=True)

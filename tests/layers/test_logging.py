@@ -359,3 +359,19 @@ async def test_a_name_that_tls_verified_for_a_masked_target_is_masked_too(logs: 
 
     assert (logs[1]["phase"], logs[1]["via"]) == ("tls", None)
     assert "service" not in str(logs)
+
+
+async def test_via_names_the_proxies_of_the_attempt_that_succeeded(logs: list[dict[str, object]]) -> None:
+    async def leaf(uri: Uri, /) -> ByteStream:
+        with dial(uri) as current:
+            for name in ("one:1080", "two:1080"):
+                try:
+                    with current.trial(), phase("proxy.connect", via=name):
+                        if name == "one:1080":
+                            raise ProxyRefused("no")
+                except ProxyRefused:
+                    pass
+            return current.established(stream_pair()[0])
+
+    await LoggingLayer().layer(leaf)(TARGET)
+    assert logs[1]["via"] == "two:1080"

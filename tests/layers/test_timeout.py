@@ -6,7 +6,8 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer, Limiter
+from ziggurat.layers.concurrency_limit import ConcurrencyLimitLayer
+from ziggurat.layers.limiter import Limiter
 from ziggurat.layers.testing import check_layer, mock_connector, stream_pair
 from ziggurat.layers.timeout import TimeoutLayer
 from ziggurat.services.dial import dial, phase

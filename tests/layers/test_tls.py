@@ -491,6 +491,19 @@ async def test_tls_inside_tls_verifies_the_proxy_below_and_the_target_above() ->
     assert [entry.via for entry in current.ledger.phases] == ["proxy.example", "target.example"]
 
 
+@pytest.mark.parametrize(("target", "says"), [("https://api.example", True), ("http://api.example", False)])
+async def test_a_failure_with_another_host_than_an_https_targets_names_the_order_of_the_layers(
+    target: str, says: bool
+) -> None:
+    """``.socks5(proxy).tls()``: a SOCKS5 proxy does not speak TLS, and its user wanted it with the target."""
+    proxy = Uri.parse("tcp://proxy.corp:1080")
+    with dial(Uri.parse(target)):
+        error = await refused(TlsLayer(trusting()), saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"), proxy)
+    text = "TLS was with proxy.corp, which a layer above dials; if it was meant for api.example, put it above"
+    assert (text in str(error.hint)) == says
+    assert "is it a plain-text server" in str(error.hint)
+
+
 async def test_typed_attributes_of_the_stream_below_are_found() -> None:
     async with far_end(server()) as leaf:
         leaf.near.attributes[SocketAttribute.remote_port] = lambda: 4711

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.address import NetAddress, PeerAddress, parse_network
+from ziggurat.node.address import NetAddress, PeerAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext, FlowFactory
 from ziggurat.node.handshake.handshake import Rules
@@ -14,6 +14,7 @@ from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.handshake.run import closing_with_reject
 from ziggurat.node.inbound.bans import BanList
 from ziggurat.node.inbound.limits import InboundLimits
+from ziggurat.node.ip_network import parse_network
 from ziggurat.node.outbound.stream import OutboundStream
 from ziggurat.node.testing import MemoryNetwork
 from ziggurat.services import dial, phase

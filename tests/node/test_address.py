@@ -1,18 +1,17 @@
 from __future__ import annotations
 
-from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ziggurat.node.address import (
-    IpNetwork,
+    AddressNetwork,
+    NamedAddress,
     NetAddress,
+    OnionNetAddress,
     canonical_ip,
-    network_text,
-    parse_network,
     parse_peer_address,
 )
 from ziggurat.node.wire.convert.net_address import net_address_to_wire
@@ -121,58 +120,45 @@ def test_port_0_cannot_be_dialled() -> None:
         NetAddress.parse("10.0.0.1:0").uri()
 
 
-@pytest.mark.parametrize(
-    ("text", "network"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("192.0.2.7/32", "192.0.2.7"),
-        ("10.0.0.0/8", "10.0.0.0/8"),
-        ("0.0.0.0/0", "0.0.0.0/0"),
-        ("2001:DB8::/32", "2001:db8::/32"),
-        ("2001:0db8:0::1", "2001:db8::1"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
-        ("fe80::1%eth0", "fe80::1"),
-    ],
-)
-def test_a_network_is_parsed_into_its_canonical_form(text: str, network: str) -> None:
-    assert network_text(parse_network(text)) == network
+ONION = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion"
+
+
+def test_an_onion_service_is_verified_and_knows_its_network() -> None:
+    address = parse_peer_address(f"{ONION.upper()}:1234", 16111)
+
+    assert address == OnionNetAddress.parse(ONION, 1234)
+    assert isinstance(address, OnionNetAddress)
+    assert (address.network, address.host, str(address)) == (AddressNetwork.ONION, ONION, f"{ONION}:1234")
+    assert address.uri() == Uri("http", ONION, 1234)
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
-        ("", "neither an IP address nor a network"),
-        ("192.0.2", "neither an IP address nor a network"),
-        ("192.0.2.07", "neither an IP address nor a network"),
-        ("node.example", "neither an IP address nor a network"),
-        ("192.0.2.7:16111", "more than an IP address: write 192.0.2.7"),
-        ("[2001:db8::1]:16111", "more than an IP address: write 2001:db8::1"),
-        ("10.0.0.5/8", "write 10.0.0.5 or 10.0.0.0/8"),
-        ("2001:db8::1/32", "write 2001:db8::1 or 2001:db8::/32"),
-        ("192.0.2.0/33", "a number from 0 to 32"),
-        ("192.0.2.0/", "a number from 0 to 32"),
-        ("192.0.2.0/255.255.255.0", "a number from 0 to 32"),
-        ("2001:db8::/129", "a number from 0 to 128"),
+        ("a" + ONION[1:], "the checksum of"),
+        ("x.onion:16111", "has 1 characters"),
+        (f"{ONION}:65536", "bad port: 65536"),
+        (f"{ONION}:0x1", "bad port"),
     ],
 )
-def test_a_text_that_is_no_network_is_refused_with_what_to_write(text: str, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        parse_network(text)
+def test_a_bad_onion_address_says_what_is_wrong(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_peer_address(text, 16111)
+    with pytest.raises(ValueError, match=message):
+        OnionNetAddress.parse(text, 16111)
 
 
-@given(
-    st.builds(ip_network, st.tuples(st.integers(0, (1 << 32) - 1), st.integers(0, 32)), st.just(False))
-    | st.builds(ip_network, st.tuples(st.integers(1 << 32, (1 << 128) - 1), st.integers(0, 128)), st.just(False))
-)
-def test_the_text_of_a_network_can_be_parsed_back(network: IpNetwork) -> None:
-    mapped = isinstance(network, IPv6Network) and network.subnet_of(IPv6Network("::ffff:0:0/96"))
-
-    assert parse_network(network_text(network)) == network or mapped
-    assert isinstance(parse_network(network_text(network)), IPv4Network | IPv6Network)
+def test_an_onion_service_is_no_name() -> None:
+    with pytest.raises(ValueError, match="use OnionNetAddress"):
+        NamedAddress(ONION, 16111)
 
 
-@given(st.text(max_size=50))
-def test_any_other_text_is_refused_with_a_value_error(text: str) -> None:
-    with suppress(ValueError):
-        assert parse_network(text)
+def test_an_address_knows_its_network_and_a_name_has_none() -> None:
+    assert NetAddress.parse("192.0.2.7", 1).network is AddressNetwork.IPV4
+    assert NetAddress.parse("::ffff:192.0.2.7", 1).network is AddressNetwork.IPV4
+    assert NetAddress.parse("2001:db8::7", 1).network is AddressNetwork.IPV6
+    assert not hasattr(NamedAddress("peer.example", 1), "network")
+    assert (NetAddress.parse("[2001:db8::7]:1").host, NamedAddress("peer.example", 1).host) == (
+        "2001:db8::7",
+        "peer.example",
+    )

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from tests.node.nodes import dial_and_run
-from ziggurat.layers import Isolated, Socks5Layer, TimeoutLayer, UserPass
+from ziggurat.layers import HttpConnectLayer, Isolated, Socks4Layer, Socks5Layer, TimeoutLayer, UserPass
 from ziggurat.layers.testing import ScriptedProxy, Socks5Server, mock_connector, stream_pair
 from ziggurat.node.address import NamedAddress, NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
@@ -43,9 +43,29 @@ def test_a_peer_is_reached_directly_by_default() -> None:
     assert names(ConnectionHandler()) == [
         "LoggingLayer",
         "TimeoutLayer",
+        "DirectLayer",
         "KeepAliveLayer",
         "SocketConnector",
     ]
+
+
+async def test_a_direct_dial_is_no_oversight_of_the_environments_proxy(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The node obeys no proxy variable, and says so at start: the leaf need not."""
+
+    async def no_connection(*args: object) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("ziggurat.services.tcp._open", no_connection)
+    monkeypatch.setattr("ziggurat.services.silently_direct._Note.said", False)
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.corp:3128")
+    caplog.set_level("WARNING", "ziggurat.services")
+
+    with pytest.raises(ConnectError):
+        await ConnectionHandler().stack()(Uri.parse("http://192.0.2.1:16111"))
+
+    assert not [record for record in caplog.records if record.name == "ziggurat.services"]
 
 
 def test_a_connection_has_a_second_and_a_name_five_before_it() -> None:
@@ -62,6 +82,48 @@ def test_the_proxy_is_above_keepalive_and_below_the_tunnel_limit() -> None:
     assert names(handler)[1:4] == ["TimeoutLayer", "Socks5Layer", "KeepAliveLayer"]
     limits = [layer for layer in handler.stack().layers if isinstance(layer, TimeoutLayer)]
     assert [(limit.name, limit.seconds) for limit in limits] == [("tunnel", 60.0)]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "layers"),
+    [
+        ("http://proxy.corp:3128", ["HttpConnectLayer"]),
+        ("https://proxy.corp", ["HttpConnectLayer", "TlsLayer"]),
+        ("socks4://192.0.2.9", ["Socks4Layer"]),
+        ("socks4a://proxy.corp", ["Socks4Layer"]),
+        ("socks5://proxy.corp", ["Socks5Layer"]),
+        ("unix:/run/tor/socks", ["Socks5Layer"]),
+    ],
+)
+def test_a_proxy_of_any_kind_is_in_the_same_place(proxy: str, layers: list[str]) -> None:
+    handler = ConnectionHandler(proxy_layer(Uri.parse(proxy)))
+
+    assert names(handler)[2:] == [*layers, "KeepAliveLayer", "SocketConnector"]
+    assert handler.via == Uri.parse(proxy).authority
+
+
+def test_a_proxy_is_given_the_credentials_that_its_kind_knows() -> None:
+    user = UserPass("alice", "s3cret")
+    http = proxy_layer(Uri.parse("http://proxy.corp:3128"), user)
+    socks4 = proxy_layer(Uri.parse("socks4a://proxy.corp"), user)
+
+    assert isinstance(http, HttpConnectLayer)
+    assert http.auth == user
+    assert isinstance(socks4, Socks4Layer)
+    assert (socks4.user_id, socks4.remote_dns) == ("alice", True)
+
+
+async def test_a_proxy_without_look_ups_is_not_asked_for_one() -> None:
+    leaf, handle = mock_connector()
+    handler = ConnectionHandler(proxy_layer(Uri.parse("http://proxy.corp:3128")), leaf)
+
+    with pytest.raises(
+        ProxyRefused, match=r"proxy\.resolve via proxy\.corp:3128 failed.*only a SOCKS5 proxy"
+    ) as caught:
+        await handler.resolve("seeder.example")
+
+    assert caught.value.reply_code == 7
+    assert not handle.requests
 
 
 async def test_with_a_proxy_the_leaf_dials_only_the_proxy() -> None:

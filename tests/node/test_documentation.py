@@ -75,7 +75,7 @@ def test_every_file_exists(page: Path) -> None:
 def test_every_setting_is_in_the_quick_reference() -> None:
     documented = {flag for cells in rows(REACHED) for flag in re.findall(r"--([a-z0-9-]+)", cells[0])}
 
-    assert documented == {option.name for option in OPTIONS} | {option.alias for option in OPTIONS if option.alias}
+    assert documented == {option.name for option in OPTIONS}
 
 
 def test_every_limit_of_the_connection_handler_is_documented() -> None:

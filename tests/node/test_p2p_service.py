@@ -15,12 +15,13 @@ import anyio.lowlevel
 import pytest
 from structlog.testing import capture_logs
 
-from ziggurat.node.address import IpAddress, NetAddress, PeerAddress, parse_network
+from ziggurat.node.address import IpAddress, NetAddress, PeerAddress
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.config.networks import DEVNET
 from ziggurat.node.config.proxy import parse_socks5_proxy
 from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.ip_network import parse_network
 from ziggurat.node.outbound.seeding import Seeders
 from ziggurat.node.p2p_service import P2pService
 from ziggurat.node.peer.info import PROXIED, PeerInfo

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from tests.services.dials import PROXY, TARGET, failing
-from ziggurat.services import ConnectError, ConnectRefused, ConnectTimeout, Dial, Ledger, Limit, dial, phase
+from ziggurat.services import AllFailed, ConnectError, ConnectRefused, ConnectTimeout, Dial, Ledger, Limit, dial, phase
 
 Outcomes = list[BaseException | None]
 
@@ -181,3 +181,57 @@ async def test_the_cause_of_a_failure_does_not_keep_the_frames_of_the_dial_alive
         assert seen[0]() is None
     finally:
         gc.enable()
+
+
+async def test_a_failed_trial_is_an_outcome_and_a_successful_one_is_not_yet() -> None:
+    failed: Outcomes = []
+    passed: Outcomes = []
+    with failing() as caught, dial(TARGET) as current:
+        with failing() as first, current.trial():
+            await layer(failed)
+            raise ConnectRefused("once")
+        assert failed == first
+        with current.trial():
+            await layer(passed)
+        assert passed == []
+        with phase("http2"):
+            raise ConnectError("no SETTINGS")
+    assert (failed, passed) == (first, caught)
+
+
+async def test_trials_nest() -> None:
+    inner: Outcomes = []
+    with failing() as caught, dial(TARGET) as current, current.trial():
+        with dial(TARGET) as joined, joined.trial():
+            await layer(inner)
+        assert inner == []
+        raise ConnectRefused("the outer one")
+    assert inner == caught
+    assert [entry.discarded for entry in current.ledger.phases] == [True]
+
+
+async def test_only_the_phases_of_failed_trials_are_discarded() -> None:
+    with dial(TARGET) as current:
+        with failing(), current.trial(), phase("tcp"):
+            raise ConnectRefused("once")
+        with current.trial(), phase("tcp"):
+            pass
+    assert [entry.discarded for entry in current.ledger.phases] == [True, False]
+
+
+async def test_a_failed_trial_is_not_the_error_of_the_dial() -> None:
+    with dial(TARGET) as current:
+        with failing(), current.trial():
+            raise ConnectRefused("once")
+        assert current.ledger.error is None
+
+
+async def test_the_record_of_all_errors_refers_to_no_ledger() -> None:
+    with failing(), dial(TARGET) as current:
+        with failing() as caught, current.trial():
+            raise ConnectRefused("once")
+        raise AllFailed("all failed", caught) from caught[0]
+    recorded = current.ledger.error
+    assert isinstance(recorded, AllFailed)
+    assert [each.ledger for each in (recorded, *recorded.errors)] == [None, None]
+    assert caught[0].ledger is current.ledger

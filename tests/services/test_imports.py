@@ -10,6 +10,7 @@ import pytest
 
 import ziggurat.services
 
+CLIENTS = {"aiohttp", "asyncpg", "httpcore", "httpx", "websockets"}
 HEAVY = {"grpclib", "h2", "hpack", "google.protobuf", "multidict", "dns", "opentelemetry", "prometheus_client"}
 
 
@@ -21,13 +22,17 @@ def fresh(code: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["ziggurat.services", "ziggurat.services.tcp", "ziggurat.layers", "ziggurat.layers.testing"]
+    "module",
+    [
+        *("ziggurat.services", "ziggurat.services.tcp", "ziggurat.services.stream_transport"),
+        *("ziggurat.layers", "ziggurat.layers.clients", "ziggurat.layers.testing"),
+    ],
 )
 def test_connectors_and_layers_load_no_grpc_and_no_http2(module: str) -> None:
     loaded = set(fresh(f"import {module}; print(*sys.modules)"))
 
     assert module in loaded
-    assert not HEAVY & loaded
+    assert not (HEAVY | CLIENTS) & loaded
 
 
 def test_the_channel_is_loaded_at_the_first_use_of_one_of_its_names() -> None:
@@ -60,7 +65,7 @@ def test_the_names_are_the_channels_own() -> None:
     from ziggurat.services import channel
 
     lazy = set(channel.__all__) & set(ziggurat.services.__all__)
-    assert {"Backoff", "Channel", "Endpoint"} < lazy
+    assert {"Channel", "Endpoint"} < lazy
     assert all(getattr(ziggurat.services, name) is getattr(channel, name) for name in lazy)
 
 

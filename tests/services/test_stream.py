@@ -124,7 +124,9 @@ async def test_a_stream_that_hangs_in_aclose_causes_no_delay() -> None:
 async def test_on_close_callbacks_run_once_and_in_order_however_often_the_stream_is_closed() -> None:
     calls: list[str] = []
     stream = WrappedStream(Recorder())
+    assert not stream.watched
     stream.on_close(lambda: calls.append("first"))
+    assert stream.watched
     stream.on_close(lambda: calls.append("second"))
     await stream.aclose()
     await stream.aclose()
@@ -175,6 +177,56 @@ async def test_a_wrapper_passes_bytes_eof_and_close_and_counts_bytes() -> None:
 
     assert (received, inner.sent, inner.eofs, inner.closed) == (b"xxxx", b"abcde", 1, 1)
     assert (stream.bytes_sent, stream.bytes_received) == (5, 4)
+
+
+async def test_pushed_back_bytes_come_first_and_are_counted_once() -> None:
+    near, far = stream_pair()
+    stream = WrappedStream(near)
+    await far.send(b"reply and tunnel")
+    data = await stream.receive()
+    stream.push_back(data[6:])
+    assert stream.bytes_received == 6
+    stream.push_back(b"")
+    stream.push_back(b"+")
+    await far.send(b", more")
+    await far.send_eof()
+
+    received = [await stream.receive(n) for n in (4, 100, 100)]
+
+    assert received == [b"+and", b" tunnel", b", more"]
+    assert stream.bytes_received == len(b"reply and tunnel, more")
+    with pytest.raises(anyio.EndOfStream):
+        await stream.receive()
+    stream.push_back(b"at the end")
+    assert await stream.receive() == b"at the end"
+
+
+async def test_reading_pushed_back_bytes_is_a_checkpoint_and_loses_none_when_cancelled() -> None:
+    stream = WrappedStream(stream_pair()[0])
+    stream.push_back(b"kept")
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await stream.receive()
+    assert scope.cancelled_caught
+
+    assert await stream.receive() == b"kept"
+
+
+async def test_nothing_is_pushed_back_on_a_closed_stream_or_under_a_reader() -> None:
+    stream = WrappedStream(stream_pair()[0])
+    async with anyio.create_task_group() as group:
+        group.start_soon(stream.receive)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(anyio.BusyResourceError):
+            stream.push_back(b"x")
+        group.cancel_scope.cancel()
+    stream.push_back(b"lost with the stream")
+    await stream.aclose()
+
+    with pytest.raises(anyio.ClosedResourceError):
+        stream.push_back(b"x")
+    with pytest.raises(anyio.ClosedResourceError):
+        await stream.receive()
 
 
 async def test_a_failed_send_is_not_counted() -> None:

@@ -89,6 +89,26 @@ async def test_the_peers_end_comes_after_its_data_and_we_may_go_on_sending(how: 
         await until(lambda: far.received == b"answer")
 
 
+@pytest.mark.parametrize("how", ["close_notify", "eof"])
+async def test_a_stream_is_readable_while_receive_would_not_wait(how: str) -> None:
+    async with secured() as (stream, far):
+        assert not stream.readable
+        far.send(far.records(b"ab"))
+        await until(lambda: stream.readable)
+        assert await stream.receive(1) == b"a"
+        assert stream.readable
+        assert await stream.receive(1) == b"b"
+        assert not stream.readable
+        if how == "eof":
+            far.writer.write_eof()
+        else:
+            far.send(far.close_notify())
+        await until(lambda: stream.readable)
+        with pytest.raises(EndOfStream):
+            await stream.receive()
+        assert stream.readable
+
+
 async def test_after_our_eof_we_can_still_receive_but_not_send() -> None:
     async with secured() as (stream, far):
         await stream.send(b"question")
@@ -423,7 +443,9 @@ async def test_an_end_before_the_hand_over_is_reported_after_it(end: str) -> Non
 async def test_on_close_fires_once_for_both_streams_after_a_hand_over() -> None:
     async with secured() as (stream, _):
         ends: list[str] = []
+        assert not stream.watched
         stream._inner.on_close(lambda: ends.append("below"))
+        assert stream.watched
         stream.on_close(lambda: ends.append("ours"))
         taker = Taker(stream)
         transport = stream.hand_over(taker)
@@ -459,3 +481,38 @@ async def test_a_bug_during_the_hand_over_closes_the_connection(call: str) -> No
         with pytest.raises(KeyError):
             stream.hand_over(taker)
         await until(lambda: far.hung_up)
+
+
+# --- push_back --------------------------------------------------------------------------------------------------------
+
+
+async def test_pushed_back_bytes_come_first_and_are_counted_once() -> None:
+    async with secured() as (stream, far):
+        far.send(far.records(b"reply and tunnel"))
+        assert await stream.receive(6) == b"reply "
+        stream.push_back(await stream.receive(3))
+        assert stream.bytes_received == 6
+        assert [await stream.receive(n) for n in (2, 1, 100)] == [b"an", b"d", b" tunnel"]
+        assert stream.bytes_received == 16
+
+
+async def test_pushed_back_bytes_are_replayed_by_a_hand_over() -> None:
+    async with secured() as (stream, far):
+        far.send(far.records(b"reply: tunnel"))
+        stream.push_back((await read(stream, 13))[7:])
+        taker = Taker(stream)
+        transport = stream.hand_over(taker)
+        assert bytes(taker.data) == b"tunnel"
+        with pytest.raises(ClosedResourceError):
+            stream.push_back(b"x")
+        transport.abort()
+        await until(lambda: taker.lost)
+
+
+async def test_nothing_is_pushed_back_under_a_reader() -> None:
+    async with secured() as (stream, _), anyio.create_task_group() as group:
+        group.start_soon(stream.receive)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(BusyResourceError):
+            stream.push_back(b"x")
+        group.cancel_scope.cancel()

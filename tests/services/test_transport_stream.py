@@ -187,6 +187,19 @@ async def test_data_before_eof_is_read_before_eof_is_reported() -> None:
                 await stream.receive()
 
 
+async def test_a_stream_is_readable_while_receive_would_not_wait() -> None:
+    async with connected() as (stream, far):
+        assert not stream.readable
+        await far.send(b"ab")
+        await until(lambda: stream.readable)
+        assert await read(stream, 2) == b"ab"
+        assert not stream.readable
+        far.sock.shutdown(socket.SHUT_WR)
+        await until(lambda: stream.readable)  # the end of an idle connection
+        await stream.aclose()
+        assert stream.readable
+
+
 async def test_after_the_peers_eof_we_can_still_send() -> None:
     async with connected() as (stream, far):
         far.sock.shutdown(socket.SHUT_WR)
@@ -695,3 +708,51 @@ async def test_the_ledger_is_a_typed_attribute() -> None:
         with dial(Uri("http", "h", 80)) as current:
             assert current.established(stream) is stream
         assert stream.extra(DialAttribute.ledger) is current.ledger
+
+
+# --- push_back --------------------------------------------------------------------------------------------------------
+
+
+async def test_pushed_back_bytes_come_first_and_are_counted_once() -> None:
+    async with connected() as (stream, far):
+        await far.send(b"reply and tunnel")
+        assert await stream.receive(6) == b"reply "
+        data = await stream.receive(3)
+        stream.push_back(data)  # in front of the rest of a chunk
+        assert stream.bytes_received == 6
+        stream.push_back(b"")
+        assert [await stream.receive(n) for n in (2, 1, 100)] == [b"an", b"d", b" tunnel"]
+        assert stream.bytes_received == 16
+
+
+async def test_pushed_back_bytes_come_before_the_end() -> None:
+    async with connected() as (stream, far):
+        far.sock.shutdown(socket.SHUT_WR)
+        await until(lambda: stream._protocol.eof)
+        stream.push_back(b"last")
+        assert await stream.receive() == b"last"
+        with pytest.raises(EndOfStream):
+            await stream.receive()
+
+
+async def test_pushed_back_bytes_are_replayed_by_a_hand_over() -> None:
+    async with connected() as (stream, far):
+        await far.send(b"reply: tunnel")
+        data = await read(stream, 13)
+        stream.push_back(data[7:])
+        await far.send(b", more")
+        await until(lambda: stream._protocol.waiting == 12)
+        taker = Taker(stream)
+        stream.hand_over(taker)
+        assert bytes(taker.data) == b"tunnel, more"
+        with pytest.raises(ClosedResourceError):
+            stream.push_back(b"x")
+
+
+async def test_nothing_is_pushed_back_under_a_reader() -> None:
+    async with connected() as (stream, _), anyio.create_task_group() as group:
+        group.start_soon(stream.receive)
+        await until(lambda: stream._protocol.reader)
+        with pytest.raises(BusyResourceError):
+            stream.push_back(b"x")
+        group.cancel_scope.cancel()

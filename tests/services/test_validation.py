@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from ziggurat.services.validation import check_bool, check_count, check_seconds
+from ziggurat.services.validation import check_bool, check_count, check_number, check_seconds
 
 
 def refused(kind: type[Exception], message: str) -> pytest.RaisesExc[Exception]:
@@ -84,3 +84,20 @@ def test_switches_are_bools() -> None:
     check_bool("require", False)
     with refused(TypeError, "require must be True or False, not 1"):
         check_bool("require", 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [0, 0.5, 3])
+def test_numbers_are_finite_and_not_too_small(value: float) -> None:
+    check_number("share", value)
+
+
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf])
+def test_a_number_out_of_range_is_refused(value: float) -> None:
+    with refused(ValueError, f"share must be a number of at least 0, not {value!r}"):
+        check_number("share", value)
+
+
+@pytest.mark.parametrize("value", [True, "1", None])
+def test_a_number_of_another_type_is_refused(value: float) -> None:
+    with refused(TypeError, f"share must be a number of at least 1, not {value!r}"):
+        check_number("share", value, minimum=1)

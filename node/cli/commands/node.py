@@ -13,7 +13,7 @@ from ziggurat.node.cli.exit_code import FAILED, OK
 from ziggurat.node.cli.interrupt import quit_on_interrupt
 from ziggurat.node.cli.log import Log
 from ziggurat.node.cli.terminal import print_error, print_lines
-from ziggurat.node.config import OPTIONS, Resolved, add_settings
+from ziggurat.node.config import OPTIONS, PROXY_SETTINGS, Resolved, add_settings
 from ziggurat.node.daemon import CannotRun, run_daemon
 from ziggurat.services.errors import fold
 
@@ -57,7 +57,7 @@ def config_lines(resolved: Resolved) -> list[str]:
     """Return a line of TOML per setting, with its source as a comment; secrets are masked."""
     settings = resolved.settings
     derived = {
-        "socks5-proxy": "none" if settings.proxy is None else str(settings.proxy),
+        **dict.fromkeys(PROXY_SETTINGS, "none" if settings.proxy is None else str(settings.proxy)),
         "listen": [str(address) for address in settings.listen_addresses],
         "appdir": str(settings.appdir),
         "logdir": "" if settings.log_directory is None else str(settings.log_directory),
@@ -68,10 +68,13 @@ def config_lines(resolved: Resolved) -> list[str]:
         "loglevel": settings.loglevel,
         "log-format": settings.log_format,
     }
+    shown = next((name for name in PROXY_SETTINGS if name in resolved.values), PROXY_SETTINGS[0])
     lines: list[str] = []
     for option in OPTIONS:
         given = resolved.values.get(option.name)
-        if given is None or option.name in {"socks5-proxy", "appdir"}:
+        if option.name in PROXY_SETTINGS and option.name != shown:
+            continue  # two names of one setting
+        if given is None or option.name in {*PROXY_SETTINGS, "appdir"}:
             empty: object = False if option.read is None else [] if option.many else ""
             value = derived.get(option.name, empty)
         elif isinstance(given, tuple):
@@ -81,7 +84,7 @@ def config_lines(resolved: Resolved) -> list[str]:
         lines.append(f"{option.name} = {_toml(value)}  # {fold(resolved.sources[option.name])}")
     lines += [f"# {fold(text)}" for text in resolved.ineffective]
     lines += [f"# {name}: ignored; it has no effect here" for name in resolved.ignored_settings]
-    return lines + [f"# {name}: ignored; set a proxy with socks5-proxy" for name in resolved.ignored_variables]
+    return lines + [f"# {name}: ignored; set a proxy with proxy or socks5-proxy" for name in resolved.ignored_variables]
 
 
 def _toml(value: object) -> str:

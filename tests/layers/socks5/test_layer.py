@@ -17,6 +17,7 @@ from tests.tracebacks import frames, places_of
 from ziggurat.layers import Isolated, Layer, ServiceBuilder, Socks5Layer, Stack, TimeoutLayer, UserPass, layer_fn
 from ziggurat.layers.socks5.handshake import Pipeline
 from ziggurat.layers.testing import MockHandle, ResetStream, ScriptedProxy, fault_layer, mock_connector
+from ziggurat.layers.testing.socks5_messages import Credentials
 from ziggurat.services import (
     ConnectError,
     Connector,
@@ -481,3 +482,30 @@ def test_the_two_schemes_mean_the_same_and_secrets_are_masked() -> None:
         layer == Socks5Layer("socks5://user:hunter2@proxy:1080") == Socks5Layer(PROXY, auth=UserPass("user", "hunter2"))
     )
     assert "hunter2" not in repr(layer)
+
+
+async def test_a_password_may_be_empty() -> None:
+    async with ScriptedProxy() as proxy:
+        stream = await Socks5Layer("socks5://token@proxy").layer(proxy.connector())(URI)
+        await stream.aclose()
+
+    assert proxy.sessions[0].credentials == Credentials(b"token", b"")
+
+
+@pytest.mark.parametrize(("method", "sent"), [(0, None), (2, Credentials(b"u", b"p"))])
+async def test_credentials_that_are_not_required_go_to_a_proxy_that_asks_for_them(
+    method: int, sent: Credentials | None
+) -> None:
+    async with ScriptedProxy(method=method) as proxy:
+        stream = await Socks5Layer("proxy", auth=UserPass("u", "p", required=False)).layer(proxy.connector())(URI)
+        await stream.aclose()
+        notes = [entry.note for entry in stream.extra(DialAttribute.ledger).phases]
+
+    assert proxy.sessions[0].methods == (0, 2)
+    assert proxy.sessions[0].credentials == sent
+    assert notes == [None] * len(notes)  # nothing was to be isolated
+
+
+def test_credentials_too_long_for_socks5_are_refused_at_construction() -> None:
+    with pytest.raises(ValueError, match="password must be at most 255 bytes"):
+        Socks5Layer("proxy", auth=UserPass("u", "x" * 256))

@@ -40,7 +40,12 @@ def test_credentials_are_percent_decoded() -> None:
     assert parse_proxy("user:pass@h")[1] == UserPass("user", "pass")
 
 
-@given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
+@pytest.mark.parametrize("text", ["socks5://token@h:1", "socks5://token:@h:1", "token:@h:1"])
+def test_a_user_alone_has_an_empty_password(text: str) -> None:
+    assert parse_proxy(text)[1] == UserPass("token", "")
+
+
+@given(st.text(min_size=1, max_size=20), st.text(max_size=20))
 def test_any_credentials_survive_percent_encoding(user: str, password: str) -> None:
     from urllib.parse import quote
 

@@ -11,7 +11,7 @@ from anyio import BrokenResourceError, EndOfStream
 from anyio.abc import ByteStream
 
 from ziggurat.layers.testing import EofStream, MemoryStream, ScriptedProxy, stream_pair
-from ziggurat.layers.testing.scripted_proxy import RecordingStream
+from ziggurat.layers.testing.script import RecordingStream
 from ziggurat.layers.testing.socks5_messages import Credentials, Request
 from ziggurat.services import DialAttribute, Uri
 

@@ -54,11 +54,6 @@ def test_the_service_links_of_kubernetes_are_not_settings(name: str) -> None:
     assert read_variables({name: "tcp://10.0.0.1:16111"}) == {}
 
 
-def test_both_names_of_a_setting_together_are_an_error() -> None:
-    with pytest.raises(SettingsError, match="ZIGGURAT_SOCKS5_PROXY and ZIGGURAT_PROXY are the same setting"):
-        read_variables({"ZIGGURAT_PROXY": "a", "ZIGGURAT_SOCKS5_PROXY": "b"})
-
-
 def test_the_variables_of_the_tests_are_not_settings() -> None:
     assert read_variables({"ZIGGURAT_KASPAD": "/usr/bin/kaspad"}) == {}
 

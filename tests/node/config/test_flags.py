@@ -63,11 +63,11 @@ def test_unknown_flags_are_rejected_by_name(flag: str, capsys: pytest.CaptureFix
 
 def test_a_setting_with_one_value_is_refused_when_it_is_given_twice(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        read("--socks5-proxy=u:secret@tor", "--proxy=none")
+        read("--socks5-proxy=u:secret@tor", "--socks5-proxy=none")
 
     assert caught.value.code == 2
     error = capsys.readouterr().err
-    assert "argument --socks5-proxy/--proxy: given more than once" in error
+    assert "argument --socks5-proxy: given more than once" in error
     assert "secret" not in error
 
 

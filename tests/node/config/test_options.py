@@ -13,7 +13,7 @@ READERS = {option.name: option.read for option in OPTIONS if option.read is not 
 
 
 def test_names_are_unique() -> None:
-    names = [name for option in OPTIONS for name in (option.name, option.alias) if name]
+    names = [option.name for option in OPTIONS]
     names += [*IGNORED_FLAGS, *IGNORED_VALUES]
 
     assert len(names) == len(set(names))
@@ -23,7 +23,7 @@ def test_every_field_of_the_settings_has_an_option() -> None:
     fields = {field.name for field in dataclasses.fields(Settings)} - {"network", "proxy"}
 
     assert fields == {option.field for option in OPTIONS} - {
-        *("testnet", "netsuffix", "devnet", "simnet", "socks5_proxy", "configfile")
+        *("testnet", "netsuffix", "devnet", "simnet", "socks5_proxy", "proxy", "configfile")
     }
 
 

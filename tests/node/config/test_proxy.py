@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ziggurat.node.config.proxy import Proxy, masked, parse_socks5_proxy
+from ziggurat.node.config.proxy import Proxy, masked, parse_proxy_url, parse_socks5_proxy
 
 
 def parsed(text: str) -> Proxy:
@@ -55,6 +55,48 @@ def test_none_means_direct() -> None:
 def test_a_bad_proxy_is_an_error_and_never_a_direct_dial(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_socks5_proxy(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("127.0.0.1", "socks5://127.0.0.1:9050"),
+        ("socks5://tor", "socks5://tor:9050"),
+        ("socks5h://tor:1", "socks5://tor:1"),
+        ("socks4://proxy", "socks4://proxy:1080"),
+        ("socks4a://proxy", "socks4a://proxy:1080"),
+        ("socks4a://user@proxy", "socks4a://***:***@proxy:1080"),
+        ("http://proxy", "http://proxy:80"),
+        ("http://u:p@proxy:3128", "http://***:***@proxy:3128"),
+        ("HTTPS://proxy", "https://proxy:443"),
+        ("unix:/run/tor/socks", "unix:/run/tor/socks"),
+        ("none", "None"),
+    ],
+)
+def test_a_proxy_of_any_kind(text: str, shown: str) -> None:
+    assert str(parse_proxy_url(text)) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ftp://proxy", "bad proxy scheme 'ftp'"),
+        ("env", "env is for the commands explain and forward; a node obeys no proxy variable"),
+        ("ENV", "env is for"),
+        ("socks4://u:S3CRET@proxy", "SOCKS4 has a user ID, but no password"),
+        ("", "empty"),
+        ("direct", "write none to dial directly"),
+        ("None", "write none to dial directly"),
+        ("http://u:S3CRET@proxy:0", "bad port"),
+        ("proxy:1:u:S3CRET", "bad proxy: expected"),
+        ("unix:/" + "x" * 1000, "limited to 103 bytes"),
+    ],
+)
+def test_a_bad_url_is_an_error_without_a_secret(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        parse_proxy_url(text)
+
+    assert "S3CRET" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,43 @@ def test_a_proxy_has_two_names(flag: str) -> None:
     assert str(read(flag, "tor").settings.proxy) == "socks5://tor:9050"
 
 
+def test_the_two_names_in_one_place_are_an_error(file: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^--socks5-proxy and --proxy are the same setting; give only one$"):
+        read("--socks5-proxy=tor", "--proxy=http://u:S3CRET@proxy")
+    with pytest.raises(SettingsError, match=r"^ZIGGURAT_SOCKS5_PROXY and ZIGGURAT_PROXY are the same setting"):
+        read(ZIGGURAT_PROXY="a", ZIGGURAT_SOCKS5_PROXY="b")
+    file.write_text("proxy = 'a'\nsocks5-proxy = 'b'")
+    with pytest.raises(SettingsError, match=r"toml: socks5-proxy and .*toml: proxy are the same setting"):
+        read("-C", str(file))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "proxy"),
+    [
+        (["--socks5-proxy=tor"], {"ZIGGURAT_PROXY": "http://other"}, "socks5://tor:9050"),
+        (["--proxy=http://proxy"], {"ZIGGURAT_SOCKS5_PROXY": "other"}, "http://proxy:80"),
+        (["--proxy=none"], {"ZIGGURAT_SOCKS5_PROXY": "other"}, "None"),
+        (["--socks5-proxy=none"], {"ZIGGURAT_PROXY": "other"}, "None"),
+    ],
+)
+def test_either_name_overrides_the_other_elsewhere(
+    arguments: list[str], environ: dict[str, str], proxy: str, file: Path
+) -> None:
+    file.write_text("proxy = 'lowest'")
+    resolved = read("-C", str(file), *arguments, **environ)
+
+    assert str(resolved.settings.proxy) == proxy
+    assert sorted(resolved.sources[name] for name in ("socks5-proxy", "proxy")) == [
+        arguments[0].partition("=")[0],
+        "default",
+    ]
+
+
+def test_env_is_no_proxy_of_a_node() -> None:
+    with pytest.raises(SettingsError, match=r"--proxy: bad value 'env' .env is for the commands explain and forward"):
+        read("--proxy=env")
+
+
 def test_none_on_the_command_line_overrides_a_proxy_elsewhere() -> None:
     assert read("--socks5-proxy=none", ZIGGURAT_SOCKS5_PROXY="tor").settings.proxy is None
 
@@ -52,7 +89,7 @@ def test_none_on_the_command_line_overrides_a_proxy_elsewhere() -> None:
     [(["--socks5-proxy="], {}), (["--proxy", ""], {}), ([], {"ZIGGURAT_SOCKS5_PROXY": ""})],
 )
 def test_an_empty_proxy_is_an_error(arguments: list[str], environ: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match=r"empty.*expected HOST"):
+    with pytest.raises(SettingsError, match=r"empty.*expected .*HOST\[:PORT\]"):
         read(*arguments, **environ)
 
 
@@ -118,6 +155,7 @@ def test_the_file_can_be_named_by_a_variable(file: Path) -> None:
 
 def test_proxy_variables_of_other_programs_are_listed() -> None:
     assert read(ALL_PROXY="socks5://x").ignored_variables == ("ALL_PROXY",)
+    assert read(grpc_proxy="http://x", HTTPS_PROXY="").ignored_variables == ("grpc_proxy",)
 
 
 def test_a_relative_directory_is_made_absolute() -> None:

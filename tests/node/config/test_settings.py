@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ziggurat.node.address import NetAddress, parse_network, parse_peer_address
+from ziggurat.node.address import NetAddress, parse_peer_address
 from ziggurat.node.config.networks import DEVNET, MAINNET
 from ziggurat.node.config.proxy import parse_socks5_proxy
 from ziggurat.node.config.settings import Settings, SettingsError
+from ziggurat.node.ip_network import parse_network
 
 PLAIN = Settings(appdir=Path("/app"))
 PROXIED = replace(PLAIN, proxy=parse_socks5_proxy("127.0.0.1"))

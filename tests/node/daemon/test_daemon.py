@@ -21,7 +21,7 @@ from ziggurat.node.address import NetAddress
 from ziggurat.node.cli.command import main
 from ziggurat.node.config.networks import numbered_testnet
 from ziggurat.node.testing import KaspaPeer
-from ziggurat.services import ConnectError, Uri
+from ziggurat.services import ConnectError, OnionAddress, Uri
 
 pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
 
@@ -184,7 +184,7 @@ def test_a_directory_that_cannot_be_created_prints_one_line_and_exits_with_1(tmp
 
 async def test_with_a_proxy_it_dials_only_the_proxy_and_resolves_no_names(tmp_path: Path) -> None:
     """On a network with seeders, with peers of each kind: an IP, loopback, a name and an onion service."""
-    peers = ("192.0.2.1:5", "127.0.0.1:5", "node.example:5", f"{'a' * 56}.onion:5")
+    peers = ("192.0.2.1:5", "127.0.0.1:5", "node.example:5", f"{OnionAddress(bytes(32))}:5")
 
     async def refuse(uri: Uri) -> ByteStream:
         raise ConnectionRefusedError(errno.ECONNREFUSED, "no")

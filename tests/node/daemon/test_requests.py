@@ -13,12 +13,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.node.nodes import at
-from ziggurat.node.address import parse_network
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.config.networks import DEVNET
 from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.daemon.requests import NodeRequests
+from ziggurat.node.ip_network import parse_network
 from ziggurat.node.p2p_service import P2pService, ban_list
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from ziggurat.node.address import IpNetwork, NamedAddress, NetAddress, parse_network
+from ziggurat.node.address import NamedAddress, NetAddress
 from ziggurat.node.handshake.handshake import Rules
 from ziggurat.node.inbound import bans as module
 from ziggurat.node.inbound.ban import Ban
 from ziggurat.node.inbound.bans import BanList
+from ziggurat.node.ip_network import IpNetwork, parse_network
 from ziggurat.node.peer.info import PROXIED, Direction, PeerInfo
 
 pytestmark = pytest.mark.asyncio_only

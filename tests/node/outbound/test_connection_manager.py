@@ -13,12 +13,20 @@ import anyio.lowlevel
 import pytest
 import structlog
 
-from ziggurat.node.address import NamedAddress, NetAddress, PeerAddress, parse_peer_address
+from ziggurat.node.address import NamedAddress, NetAddress, OnionNetAddress, PeerAddress, parse_peer_address
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.node.outbound.connection_manager import TICK_INTERVAL, ConnectionManager, ConnectionManagerConfig
 from ziggurat.node.peer.info import Direction, PeerInfo, PeerKey
-from ziggurat.services import ConnectError, ConnectRefused, ConnectTimeout, ProxyAuthError, ProxyRefused, ResolveError
+from ziggurat.services import (
+    ConnectError,
+    ConnectRefused,
+    ConnectTimeout,
+    OnionAddress,
+    ProxyAuthError,
+    ProxyRefused,
+    ResolveError,
+)
 
 PROXY = "127.0.0.1:9050"
 
@@ -410,7 +418,7 @@ async def test_a_silent_requested_peer_delays_nothing_of_our_own(
     network: Network, book: AddressManager, running: Any
 ) -> None:
     """lndg#458, lnd#5628: a dead onion service among the requested peers held up the first dial by 300 s."""
-    onion = NamedAddress(f"{'a' * 56}.onion", 16111)
+    onion = OnionNetAddress(OnionAddress(bytes(32)), 16111)
     network.delays[onion] = 300.0
     book.add([at(n) for n in range(8)])
     async with running(outbound=8, via=PROXY) as manager:

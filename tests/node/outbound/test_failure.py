@@ -32,12 +32,43 @@ def test_any_other_reply_is_the_proxys_fault(code: int | None) -> None:
     assert is_proxy_failure(ProxyRefused("no", reply_code=code), proxied=True)
 
 
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_status_about_the_target_is_the_targets_fault(status: int) -> None:
+    error = ProxyRefused("no", status=status)
+
+    assert not is_proxy_failure(error, proxied=True)
+    assert cause_of(error, proxied=True) is Cause.TARGET
+
+
+@pytest.mark.parametrize("status", [302, 400, 403, 404, 407, 429, 500, 501])
+def test_a_probe_blames_the_proxy_for_any_other_status(status: int) -> None:
+    assert is_proxy_failure(ProxyRefused("no", status=status), proxied=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ProxyRefused("the port is not allowed", status=403), Cause.TARGET),
+        (ProxyRefused("bad", status=400), Cause.TARGET),
+        (ProxyRefused("fault", status=500), Cause.TARGET),
+        (ProxyRefused("a portal", status=302), Cause.PROXY),
+        (ProxyRefused("too many", status=429), Cause.PROXY),
+        (ProxyAuthError("no", status=407), Cause.PROXY),
+        (ProxyProtocolError("an odd answer", status=101), Cause.PROXY),
+        (ProxyRefused("rejected or failed", reply_code=0x5B), Cause.TARGET),
+        (ProxyAuthError("no identd", reply_code=0x5C), Cause.PROXY),
+    ],
+)
+def test_one_refused_target_is_no_outage_of_the_proxy(error: ConnectError, cause: Cause) -> None:
+    assert cause_of(error, proxied=True) is cause
+
+
 @pytest.mark.parametrize("error", [ProxyAuthError("no"), ProxyProtocolError("HTTP")])
 def test_a_proxy_that_speaks_otherwise_is_to_blame(error: ConnectError) -> None:
     assert is_proxy_failure(error, proxied=True)
 
 
-@pytest.mark.parametrize("phase", ["dns", "tcp", "unix", "proxy.greeting", "proxy.auth"])
+@pytest.mark.parametrize("phase", ["dns", "tcp", "unix", "tls", "proxy.greeting", "proxy.auth"])
 def test_what_fails_before_the_request_is_the_proxys_fault(phase: str) -> None:
     assert is_proxy_failure(in_phase(ConnectTimeout(1.0, "reach proxy"), phase), proxied=True)
 

@@ -5,11 +5,12 @@ import dataclasses
 import pytest
 
 from tests.node.lines import info
-from ziggurat.node.address import NamedAddress, NetAddress, parse_peer_address
+from ziggurat.node.address import NamedAddress, NetAddress, OnionNetAddress, parse_peer_address
 from ziggurat.node.peer.info import PROXIED, PeerKey, peer_key
-from ziggurat.services import Uri
+from ziggurat.services import OnionAddress, Uri
 
 ID = b"i" * 16
+ONION = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion"
 
 
 @pytest.mark.parametrize(
@@ -22,10 +23,10 @@ ID = b"i" * 16
         ("::ffff:1.2.3.4", NetAddress.parse("1.2.3.4:16111")),
         ("Peer.Example", NamedAddress("peer.example", 16111)),
         ("peer.example:5", NamedAddress("peer.example", 5)),
-        (f"{'a' * 56}.onion:5", NamedAddress(f"{'a' * 56}.onion", 5)),
+        (f"{ONION}:5", OnionNetAddress(OnionAddress.parse(ONION), 5)),
     ],
 )
-def test_an_address_is_an_ip_or_a_name(text: str, address: object) -> None:
+def test_an_address_is_an_ip_an_onion_service_or_a_name(text: str, address: object) -> None:
     assert parse_peer_address(text, 16111) == address
 
 
@@ -58,7 +59,7 @@ def test_a_key_is_the_id_and_the_host_without_the_port() -> None:
     assert peer_key(ID, NetAddress.parse("1.2.3.4:5")) == peer_key(ID, NetAddress.parse("[::ffff:1.2.3.4]:6"))
     assert peer_key(ID, NetAddress.parse("1.2.3.4:5")) != peer_key(b"j" * 16, NetAddress.parse("1.2.3.4:5"))
     assert peer_key(ID, NetAddress.parse("1.2.3.4:5")) != peer_key(ID, NetAddress.parse("1.2.3.5:5"))
-    assert peer_key(ID, NamedAddress("a.onion", 5)) == PeerKey(ID, "a.onion")
+    assert peer_key(ID, OnionNetAddress.parse(ONION, 5)) == PeerKey(ID, ONION)
 
 
 def test_inbound_peers_behind_a_proxy_have_their_own_keys() -> None:

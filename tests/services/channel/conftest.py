@@ -18,7 +18,7 @@ from grpclib.server import Stream as Call
 from ziggurat.layers.testing import MemoryStream, stream_pair
 from ziggurat.services import Uri, dial, phase
 from ziggurat.services.channel.channel import Channel
-from ziggurat.services.channel.transport import StreamTransport
+from ziggurat.services.stream_transport import StreamTransport
 
 
 class EchoService:

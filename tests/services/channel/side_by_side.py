@@ -16,7 +16,7 @@ from grpclib.server import Server
 
 from ziggurat.layers.testing import stream_pair
 from ziggurat.services import Channel, Endpoint, Uri, dial
-from ziggurat.services.channel.transport import StreamTransport
+from ziggurat.services.stream_transport import StreamTransport
 
 __all__ = ["BytesCodec", "DetailsCodec", "our_channel", "outcome_of", "stock_channel"]
 

@@ -12,6 +12,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from tests.services.channel.calling import TARGET, Say, loose, settle
+from tests.services.dials import failing
 from ziggurat.layers.testing import stream_pair
 from ziggurat.services import (
     ChannelState,
@@ -92,6 +93,24 @@ def checked(target: str, *vias: str | None, fails: bool = False) -> str | None:
     except ConnectError as error:
         return str(error)
     return None
+
+
+async def test_the_tls_of_an_attempt_or_branch_that_is_not_used_does_not_count() -> None:
+    with dial(URI) as current:
+        with failing(), current.trial():
+            with phase("tls", via="far.example"):
+                pass
+            raise ConnectError("lost")
+        with current.trial(), phase("tcp"):
+            pass
+        with pytest.raises(ConnectError, match=r"no layer verified 'far\.example' by TLS"):
+            require_tls(URI, current.ledger)
+
+
+async def test_tls_with_another_host_is_an_order_mistake_and_the_hint_says_so() -> None:
+    error = checked("https://far.example", "proxy.corp", "second.corp")
+    assert error is not None
+    assert "TLS was with proxy.corp and second.corp: the order of the layers is wrong, put a TlsLayer above" in error
 
 
 async def test_https_requires_a_tls_phase_with_its_own_host() -> None:

@@ -31,7 +31,7 @@ from ziggurat.services import (
 from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.channel.start_http2 import start_http2
-from ziggurat.services.channel.transport import StreamTransport
+from ziggurat.services.stream_transport import StreamTransport
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 

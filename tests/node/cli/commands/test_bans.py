@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
-from ziggurat.node.address import parse_network, parse_peer_address
+from ziggurat.node.address import parse_peer_address
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.cli.command import main
 from ziggurat.node.cli.commands.bans import ban_cells
@@ -19,6 +19,7 @@ from ziggurat.node.config.networks import DEVNET
 from ziggurat.node.config.settings import Settings
 from ziggurat.node.daemon.control import serve_control
 from ziggurat.node.daemon.requests import NodeRequests
+from ziggurat.node.ip_network import parse_network
 from ziggurat.node.p2p_service import P2pService
 
 Run = Callable[..., tuple[int, str, str]]

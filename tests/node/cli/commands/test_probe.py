@@ -6,12 +6,14 @@ import errno
 import json
 from functools import partial
 
+import anyio
 import anyio.to_thread
 import pytest
 from anyio.abc import ByteStream
 
 from tests.node.running import run
-from ziggurat.layers.testing import Socks5Server
+from ziggurat.layers.testing import HttpReply, ScriptedHttpProxy, Socks5Server
+from ziggurat.layers.testing.socks5_server import relay
 from ziggurat.node.cli.command import main
 from ziggurat.node.testing import KaspaPeer
 from ziggurat.services import Uri
@@ -83,6 +85,34 @@ async def test_an_unreachable_proxy_exits_with_3() -> None:
     assert "Failed: " in out
 
 
+@pytest.mark.parametrize(("status", "exit_code"), [(503, 1), (403, 3)])
+async def test_the_exit_code_follows_an_http_proxys_answer(status: int, exit_code: int) -> None:
+    async with ScriptedHttpProxy(HttpReply(status, "no")).serve() as at:
+        code, out, err = await probed("peer.example", "--proxy", f"http://u:S3CRET@{at.authority}", "--json")
+    report = json.loads(out)
+
+    assert code == exit_code
+    assert (report["error"]["type"], report["error"]["phase"]) == ("ProxyRefused", "proxy.connect")
+    assert report["via"] == at.authority
+    assert "S3CRET" not in out + err
+
+
+async def test_a_peer_behind_an_http_proxy_answers() -> None:
+    peer = KaspaPeer()
+    async with peer.run(), peer.listen() as address:
+
+        async def target(client: ByteStream) -> None:
+            async with await anyio.connect_tcp(str(address.ip), address.port) as far:
+                await relay(client, far)
+
+        async with ScriptedHttpProxy(target=target).serve() as at:
+            code, out, _ = await probed("peer.example", "--devnet", "--proxy", str(at), "--json")
+    report = json.loads(out)
+
+    assert code == 0
+    assert [entry["phase"] for entry in report["phases"]] == ["tcp", "proxy.connect", "http2", "handshake"]
+
+
 async def test_a_rejected_password_exits_with_3_and_is_not_printed() -> None:
     async with Socks5Server({"u": "p"}).serve() as at:
         code, out, err = await probed("peer.example", "--proxy", f"socks5://u:S3CRET@{at.authority}")
@@ -101,6 +131,9 @@ async def test_a_rejected_password_exits_with_3_and_is_not_printed() -> None:
         ["h:1", "--timeout=x"],
         ["h:1", "--timeout=inf"],
         ["h:1", "--proxy="],
+        ["h:1", "--proxy=env"],
+        ["h:1", "--proxy=ftp://h"],
+        ["h:1", "--proxy=http://h", "--socks5-proxy=h"],
         ["h:1", "--devnet", "--testnet"],
         ["h:1", "--listen=127.0.0.1"],
     ],
