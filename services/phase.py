@@ -93,6 +93,14 @@ class Phase:
         self.discarded = False
         self.attempt, self.branch = _labels.get()
 
+    def verified(self, host: str) -> bool:
+        """Whether this is TLS that has verified ``host``, or the name that the user had stand for it."""
+        asked = self.via if self.host is None else self.host
+        bare = host.partition("%")[0].removesuffix(".")  # no certificate has a zone id
+        if self.name != "tls" or self.outcome != "ok" or self.discarded:
+            return False
+        return asked is not None and asked.removesuffix(".") == bare
+
     def __repr__(self) -> str:
         took = "running" if self.elapsed is None else f"{self.elapsed:.3f} s, {self.outcome}"
         return f"Phase({self.name}{f' via {self.via}' if self.via else ''}: {took})"

@@ -567,11 +567,13 @@ async def test_an_https_proxy_without_tls_below_is_sent_nothing(via: str | None)
     assert proxy.sessions[0].chunks == []
 
 
-async def test_an_https_proxy_with_tls_below_is_used() -> None:
+@pytest.mark.parametrize("name", ["proxy.example", "gateway.internal"])
+async def test_an_https_proxy_with_tls_below_is_used(name: str) -> None:
     async with ScriptedHttpProxy() as proxy:
 
         async def leaf(uri: Uri) -> ByteStream:
-            with dial(uri), phase("tls", via=uri.host):
+            with dial(uri), phase("tls", via=name) as entry:
+                entry.host = None if name == uri.host else uri.host  # as TlsLayer(server_name=) does
                 return await proxy.connector()(uri)
 
         async with await HttpConnectLayer("https://proxy.example").layer(leaf)(URI):
@@ -640,7 +642,9 @@ def test_a_setting_of_another_type_is_a_type_error_without_a_secret(wrong: dict[
         assert places_of("hunter2", caught.value) == []
 
 
-@pytest.mark.parametrize("uri", [Uri("unix", path="/run/x"), Uri("http", "fe80::1%eth0", 80)])
+@pytest.mark.parametrize(
+    "uri", [Uri("unix", path="/run/x"), Uri("unix-abstract", path="x"), Uri("http", "fe80::1%eth0", 80)]
+)
 async def test_a_target_that_connect_cannot_express_is_refused_before_the_dial(uri: Uri) -> None:
     async with ScriptedHttpProxy() as proxy:
         with pytest.raises(ConnectError, match=r"cannot (reach|express)") as caught:
