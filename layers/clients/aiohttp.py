@@ -24,7 +24,6 @@ from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 
 try:
-    import aiohttp
     from aiohttp.abc import AbstractResolver, ResolveResult
 except ImportError as error:
     raise ImportError("aiohttp is not installed: pip install 'ziggurat[aiohttp]'") from error
@@ -91,13 +90,13 @@ class AiohttpDialer(AbstractResolver):
         ticket = self._keep(sock)
         return [ResolveResult(hostname=host, host=TICKETS[kind], port=ticket, family=kind, proto=0, flags=0)]
 
-    def make_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+    def make_socket(self, address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
         """Return the socket of a ticket, or one whose dial goes on; the ``socket_factory`` of aiohttp's connector.
 
         Raises:
             OSError: the ticket was used before.
         """
-        host, port = str(address[4][0]), int(address[4][1])
+        host, port = str(address[4][0]), int(str(address[4][1]))
         if host not in TICKETS.values():
             return self._dial_literal(Uri("tcp", host, port))
         sock = self._sockets.pop(port, None)

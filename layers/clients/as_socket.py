@@ -25,9 +25,9 @@ __all__ = ["as_socket"]
 async def as_socket(stream: ByteStream) -> socket.socket:
     """Return a connected, non-blocking socket that carries the bytes of ``stream``.
 
-    The caller owns the socket, and closing it closes the connection. The stream must not be used afterwards. Blocking
-    use in another thread (``setblocking(True)``) works; a relay stands still while the event loop does, and ends with
-    it.
+    The caller owns the socket, and closing it closes the connection. The stream must not be used afterwards. A
+    half-close (``shutdown(SHUT_WR)``) passes, except into TLS, where it ends both directions. Blocking use in another
+    thread (``setblocking(True)``) works; a relay stands still while the event loop does, and ends with it.
 
     ``getpeername()`` of the connection's own socket is the address that this machine has dialled, so a proxy's; that of
     a socketpair is empty.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Generator
 from contextlib import contextmanager
 from typing import cast
 
@@ -104,7 +104,7 @@ class HttpxTransport(httpx.AsyncBaseTransport):
             status_code=response.status,
             headers=response.headers,
             stream=_Body(response),
-            extensions=response.extensions,
+            extensions=cast(dict[str, object], response.extensions),  # pyright: ignore[reportUnknownMemberType]
         )
 
     async def aclose(self) -> None:
@@ -130,7 +130,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 @contextmanager
-def _httpx_errors() -> Iterator[None]:
+def _httpx_errors() -> Generator[None, None, None]:
     try:
         yield
     except Exception as error:

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from bench_service import DOWNLOAD, IDLE, MANY, MIB, SMALL, UNARY, UPLOAD, BytesValue, Int64Value
 from kaspa_end import kaspa_server
+from raw_transfer import raw_transfer
 
 BACKLOG = 4096
 PAYLOAD = BytesValue(value=bytes(range(256)) * (MIB // 256))
@@ -209,6 +210,25 @@ async def sink(certificate: str | None) -> AsyncIterator[int]:
     server.close()
 
 
+class Http(asyncio.Protocol):
+    """Answers each request head with the same few bytes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if data.endswith(b"\r\n\r\n"):
+            self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
+
+
+@asynccontextmanager
+async def http(certificate: str | None) -> AsyncIterator[int]:
+    """Run a server for HTTP/1.1 without a parser."""
+    server = await asyncio.get_running_loop().create_server(Http, "127.0.0.1", 0, backlog=BACKLOG)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
 @asynccontextmanager
 async def accept(certificate: str | None) -> AsyncIterator[int]:
     """Run a target for tunnels: it accepts, sends nothing, and hangs up when the client does."""
@@ -255,8 +275,10 @@ KINDS: dict[str, Callable[[str | None], Any]] = {
     "sink": sink,
     "accept": accept,
     "connect": connect,
+    "http": http,
     "socks5": socks5,
     "kaspa": kaspa_server,
+    "raw transfer": raw_transfer,
 }
 
 

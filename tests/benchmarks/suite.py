@@ -11,6 +11,7 @@ import bulk
 import dead_target
 import dial
 import forwarding
+import http_clients
 import http_connect
 import idle_peers
 import instructions
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "B16": http_connect.http_connect,
     "B17": forwarding.forwarding,
     "B18": balance.balance,
+    "B19": http_clients.http_clients,
 }
 
 ENVIRONMENTS = {"P4": bulk.PINNED_HEAP}

@@ -69,6 +69,7 @@ def server_context(*alpn: str) -> ssl.SSLContext:
     """Return a server's TLS context with a certificate for `HOST`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     AUTHORITY.issue_cert(HOST, "127.0.0.1").configure_cert(context)
+    context.num_tickets = 0  # they would come at any time, and make an idle connection readable
     if alpn:
         context.set_alpn_protocols(list(alpn))
     return context
@@ -178,8 +179,9 @@ class Web:
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until ``condition()`` is true; the event loop turns meanwhile."""
-    while not condition():  # noqa: ASYNC110 -- what is waited for has no event
-        await anyio.sleep(0.001)
+    with anyio.fail_after(30.0):  # only so that a failure names its line
+        while not condition():  # noqa: ASYNC110 -- what is waited for has no event
+            await anyio.sleep(0.001)
 
 
 async def settle() -> None:

@@ -16,7 +16,7 @@ from anyio.abc import ByteStream
 from tests.layers.clients.servers import HOST, Corner, Web, client_context, corner, serve, server_context, settle, until
 from ziggurat.layers import ServiceBuilder
 from ziggurat.layers.clients import AiohttpDialer
-from ziggurat.layers.testing import Socks5Server
+from ziggurat.layers.testing import HttpReply, ScriptedHttpProxy, Socks5Server
 from ziggurat.services import Connector, ConnectTimeout, ProxyAuthError, TcpConnector, Uri
 from ziggurat.services.limit import Limit
 
@@ -72,6 +72,19 @@ async def test_the_error_of_the_dial_is_the_error_of_the_request() -> None:
         assert isinstance(caught.value.os_error, ProxyAuthError)
         with pytest.raises(aiohttp.ClientConnectorError, match="bad host"):
             await text(http, "http://bad..example/")
+
+
+async def test_an_http_proxy_and_its_refusal() -> None:
+    for reply in (HttpReply(), HttpReply(403)):
+        async with (
+            ScriptedHttpProxy(reply, target=Web().handle).serve() as proxy,
+            session(ServiceBuilder().http_connect(proxy).service(TcpConnector())) as http,
+        ):
+            if reply.status == 200:
+                assert await text(http, f"http://{HOST}/") == "GET /"
+            else:
+                with pytest.raises(aiohttp.ClientConnectorError, match="403"):
+                    await text(http, f"http://{HOST}/")
 
 
 async def test_a_limit_of_the_stack_is_a_timeout_with_its_cause() -> None:

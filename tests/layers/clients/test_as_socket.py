@@ -11,7 +11,7 @@ from anyio.abc import ByteStream
 from tests.layers.clients.servers import HOST, client_context, corner, echo, serve, server_context, settle, until
 from ziggurat.layers import ConcurrencyLimitLayer, Limiter, ServiceBuilder
 from ziggurat.layers.clients import as_socket
-from ziggurat.layers.testing import stream_pair
+from ziggurat.layers.testing import ScriptedHttpProxy, stream_pair
 from ziggurat.services import ConnectError, TcpConnector, Uri
 
 pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
@@ -61,6 +61,15 @@ async def test_bytes_received_behind_the_proxys_reply_are_not_lost() -> None:
         stream = await here.connector(Uri("tcp", HOST, port))
         await until(lambda: stream.readable)  # type: ignore[attr-defined]  # the greeting is in the stream's own queue
         sock = await as_socket(stream)
+
+        assert sock.family == socket.AF_UNIX
+        assert await ask(sock) == b"220 readyhello"
+
+
+async def test_bytes_in_one_segment_with_an_http_proxys_reply_are_not_lost() -> None:
+    async with ScriptedHttpProxy(early=b"220 ready").serve() as proxy:
+        stack = ServiceBuilder().http_connect(proxy).service(TcpConnector())
+        sock = await as_socket(await stack(Uri("tcp", HOST, 25)))
 
         assert sock.family == socket.AF_UNIX
         assert await ask(sock) == b"220 readyhello"

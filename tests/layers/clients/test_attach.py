@@ -10,7 +10,7 @@ from anyio.abc import ByteStream
 from tests.layers.clients.servers import HOST, corner, echo, serve
 from ziggurat.layers import ConcurrencyLimitLayer, Limiter, ServiceBuilder
 from ziggurat.layers.clients import connect_protocol
-from ziggurat.layers.testing import stream_pair
+from ziggurat.layers.testing import ScriptedHttpProxy, stream_pair
 from ziggurat.services import ConnectError, Connector, ConnectRefused, ProxyAuthError, TcpConnector, Uri
 from ziggurat.services.stream_transport import StreamTransport
 
@@ -64,6 +64,16 @@ async def test_bytes_that_came_with_the_proxys_reply_reach_the_protocol() -> Non
 
     async with corner() as here, serve(greet) as port:
         transport, client = await connect_protocol(here.connector, Uri("tcp", HOST, port), Client)
+        assert await client.receive(9) == b"220 ready"
+        transport.close()
+        await client.lost.wait()
+
+
+async def test_bytes_in_one_segment_with_an_http_proxys_reply_reach_the_protocol() -> None:
+    async with ScriptedHttpProxy(early=b"220 ready").serve() as proxy:
+        stack = ServiceBuilder().http_connect(proxy).service(TcpConnector())
+        transport, client = await connect_protocol(stack, Uri("tcp", HOST, 25), Client)
+        assert not isinstance(transport, StreamTransport)
         assert await client.receive(9) == b"220 ready"
         transport.close()
         await client.lost.wait()

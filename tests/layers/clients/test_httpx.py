@@ -8,11 +8,14 @@ import pytest
 from anyio.abc import ByteStream
 
 from tests.layers.clients.servers import HOST, Corner, Web, client_context, corner, serve, server_context, until
+from ziggurat.layers import ServiceBuilder
 from ziggurat.layers.clients import HttpxTransport
+from ziggurat.layers.testing import HttpReply, ScriptedHttpProxy
 from ziggurat.services import (
     ConnectError,
     ConnectTimeout,
     ProxyAuthError,
+    ProxyError,
     ProxyRefused,
     TcpConnector,
     TlsError,
@@ -84,6 +87,21 @@ async def test_the_errors_of_a_dial_are_httpxs_and_name_the_cause() -> None:
             await http.get(f"http://{HOST}/")
         assert isinstance(gone.value.__cause__, ConnectError)
         assert gone.value.__cause__.ledger is not None
+
+
+async def test_an_http_proxy_and_its_refusal() -> None:
+    for reply, text in ((HttpReply(407, headers=[("Proxy-Authenticate", "Basic")]), "407"), (HttpReply(403), "403")):
+        async with ScriptedHttpProxy(reply, target=Web().handle).serve() as proxy:
+            refused = HttpxTransport(ServiceBuilder().http_connect(proxy).service(TcpConnector()))
+            async with httpx.AsyncClient(transport=refused) as http:
+                with pytest.raises(httpx.ProxyError, match=text) as caught:
+                    await http.get(f"http://{HOST}/")
+            assert isinstance(caught.value.__cause__, ProxyError)
+            assert caught.value.__cause__.status == int(text)
+    async with ScriptedHttpProxy(target=Web().handle).serve() as proxy:
+        transport = HttpxTransport(ServiceBuilder().http_connect(proxy).service(TcpConnector()))
+        async with httpx.AsyncClient(transport=transport) as http:
+            assert (await http.get(f"http://{HOST}/")).text == "GET /"
 
 
 async def test_the_clients_connect_timeout_covers_the_stack() -> None:

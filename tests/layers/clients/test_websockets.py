@@ -166,7 +166,7 @@ async def test_open_timeout_covers_the_dial_and_the_handshake() -> None:
     port = listening.sockets[0].getsockname()[1]
     async with corner() as here, listening:
         with pytest.raises(TimeoutError, match="opening handshake"):
-            await WebsocketConnect(here.connector, f"ws://{HOST}:{port}/", open_timeout=0.2)
+            await WebsocketConnect(here.connector, f"ws://{HOST}:{port}/", open_timeout=1.0)
         await until(lambda: not here.proxy.sessions)
 
 
