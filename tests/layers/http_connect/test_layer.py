@@ -489,6 +489,21 @@ async def test_a_conversation_that_leads_nowhere_is_an_authentication_error(
     assert "it offers Test, Basic" in str(error)
 
 
+async def test_five_challenges_are_answered_and_no_more() -> None:
+    proxy = ScriptedHttpProxy(*[challenge()] * 9)
+    await failure(proxy, HttpConnectLayer(PROXY, auth=Rounds()))
+
+    assert len(proxy.sessions[0].requests) == 1 + 5
+
+
+async def test_an_answer_to_a_challenge_that_is_cut_off_is_a_protocol_error() -> None:
+    proxy = ScriptedHttpProxy(challenge(), HttpReply(), cut=len(challenge().encode()) + 5)
+    error = await failure(proxy, HttpConnectLayer(PROXY, auth=Rounds()))
+
+    assert isinstance(error, ProxyProtocolError)
+    assert "after 5 bytes of its response" in str(error)
+
+
 async def test_a_401_to_credentials_is_about_them() -> None:
     # tinyproxy 1.11: 407 to none, 401 to wrong ones
     proxy = ScriptedHttpProxy(HttpReply(401, "Unauthorized"))
