@@ -49,8 +49,6 @@ class Background:
             only, *others = group.exceptions
             if others:
                 raise
-        if only is error:
-            return False
         try:
             raise only
         finally:

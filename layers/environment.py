@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
+from ziggurat.layers.layer import Layer
 from ziggurat.layers.proxy import masked_proxy, proxy_layers
 from ziggurat.layers.redaction import hide_arguments
 from ziggurat.layers.route.decision import Decision
@@ -62,6 +63,15 @@ class EnvironmentProxyLayer:
         reason = f"{names} {'is' if len(self.proxies) == 1 else 'are'} set, but no proxy for {uri.scheme} targets"
         hint = f"set GRPC_PROXY or ALL_PROXY, or add {uri.host} to NO_PROXY to dial it directly"
         return Decision("refuse", None, "refuse", reason=reason, hint=hint)
+
+    def layers_for(self, target: Uri, /) -> tuple[Layer, ...]:
+        """Return the layers that a dial of ``target`` takes; for `Place`."""
+        return self.decide(target).layers
+
+    def map_layers(self, change: Callable[[tuple[Layer, ...]], tuple[Layer, ...]]) -> EnvironmentProxyLayer:
+        """Return the same, with ``change`` applied to the layers of each proxy: to give them credentials, say."""
+        decisions = {key: replace(each, layers=change(each.layers)) for key, each in self._decisions.items()}
+        return replace(self, _decisions=decisions)
 
     def layer(self, inner: Connector, /) -> Connector:
         return Routed(self, inner, self._decisions.values())

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import anyio
-from anyio import aclose_forcefully
 from anyio.abc import ByteStream
 
 from ziggurat.layers.all_failed import all_failed
@@ -65,7 +64,8 @@ async def first_success(
         return race.result()
     except BaseException:
         if race.winner is not None:
-            await aclose_forcefully(race.winner)
+            async with closing_on_error(race.winner):
+                raise
         raise
     finally:
         race.forget()

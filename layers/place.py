@@ -6,7 +6,7 @@ stack collects them, and `Endpoint.describe` prints them. The one who remarks is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeGuard, TypeVar, runtime_checkable
 
@@ -14,7 +14,7 @@ from ziggurat.services.remark import Remark, remarks_of
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 
-__all__ = ["Place", "ProxyLayer", "RemarkingLayer", "is_proxy", "stack_remarks"]
+__all__ = ["ChoosingLayer", "Place", "ProxyLayer", "RemarkingLayer", "is_proxy", "stack_remarks"]
 
 L = TypeVar("L")
 
@@ -44,8 +44,8 @@ class Place:
 
     @property
     def proxies_above(self) -> list[ProxyLayer]:
-        """The layers above that dial a proxy, outermost first."""
-        return [layer for layer in self.above if is_proxy(layer)]
+        """The layers above that dial a proxy, outermost first, and those that a route above takes for the target."""
+        return [layer for each in self.above for layer in _taken(each, self.target) if is_proxy(layer)]
 
     def has_above(self, kind: type[L]) -> list[L]:
         """Return the layers above of that kind, outermost first."""
@@ -59,6 +59,19 @@ class Place:
 def is_proxy(layer: object) -> TypeGuard[ProxyLayer]:
     """Return whether a layer dials a proxy: it has the attribute ``proxy``, a `Uri`."""
     return isinstance(getattr(layer, "proxy", None), Uri)
+
+
+@runtime_checkable
+class ChoosingLayer(Protocol):
+    """A layer that takes other layers for some targets, as a route does."""
+
+    def layers_for(self, target: Uri, /) -> Sequence[object]:
+        """Return the layers that a dial of ``target`` takes, outermost first, without resolving anything."""
+        ...
+
+
+def _taken(layer: object, target: Uri) -> Sequence[object]:
+    return layer.layers_for(target) if isinstance(layer, ChoosingLayer) else (layer,)
 
 
 @runtime_checkable

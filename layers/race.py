@@ -11,6 +11,7 @@ from anyio.abc import ByteStream
 from ziggurat.layers.first_success import first_success
 from ziggurat.layers.layer import check_connector
 from ziggurat.services.dial import dial
+from ziggurat.services.remark import Remark, remarks_of_each
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 from ziggurat.services.validation import check_seconds
@@ -58,6 +59,10 @@ class Race:
         """
         with dial(uri) as current:
             return current.established(await first_success(current, uri, list(self.branches.items()), self.delay))
+
+    def remarks(self, target: Uri, /) -> list[Remark]:
+        """Return what the branches say about a dial of ``target``, with their names."""
+        return remarks_of_each(self.branches, target)
 
     def __hash__(self) -> int:
         return hash((tuple(self.branches), self.delay))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, TypeVar, cast
 
 from anyio.abc import ByteStream
@@ -12,7 +12,7 @@ from ziggurat.layers.layer import check_connector
 from ziggurat.services.dial import dial
 from ziggurat.services.errors import RouteRefused
 from ziggurat.services.phase import label
-from ziggurat.services.remark import Remark, remarks_of
+from ziggurat.services.remark import Remark, remarks_of_each
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 
@@ -69,10 +69,9 @@ class Steer(Generic[K]):
             with label(branch=str(key)):
                 return current.established(await connector(uri))
 
-    def remarks(self, target: Uri, /) -> Iterator[Remark]:
-        """Return what the connectors say about a dial of ``target``, each with its key."""
-        for key, connector in self._connectors.items():
-            yield from remarks_of(connector, target, prefix=f"{key}: ")
+    def remarks(self, target: Uri, /) -> list[Remark]:
+        """Return what the connectors say about a dial of ``target``, with their keys."""
+        return remarks_of_each(self._connectors, target)
 
     def __repr__(self) -> str:
         return f"Steer({', '.join(map(str, self._connectors))}; {name_of(self._pick)})"

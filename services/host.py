@@ -45,7 +45,7 @@ def is_loopback(uri: Uri) -> bool:
 
     The unspecified addresses, ``0.0.0.0`` and ``::``, are such addresses too: systems dial themselves for them.
     """
-    if uri.scheme == "unix":
+    if uri.is_unix:
         return True
     if not uri.is_literal:
         return is_subdomain(uri.host, "localhost")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from ziggurat.services.uri import Uri
 
-__all__ = ["Remark", "Remarking", "remarks_of"]
+__all__ = ["Remark", "Remarking", "remarks_of", "remarks_of_each"]
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,19 @@ class Remarking(Protocol):
         ...
 
 
-def remarks_of(connector: object, target: Uri, *, prefix: str = "") -> list[Remark]:
-    """Return the remarks of a connector, each with ``prefix`` before it; none if it has nothing to say."""
-    if not isinstance(connector, Remarking):
-        return []
-    return [Remark(prefix + remark.text, remark.warning) for remark in connector.remarks(target)]
+def remarks_of(connector: object, target: Uri) -> list[Remark]:
+    """Return the remarks of a connector; none if it has nothing to say."""
+    return list(connector.remarks(target)) if isinstance(connector, Remarking) else []
+
+
+def remarks_of_each(connectors: Mapping[K, object], target: Uri) -> list[Remark]:
+    """Return the remarks of several connectors, each once, after the key of the first that has it."""
+    keys: dict[Remark, list[K]] = {}
+    for key, connector in connectors.items():
+        for remark in remarks_of(connector, target):
+            keys.setdefault(remark, []).append(key)
+    return [Remark(f"{_named(having)}: {remark.text}", remark.warning) for remark, having in keys.items()]
+
+
+def _named(keys: Sequence[object]) -> str:
+    return f"{keys[0]} and {len(keys) - 1} more" if len(keys) > 1 else str(keys[0])

@@ -23,9 +23,6 @@ __all__ = ["StreamProtocol", "TransportStream"]
 HIGH_WATER = 65536
 """Unread bytes at which reading pauses: one `receive` of anyio's default size."""
 
-EMPTY_QUEUE: deque[bytes] = deque(maxlen=0)
-"""The queue of every stream after its hand-over: an empty deque takes 760 bytes for as long as the connection lives."""
-
 
 class StreamProtocol(asyncio.Protocol):
     """The asyncio side of a `TransportStream`: queues received data and wakes waiting tasks."""
@@ -81,6 +78,11 @@ class StreamProtocol(asyncio.Protocol):
     def wake(waiter: asyncio.Future[None] | None) -> None:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+
+HANDED_OVER = StreamProtocol()
+"""The protocol of every stream after its hand-over: its own, with an empty deque, would take a kilobyte for as long as
+the connection lives."""
 
 
 class TransportStream(ObservedStream):
@@ -244,7 +246,7 @@ class TransportStream(ObservedStream):
             ours.chunks[0] = ours.chunks[0][self._offset :]
         while ours.chunks and not transport.is_closing():
             protocol.data_received(ours.chunks.popleft())
-        ours.chunks = EMPTY_QUEUE
+        self._protocol = HANDED_OVER
         ours.on_lost = None  # a cycle; the new protocol reports the end
         if transport.is_closing():
             return

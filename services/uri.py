@@ -105,8 +105,11 @@ class Uri:
     def http_authority(self) -> str:
         """``host[:port]`` as HTTP names the server: without the scheme's default port (RFC 9110 4.2.3).
 
-        A zone id is left out, too: it has no meaning beyond this machine (RFC 6874 1).
+        A zone id is left out, too: it has no meaning beyond this machine (RFC 6874 1). A unix socket is ``localhost``,
+        as in gRPC: a path is no authority.
         """
+        if self.is_unix:
+            return "localhost"
         host = self.host.partition("%")[0]
         host = f"[{host}]" if ":" in host else host
         return host if self.port == DEFAULT_PORTS.get(self.scheme) else f"{host}:{self.port}"

@@ -26,6 +26,8 @@ def check_seconds(
     """
     if value is None and optional:
         return
+    if type(value) is float and 0.0 < value < math.inf and value <= maximum:
+        return  # the text below costs more than the check, and a dial has several limits
     limit = "" if maximum == math.inf else f" (at most {maximum})"
     rule = f"{'0 or ' if zero else ''}a positive number of seconds{limit}{' or None' if optional else ''}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):

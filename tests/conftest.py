@@ -6,11 +6,15 @@ channel and the node, which depend on grpclib.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import async_solipsism
+import grpclib.metadata
 import pytest
 import structlog
 from hypothesis import settings
@@ -52,3 +56,17 @@ def _unconfigured_structlog() -> Iterator[None]:
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _virtual_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In virtual time, grpclib's deadlines follow the loop's clock: on a busy machine, real time passes beside it."""
+    monkeypatch.setattr(grpclib.metadata, "time", SimpleNamespace(monotonic=_monotonic))
+
+
+def _monotonic() -> float:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return time.monotonic()
+    return loop.time() if isinstance(loop, async_solipsism.EventLoop) else time.monotonic()

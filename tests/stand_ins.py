@@ -7,6 +7,9 @@ touches a network.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -14,6 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio
+import h11
 import trustme
 from anyio import EndOfStream
 from anyio.abc import ByteStream, SocketAttribute
@@ -26,7 +30,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
 
 from tests.layers.clients.servers import Web, serve
-from ziggurat.layers.testing import ScriptedProxy, Socks5Server, socks5_messages
+from ziggurat.layers.testing import HttpReply, ScriptedProxy, Socks5Server, socks5_messages
 from ziggurat.layers.testing.faults import FaultStream
 from ziggurat.layers.testing.loopback import serve_loopback
 from ziggurat.layers.testing.socks5_server import relay
@@ -123,7 +127,7 @@ class OneEnd(FaultStream):
 
 
 @asynccontextmanager
-async def tls_proxy(proxy: Socks5Server, context: ssl.SSLContext) -> AsyncIterator[int]:
+async def tls_proxy(proxy: Socks5Server | Squid, context: ssl.SSLContext) -> AsyncIterator[int]:
     """Run the same proxy behind TLS; yields its port."""
 
     async def handle(client: ByteStream) -> None:
@@ -135,6 +139,63 @@ async def tls_proxy(proxy: Socks5Server, context: ssl.SSLContext) -> AsyncIterat
         tasks.start_soon(secured.serve, handle)
         yield port
         tasks.cancel_scope.cancel()
+
+
+class Squid:
+    """An HTTP proxy that answers as squid: it wants a password, by Digest or Basic, and connects to port 443 only."""
+
+    REALM, NONCE = "corp", "9f3a51"
+
+    def __init__(self, ports: dict[str, int], users: dict[str, str]) -> None:
+        self._ports = ports
+        self._users = users
+
+    async def handle(self, client: ByteStream) -> None:
+        """Serve one client until it hangs up."""
+        try:
+            while (target := await self._serve(client)) is None:
+                pass
+            async with await anyio.connect_tcp("127.0.0.1", target) as stream:
+                await client.send(HttpReply().encode())
+                await relay(client, stream)
+        except EndOfStream:
+            pass
+
+    async def _serve(self, client: ByteStream) -> int | None:
+        """Answer one request; return the port behind the tunnel, if it opens one."""
+        connection = h11.Connection(h11.SERVER)
+        while not isinstance(event := connection.next_event(), h11.Request):
+            connection.receive_data(await client.receive())
+        target = event.target.decode()
+        reply: HttpReply | None = None
+        if not self._knows(dict(event.headers).get(b"proxy-authorization", b"").decode(), target):
+            challenges = [
+                f'Digest realm="{self.REALM}", nonce="{self.NONCE}", qop="auth"',
+                f'Basic realm="{self.REALM}"',
+            ]
+            fields = [("X-Squid-Error", "ERR_CACHE_ACCESS_DENIED 0"), *(("Proxy-Authenticate", c) for c in challenges)]
+            reply = HttpReply(407, "Proxy Authentication Required", fields, b"<title>ERROR: Access denied</title>")
+        elif not target.endswith(":443"):
+            reply = HttpReply(403, "Forbidden", [("X-Squid-Error", "ERR_ACCESS_DENIED 0")])
+        elif target not in self._ports:
+            reply = HttpReply(503, "Service Unavailable", [("X-Squid-Error", "ERR_DNS_FAIL 0")])
+        if reply is None:
+            return self._ports[target]
+        await client.send(reply.encode())
+        return None
+
+    def _knows(self, authorization: str, target: str) -> bool:
+        scheme, _, value = authorization.partition(" ")
+        if scheme == "Basic":
+            user, _, password = base64.b64decode(value).decode().partition(":")
+            return self._users.get(user) == password
+        parts = dict(re.findall(r'(\w+)="?([^",]*)"?', value))
+        if scheme != "Digest" or parts["username"] not in self._users:
+            return False
+        first = f"{parts['username']}:{self.REALM}:{self._users[parts['username']]}"
+        middle = f"{self.NONCE}:{parts['nc']}:{parts['cnonce']}:auth"
+        hashes = [hashlib.md5(text.encode()).hexdigest() for text in (first, f"CONNECT:{target}")]
+        return parts["response"] == hashlib.md5(f"{hashes[0]}:{middle}:{hashes[1]}".encode()).hexdigest()
 
 
 class Tor:
@@ -219,11 +280,14 @@ async def stand_ins(trust: Path) -> AsyncIterator[dict[str, int]]:
 
         corporate = Socks5Server({"u": "p", "alice": "s3cret"}, connector=reach)
         proxy = await enter(corporate.serve())
+        squid = Squid(targets, {"u": "p", "alice": "s3cret"})
         http = await enter(ScriptedProxy(method=b"HTTP/1.1 400 Bad Request\r\n\r\n").serve())
         silent = await enter(ScriptedProxy(cut=0, cut_with="stall").serve())
         yield {
             "192.0.2.10:1080": proxy.port,
             "192.0.2.10:1443": await enter(tls_proxy(corporate, proxy_context)),
+            "192.0.2.10:3128": await enter(serve_loopback(squid.handle)),
+            "192.0.2.10:3129": await enter(tls_proxy(squid, proxy_context)),
             "192.0.2.10:8080": http.port,
             "192.0.2.10:1081": silent.port,
             "192.0.2.80:80": plain,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Mapping
 from types import TracebackType
 from typing import TypeVar, cast
 
@@ -21,7 +21,7 @@ from ziggurat.services.backoff import Backoff
 from ziggurat.services.dial import Dial, dial, phase
 from ziggurat.services.errors import ConnectError, LimitExceeded, RouteRefused
 from ziggurat.services.phase import label
-from ziggurat.services.remark import Remark, remarks_of
+from ziggurat.services.remark import Remark, remarks_of_each
 from ziggurat.services.service import Connector
 from ziggurat.services.stream import observed
 from ziggurat.services.uri import Uri
@@ -234,10 +234,9 @@ class Balance:
                 raise none_usable(members.all(), now, self._max_wait, feed)
             await members.changed(min((time for time in (back, end) if time is not None), default=None))
 
-    def remarks(self, target: Uri, /) -> Iterator[Remark]:
-        """Return what the endpoints say about a dial of ``target``, each with its key."""
-        for member in self._members.all():
-            yield from remarks_of(member.connector, target, prefix=f"{member.key}: ")
+    def remarks(self, target: Uri, /) -> list[Remark]:
+        """Return what the endpoints say about a dial of ``target``, with their keys."""
+        return remarks_of_each({member.key: member.connector for member in self._members.all()}, target)
 
     def __repr__(self) -> str:
         keys = [str(member.key) for member in self._members.all()]

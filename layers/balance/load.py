@@ -15,6 +15,11 @@ UNMEASURED = 1000.0
 every endpoint that has been measured is preferred, and of those that have not, the one with fewer dials."""
 
 
+FLOOR = 0.0001
+"""Seconds: the least that a dial is taken to last. Below it, as after a long time without dials, the number of streams
+decides alone; an estimate of nothing would make it count for nothing."""
+
+
 class Meter(Protocol):
     """The load of one endpoint."""
 
@@ -113,7 +118,7 @@ class _Average:
     def cost(self, pending: int, waited: float, now: float, /) -> float:
         if self._estimate is None:
             return UNMEASURED * pending
-        return max(self._now(now), waited) * (pending + 1)
+        return max(self._now(now), waited, FLOOR) * (pending + 1)
 
     def _now(self, now: float) -> float:
         if self._estimate is None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from anyio.abc import ByteStream
 
 from ziggurat.layers.circuit_breaker.breaker import Breaker, Ticket
+from ziggurat.layers.place import Place
+from ziggurat.layers.retry.layer import RetryLayer
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import ConnectError
+from ziggurat.services.remark import Remark
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 from ziggurat.services.validation import check_count
@@ -36,6 +40,15 @@ class CircuitBreakerLayer:
     def __post_init__(self) -> None:
         if not isinstance(self.breaker, Breaker):
             check_count("breaker", self.breaker, optional=False)
+
+    def remarks(self, place: Place, /) -> Iterator[Remark]:
+        """Say which failures of a retry the breaker counts."""
+        if place.has_above(RetryLayer):
+            text = "each failed attempt counts; while the circuit is open, the wait lasts until the next probe"
+            yield Remark(f"RetryLayer > CircuitBreakerLayer: {text}", warning=False)
+        if place.has_below(RetryLayer):
+            text = "a dial counts as one failure, after its last attempt"
+            yield Remark(f"CircuitBreakerLayer > RetryLayer: {text}", warning=False)
 
     def layer(self, inner: Connector, /) -> Connector:
         return CircuitBreaker(self.breaker if isinstance(self.breaker, Breaker) else Breaker(self.breaker), inner)

@@ -31,8 +31,8 @@ async def relay(
     """Relay both ways until both sides have ended, and close both; ``record`` is kept up to date.
 
     The end of one side is passed on, and the other direction goes on for as long as it likes. A side that breaks, the
-    limit and a cancellation reset both connections, and ``record.error`` says which it was. A target that cannot end
-    one direction alone (TLS before 1.3) is closed when the client ends.
+    limit and a cancellation reset both connections, and ``record.error`` says which it was. A side that cannot be told
+    of an end (TLS before 1.3, and any TLS on trio) may go on until it has been silent for `UNTOLD` seconds.
 
     Args:
         client: the relay owns it from now on, and nothing else may be using it.
@@ -66,6 +66,11 @@ async def relay(
             await reset(target)
 
 
+UNTOLD = 30.0
+"""Seconds of silence after which a connection is closed whose one side has ended and whose other cannot be told. That
+side may well have an answer still to send, but if not, the connection would stay open for good."""
+
+
 class _Loops:
     """A task for each direction, for streams that are not asyncio's transports."""
 
@@ -73,6 +78,7 @@ class _Loops:
         self.client = client
         self.target = target
         self.record = record
+        self.ends = 0  # of the two directions
 
     async def run(self, early: bytes, idle_timeout: float | None) -> None:
         async with anyio.create_task_group() as watch:
@@ -82,6 +88,15 @@ class _Loops:
                 tasks.start_soon(self._copy, self.client, self.target, self._sent, early, tasks)
                 tasks.start_soon(self._copy, self.target, self.client, self._received, b"", tasks)
             watch.cancel_scope.cancel()
+
+    async def _watch_idle(self, limit: float, watch: TaskGroup) -> None:
+        await self._silence(limit)
+        self.record.error = self.record.error or f"idle for {limit:g} s"
+        watch.cancel_scope.cancel()
+
+    async def _silence(self, limit: float) -> None:
+        while (left := self.record.last_active + limit - anyio.current_time()) > 0:  # noqa: ASYNC110  (it moves)
+            await anyio.sleep(left)
 
     async def _copy(
         self, source: ByteStream, sink: ByteStream, count: Callable[[int], None], data: bytes, tasks: TaskGroup
@@ -106,10 +121,16 @@ class _Loops:
         tasks.cancel_scope.cancel()
 
     async def _end(self, sink: ByteStream, tasks: TaskGroup) -> None:
+        self.ends += 1
+        if self.ends == 2:
+            tasks.cancel_scope.cancel()  # both are about to be closed
+            return
         try:
             await sink.send_eof()
         except NotImplementedError:
-            tasks.cancel_scope.cancel()  # the other direction would never end: its peer cannot learn of this end
+            self.record.last_active = anyio.current_time()
+            await self._silence(UNTOLD)
+            tasks.cancel_scope.cancel()
         except LOST:
             self._broken(sink, tasks)
 
@@ -120,9 +141,3 @@ class _Loops:
     def _received(self, size: int) -> None:
         self.record.received += size
         self.record.last_active = anyio.current_time()
-
-    async def _watch_idle(self, limit: float, watch: TaskGroup) -> None:
-        while (left := self.record.last_active + limit - anyio.current_time()) > 0:  # noqa: ASYNC110  (it moves)
-            await anyio.sleep(left)
-        self.record.error = self.record.error or f"idle for {limit:g} s"
-        watch.cancel_scope.cancel()

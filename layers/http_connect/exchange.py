@@ -31,6 +31,7 @@ MAX_BODY = 8 * 1024
 
 START = b"HTTP/1."
 
+_NO_BODY = h11.EndOfMessage()
 _END = re.compile(rb"\n\r?\n")
 _SUCCESS = re.compile(rb"HTTP/1\.[0-9] 2[0-9][0-9][ \r\n]")
 _FRAMING = re.compile(rb"^(?:content-length|transfer-encoding)[ \t]*:.*\n(?:[ \t].*\n)*", re.IGNORECASE | re.MULTILINE)
@@ -76,14 +77,15 @@ class Exchange:
 
     def __init__(self, target: str, fields: Sequence[tuple[str, str]] = (), authorization: str | None = None) -> None:
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
-        headers = [("Host", target), *fields]
-        if authorization is not None:
-            headers.append(("Proxy-Authorization", authorization))
+        authority = target.encode("ascii")
+        headers = [(b"Host", authority)]
         # In latin-1, as it is read: h11 itself takes ASCII only.
-        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-        request = h11.Request(method="CONNECT", target=target, headers=encoded)
+        headers += [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields]
+        if authorization is not None:
+            headers.append((b"Proxy-Authorization", authorization.encode("latin-1")))
+        request = h11.Request(method=b"CONNECT", target=authority, headers=headers)
         self._outgoing = self._connection.send(request) or b""
-        self._outgoing += self._connection.send(h11.EndOfMessage()) or b""
+        self._connection.send(_NO_BODY)  # nothing: a CONNECT has none
         self._authorization = authorization
         self.confidential = authorization is not None or bool(fields)
         self._head = bytearray()

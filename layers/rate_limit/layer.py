@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
 from anyio.abc import ByteStream
 
 from ziggurat.layers.concurrency_limit import Mode
+from ziggurat.layers.place import Place
 from ziggurat.layers.rate_limit.rate import Rate
+from ziggurat.layers.retry.layer import RetryLayer
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import LimitExceeded
 from ziggurat.services.limit import Limit
+from ziggurat.services.remark import Remark
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 from ziggurat.services.validation import check_count, check_seconds
@@ -47,6 +51,17 @@ class RateLimitLayer:
         check_seconds("max_wait", self.max_wait)
         if self.mode == "reject" and not (self.max_waiting is None and self.max_wait is None):
             raise ValueError('mode="reject" has no queue: max_waiting and max_wait go with mode="wait"')
+
+    def remarks(self, place: Place, /) -> Iterator[Remark]:
+        """Say what the rate counts when dials are retried."""
+        if place.has_above(RetryLayer):
+            text = "each attempt counts, and waits for its turn"
+            if self.mode == "reject":
+                text = "each attempt counts; one that is rejected counts as a failed attempt"
+            yield Remark(f"RetryLayer > RateLimitLayer: {text}", warning=False)
+        if place.has_below(RetryLayer):
+            text = "a dial counts once, however many attempts it makes, so that more may go out than the rate says"
+            yield Remark(f"RateLimitLayer > RetryLayer: {text}", warning=False)
 
     def layer(self, inner: Connector, /) -> Connector:
         return RateLimit(self, inner)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from ziggurat.layers.layer import Layer
 from ziggurat.layers.route.decision import Decision
 from ziggurat.layers.route.routed import Routed
 from ziggurat.layers.route.rule import Rule
@@ -55,6 +56,14 @@ class RouteLayer:
                 return decision
         reason = "no rule of the route fits"
         return Decision("refuse", None, "refuse", reason=reason, hint="add a rule for it, or one without conditions")
+
+    def layers_for(self, target: Uri, /) -> tuple[Layer, ...]:
+        """Return the layers that a dial of ``target`` takes; for `Place`."""
+        return self.decide(target).layers
+
+    def map_layers(self, change: Callable[[tuple[Layer, ...]], tuple[Layer, ...]]) -> RouteLayer:
+        """Return the same route, with ``change`` applied to the layers of each rule: to give them credentials, say."""
+        return RouteLayer([rule.map_layers(change) for rule in self.rules])
 
     def layer(self, inner: Connector, /) -> Connector:
         return Routed(self, inner, self._decisions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, cast, get_args, runtime_checkable
@@ -11,15 +12,16 @@ from ziggurat.layers.proxy import masked_proxy, proxy_layers
 from ziggurat.layers.redaction import hide_arguments
 from ziggurat.layers.route.decision import Way
 from ziggurat.services.host import Network, contains, is_loopback, is_private, is_subdomain, literal, parse_network
+from ziggurat.services.onion import is_onion
 from ziggurat.services.service import Connector
-from ziggurat.services.uri import DEFAULT_PORTS, Uri
+from ziggurat.services.uri import DEFAULT_PORTS, UNIX, Uri
 
 __all__ = ["HostClass", "Rule", "Via", "host_classes"]
 
 HostClass: TypeAlias = Literal["ipv4", "ipv6", "onion", "loopback", "private"]
 
 CLASSES: tuple[HostClass, ...] = get_args(HostClass)
-SCHEMES = (*DEFAULT_PORTS, "unix")
+SCHEMES = (*DEFAULT_PORTS, *UNIX)
 
 
 @runtime_checkable
@@ -106,6 +108,12 @@ class Rule:
             return address is not None and any(contains(network, address) for network in self.cidr)
         return True
 
+    def map_layers(self, change: Callable[[tuple[Layer, ...]], tuple[Layer, ...]]) -> Rule:
+        """Return the same rule, with ``change`` applied to its layers."""
+        twin = copy.copy(self)
+        object.__setattr__(twin, "layers", change(self.layers))
+        return twin
+
     @property
     def conditions(self) -> str:
         """The conditions in words: ``suffix onion, port 80``; ``any target`` without one."""
@@ -128,11 +136,11 @@ def host_classes(uri: Uri) -> frozenset[HostClass]:
     classes = set[HostClass]()
     if is_loopback(uri):
         classes.add("loopback")
-    if uri.scheme == "unix":
+    if uri.is_unix:
         return frozenset(classes)
     address = literal(uri.host) if uri.is_literal else None
     if address is None:
-        if is_subdomain(uri.host, "onion"):
+        if is_onion(uri.host):
             classes.add("onion")
         return frozenset(classes)
     classes.add("ipv6" if address.version == 6 else "ipv4")

@@ -117,6 +117,8 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
         f"the file of the bans {e.get('path')} is damaged ({e.get('error')}); "
         f"moved it to {e.get('moved_to')}, and nothing of it is banned"
     ),
+    "metrics.lost": lambda e: f"a dial was not counted: {e.get('error')}",
+    "traces.lost": lambda e: f"a dial was not traced: {e.get('error')}",
     "keepalive.skipped": lambda e: f"no TCP keepalive: {e.get('reason')}",
     "log.dropped": lambda e: f"{e.get('count')} lines are missing here: they came faster than they could be written",
     "log.reopened": lambda e: f"opened the log file {e.get('path')} again",

@@ -10,6 +10,7 @@ from ziggurat.layers import HttpConnectLayer, Layer, Socks4Layer, Socks5Layer, T
 from ziggurat.layers.route import Decision
 from ziggurat.layers.route.rule import host_classes
 from ziggurat.services.host import is_loopback, is_private, literal
+from ziggurat.services.onion import is_onion
 from ziggurat.services.uri import Uri
 
 __all__ = ["Explanation", "explain"]
@@ -58,11 +59,11 @@ def explain(target: Uri, decision: Decision, stack: Sequence[str], notes: Sequen
         notes: problems that are known already.
     """
     hops = list(_hops(decision.layers, target))
-    refusal = decision.reason if decision.way == "refuse" else _refusal(hops)
+    refusal = decision.reason if decision.way == "refuse" else _refusal(hops) or _unresolvable(target, decision, hops)
     if refusal is not None and decision.way == "refuse" and decision.hint is not None:
         refusal = f"{refusal}; {decision.hint}"
     own = decision.connector is not None
-    problems = [*notes, *(() if refusal is not None or own else _problems(target, decision, hops))]
+    problems = [*notes, *(() if refusal is not None or own else _problems(target, hops))]
     resolves = () if refusal is not None or own else tuple(_resolves(target, hops))
     return Explanation(
         target, tuple(sorted(host_classes(target))), decision, tuple(stack), resolves, refusal, tuple(problems)
@@ -86,7 +87,7 @@ def _hops(layers: Sequence[Layer], target: Uri) -> Iterator[Hop]:
 def _refusal(hops: Sequence[Hop]) -> str | None:
     """Return why a proxy's layer refuses what it is asked for, before anything is dialled."""
     for layer, asked, _ in hops:
-        if asked.scheme == "unix":
+        if asked.is_unix:
             return f"no proxy reaches a unix socket ({asked})"
         if isinstance(layer, Socks4Layer) and not layer.remote_dns:
             if not asked.is_literal:
@@ -98,21 +99,28 @@ def _refusal(hops: Sequence[Hop]) -> str | None:
     return None
 
 
+def _unresolvable(target: Uri, decision: Decision, hops: Sequence[Hop]) -> str | None:
+    """Return why the leaf refuses to look up the name that this machine has to resolve."""
+    if decision.way not in ("direct", "proxy"):
+        return None
+    nearest = hops[-1][0].proxy if hops else target
+    if not is_onion(nearest.host):
+        return None
+    return f"no DNS knows {nearest.host}, and none is asked (RFC 7686); a proxy of Tor's reaches it, socks5://127.0.0.1:9050"
+
+
 def _resolves(target: Uri, hops: Sequence[Hop]) -> Iterator[tuple[str, str]]:
     for uri, nearer in zip(
         (target, *(layer.proxy for layer, _, _ in hops)), (*(layer.proxy for layer, _, _ in hops), None), strict=True
     ):
-        if uri.scheme != "unix" and not uri.is_literal:
+        if not uri.is_unix and not uri.is_literal:
             yield uri.host, "this machine" if nearer is None else f"the proxy {nearer.authority}"
 
 
-def _problems(target: Uri, decision: Decision, hops: Sequence[Hop]) -> Iterator[str]:
-    classes = host_classes(target)
+def _problems(target: Uri, hops: Sequence[Hop]) -> Iterator[str]:
     if not hops:
-        if "onion" in classes and decision.way == "direct":
-            yield "will fail, and leak: no DNS knows .onion names, and this machine would ask for one (RFC 7686)"
         return
-    last = hops[0][0]
+    classes, last = host_classes(target), hops[0][0]
     if "loopback" in classes:
         yield f"{target.host} is the proxy's own machine there, not this one"
     elif "private" in classes:

@@ -33,6 +33,10 @@ def ineffective_settings(settings: Settings, given: Mapping[str, str]) -> list[s
         reasons += _about_listeners(settings)
     if not (settings.outbound_target or settings.permanent_peers or settings.listen_addresses):
         reasons.append(("outpeers", "leaves the node without peers: it neither dials nor listens"))
+    if settings.proxy is not None and settings.proxy.uri.scheme == "socks4":
+        reasons.append(
+            ("proxy", "reaches IPv4 addresses only, no name and so no DNS seeder: SOCKS4 takes none; socks4a does")
+        )
     reasons += [("ban", reason) for reason in _bans_without_effect(settings)]
     if settings.nologfiles:
         reasons.append(("logdir", "has no effect beside nologfiles"))

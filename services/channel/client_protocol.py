@@ -177,7 +177,8 @@ class ClientProtocol(Protocol):
         """The peer's SETTINGS are there, or have changed."""
         if not self.settings_received:
             self.settings_received = True
-            self._on_settings()
+            on_settings, self._on_settings = self._on_settings, _nothing
+            on_settings()
         self.slots.wake()
 
     def on_stream_closed(self) -> None:

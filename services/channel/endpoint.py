@@ -178,8 +178,7 @@ class Endpoint:
     def origin_parts(self) -> tuple[str, str]:
         """The ``:scheme`` and ``:authority`` of requests."""
         if self.origin is None:
-            # As in gRPC: a path is not an authority.
-            return ("http", "localhost") if self.uri.is_unix else (self.uri.scheme, self.uri.http_authority)
+            return "http" if self.uri.is_unix else self.uri.scheme, self.uri.http_authority
         uri = _uri("origin", self.origin, SCHEMES)
         authority = uri.http_authority
         if isinstance(self.origin, str) and re.search(r":\d+/?$", self.origin):

@@ -134,7 +134,7 @@ class MessageStream(Inbox):
             return
         self._sending = True
         try:
-            await self._send_slowly(memoryview(_pack_prefix(gzip, len(body)) + body), end)
+            await self._send_slowly(_pack_prefix(gzip, len(body)), memoryview(body), end)
         finally:
             self._sending = False
 
@@ -149,8 +149,8 @@ class MessageStream(Inbox):
         protocol.flush_soon()
         return True
 
-    async def _send_slowly(self, data: memoryview, end: bool) -> None:
-        protocol, size, position = self.protocol, len(data), 0
+    async def _send_slowly(self, prefix: bytes, body: memoryview, end: bool) -> None:
+        protocol, size, position = self.protocol, PREFIX_SIZE + len(body), 0
         core = protocol.core
         try:
             while position < size:
@@ -158,9 +158,10 @@ class MessageStream(Inbox):
                 if step <= 0 or not protocol.writable:
                     await self._wait_for_room(step <= 0)
                     continue
-                part = data[position : position + step]
+                part = body[max(0, position - PREFIX_SIZE) : max(0, position + step - PREFIX_SIZE)]
+                parts = (part,) if position >= PREFIX_SIZE else (prefix[position : position + step], part)
                 position += step
-                core.send_data(self, (part,), step, end=end and position == size)
+                core.send_data(self, parts, step, end=end and position == size)
                 protocol.flush_soon()
         except asyncio.CancelledError:
             if position:  # nothing can follow half a message

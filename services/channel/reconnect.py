@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -47,10 +46,27 @@ class Reconnect:
         failure: the error of the last dial; ``None`` after a success.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_connector",
+        "_dialling",
+        "_endpoint",
+        "_failures",
+        "_home",
+        "_options",
+        "_retry_at",
+        "_tasks",
+        "failure",
+        "ledger",
+        "open",
+        "protocol",
+        "states",
+    )
+
     def __init__(self, endpoint: Endpoint, connector: Connector, home: HomeLoop) -> None:
         self.states = StateWatch()
         self.protocol: ClientProtocol | None = None
-        self.open: set[ClientProtocol] = set()
+        self.open: tuple[ClientProtocol, ...] = ()
         self.ledger: Ledger | None = None
         self.failure: ConnectError | None = None
         self._endpoint = endpoint
@@ -58,7 +74,7 @@ class Reconnect:
         self._home = home
         self._options = endpoint.connection_options
         self._dialling: SharedDial[ClientProtocol] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}  # an empty set takes 216 bytes
         self._failures = 0  # in a row
         self._retry_at = 0.0
 
@@ -110,8 +126,8 @@ class Reconnect:
                 on_end=partial(self._dial_ended, attempt), discard=ClientProtocol.abort, cut_off=attempt.cut_off
             )
             task = shared.start(attempt.run)  # with an eager task factory the dial may have ended now
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = None
+            task.add_done_callback(self._task_ended)
         else:
             shared = self._dialling
         await shared.wait(expired)
@@ -132,20 +148,23 @@ class Reconnect:
         self.protocol = None
         if self._dialling is not None:
             self._dialling.give_up(ChannelClosed(f"the channel to {self._endpoint.uri} was closed during the dial"))
-        for protocol in tuple(self.open):
+        for protocol in self.open:
             protocol.close()
 
     async def aclose(self) -> None:
         """Close, and wait until the last byte is sent or ``linger`` seconds have passed."""
-        closing = tuple(self.open)
+        closing = self.open
         self.close()
         for protocol in closing:  # all are closing already, so they linger at the same time
             await protocol.aclose()
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=CLEANUP_LIMIT)
 
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+
     def _new_dial(self) -> EndpointDial:
-        return EndpointDial(self._endpoint, self._connector, self._options, _weakly(self._review))
+        return EndpointDial(self._endpoint, self._connector, self._options, _Review(self))
 
     def _dial_ended(self, attempt: EndpointDial, outcome: ClientProtocol | ConnectError | None) -> None:
         self._dialling = None
@@ -159,7 +178,7 @@ class Reconnect:
         else:
             self.failure, self._failures, self._retry_at = None, 0, 0.0
             self.protocol, self.ledger = outcome, attempt.ledger
-            self.open.add(outcome)
+            self.open += (outcome,)
             self.states.enter(ChannelState.READY)
 
     @property
@@ -182,12 +201,12 @@ class Reconnect:
                 cancelled.__cause__ = copy_error(error)
             raise
 
-    def _review(self) -> None:
+    def review(self) -> None:
         """Drop lost and draining connections, and learn from why they were lost."""
         for protocol in self.open:
             if protocol.lost.is_set() and protocol.too_many_pings:
                 self._calm_down(protocol)
-        self.open = {protocol for protocol in self.open if not protocol.lost.is_set()}
+        self.open = tuple(protocol for protocol in self.open if not protocol.lost.is_set())
         if self.protocol is not None and not self.protocol.accepting:
             self.protocol = None  # a draining connection stays open until its calls have finished
             self.states.enter(ChannelState.IDLE)
@@ -204,13 +223,15 @@ class Reconnect:
         )  # fmt: skip
 
 
-def _weakly(method: Callable[[], None]) -> Callable[[], None]:
-    # A connection must not keep its channel alive: a dropped channel closes when it is collected.
-    reference = weakref.WeakMethod(method)
+class _Review:
+    """Calls `Reconnect.review`. A connection must not keep its channel alive: a dropped one closes when collected."""
 
-    def call() -> None:
-        alive = reference()
-        if alive is not None:
-            alive()
+    __slots__ = ("_reference",)
 
-    return call
+    def __init__(self, reconnect: Reconnect) -> None:
+        self._reference = weakref.ref(reconnect)
+
+    def __call__(self) -> None:
+        reconnect = self._reference()
+        if reconnect is not None:
+            reconnect.review()

@@ -7,7 +7,6 @@ transport taken from below a TLS stream would carry the calls in clear text.
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Callable
 from contextvars import Context
@@ -18,6 +17,7 @@ from anyio.abc import ByteStream
 from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.options import ConnectionOptions
 from ziggurat.services.errors import ConnectError, Http2Error, TlsError
+from ziggurat.services.signal import Signal
 from ziggurat.services.stream import ObservedStream
 from ziggurat.services.stream_transport import CLOSE_LIMIT, StreamTransport
 from ziggurat.services.tls import TlsStream
@@ -42,22 +42,13 @@ async def start_http2(
         TlsError: the peer sent a TLS alert after the handshake, e.g. since it requires a client certificate.
         ConnectError: the stream was already lost or is in use by another task.
     """
-    settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def settle() -> None:
-        if not settled.done():
-            settled.set_result(None)
-
-    def lost(reason: str) -> None:
-        settle()
-        if isinstance(stream, ObservedStream):
-            stream.report_close()  # after a hand-over the stream itself no longer notices
-        on_change()
-
-    protocol = ClientProtocol(options, on_settings=settle, on_draining=on_change, on_lost=lost)
+    settled = Signal()
+    protocol = ClientProtocol(
+        options, on_settings=settled.set, on_draining=on_change, on_lost=_Lost(stream, settled, on_change)
+    )
     _connect(stream, protocol)
     try:
-        await settled
+        await settled.wait()
         if not protocol.accepting:
             raise _refusal(protocol) from protocol.loss
     except BaseException:
@@ -66,6 +57,23 @@ async def start_http2(
             await protocol.lost.wait()
         raise
     return protocol
+
+
+class _Lost:
+    """What follows when a connection is lost. A closure would take three times the memory of a connection's life."""
+
+    __slots__ = ("_on_change", "_settled", "_stream")
+
+    def __init__(self, stream: ByteStream, settled: Signal, on_change: Callable[[], None]) -> None:
+        self._stream = stream
+        self._settled = settled
+        self._on_change = on_change
+
+    def __call__(self, reason: str) -> None:
+        self._settled.set()
+        if isinstance(self._stream, ObservedStream):
+            self._stream.report_close()  # after a hand-over the stream itself no longer notices
+        self._on_change()
 
 
 def _connect(stream: ByteStream, protocol: ClientProtocol) -> None:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for `python -m`; `python tests
 from measure import Scale
 from report import Row, as_json, as_text
 
-PEERS = {"grpc": "grpcio", "python_socks": "python-socks"}
+PEERS = {"grpc": "grpcio", "httpcore": "httpcore", "python_socks": "python-socks"}
 """Packages by the module that they install."""
 
 

@@ -11,6 +11,8 @@ from functools import partial
 from clients import Client, OpenClient, grpcio, handed_over, plain
 from comparison import FAST, Work, compared, server_kinds, tls_files, without_fast_server
 from measure import Scale
+from processes import server
+from raw_transfer import open_raw_transfer
 from report import Row, cpu_row, not_measured
 
 __all__ = ["PINNED_HEAP", "bulk"]
@@ -19,6 +21,8 @@ PINNED_HEAP = {"MALLOC_TRIM_THRESHOLD_": str(1 << 29), "MALLOC_MMAP_THRESHOLD_":
 """Environment of the benchmark's process: the heap does not shrink, and what is up to 32 MiB comes from it."""
 
 LIMITS = {"down": 0.7, "up": 1.1}
+
+FLOOR = "a raw transfer of as many bytes"
 
 SIDES: dict[str, OpenClient] = {"ziggurat": handed_over, "grpclib": plain, "grpcio.aio": grpcio}
 
@@ -40,11 +44,16 @@ async def _rows(kind: str, how: str, scale: Scale, tls: tuple[str, str] | None) 
     count = scale.units(16, 2)
     works: dict[str, tuple[Work, int]] = {"down": (partial(_down, count), 30), "up": (partial(_up, count), 30)}
     rows: list[Row] = []
-    for direction, samples in (await compared(kind, SIDES, works, scale, tls=tls)).items():
+    async with server("raw transfer", certificate=None if tls is None else tls[0]) as raw:
+        sides = {**SIDES, FLOOR: partial(open_raw_transfer, raw)}
+        found = await compared(kind, sides, works, scale, tls=tls)
+    for direction, samples in found.items():
         for against in ("grpcio.aio", "grpclib"):
             limit = LIMITS[direction] if (kind, against) == (FAST, "grpcio.aio") else None
             what = f"CPU per MiB {direction}, messages of 1 MiB, {how}, {kind}"
             rows.append(cpu_row("P4", what, samples, against, limit, unit="MiB"))
+        what = f"CPU per MiB {direction}, {how}, the floor itself, {kind}"
+        rows.append(cpu_row("P4", what, samples, "grpcio.aio", None, ours=FLOOR, unit="MiB"))
     return rows
 
 

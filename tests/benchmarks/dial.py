@@ -22,7 +22,7 @@ from ziggurat.layers.socks5.layer import Socks5Layer
 from ziggurat.services.tcp import TcpConnector
 from ziggurat.services.uri import Uri
 
-__all__ = ["connect", "storm"]
+__all__ = ["SETTLED", "Burst", "Close", "Dial", "connect", "python_socks", "storm"]
 
 Close: TypeAlias = Callable[[], Awaitable[None]]
 Dial: TypeAlias = Callable[[], Awaitable[Close]]
@@ -43,14 +43,14 @@ def ziggurat(proxy_port: int, target_port: int) -> Dial:
     return dial
 
 
-def python_socks(proxy_port: int, target_port: int) -> Dial:
+def python_socks(proxy_port: int, target_port: int, *, scheme: str = "socks5", host: str = "127.0.0.1") -> Dial:
     """python-socks, with its socket passed to the event loop."""
     from python_socks.async_.asyncio import Proxy
 
-    url = f"socks5://127.0.0.1:{proxy_port}"
+    url = f"{scheme}://127.0.0.1:{proxy_port}"
 
     async def dial() -> Close:
-        sock = await Proxy.from_url(url).connect("127.0.0.1", target_port)
+        sock = await Proxy.from_url(url).connect(host, target_port)
         transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=sock)
 
         async def close() -> None:

@@ -19,18 +19,21 @@ from clients import Client, OpenClient, handed_over, plain
 from comparison import server_kinds
 from measure import Scale
 from processes import server
+from raw_echo import open_raw_echo
 from report import Must, Row, not_measured, number
 
 __all__ = ["instructions"]
 
 SIDES: dict[str, OpenClient] = {"ziggurat": handed_over, "grpclib": plain}
 
+FLOOR = "a raw echo"
+
 WARM = 20
 """Calls before those that count: the first ones fill caches."""
 
 AT_ONCE = 50
 
-COUNTS = {"ziggurat": 1000, "grpclib": 300}
+COUNTS = {"ziggurat": 1000, "grpclib": 300, FLOOR: 1000}
 """Calls of the shorter process. What a process does beside them varies by some million instructions."""
 
 COLLECTED = re.compile(rb"Collected : (\d+)")
@@ -53,7 +56,11 @@ async def instructions(scale: Scale) -> list[Row]:
                     None if limit is None else Must(limit),
                 )
             )
-    return rows
+    async with server("echo") as port:
+        floor = await _per_call(FLOOR, port, "one after the other", scale)
+    value = None if scale.quick else number(round(floor))
+    what = "kilo-instructions of a raw echo of as many bytes, the floor"
+    return [*rows, Row("P5", what, "", f"{floor:.0f}", "", value)]
 
 
 async def _per_call(side: str, port: int, how: str, scale: Scale) -> float:
@@ -86,7 +93,7 @@ async def _calls(client: Client, count: int) -> None:
 
 async def _run(side: str, port: int, count: int, at_once: bool) -> None:
     async with AsyncExitStack() as stack:
-        client = await SIDES[side](port, stack, None)
+        client = await (open_raw_echo(port, port, stack) if side == FLOOR else SIDES[side](port, stack, None))
         await _calls(client, WARM)
         if at_once:
             await asyncio.gather(*(_calls(client, count // AT_ONCE) for _ in range(AT_ONCE)))
@@ -96,7 +103,7 @@ async def _run(side: str, port: int, count: int, at_once: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("side", choices=sorted(SIDES))
+    parser.add_argument("side", choices=sorted(COUNTS))
     parser.add_argument("port", type=int)
     parser.add_argument("count", type=int)
     parser.add_argument("--at-once", action="store_true")

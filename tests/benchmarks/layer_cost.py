@@ -65,6 +65,11 @@ STACKS: dict[str, tuple[Layer, ...]] = {
 }
 
 
+async def as_it_is(stream: ByteStream) -> ByteStream:
+    """Return the stream."""
+    return stream
+
+
 EVERY: dict[str, tuple[Layer, ...]] = {
     "TimeoutLayer": (TimeoutLayer(10.0),),
     "KeepAliveLayer": (KeepAliveLayer(30.0),),
@@ -83,8 +88,10 @@ EVERY: dict[str, tuple[Layer, ...]] = {
 }
 """A recipe for each layer that does not use the stream, by its exported name and a remark."""
 
+
 RECIPES: dict[str, Callable[[Callable[..., Layer]], Layer]] = {
-    "AndThenLayer": lambda layer: layer(lambda stream: stream),
+    "AndThenLayer": lambda layer: layer(as_it_is),
+    "DirectLayer": lambda layer: layer(),
     "FilterLayer": lambda layer: layer(lambda uri: True),
     "MapErrorLayer": lambda layer: layer(lambda error: error),
     "MapRequestLayer": lambda layer: layer(lambda uri: uri),
@@ -96,6 +103,7 @@ ELSEWHERE = {
     "HttpConnectLayer": "B16",
     "Socks4Layer": "B16",
     "Socks5Layer": "B5",
+    "TorLayer": "B5",
     "TlsLayer": "P2",
 }
 """Layers that talk on the stream, and the benchmarks that measure them."""

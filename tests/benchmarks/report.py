@@ -13,7 +13,19 @@ from measure import Estimate, Sample, ratios, typical
 
 __all__ = ["Must", "Row", "as_json", "as_text", "cpu_row", "not_measured", "number"]
 
-PACKAGES = ("ziggurat", "anyio", "grpclib", "grpcio", "h2", "hpack", "protobuf", "python-socks", "socksio")
+PACKAGES = (
+    "ziggurat",
+    "anyio",
+    "grpclib",
+    "grpcio",
+    "h11",
+    "h2",
+    "hpack",
+    "httpcore",
+    "protobuf",
+    "python-socks",
+    "socksio",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from bench_service import DOWNLOAD, IDLE, MANY, MIB, SMALL, UNARY, UPLOAD, BytesValue, Int64Value
 from kaspa_end import kaspa_server
+from raw_transfer import raw_transfer
 
 BACKLOG = 4096
 PAYLOAD = BytesValue(value=bytes(range(256)) * (MIB // 256))
@@ -236,6 +237,26 @@ async def accept(certificate: str | None) -> AsyncIterator[int]:
     server.close()
 
 
+class Connect(asyncio.Protocol):
+    """Grants each CONNECT request, and connects to nothing."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport, self.head = cast(asyncio.Transport, transport), b""
+
+    def data_received(self, data: bytes) -> None:
+        self.head += data
+        if self.head.endswith(b"\r\n\r\n"):
+            self.transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+
+@asynccontextmanager
+async def connect(certificate: str | None) -> AsyncIterator[int]:
+    """Run an HTTP proxy without a network behind it."""
+    server = await asyncio.get_running_loop().create_server(Connect, "127.0.0.1", 0, backlog=BACKLOG)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
 @asynccontextmanager
 async def socks5(certificate: str | None) -> AsyncIterator[int]:
     """Run the library's own test proxy, for machines without microsocks."""
@@ -253,9 +274,11 @@ KINDS: dict[str, Callable[[str | None], Any]] = {
     "echo": echo,
     "sink": sink,
     "accept": accept,
+    "connect": connect,
     "http": http,
     "socks5": socks5,
     "kaspa": kaspa_server,
+    "raw transfer": raw_transfer,
 }
 
 

@@ -12,6 +12,7 @@ import dead_target
 import dial
 import forwarding
 import http_clients
+import http_connect
 import idle_peers
 import instructions
 import layer_cost
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "B13": idle_peers.idle_peers,
     "B14": node_streams.load,
     "B15": layer_cost.every_layer,
+    "B16": http_connect.http_connect,
     "B17": forwarding.forwarding,
     "B18": balance.balance,
     "B19": http_clients.http_clients,

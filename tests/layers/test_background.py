@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from ziggurat.layers.background import Background
+from ziggurat.layers.background import Background, closing_iterator
 from ziggurat.services.dial import dial
 from ziggurat.services.uri import Uri
 
@@ -75,6 +75,34 @@ async def test_a_foreign_cancellation_passes_too() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_an_iterator_that_is_left_in_the_middle_is_closed_at_once() -> None:
+    closed: list[bool] = []
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+            yield 2
+        finally:
+            closed.append(True)
+
+    async with closing_iterator(numbers()) as iterator:
+        assert await anext(iterator) == 1
+        assert not closed
+    assert closed == [True]
+
+
+async def test_an_iterator_without_aclose_is_taken_too() -> None:
+    class Plain:
+        def __aiter__(self) -> Plain:
+            return self
+
+        async def __anext__(self) -> int:
+            raise StopAsyncIteration
+
+    async with closing_iterator(Plain()) as iterator:
+        assert [number async for number in iterator] == []
 
 
 async def test_dials_in_a_task_are_dials_of_their_own() -> None:

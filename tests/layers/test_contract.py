@@ -13,23 +13,28 @@ from anyio.lowlevel import checkpoint
 from anyio.streams.tls import TLSStream
 
 from ziggurat.layers import (
+    Breaker,
     ConcurrencyLimitLayer,
     HttpConnectLayer,
     Identity,
     Isolated,
     KeepAliveLayer,
+    KeyedLimiter,
     Limiter,
     LoggingLayer,
     NoDelayLayer,
+    RetryBudget,
+    RetryPolicy,
     ServiceBuilder,
     Socks5Layer,
     TimeoutLayer,
     TlsLayer,
+    TokenBucket,
     UserPass,
 )
 from ziggurat.layers.layer import Layer, Stack
 from ziggurat.layers.testing import HttpReply, ScriptedHttpProxy, ScriptedProxy, check_layer
-from ziggurat.services import Connector, Uri
+from ziggurat.services import Backoff, Connector, Uri
 
 TARGET = Uri.parse("https://target.example:443")
 PROXY = Uri.parse("socks5://proxy.example:1080")
@@ -181,3 +186,21 @@ async def test_a_whole_stack_keeps_the_contract(authority: trustme.CA) -> None:
         .timeout(5.0, name="reach proxy")
     )
     await check_layer(Whole(stack), uri=TARGET, peer=peer, inner_uri=PROXY)
+
+
+async def test_a_stack_that_dials_again_and_twice_keeps_the_contract() -> None:
+    """Everything that decides how often and when a dial is made, over a proxy."""
+    once = Backoff(0.125, factor=1.0, jitter=0.0)
+    stack = (
+        ServiceBuilder()
+        .logging()
+        .timeout(60.0)
+        .retry(RetryPolicy(2, backoff=once, budget=RetryBudget(1000.0)))
+        .logging()
+        .circuit_breaker(Breaker(1000))
+        .rate_limit(TokenBucket(1000.0))
+        .hedge(20.0)
+        .concurrency_limit(KeyedLimiter(2))
+        .socks5(str(PROXY))
+    )
+    await check_layer(Whole(stack), uri=TARGET, peer=proxy(), inner_uri=PROXY, shared=True, transparent=True)

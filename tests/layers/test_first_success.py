@@ -6,14 +6,17 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import anyio
 import pytest
 from anyio.abc import ByteStream
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.layers.scripted import TARGET, Leaf, refused
 from ziggurat.layers.first_success import first_success
-from ziggurat.services import AllFailed, ConnectError, Connector, ConnectRefused, Uri, dial
+from ziggurat.services import AllFailed, ConnectError, Connector, ConnectRefused, Uri, WrappedStream, dial
 
 DELAY = 0.25
 
@@ -138,6 +141,29 @@ async def test_of_a_loser_only_a_leak_or_a_bug_counts(error: Exception, fatal: b
         await close(await run(cancelled_badly, quick), [quick])
 
 
+async def test_a_stream_that_cannot_be_closed_hides_no_error() -> None:
+    class Unclosable(WrappedStream):
+        async def aclose(self) -> None:
+            await super().aclose()
+            raise OSError("close failed")
+
+    async def winner(uri: Uri, /) -> ByteStream:
+        await anyio.sleep(1.0)
+        return Unclosable(await leaf(uri))
+
+    async def loser(uri: Uri, /) -> ByteStream:
+        try:
+            await anyio.sleep(60.0)
+        except anyio.get_cancelled_exc_class():
+            raise RuntimeError("a leak") from None
+        raise AssertionError
+
+    leaf = Leaf()
+    with pytest.raises(RuntimeError, match="a leak"):
+        await run(winner, loser)
+    assert_nothing_left([leaf])
+
+
 @pytest.mark.parametrize("moment", [0.0, 0.125, 0.25, 0.5, 1.0, 1.25])
 async def test_a_caller_cancelled_at_any_moment_gets_a_stream_or_leaves_none(moment: float) -> None:
     leaves = [Leaf(seconds=1.0), Leaf(seconds=1.0 - DELAY)]
@@ -170,6 +196,45 @@ async def test_a_task_cancelled_at_any_step_gets_a_stream_or_leaves_none() -> No
         assert_nothing_left(leaves)
     assert got
     assert lost
+
+
+class Branch(NamedTuple):
+    duration: int
+    succeeds: bool
+    shielded: bool  # does not let itself be cancelled
+
+
+branches = st.builds(Branch, duration=st.integers(0, 6), succeeds=st.booleans(), shielded=st.booleans())
+
+
+@settings(max_examples=50, deadline=None)
+@given(plan=st.lists(branches, min_size=1, max_size=5), cancel_after=st.none() | st.integers(0, 12))
+async def test_whatever_happens_one_stream_survives_or_none(plan: list[Branch], cancel_after: int | None) -> None:
+    """Durations are multiples of half the delay, so that many ends, starts and the cancellation coincide."""
+    leaves: list[Leaf] = []
+
+    def connector(branch: Branch) -> Connector:
+        leaf = Leaf(*([] if branch.succeeds else refused(1)), seconds=branch.duration / 8)
+        leaves.append(leaf)
+
+        async def connect(uri: Uri, /) -> ByteStream:
+            with anyio.CancelScope(shield=branch.shielded):
+                return await leaf(uri)
+
+        return connect
+
+    stream: ByteStream | None = None
+    failed = False
+    with anyio.move_on_after(None if cancel_after is None else cancel_after / 8):
+        try:
+            stream = await run(*map(connector, plan))
+        except ConnectError:
+            failed = True
+    if stream is not None:
+        await close(stream, leaves)
+    assert_nothing_left(leaves)
+    if cancel_after is None:
+        assert failed == (not any(branch.succeeds for branch in plan))
 
 
 class Silent:

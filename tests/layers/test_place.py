@@ -12,12 +12,17 @@ from ziggurat.layers import (
     ConcurrencyLimitLayer,
     KeepAliveLayer,
     Place,
+    Race,
     RetryLayer,
+    RouteLayer,
+    Rule,
     ServiceBuilder,
     Socks5Layer,
     Steer,
     TimeoutLayer,
     TlsLayer,
+    TokenBucket,
+    proxy_from_environment,
 )
 from ziggurat.layers.place import is_proxy, stack_remarks
 from ziggurat.services import Connector, Endpoint, Remark, TcpConnector, Uri
@@ -86,6 +91,31 @@ def test_a_limit_says_what_becomes_of_its_permits() -> None:
     assert text.endswith("; one that is rejected counts as a failed attempt")
 
 
+def test_a_rate_says_what_it_counts() -> None:
+    rate = TokenBucket(10.0)
+    assert meanings(ServiceBuilder().rate_limit(rate).retry()) == [
+        "RateLimitLayer > RetryLayer: a dial counts once, however many attempts it makes, so that more may go out than "
+        "the rate says"
+    ]
+    assert meanings(ServiceBuilder().retry().rate_limit(rate)) == [
+        "RetryLayer > RateLimitLayer: each attempt counts, and waits for its turn"
+    ]
+    (text,) = meanings(ServiceBuilder().retry().rate_limit(rate, mode="reject"))
+    assert text.endswith("one that is rejected counts as a failed attempt")
+
+
+def test_a_routes_proxy_counts_for_the_targets_that_take_it() -> None:
+    routes = ServiceBuilder().layer(
+        RouteLayer([Rule(via="socks5://gate.corp:1080", suffix=".example"), Rule(via="direct")])
+    )
+    (text,) = warnings(routes.tls())
+    assert "TlsLayer stands below Socks5Layer, so TLS is with the proxy gate.corp:1080" in text
+    assert warnings(routes.tls(), Uri.parse("https://other.test")) == []
+    environment = proxy_from_environment({"HTTPS_PROXY": "http://gate.corp:3128", "NO_PROXY": "other.test"})
+    assert "stands below HttpConnectLayer" in warnings(ServiceBuilder().layer(environment).tls())[0]
+    assert warnings(ServiceBuilder().layer(environment).tls(), Uri.parse("https://other.test")) == []
+
+
 def test_describe_prints_meanings_and_warnings_apart() -> None:
     text = Endpoint("https://api.example").describe(SOCKS.retry().timeout(5.0).tls().service(TCP))
     order, _, rest = text.partition("what the order means:\n")[2].partition("warnings:\n")
@@ -95,7 +125,8 @@ def test_describe_prints_meanings_and_warnings_apart() -> None:
 
 def test_stacks_inside_a_balance_or_a_steer_are_told_apart_by_key() -> None:
     wrong = SOCKS.tls().service(TCP)
-    for connector in (Balance({"a": wrong, "b": Leaf()}), Steer({"a": wrong, "b": Leaf()}, lambda uri: "a")):
+    several = {"a": wrong, "b": Leaf()}
+    for connector in (Balance(several), Steer(several, lambda uri: "a"), Race(several)):
         (remark,) = connector.remarks(TARGET)
         assert remark.text.startswith("a: will fail: TlsLayer stands below")
         (remark,) = ServiceBuilder().timeout(1.0).service(connector).remarks(TARGET)

@@ -7,7 +7,7 @@ from anyio.abc import ByteStream
 from tests.layers.recorder import Recorder
 from tests.layers.scripted import TARGET, Leaf, refused
 from tests.services.dials import failing
-from ziggurat.layers import LoggingLayer, Race, race
+from ziggurat.layers import LoggingLayer, Race, ServiceBuilder, race
 from ziggurat.layers.layer import Stack, layer_fn
 from ziggurat.layers.testing import check_layer
 from ziggurat.services import AllFailed, ConnectError, Connector, DialAttribute, TcpConnector, Uri, dial, phase
@@ -86,6 +86,12 @@ async def test_the_error_of_an_earlier_branch_is_not_that_of_the_dial() -> None:
     with anyio.move_on_after(5.0):
         await stack(TARGET)
     assert logger.errors == ["cancelled"]
+
+
+def test_it_hands_on_what_its_branches_remark() -> None:
+    stack = ServiceBuilder().retry().timeout(1.0).service(Leaf())
+    (remark,) = Race({"lan": stack}).remarks(TARGET)
+    assert remark.text == "lan: RetryLayer > TimeoutLayer: the 1 s of TimeoutLayer are for each attempt"
 
 
 async def test_one_branch_raises_its_own_error() -> None:

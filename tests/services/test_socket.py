@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,15 @@ async def test_it_uses_the_leaves_that_are_passed_in(tmp_path: Path) -> None:
     assert peer[0] == "127.0.0.7"
     assert caught.value.ledger is not None
     assert caught.value.ledger.phases[0].limit == pytest.approx(9.0, abs=1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract names")
+async def test_an_abstract_name_is_a_unix_socket_too() -> None:
+    name = f"ziggurat-socket-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0{name}")
+        listener.listen()
+        stream = await SocketConnector()(Uri.parse(f"unix-abstract:{name}"))
+        await stream.aclose()
+
+    assert [p.name for p in stream.extra(DialAttribute.ledger).phases] == ["unix"]

@@ -294,6 +294,8 @@ def test_an_abstract_socket_has_no_host_or_port() -> None:
         ("https://[::1]", "[::1]"),
         ("http://[fe80::1%25eth0]:81", "[fe80::1]:81"),
         ("tcp://a.example:53", "a.example:53"),
+        ("unix:/run/s", "localhost"),
+        ("unix-abstract:s", "localhost"),
     ],
 )
 def test_http_names_a_server_without_its_schemes_own_port_and_without_a_zone(text: str, authority: str) -> None:

@@ -18,7 +18,7 @@ from ziggurat.node.cli.way import ENVIRONMENT, ChosenWay, add_route_flag, chosen
 from ziggurat.node.config import PROXY_SETTINGS, Resolved, Settings, SettingsError, add_settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.services.errors import ConnectError, RouteRefused, fold
-from ziggurat.services.uri import Uri
+from ziggurat.services.uri import UNIX, Uri
 
 __all__ = ["add_parser", "run", "take_way"]
 
@@ -95,7 +95,7 @@ def run(options: argparse.Namespace, resolved: Resolved, way: ChosenWay | None) 
 
 def _target(text: str, settings: Settings) -> Uri:
     try:
-        if "://" in text or text[:5].lower() == "unix:":
+        if "://" in text or text.partition(":")[0].lower() in UNIX:
             return Uri.parse(text)
         return parse_peer_address(text, settings.network.port).uri()
     except ValueError as error:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from functools import partial
 from typing import get_args
 
 import anyio
 
-from ziggurat.layers import Isolated, Socks5Layer
-from ziggurat.layers.forward import ForwardedConnection, Forwarder, ListenAddress, Socks5Listener, client_key
+from ziggurat.layers.forward import ForwardedConnection, Forwarder, ListenAddress, Socks5Listener
 from ziggurat.layers.forward.address import LISTEN_SYNTAX
 from ziggurat.layers.forward.forwarder import parse_target
+from ziggurat.layers.forward.isolation import isolate_clients
 from ziggurat.layers.forward.stack import forward_stack
 from ziggurat.layers.layer import Layer
 from ziggurat.node.cli.exit_code import FAILED, OK
@@ -20,6 +21,7 @@ from ziggurat.node.cli.forward import connection_line, run_forwarder
 from ziggurat.node.cli.interrupt import quit_on_interrupt
 from ziggurat.node.cli.line_writer import LineWriter
 from ziggurat.node.cli.terminal import print_error, unbuffered
+from ziggurat.node.cli.way import add_way_flags, chosen_way
 from ziggurat.node.config import LogFormat, LogLevel, SettingsError
 from ziggurat.services.uri import Uri
 
@@ -50,7 +52,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="be a SOCKS5 server there; the user name and password of a client, whatever they are, keep it apart from "
         "others at a proxy that isolates, as Tor does",
     )
-    parser.add_argument("--proxy", metavar="URL", help="proxy for every dial")
+    add_way_flags(parser)
     parser.add_argument("--tls", action="store_true", help="speak TLS with the target, whose certificate is verified")
     parser.add_argument(
         "--allow-remote", action="store_true", help="allow LISTEN to be an address that other machines can reach"
@@ -143,7 +145,9 @@ def _ends(options: argparse.Namespace) -> tuple[ListenAddress, Uri | None]:
     if options.socks5 is not None:
         return listen, None
     try:
-        return listen, parse_target(str(options.target))
+        target = parse_target(str(options.target))
+        # So that rules and variables for https fit.
+        return listen, Uri("https", target.host, target.port) if options.tls and target.scheme == "tcp" else target
     except ValueError as error:
         # What has an @ may contain a password.
         reason = "" if "@" in str(options.target) else f"{error}; "
@@ -151,15 +155,10 @@ def _ends(options: argparse.Namespace) -> tuple[ListenAddress, Uri | None]:
 
 
 def _ways(options: argparse.Namespace) -> tuple[Layer, ...]:
-    if options.proxy is None:
+    way = chosen_way(options.proxy, options.route, os.environ)
+    if way is None:
         return ()
-    try:
-        plain = Socks5Layer(options.proxy)
-        if options.socks5 is None or plain.auth is not None:
-            return (plain,)
-        return (Socks5Layer(plain.proxy, auth=Isolated(key=client_key, required=False)),)
-    except ValueError as error:
-        raise SettingsError(f"--proxy: {error}") from None
+    return (way if options.socks5 is None else way.map_layers(isolate_clients),)
 
 
 def _seconds(name: str, text: str | None, default: float, *, zero: bool = False) -> float:

@@ -469,6 +469,22 @@ async def test_the_wait_ends_when_a_probe_fails() -> None:
     assert anyio.current_time() - start == pytest.approx(6.0)  # and not the ten seconds of max_wait
 
 
+async def test_a_dial_waits_for_a_probe_although_the_others_are_out_for_long() -> None:
+    slow, dead = Leaf(*refused(), None, seconds=[0.0, 5.0, 0.0]), Leaf(*refused(2))
+    balance = Balance({"dead": dead}, backoff=Backoff(1.0, factor=100.0, jitter=0.0), max_wait=10.0)
+    for _ in range(2):
+        with pytest.raises(ConnectRefused):
+            await balance(TARGET)
+    balance.insert("slow", slow)
+    with pytest.raises(ConnectRefused):
+        await balance(TARGET)
+    assert balance.endpoints["dead"].retry_in == pytest.approx(100.0)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(dialled, balance, 1)
+    assert (len(slow.calls), len(dead.calls)) == (4, 2)
+
+
 # --- changes ----------------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ziggurat.layers.balance.load import PeakEwma, PendingLoad
+from ziggurat.layers.balance.load import FLOOR, PeakEwma, PendingLoad
 
 
 def test_pending_counts_dials_and_streams() -> None:
@@ -31,7 +31,7 @@ def test_without_news_the_estimate_decays_so_that_a_slow_endpoint_is_tried_again
     meter.measured(1.0, 0.0)
     assert meter.cost(0, 0.0, 10.0) == pytest.approx(0.3679, abs=1e-4)
     assert meter.cost(0, 0.0, 20.0) == pytest.approx(0.1353, abs=1e-4)  # asking changes nothing: the decay compounds
-    assert meter.cost(0, 0.0, 1e6) == pytest.approx(0.0)
+    assert meter.cost(0, 0.0, 1e6) == FLOOR
 
 
 def test_the_cost_grows_with_what_is_pending() -> None:
@@ -53,6 +53,13 @@ def test_a_dial_that_still_runs_counts_with_the_time_it_has_taken() -> None:
     meter = PeakEwma().meter()
     meter.measured(0.01, 0.0)
     assert meter.cost(1, 5.0, 5.0) == pytest.approx(10.0)
+
+
+def test_streams_count_even_if_dials_take_no_time() -> None:
+    """A unix socket, or an average that has decayed to nothing."""
+    meter = PeakEwma().meter()
+    meter.measured(0.0, 0.0)
+    assert meter.cost(0, 0.0, 0.0) < meter.cost(1, 0.0, 0.0) < meter.cost(2, 0.0, 1e9)
 
 
 def test_a_cancelled_dial_counts_only_if_it_took_longer_than_expected() -> None:

@@ -204,6 +204,16 @@ async def test_a_number_is_a_breaker_of_each_stacks_own() -> None:
     await (await second(TARGET)).aclose()
 
 
+def test_it_says_which_failures_of_a_retry_count() -> None:
+    below = ServiceBuilder().retry().circuit_breaker().service(Leaf())
+    above = ServiceBuilder().circuit_breaker().retry().service(Leaf())
+    assert [remark.text for connector in (below, above) for remark in connector.remarks(TARGET)] == [
+        "RetryLayer > CircuitBreakerLayer: each failed attempt counts; while the circuit is open, the wait lasts until "
+        "the next probe",
+        "CircuitBreakerLayer > RetryLayer: a dial counts as one failure, after its last attempt",
+    ]
+
+
 @pytest.mark.parametrize("breaker", [0, "x", None])
 def test_wrong_settings_are_refused(breaker: object) -> None:
     with pytest.raises((TypeError, ValueError), match=r"breaker must be a whole number \(at least 1\)"):

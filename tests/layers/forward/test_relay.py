@@ -120,24 +120,49 @@ async def test_a_cancelled_relay_closes_by_force_and_says_so() -> None:
     assert ends.record.error == "cut off when the forwarder stopped"
 
 
-async def test_a_target_that_cannot_end_one_direction_is_closed_when_the_client_ends() -> None:
-    """As TLS before 1.3: otherwise it would stay open for good, since it would never learn that the client is gone."""
+class NoHalfClose(MemoryStream):
+    """As TLS before 1.3."""
 
-    class NoHalfClose(MemoryStream):
-        async def send_eof(self) -> None:
-            raise NotImplementedError
+    async def send_eof(self) -> None:
+        raise NotImplementedError
 
+
+@pytest.mark.parametrize("answers", [0, 3])
+async def test_a_target_that_cannot_be_told_of_the_end_may_answer_but_is_not_kept_for_good(answers: int) -> None:
     client, near = stream_pair()
     target, far = stream_pair()
     far.__class__ = NoHalfClose
     record = ForwardedConnection("here")
+    start = anyio.current_time()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(relay, near, far, record)
         await client.send(b"last")
         await client.send_eof()
         assert await target.receive() == b"last"
+        for _ in range(answers):
+            await anyio.sleep(20.0)
+            await target.send(b"answer")
+            assert await client.receive() == b"answer"
         assert await at_end(target)
     assert record.error is None
+    assert anyio.current_time() - start == pytest.approx(20.0 * answers + 30.0)
+
+
+async def test_a_target_that_could_not_be_told_and_then_ends_ends_the_connection() -> None:
+    client, near = stream_pair()
+    target, far = stream_pair()
+    far.__class__ = NoHalfClose
+    record = ForwardedConnection("here")
+    start = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(relay, near, far, record)
+        await client.send_eof()
+        await target.send(b"answer")
+        await target.send_eof()
+        assert await client.receive() == b"answer"
+        assert await at_end(client)
+    assert record.error is None
+    assert anyio.current_time() - start < 1.0
 
 
 async def test_a_side_that_is_already_broken_ends_the_other() -> None:

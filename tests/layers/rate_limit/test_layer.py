@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from tests.layers.scripted import TARGET, Leaf, refused
-from ziggurat.layers import FixedWindow, RateLimitLayer, RetryLayer, RetryPolicy, TokenBucket, by_host
+from ziggurat.layers import FixedWindow, RateLimitLayer, RetryLayer, RetryPolicy, ServiceBuilder, TokenBucket, by_host
 from ziggurat.layers.rate_limit.rate import Rate
 from ziggurat.layers.testing import check_layer
 from ziggurat.services import Backoff, ConnectError, ConnectTimeout, LimitExceeded
@@ -89,6 +89,15 @@ async def test_stacks_share_a_rate() -> None:
     await layer.layer(Leaf())(TARGET)
     with pytest.raises(LimitExceeded):
         await layer.layer(Leaf())(TARGET)
+
+
+def test_it_says_which_dials_of_a_retry_count() -> None:
+    below = ServiceBuilder().retry().rate_limit(TokenBucket(1)).service(Leaf())
+    above = ServiceBuilder().rate_limit(TokenBucket(1)).retry().service(Leaf())
+    assert [remark.text for stack in (below, above) for remark in stack.remarks(TARGET)] == [
+        "RetryLayer > RateLimitLayer: each attempt counts",
+        "RateLimitLayer > RetryLayer: a dial counts once, and its further attempts are not limited",
+    ]
 
 
 @pytest.mark.parametrize(

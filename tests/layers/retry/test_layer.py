@@ -23,6 +23,7 @@ from ziggurat.services import (
     ConnectRefused,
     ConnectTimeout,
     DialAttribute,
+    LeakError,
     ProxyAuthError,
     Uri,
     dial,
@@ -104,11 +105,7 @@ async def test_what_was_sent_to_the_target_is_not_sent_again() -> None:
     assert len(calls) == 1 + 3
 
 
-class LeakError(RuntimeError):
-    """As the node's leak guard raises it."""
-
-
-@pytest.mark.parametrize("error", [LeakError("leak"), OSError("foreign"), KeyError("bug")])
+@pytest.mark.parametrize("error", [LeakError("leak", "192.0.2.1:80", "a.py:1"), OSError("foreign"), KeyError("bug")])
 async def test_other_exceptions_are_never_retried(error: Exception) -> None:
     leaf = Leaf(*refused(1), error)
     with pytest.raises(type(error)) as caught:

@@ -266,7 +266,7 @@ def test_a_host_of_255_bytes_fits_and_one_more_does_not() -> None:
         Uri.parse(f"http://{host}a:80")
 
 
-@pytest.mark.parametrize("target", ["unix:/run/x", "http://[fe80::1%eth0]:80"])
+@pytest.mark.parametrize("target", ["unix:/run/x", "unix-abstract:x", "http://[fe80::1%eth0]:80"])
 def test_a_target_that_socks5_cannot_express_is_refused(target: str) -> None:
     with pytest.raises(ConnectError) as caught:
         connect_request(Uri.parse(target))

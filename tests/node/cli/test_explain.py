@@ -7,7 +7,8 @@ from ziggurat.layers import proxy_layers
 from ziggurat.layers.route import Decision, RouteLayer, Rule
 from ziggurat.layers.testing import mock_connector
 from ziggurat.node.cli.explain import Explanation, explain
-from ziggurat.services.errors import ConnectError
+from ziggurat.services.errors import ConnectError, ResolveError
+from ziggurat.services.tcp import TcpConnector
 from ziggurat.services.uri import Uri
 
 
@@ -56,6 +57,9 @@ def test_who_resolves_which_name(target: str, via: str | list[str], resolves: li
         ("http://a.example", "socks4://192.0.2.9", "plain SOCKS4 takes no name (a.example); write socks4a://"),
         ("http://[2001:db8::1]", "socks4://192.0.2.9", "plain SOCKS4 takes no IPv6 address (2001:db8::1)"),
         ("http://192.0.2.1", ["socks4://192.0.2.9", "http://far.test"], "plain SOCKS4 takes no name (far.test)"),
+        ("http://abc.onion", "direct", "no DNS knows abc.onion, and none is asked (RFC 7686)"),
+        ("http://a.example", ["socks5://abc.onion", "socks5://far.test"], "no DNS knows abc.onion"),
+        ("unix-abstract:x", "socks5://127.0.0.1", "no proxy reaches a unix socket (unix-abstract:x)"),
         ("unix:/run/x", "socks5://127.0.0.1", "no proxy reaches a unix socket (unix:/run/x)"),
         ("http://[fe80::1%25eth0]", "http://127.0.0.1", "a zone id means nothing to a proxy (fe80::1%eth0)"),
     ],
@@ -103,6 +107,14 @@ async def test_what_it_says_is_what_a_dial_does(target: str, via: str | list[str
     assert explained(target, via).ok == (len(asked) == 1) == (caught.value.message == "as far as this")
 
 
+@pytest.mark.parametrize("via", ["direct", "socks5://abc.onion"])
+async def test_an_onion_name_is_not_resolved_here_either(via: str) -> None:
+    with pytest.raises(ResolveError, match="onion services have no address"):
+        await RouteLayer([Rule(via=via)]).layer(TcpConnector())(Uri.parse("http://abc.onion"))
+
+    assert not explained("http://abc.onion", via).ok
+
+
 def test_a_target_that_no_rule_fits_is_refused_with_the_hint() -> None:
     uri = Uri.parse("http://a.example")
     result = explain(uri, RouteLayer([Rule(port=443, via="direct")]).decide(uri), [])
@@ -113,7 +125,6 @@ def test_a_target_that_no_rule_fits_is_refused_with_the_hint() -> None:
 @pytest.mark.parametrize(
     ("target", "via", "problem"),
     [
-        ("http://abc.onion", "direct", "will fail, and leak: no DNS knows .onion names"),
         ("https://abc.onion", "http://127.0.0.1", "an onion service is reached only if the proxy passes it to Tor"),
         ("http://localhost", "socks5://127.0.0.1", "localhost is the proxy's own machine there, not this one"),
         ("http://10.0.0.1", "socks5://proxy.corp", "10.0.0.1 is in the proxy's network there"),

@@ -155,6 +155,7 @@ def test_the_file_can_be_named_by_a_variable(file: Path) -> None:
 
 def test_proxy_variables_of_other_programs_are_listed() -> None:
     assert read(ALL_PROXY="socks5://x").ignored_variables == ("ALL_PROXY",)
+    assert read(grpc_proxy="http://x", HTTPS_PROXY="").ignored_variables == ("grpc_proxy",)
 
 
 def test_a_relative_directory_is_made_absolute() -> None:

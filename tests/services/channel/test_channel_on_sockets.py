@@ -166,7 +166,7 @@ async def test_a_lost_connection_fails_the_call_in_flight_and_the_next_call_redi
         with pytest.raises(StreamTerminatedError):
             await held
         await channel.wait_for_state(ChannelState.IDLE)
-        assert channel._reconnect.open == set()
+        assert channel._reconnect.open == ()
         assert await say(channel) == b"hello"
         assert channel.state is ChannelState.READY
 
@@ -200,7 +200,7 @@ async def test_close_and_aclose_end_a_call_in_flight(served: Served, say: Any, m
             await held
         with pytest.raises(ChannelClosed):
             await say(channel)
-        assert channel._reconnect.open == set()
+        assert channel._reconnect.open == ()
 
 
 async def test_the_stream_reports_its_end_once_and_carries_the_ledger(served: Served, say: Any) -> None:

@@ -109,6 +109,24 @@ async def test_what_is_sent_is_plain_when_not_asked(wire: Any) -> None:
         await call.cancel()
 
 
+@pytest.mark.parametrize("window", [1, 2, 4, 5, 7])
+async def test_a_window_that_is_smaller_than_a_prefix_cuts_the_prefix(wire: Any, window: int) -> None:
+    await wire.connect()
+    await wire.send(wire.settings({4: window}))
+    sent = b""
+    async with wire.channel.open() as call:
+        sending = asyncio.create_task(call.send_message(b"hello", end=True))
+        while len(sent) < 10:
+            frame = await wire.expect(DataFrame)
+            assert len(frame.data) <= window
+            sent += frame.data
+            await wire.send(wire.window(1, len(frame.data)))
+        await sending
+        await wire.send(wire.response(1), wire.message(1, b"good"), wire.trailers(1))
+        assert await call.recv_message() == b"good"
+    assert sent == b"\0\0\0\0\5hello"
+
+
 async def test_a_large_message_goes_out_as_the_window_opens(wire: Any) -> None:
     await wire.connect()
     size = 200_000

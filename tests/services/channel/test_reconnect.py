@@ -265,7 +265,7 @@ async def test_a_lost_connection_is_replaced_through_the_whole_stack(far_end: An
             far_end.transports[-1].abort()
             await settle()
             assert channel.state is ChannelState.IDLE
-            assert channel._reconnect.open == set()
+            assert channel._reconnect.open == ()
         assert far_end.open == 0
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +81,23 @@ def test_it_is_a_socks5_server_through_a_proxy_that_is_down() -> None:
     assert f"> a.test:80 through 127.0.0.1:{down}: tcp failed: connection refused" in running.out
 
 
+def test_a_route_decides_and_its_refusal_is_told_to_the_client(tmp_path: Path) -> None:
+    route = tmp_path / "route.toml"
+    route.write_text('[[rule]]\nclass = "loopback"\nvia = "direct"\n')
+    with (
+        socket.create_server(("127.0.0.1", 0)) as target,
+        Running("--socks5", "127.0.0.1:0", "--route", str(route)) as running,
+    ):
+        for request, reply in (
+            (b"\5\1\0\3\6a.test\0\x50", b"\5\2"),
+            (b"\5\1\0\1\x7f\0\0\1" + target.getsockname()[1].to_bytes(2, "big"), b"\5\0"),
+        ):
+            with socket.create_connection(("127.0.0.1", running.port)) as client:
+                client.sendall(b"\5\1\0" + request)
+                assert client.makefile("rb").read(4)[2:] == reply
+    assert "> a.test:80: route failed: no rule of the route fits" in running.out
+
+
 def test_a_reader_of_stdout_that_has_gone_stops_nothing() -> None:
     """As of ``| head -1``, which is how a script learns the port."""
     with socket.create_server(("127.0.0.1", 0)) as target:
@@ -118,7 +136,9 @@ def test_a_port_in_use_is_an_error_and_not_a_usage_error(capsys: pytest.CaptureF
         (["1", "a:1", "--idle-timeout", "x"], "--idle-timeout: bad value 'x'"),
         (["1", "a:1", "--drain", "-1"], "--drain: bad value '-1'; expected 0 or a positive number"),
         (["1", "a:1", "--max-connections", "0"], "--max-connections: bad value '0'"),
-        (["1", "a:1", "--proxy", "ftp://u:secret@h"], "--proxy: "),
+        (["1", "a:1", "--proxy", "ftp://u:secret@h"], "--proxy: unknown proxy scheme 'ftp'"),
+        (["1", "a:1", "--route", "/nowhere.toml"], "--route: cannot read /nowhere.toml: No such file"),
+        (["1", "a:1", "--route", "x", "--proxy", "env"], "--proxy and --route are mutually exclusive"),
     ],
 )
 def test_bad_arguments_are_one_line_and_quote_no_secret(
