@@ -398,6 +398,9 @@ async def test_without_a_limit_the_callers_counts() -> None:
 class Rounds:
     """Answers each challenge with its number, ``last`` times."""
 
+    def __repr__(self) -> str:
+        return "Rounds()"  # without the address, which differs between processes
+
     def __init__(self, last: int = 100, *, first: str | None = None) -> None:
         self.last = last
         self.first = first
