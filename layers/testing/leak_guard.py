@@ -182,5 +182,5 @@ def _shown(place: object) -> str:
         host, port = cast("tuple[object, ...]", place)[:2]
         return fold(f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}")
     if isinstance(place, bytes):
-        place = place.decode("utf-8", "backslashreplace")
-    return fold(str(place))
+        return fold(place.decode("utf-8", "backslashreplace"))
+    return fold(str(cast(object, place)))
