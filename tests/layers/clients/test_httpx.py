@@ -62,6 +62,15 @@ async def test_https_verifies_the_target_behind_the_proxy() -> None:
         assert isinstance(caught.value.__cause__, TlsError)
 
 
+async def test_a_tls_layer_for_the_target_is_one_too_many() -> None:
+    async with corner() as here, serve(Web().handle, server_context()) as port:
+        stack = ServiceBuilder().tls(client_context(), alpn=()).service(here.connector)
+        async with httpx.AsyncClient(transport=HttpxTransport(stack, verify=client_context())) as http:
+            with pytest.raises(httpx.ConnectError, match="leave out the tls layer above the proxy"):
+                await http.get(f"https://{HOST}:{port}/")
+        await until(lambda: not here.proxy.sessions)
+
+
 async def test_http2_over_tls() -> None:
     web = Web()
     async with corner() as here, serve(web.handle, server_context("h2", "http/1.1")) as port:
