@@ -16,7 +16,7 @@ import anyio
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import AddressNetwork, NetAddress
 from ziggurat.node.handshake import HANDSHAKE_MESSAGE_SIZE, TOO_MANY_PENDING
 from ziggurat.node.inbound.bans import BanList
 from ziggurat.node.inbound.limits import ConnectionCounter
@@ -63,6 +63,7 @@ class PeerServer:
         serve: the callback that takes over each stream.
         proxies: the networks that peers come from through a proxy, a gateway or an onion service, so that their
             addresses are not their own.
+        proxied_network: the network that peers from there count as; ``None`` is the family of the proxy's address.
         bans: the addresses whose connections are closed unread; ``None`` for none.
         max_message_size: the largest message accepted, in bytes after decompression.
         compression: ``"gzip"`` compresses messages to peers that accept it, as kaspad does; ``None`` compresses none.
@@ -76,6 +77,7 @@ class PeerServer:
         serve: Serve,
         *,
         proxies: Sequence[IpNetwork] = (),
+        proxied_network: AddressNetwork | None = None,
         bans: BanList | None = None,
         max_message_size: int,
         compression: Literal["gzip"] | None = None,
@@ -84,6 +86,7 @@ class PeerServer:
         self.counter = counter
         self.close_timeout = close_timeout
         self.proxies = tuple(proxies)
+        self.proxied_network = proxied_network
         self.bans = BanList() if bans is None else bans
         self.serve = serve
         self.refusals = RefusalLog()
@@ -208,7 +211,8 @@ class InboundProtocol(ServerProtocol):
             self.server.refusals.write(self.address, TOO_MANY_PENDING)
             raise GRPCError(Status.RESOURCE_EXHAUSTED, TOO_MANY_PENDING)
         release = partial(counter.remove_handshake, self.host)
-        inbound = InboundStream(stream, self.codec, self.address, release, proxied=self.proxied)
+        network = self.server.proxied_network if self.proxied else None
+        inbound = InboundStream(stream, self.codec, self.address, release, proxied=self.proxied, network=network)
         try:
             await inbound.open()
             self.server.serve(inbound)

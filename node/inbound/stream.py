@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import anyio
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import AddressNetwork, NetAddress
 from ziggurat.node.inbound.request import Call
 from ziggurat.node.wire import STREAM_ENDED, KaspadMessage, MessageCodec, Wanted, stream_lost
 
@@ -22,10 +22,12 @@ class InboundStream:
         address: the address that the peer connects from.
         release: called once, when the handshake is over; frees its place.
         proxied: whether the address is that of a proxy that the peer comes through.
+        network: the network that the peer comes from; ``None`` is the address's own.
 
     Attributes:
         address: as above.
         proxied: as above.
+        network: as above.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class InboundStream:
         release: Callable[[], None],
         *,
         proxied: bool = False,
+        network: AddressNetwork | None = None,
     ) -> None:
         self.address = address
+        self.network = address.network if network is None else network
         self.proxied = proxied
         self._stream = stream
         self._codec = codec
