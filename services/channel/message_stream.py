@@ -76,18 +76,10 @@ class MessageStream(Inbox):
 
     async def _receive(self) -> bytes | None:
         """Return the next message, inflated; ``None`` at the end. A cancelled wait takes nothing away."""
-        while (body := self._receive_at_once()) is None:
+        while (body := self._next()) is None:
             if not await self._wait():
                 return None
         return body
-
-    def _receive_at_once(self) -> bytes | None:
-        """Return the next message, inflated; ``None`` if it is not there."""
-        message = self._next()
-        if message is None:
-            return None
-        flag, body = message
-        return self._inflate(body) if flag else body
 
     def _inflate(self, body: bytes) -> bytes:
         try:
