@@ -119,7 +119,9 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         """
         gzip = self._channel.gzip if compress is None else compress
         if not self._request_sent:
-            await self._send_request(False, gzip or self._channel.gzip)
+            announced = gzip or self._channel.gzip
+            if not self._send_request_at_once(announced):
+                await self._send_request(False, announced)
         if self._message_sent and not self._streams_requests:
             raise ProtocolError("Message was already sent")
         last = end or not self._streams_requests

@@ -13,6 +13,7 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from ziggurat.services.channel.compression import compress, inflate, judge_encoding, too_large
 from ziggurat.services.channel.inbox import PREFIX_SIZE, Inbox
+from ziggurat.services.channel.options import HIGH_WATER
 from ziggurat.services.errors import copy_error
 from ziggurat.services.http2 import ErrorCode, error_name
 
@@ -135,10 +136,12 @@ class MessageStream(Inbox):
         protocol, size = self._protocol, len(body) + PREFIX_SIZE
         assert protocol is not None
         core = protocol.core
-        if self.stopped is not None or self._sending or not protocol.writable or size > core.room(self):
+        if self.stopped is not None or self._sending or not protocol.writable:
             return False
-        core.send_data(self, (_pack_prefix(flag, len(body)), body), size, end=end)
-        protocol.flush_soon()
+        if not core.send_if_room(self, (_pack_prefix(flag, size - PREFIX_SIZE), body), size, end):
+            return False
+        if not protocol.scheduled or core.out_size >= HIGH_WATER:
+            protocol.flush_soon()
         return True
 
     async def _send_slowly(self, prefix: bytes, body: memoryview, end: bool) -> None:

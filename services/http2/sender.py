@@ -202,10 +202,19 @@ class Sender:
             LocalProtocolError: our side of the stream has ended, it was never opened, or it is more than the windows
                 allow.
         """
+        if not self.send_if_room(stream, parts, size, end):
+            raise LocalProtocolError("more data than the peer's windows allow")
+
+    def send_if_room(self, stream: Stream, parts: tuple[Part, ...], size: int, end: bool) -> bool:
+        """Do what `send_data` does, unless it is more than the windows allow; return whether it was done.
+
+        Raises:
+            LocalProtocolError: our side of the stream has ended, or it was never opened.
+        """
         if stream.closed or stream.local_ended or not stream.stream_id:
             raise LocalProtocolError(f"data on a stream that {_why(stream)}")
         if size and (size > stream.send_window or size > self.send_window or size > self.peer_max_frame_size):
-            raise LocalProtocolError("more data than the peer's windows allow")
+            return False
         stream.send_window -= size
         self.send_window -= size
         header = pack_frame_header(size >> 8, size & 0xFF, DATA, END_STREAM if end else 0, stream.stream_id)
@@ -215,6 +224,7 @@ class Sender:
             stream.local_ended = True
             if stream.remote_ended:
                 self._close(stream, Ending.BOTH_ENDED)
+        return True
 
     def reset(self, stream: Stream, code: int = ErrorCode.CANCEL) -> None:
         """Give a stream up (RFC 9113 6.4), unless it is closed. What still comes on it is ignored."""
