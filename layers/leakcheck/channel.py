@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import TypedDict, cast
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 __all__ = ["Message", "receive", "send"]
 
 MAX_MESSAGE, MAX_FILES = 262_144, 64
 
 
-class Message(TypedDict, total=False):
-    """A message; each has the fields that its kind needs.
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message; of the fields those of its kind matter.
 
     Attributes:
         kind: to the inside ``plan``, ``run``, ``socket``; to the checker ``ready``, ``started``, ``ended``, ``socket``,
@@ -27,19 +29,19 @@ class Message(TypedDict, total=False):
     """
 
     kind: str
-    argv: list[str]
-    listen: list[tuple[str, int]]
-    addresses: list[str]
-    mounts: list[tuple[str, str]]
-    family: int
-    pid: int
-    code: int
-    text: str
+    argv: Sequence[str] = ()
+    listen: Sequence[tuple[str, int]] = ()
+    addresses: Sequence[str] = ()
+    mounts: Sequence[tuple[str, str]] = ()
+    family: int = 0
+    pid: int = 0
+    code: int = 0
+    text: str = ""
 
 
 def send(channel: socket.socket, message: Message, files: list[int] | None = None) -> None:
     """Send a message with copies of open files. Raises `OSError`."""
-    socket.send_fds(channel, [json.dumps(message).encode()], files or [])
+    socket.send_fds(channel, [json.dumps(asdict(message)).encode()], files or [])
 
 
 def receive(channel: socket.socket) -> tuple[Message, list[int]]:
@@ -52,4 +54,4 @@ def receive(channel: socket.socket) -> tuple[Message, list[int]]:
     data, files, _, _ = socket.recv_fds(channel, MAX_MESSAGE, MAX_FILES)
     if not data:
         raise EOFError
-    return cast(Message, json.loads(data)), files
+    return Message(**json.loads(data)), files

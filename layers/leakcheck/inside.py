@@ -44,30 +44,30 @@ def main(channel_file: int, maker_file: int) -> None:
     channel, maker = socket.socket(fileno=channel_file), socket.socket(fileno=maker_file)
     try:
         plan, _ = receive(channel)
-        send(channel, {"kind": "ready"}, _prepare(plan))
+        send(channel, Message("ready"), _prepare(plan))
         message, _ = receive(channel)  # run
-        child = _start(message["argv"])
+        child = _start([*message.argv])
     except CommandError as error:
-        send(channel, {"kind": "unrunnable", "text": str(error)})
+        send(channel, Message("unrunnable", text=str(error)))
         return
     except (NamespaceError, OSError) as error:
         text = str(error) if isinstance(error, NamespaceError) else (error.strerror or str(error))
-        send(channel, {"kind": "error", "text": text})
+        send(channel, Message("error", text=text))
         return
     except EOFError:
         return
-    send(channel, {"kind": "started", "pid": child})
+    send(channel, Message("started", pid=child))
     _serve(channel, maker, child)
 
 
 def _prepare(plan: Message) -> list[int]:
     """Return the sockets: the recorders of the sink and of loopback, and one for each proxy, bound but deaf."""
     enter_namespace()
-    lay_out(map(ipaddress.ip_address, plan["addresses"]))
-    for source, target in plan["mounts"]:
+    lay_out(map(ipaddress.ip_address, plan.addresses))
+    for source, target in plan.mounts:
         mount_over(source, target)
     sockets = [_recorder(DRAIN, socket.SOCK_RAW), _recorder("lo", socket.SOCK_DGRAM)]
-    for host, port in plan["listen"]:
+    for host, port in plan.listen:
         listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -146,7 +146,7 @@ def _serve(channel: socket.socket, maker: socket.socket, child: int) -> None:
             status = os.waitpid(child, 0)[1]
             watched.remove(ended)
             if channel not in ready:
-                send(channel, {"kind": "ended", "code": os.waitstatus_to_exitcode(status)})
+                send(channel, Message("ended", code=os.waitstatus_to_exitcode(status)))
         if maker in ready:
             _make_socket(maker, watched)
         if channel in ready:  # it says nothing more: the checker hung up
@@ -158,7 +158,7 @@ def _serve(channel: socket.socket, maker: socket.socket, child: int) -> None:
 def _make_socket(maker: socket.socket, watched: list[int | socket.socket]) -> None:
     try:
         message, _ = receive(maker)
-        with socket.socket(message["family"]) as fresh:
-            send(maker, {"kind": "socket"}, [fresh.fileno()])
+        with socket.socket(message.family) as fresh:
+            send(maker, Message("socket"), [fresh.fileno()])
     except (EOFError, OSError):
         watched.remove(maker)

@@ -63,7 +63,7 @@ class Inside:
         self, listen: list[tuple[str, int]], addresses: list[str], mounts: list[tuple[str, str]]
     ) -> tuple[socket.socket, socket.socket, list[socket.socket]]:
         """Lay the namespace out; see `Message`. Return the recorders of the sink and of loopback, and the listeners."""
-        send(self._channel, {"kind": "plan", "listen": listen, "addresses": addresses, "mounts": mounts})
+        send(self._channel, Message("plan", listen=listen, addresses=addresses, mounts=mounts))
         _, files = self._receive()
         sink, loopback, *listeners = (socket.socket(fileno=file) for file in files)
         return sink, loopback, listeners
@@ -74,21 +74,21 @@ class Inside:
         Raises:
             CommandError: it cannot be run.
         """
-        send(self._channel, {"kind": "run", "argv": argv})
-        return self._receive()[0]["pid"]
+        send(self._channel, Message("run", argv=argv))
+        return self._receive()[0].pid
 
     def wait(self, seconds: float | None) -> int | None:
         """Wait for the end of the command and return its exit code; ``None`` if the time is up first."""
         self._channel.settimeout(seconds)
         try:
-            return self._receive()[0]["code"]
+            return self._receive()[0].code
         except TimeoutError:
             return None
 
     def socket(self, family: int) -> socket.socket:
         """Return a new TCP socket of the namespace. Raises `OSError`."""
         with self._lock:
-            send(self._maker, {"kind": "socket", "family": family})
+            send(self._maker, Message("socket", family=family))
             try:
                 _, files = receive(self._maker)
             except EOFError:
@@ -100,8 +100,8 @@ class Inside:
             message, files = receive(self._channel)
         except (EOFError, ConnectionError):
             raise NamespaceError("the process inside the namespace ended unexpectedly") from None
-        if message["kind"] == "unrunnable":
-            raise CommandError(message["text"])
-        if message["kind"] == "error":
-            raise NamespaceError(message["text"])
+        if message.kind == "unrunnable":
+            raise CommandError(message.text)
+        if message.kind == "error":
+            raise NamespaceError(message.text)
         return message, files

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from ziggurat.layers.leakcheck import CommandError, LeakReport, NamespaceError, leakcheck
 from ziggurat.node.cli.exit_code import FAILED, IMPOSSIBLE, OK, UNPROVED, USAGE
@@ -65,12 +68,8 @@ def run(options: argparse.Namespace) -> int:
     ports = [_port(text) for text in options.expose or ()]
     seconds = None if options.seconds is None else _seconds(options.seconds)
     try:
-        if command:
-            report = leakcheck(command, proxies=proxies, expose=ports, seconds=seconds)
-        else:
-            with tempfile.TemporaryDirectory(prefix="ziggurat-") as folder:
-                node = [sys.executable, "-m", "ziggurat.node", "node", "-b", folder, "--socks5-proxy", proxies[0]]
-                report = leakcheck(node, proxies=proxies, expose=ports, seconds=seconds or SECONDS)
+        with _terminated_as_interrupted():
+            report = _check(command, proxies, ports, seconds)
     except ValueError as error:
         raise SettingsError(f"--proxy: {error}") from None
     except NamespaceError as error:
@@ -87,6 +86,24 @@ def run(options: argparse.Namespace) -> int:
     else:
         print_lines(*leak_lines(report, paint_for(sys.stdout)))
     return _code(report)
+
+
+def _check(command: list[str], proxies: list[str], ports: list[int], seconds: float | None) -> LeakReport:
+    if command:
+        return leakcheck(command, proxies=proxies, expose=ports, seconds=seconds)
+    with tempfile.TemporaryDirectory(prefix="ziggurat-") as folder:
+        node = [sys.executable, "-m", "ziggurat.node", "node", "-b", folder, "--socks5-proxy", proxies[0]]
+        return leakcheck(node, proxies=proxies, expose=ports, seconds=seconds or SECONDS)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Generator[None, None, None]:
+    """Let SIGTERM end the program early, as Ctrl-C does, so that there is a report."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _code(report: LeakReport) -> int:

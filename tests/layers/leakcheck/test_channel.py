@@ -5,18 +5,18 @@ import socket
 
 import pytest
 
-from ziggurat.layers.leakcheck.channel import receive, send
+from ziggurat.layers.leakcheck.channel import Message, receive, send
 
 
 def test_a_message_brings_its_files() -> None:
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reader, writer = os.pipe()
     with one, other:
-        send(one, {"kind": "socket", "family": 2}, [reader])
-        send(one, {"kind": "ended", "code": 3})
+        send(one, Message("socket", family=2), [reader])
+        send(one, Message("ended", code=3))
         message, files = receive(other)
-        assert message == {"kind": "socket", "family": 2}
-        assert receive(other) == ({"kind": "ended", "code": 3}, [])
+        assert message == Message("socket", family=2)
+        assert receive(other) == (Message("ended", code=3), [])
         os.close(reader)
         os.write(writer, b"x")
         assert os.read(files[0], 1) == b"x"
