@@ -12,7 +12,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
@@ -28,7 +28,8 @@ pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
 PLANTED = """
 import socket, sys, threading
 def leak():
-    for function, argument in ((socket.gethostbyname, "planted.example"), (socket.create_connection, ("192.0.2.77", 1))):
+    places = (socket.gethostbyname, "planted.example"), (socket.create_connection, ("192.0.2.77", 1))
+    for function, argument in places:
         try:
             function(argument)
         except OSError:
@@ -80,13 +81,19 @@ async def checked(
 
 async def test_a_node_behind_tor_is_clean_from_start_to_stop(tor: TorNetwork, tmp_path: Path) -> None:
     """Seeds by RESOLVE; peers by address, by name and by onion."""
-    async with KaspaPeer(network="kaspa-mainnet").run() as peer, peer.listen() as address:
-        onion = tor.host.add_onion(address.port, f"127.0.0.1:{address.port}")
-        hosts = ["127.0.0.1", f"{secrets.token_hex(4)}.v4.test", onion]
-        peers = [part for host in hosts for part in ("--addpeer", f"{host}:{address.port}")]
+    async with AsyncExitStack() as stack:
+        targets: list[str] = []
+        for way in ("address", "name", "onion"):
+            peer = await stack.enter_async_context(KaspaPeer(network="kaspa-mainnet").run())
+            port = (await stack.enter_async_context(peer.listen())).port
+            host = "127.0.0.1" if way == "address" else f"{secrets.token_hex(4)}.v4.test"
+            if way == "onion":
+                host = tor.host.add_onion(port, f"127.0.0.1:{port}")
+            targets.append(f"{host}:{port}")
+        peers = [part for target in targets for part in ("--addpeer", target)]
         async with checked(tmp_path, tor.proxy, "--socks5-proxy", tor.proxy, *peers) as node:
-            for host in hosts:
-                await node.wait_for("peer.connected", peer=f"{host}:{address.port}")
+            for target in targets:
+                await node.wait_for("peer.connected", peer=target)
             await node.wait_for("seeder.failed")
             code, report = await node.result()
 
