@@ -36,6 +36,10 @@ def _hint(event: Fields) -> str:
     return f"; {event['hint']}" if event.get("hint") else ""
 
 
+def _error(event: Fields) -> str:
+    return f": {event['error']}" if event.get("error") else ""
+
+
 def _connected(event: Fields) -> str:
     peer = f"{event.get('user_agent') or 'no user agent'}, protocol {event.get('protocol_version')}"
     if event.get("direction") == "inbound":
@@ -130,6 +134,12 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "proxy.up": lambda e: f"proxy {e.get('via')} is up again{_elapsed(e, 'after')}",
     "listener.paused": lambda e: f"cannot accept connections on {e.get('listen')}, will retry: {e.get('error')}",
     "listener.resumed": lambda e: f"accepts connections on {e.get('listen')} again{_elapsed(e, 'after')}",
+    "tor.bootstrap": lambda e: f"Tor starts: {e.get('progress')}%, {e.get('summary')}{_error(e)}",
+    "tor.up": lambda e: f"Tor {e.get('version')} is ready{_via(e)}{_elapsed(e, 'after')}",
+    "tor.down": lambda e: f"Tor cannot be used (control port {e.get('control')}): {e.get('error')}",
+    "onion.publishing": lambda e: f"publishing {e.get('onion') or 'the onion service'}, not reachable yet{_error(e)}",
+    "onion.published": lambda e: f"reachable as {e.get('onion')}{_elapsed(e, 'after')}",
+    "onion.withdrawn": lambda e: f"no longer reachable as {e.get('onion')}: {e.get('reason')}",
     "outbound.missing": lambda e: f"{e.get('count')} of {e.get('target')} outbound peers missing",
     "forward.opened": lambda e: f"forwarding {e.get('client')} to {e.get('target')}{_via(e)}{_elapsed(e, 'after')}",
     "forward.closed": _forwarded,
