@@ -136,7 +136,7 @@ class Socks4:
 
 def _check_target(uri: Uri, remote_dns: bool) -> None:
     hint = None if remote_dns else "use remote_dns=True (socks4a://) if the proxy knows it, or SOCKS5"
-    if uri.scheme == "unix":
+    if uri.is_unix:
         raise ConnectError(f"a SOCKS4 proxy cannot reach a unix socket ({uri})", transient=False)
     if "%" in uri.host:
         raise ConnectError(f"SOCKS4 cannot express a zone id ({uri.host})", transient=False)

@@ -128,6 +128,8 @@ class TcpConnector:
         try:
             async with anyio.create_task_group() as group:
                 for address in addresses:
+                    if winner is not None:
+                        break  # in the same cycle of the loop in which the attempt that is awaited here failed
                     done = anyio.Event()
                     group.start_soon(attempt, address, done)
                     with anyio.move_on_after(self.happy_eyeballs_delay):

@@ -139,12 +139,13 @@ class _End(asyncio.Protocol):
         self.blocked = False
         self.relay.record.last_active = self.relay.loop.time()  # the peer has taken everything
         if self.break_when_sent:
-            abort(cast(asyncio.Transport, self.transport))
+            # Not from within: asyncio's transport would report its end twice.
+            self.relay.loop.call_soon(abort, cast(asyncio.Transport, self.transport))
         elif self.other.transport is not None and not self.other.ended and not self.other.transport.is_closing():
             self.other.transport.resume_reading()
 
     def break_off(self) -> None:
-        """Reset the connection, after what the other end has already received."""
+        """Reset the connection, after what waits here is the system's. What the system has not sent by then is lost."""
         if self.transport is None or self.lost:
             return
         if self.blocked:

@@ -206,7 +206,7 @@ class HttpConnect:
 
 
 def _check_target(uri: Uri) -> None:
-    if uri.scheme == "unix":
+    if uri.is_unix:
         raise ConnectError(f"an HTTP proxy cannot reach a unix socket ({uri})", transient=False)
     if "%" in uri.host:
         raise ConnectError(f"HTTP CONNECT cannot express a zone id ({uri.host})", transient=False)
@@ -214,9 +214,8 @@ def _check_target(uri: Uri) -> None:
 
 def _require_tls(proxy: Uri, ledger: Ledger, earlier: int) -> None:
     """Check that the dial below did TLS with the proxy: the request may hold a password."""
-    for step in ledger.phases[earlier:]:
-        if step.name == "tls" and step.outcome == "ok" and step.via == proxy.host.removesuffix("."):
-            return
+    if any(step.verified(proxy.host) for step in ledger.phases[earlier:]):
+        return
     raise ConnectError(
         f"the proxy is https://, but nothing below did TLS with {proxy.host}",
         hint="add .tls(alpn=()) below .http_connect(), or write http://",

@@ -105,6 +105,19 @@ async def test_a_client_that_leaves_while_the_reply_is_sent_costs_the_target_its
 
 
 @pytest.mark.real_io
+async def test_a_refused_client_that_has_sent_more_can_read_the_reply() -> None:
+    """A socket that is closed with unread bytes in it is reset, and the reply may be lost with it."""
+
+    async def fail(uri: Uri, /) -> ByteStream:
+        raise ConnectRefused("no")
+
+    with anyio.fail_after(20):
+        async with Socks5Listener(fail).serve() as address, await connect(address) as client:
+            await client.send(b"\5\1\0\5\1\0\3\6a.test\0\x50" + b"early" * 1000)
+            assert await client.rest() == b"\5\0\5\5\0\1\0\0\0\0\0\0"
+
+
+@pytest.mark.real_io
 async def test_a_chain_of_forwarders_and_a_proxy_on_real_sockets() -> None:
     async with targets() as far, Socks5Server().serve() as proxy:
         inner = Socks5Listener(ServiceBuilder().socks5(proxy).service(TcpConnector()))
