@@ -66,7 +66,7 @@ class ControlPort:
             raise TorError("connection refused")
         near, self.far = stream_pair()
         self.connections += 1
-        serving = asyncio.create_task(self._serve(self.far))
+        serving = asyncio.create_task(self.serve(self.far))
         try:
             async with open_controller(near, credentials or ControlCredentials()) as controller:
                 yield controller
@@ -100,7 +100,8 @@ class ControlPort:
         await self.far.aclose()
         await anyio.wait_all_tasks_blocked()
 
-    async def _serve(self, stream: ByteStream) -> None:
+    async def serve(self, stream: ByteStream) -> None:
+        """Answer one connection, to its end."""
         lines = b""
         try:
             while True:
