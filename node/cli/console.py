@@ -20,6 +20,9 @@ COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "dim
 FRACTION = re.compile(r"\.[0-9]+(?=Z$)")
 """Of the seconds in an ISO 8601 time."""
 
+LINE_ABOVE = "\x1b[1A\x1b[2K"
+"""Go to the line above, and clear it (ECMA-48: CUU, EL)."""
+
 OMITTED_KEYS = frozenset({"event", "level", "timestamp"})
 
 
@@ -169,10 +172,17 @@ def sentence(event: Fields) -> str:
 
 
 class ConsoleRenderer:
-    """structlog's last processor: renders the time, the sentence and the event's name."""
+    """structlog's last processor: renders the time, the sentence and the event's name.
 
-    def __init__(self, paint: Paint) -> None:
+    Args:
+        paint: colours text.
+        moving: whether a step of Tor's start replaces the line of the step before, which only a terminal can do.
+    """
+
+    def __init__(self, paint: Paint, *, moving: bool = False) -> None:
         self._paint = paint
+        self._moving = moving
+        self._replaceable = False
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
         exception = event.pop("exception", None)
@@ -183,4 +193,8 @@ class ConsoleRenderer:
         # To the second: the fraction is for programs, which read JSON.
         time = FRACTION.sub("", str(event.get("timestamp")))
         line = f"{self._paint('dim', time)} {shown} {name}"
+        step = event["event"] == "tor.bootstrap" and event.get("level") == "info"
+        if step and self._replaceable:
+            line = f"{LINE_ABOVE}{line}"
+        self._replaceable = step and self._moving
         return line if exception is None else f"{line}\n{exception}"

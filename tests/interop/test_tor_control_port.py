@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -86,16 +85,15 @@ async def test_safecookie(tor: TorNetwork, named: bool) -> None:
 async def test_another_cookie_proves_nothing(tor: TorNetwork, tmp_path: Path) -> None:
     (tmp_path / "cookie").write_bytes(os.urandom(32))
     with tor.another("wrong-cookie", f"DisableNetwork 1\n{COOKIE}") as process:
+        open_connection = opener(unix(process.folder), ControlCredentials(cookie=tmp_path / "cookie"))
         with pytest.raises(TorError, match="does not know Tor's cookie"):
-            async with opener(unix(process.folder), ControlCredentials(cookie=tmp_path / "cookie"))():
-                pass
+            await open_connection().__aenter__()
 
 
 async def test_a_password_over_tcp(tor: TorNetwork, tmp_path: Path) -> None:
     password = 'pass "word" \\'
-    hashed = subprocess.run(
-        [find("tor", "tor"), "--hush", "--hash-password", password], capture_output=True, text=True, check=True
-    ).stdout.split()[-1]
+    printed = await anyio.run_process([find("tor", "tor"), "--hush", "--hash-password", password])
+    hashed = printed.stdout.decode().split()[-1]
     lines = f"DisableNetwork 1\nHashedControlPassword {hashed}\nControlPort {{address}}:9052\n"
     (tmp_path / "right").write_text(f"{password}\n")
     (tmp_path / "wrong").write_text("wrong\n")
