@@ -149,7 +149,7 @@ class Adaptor:
             async with closing_with_reject(stream):
                 with phase("handshake"):
                     await stream.open()
-                    via = self.connection_handler.via
+                    via = self.connection_handler.via(address)
                     return await self._add_peer(stream, address, "outbound", via, OUTBOUND_LIMITS, current.ledger)
 
     def peers(self) -> list[PeerInfo]:

@@ -15,7 +15,7 @@ from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.config import Settings
-from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext, FlowFactory
 from ziggurat.node.handshake import NodeIdentity, user_agent
 from ziggurat.node.inbound import (
@@ -125,11 +125,10 @@ class P2pService:
         interfaces: Interfaces = interface_addresses,
         rng: random.Random | None = None,
     ) -> None:
-        proxy, addresses = settings.proxy, settings.listen_addresses
-        if handler is None:
-            handler = ConnectionHandler(None if proxy is None else proxy_layer(proxy.uri, proxy.credentials))
-        direct = proxy is None and handler.proxy is None
-        self._own_address = OwnAddress(interfaces) if direct else None
+        addresses = settings.listen_addresses
+        handler = ConnectionHandler(settings.ways) if handler is None else handler
+        hidden = settings.ways.proxied or handler.ways.proxied
+        self._own_address = None if hidden else OwnAddress(interfaces)
         self._listeners: ListenerGroup | None = None
         if addresses:
             self._listeners = ListenerGroup(tcp_listeners(addresses) if listener is None else [listener])
@@ -153,6 +152,7 @@ class P2pService:
             seeders=settings.seeders,
             port=settings.network.port,
             via=handler.via,
+            dials=lambda address: handler.ways.dials(address),  # they may change
         )
         self.manager = ConnectionManager(config, self.adaptor, DialAddressBook(book, self.bans), handler.resolve, rng)
 

@@ -8,10 +8,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from ziggurat.node.address import NetAddress, PeerAddress
+from ziggurat.node.address import AddressNetwork, NetAddress, PeerAddress
 from ziggurat.node.address_manager import is_publicly_routable
+from ziggurat.node.config.contradiction import find_contradiction
+from ziggurat.node.config.network_proxy import NetworkProxy
 from ziggurat.node.config.networks import MAINNET, Network
 from ziggurat.node.config.proxy import Proxy
+from ziggurat.node.config.ways import Ways
 from ziggurat.node.inbound import BanTarget
 from ziggurat.node.ip_network import IpNetwork
 
@@ -65,9 +68,15 @@ class Settings:
         loglevel: the minimum level of log events.
         log_format: the log format on stderr.
         proxy: the proxy for all outbound connections; ``None`` dials directly.
+        proxy_net: the proxies of single networks; of two for the same network the later one holds.
+        onion: the proxy of onion services; ``None`` if ``proxy`` or ``proxy_net`` serves them.
+        onlynet: the networks that the node dials by itself; empty is all of them. What the user names is exempt.
+        no_proxyrandomize: whether to offer a SOCKS5 proxy no credentials, instead of new ones for each dial.
+        tor_only: whether to dial nothing directly, and onion services only by itself; see `Ways`.
 
     Raises:
-        ValueError: ``connect`` and ``addpeer`` are both given, or a number is too small.
+        ValueError: ``connect`` and ``addpeer`` are both given, a number is too small, or the settings of proxies and
+            networks contradict each other.
     """
 
     appdir: Path
@@ -88,6 +97,11 @@ class Settings:
     loglevel: LogLevel = "info"
     log_format: LogFormat = "auto"
     proxy: Proxy | None = None
+    proxy_net: tuple[NetworkProxy, ...] = ()
+    onion: NetworkProxy | None = None
+    onlynet: tuple[AddressNetwork, ...] = ()
+    no_proxyrandomize: bool = False
+    tor_only: bool = False
 
     def __post_init__(self) -> None:
         if self.connect and self.addpeer:
@@ -97,6 +111,22 @@ class Settings:
                 raise ValueError(f"{name} must not be negative: {getattr(self, name)!r}")
         if self.maxinpeersperaddr < 1:
             raise ValueError(f"maxinpeersperaddr must be positive: {self.maxinpeersperaddr!r}")
+        problem = find_contradiction(
+            self.ways, peers=self.permanent_peers, listen=self.listen, external=self.externalip
+        )
+        if problem is not None:
+            raise ValueError(problem)
+
+    @property
+    def ways(self) -> Ways:
+        """Which way each network is dialled."""
+        return Ways(
+            general=self.proxy,
+            entries=(*self.proxy_net, *(() if self.onion is None else (self.onion,))),
+            onlynet=frozenset(self.onlynet),
+            tor_only=self.tor_only,
+            randomize=not self.no_proxyrandomize,
+        )
 
     @property
     def directory(self) -> Path:
@@ -124,7 +154,7 @@ class Settings:
 
         Those of ``inbound_proxy``; and loopback, if the node has a proxy and listens on loopback, as an onion service.
         """
-        onion_service = self.proxy is not None and any(each.ip.is_loopback for each in self.listen_addresses)
+        onion_service = self.ways.proxied and any(each.ip.is_loopback for each in self.listen_addresses)
         return (*self.inbound_proxy, *(LOOPBACK if onion_service else ()))
 
     @property
@@ -134,8 +164,8 @@ class Settings:
 
     @property
     def seeders(self) -> tuple[str, ...]:
-        """The DNS seeders to query; none with ``connect`` or ``nodnsseed``."""
-        return () if self.connect or self.nodnsseed else self.network.seeders
+        """The DNS seeders to query; none with ``connect`` or ``nodnsseed``, or where they are of no use."""
+        return () if self.connect or self.nodnsseed or not self.ways.seeds else self.network.seeders
 
     @property
     def listen_addresses(self) -> tuple[NetAddress, ...]:
@@ -144,7 +174,7 @@ class Settings:
             return ()
         if self.listen:
             return tuple(dict.fromkeys(self.listen))
-        if self.proxy is not None and self.externalip is None:
+        if self.ways.proxied and self.externalip is None:
             return ()
         return (NetAddress(ALL_INTERFACES, self.network.port),)
 
@@ -162,7 +192,7 @@ class Settings:
         external = None if self.externalip is None else _with_port(self.externalip, listening)
         if self.network.private and external is not None and _can_be_dialled(external):
             return external
-        candidates = [external, *(() if self.proxy is not None else listening)]
+        candidates = [external, *(() if self.ways.proxied else listening)]
         return next((a for a in candidates if a is not None and a.port and is_publicly_routable(a.ip)), None)
 
 

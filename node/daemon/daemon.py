@@ -104,7 +104,7 @@ async def _run(
                 listen=", ".join(map(str, service.listening)) or None,
                 advertised=None if service.advertised is None else str(service.advertised),
                 network=settings.network.name,
-                via=None if settings.proxy is None else str(settings.proxy),
+                via=str(settings.ways) if settings.ways.proxied else None,
                 directory=str(directory),
             )
             _warn_about_external_address(settings, service.advertised)
