@@ -11,7 +11,7 @@ from ziggurat.node.tor.authentication import ControlCredentials
 from ziggurat.node.tor.controller import Bootstrap, Circuits, Controller, DescriptorUpload, TorError, TorEvent
 from ziggurat.node.tor.link import OnionService, TorLink
 from ziggurat.node.tor.onion_key import make_onion_key, read_onion_key
-from ziggurat.node.tor.opening import controller_opener
+from ziggurat.node.tor.opening import controller_opener, load_library
 from ziggurat.node.tor.status import TorStatus
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "TorLink",
     "TorStatus",
     "controller_opener",
+    "load_library",
     "make_onion_key",
     "read_onion_key",
 ]

@@ -53,7 +53,7 @@ class TorLink:
     Args:
         control: the address of the control port.
         open_controller: opens an authenticated connection; raises `TorError`.
-        ask_socks: whether to ask Tor for its SOCKS port.
+        take_socks: called with Tor's SOCKS port before each ``tor.up``; ``None`` does not ask for it.
 
     Attributes:
         status: Tor's state.
@@ -66,14 +66,14 @@ class TorLink:
         control: Uri,
         open_controller: Callable[[], AbstractAsyncContextManager[Controller]],
         *,
-        ask_socks: bool = False,
+        take_socks: Callable[[Uri], object] | None = None,
     ) -> None:
         self.status = TorStatus(control.authority)
         self.socks: Uri | None = None
         self.onion: str | None = None
         self._control = control
         self._open = open_controller
-        self._ask_socks = ask_socks
+        self._take_socks = take_socks
         self._service: OnionService | None = None
         self._service_given = anyio.Event()
         self._version = ""
@@ -133,8 +133,9 @@ class TorLink:
         await controller.watch(self._take)  # first, so that no step is missed
         self._take(Bootstrap.parse(await controller.info("status/bootstrap-phase")))
         await self._bootstrapped.wait()
-        if self._ask_socks:
+        if self._take_socks is not None:
             self.socks = choose_socks_port(await controller.info("net/listeners/socks"), self._control)
+            self._take_socks(self.socks)
         self._version = controller.version
         self._say_up()
         await self._service_given.wait()

@@ -12,7 +12,22 @@ from ziggurat.node.tor.controller import Controller, TorError
 from ziggurat.services import ConnectError, Uri
 from ziggurat.services.stream import closing_on_error
 
-__all__ = ["controller_opener"]
+__all__ = ["controller_opener", "load_library"]
+
+
+def load_library() -> None:
+    """Import aiostem. It takes half a second, so a program that runs already does it in a thread.
+
+    Raises:
+        ImportError: it is not installed; the message names the extra.
+    """
+    try:
+        import ziggurat.node.tor.aiostem_controller  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "aiostem":
+            raise
+        message = "Tor's control port needs aiostem: pip install 'ziggurat[tor]'"
+        raise ImportError(message, name=error.name) from error
 
 
 def controller_opener(
@@ -26,15 +41,10 @@ def controller_opener(
         reach: opens a connection to an address.
 
     Raises:
-        ImportError: aiostem is not installed; the message names the extra.
+        ImportError: as `load_library`.
     """
-    try:
-        from ziggurat.node.tor.aiostem_controller import open_controller
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "aiostem":
-            raise
-        message = "Tor's control port needs aiostem: pip install 'ziggurat[tor]'"
-        raise ImportError(message, name=error.name) from error
+    load_library()
+    from ziggurat.node.tor.aiostem_controller import open_controller
 
     @asynccontextmanager
     async def open_authenticated() -> AsyncGenerator[Controller, None]:

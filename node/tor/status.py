@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import anyio
 
 from ziggurat.layers.events import Level, write_event
@@ -31,6 +33,11 @@ class TorStatus:
         self._step: Bootstrap | None = None  # the last one that was said
         self._said_down = False
         self._up = anyio.Event()
+        self._callbacks: list[Callable[[], object]] = []
+
+    def on_up(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` each time when Tor can be used from now on. It must not raise."""
+        self._callbacks.append(callback)
 
     async def wait_up(self) -> None:
         """Wait until Tor can be used."""
@@ -60,6 +67,8 @@ class TorStatus:
         elapsed = round(anyio.current_time() - self._since, 3)
         write_event(None, "info", "tor.up", control=self._control, version=version, via=via, elapsed=elapsed)
         self._up.set()
+        for callback in self._callbacks:
+            callback()
 
     def down(self, error: str) -> None:
         """Note that Tor cannot be used. Another error while it is down is of level debug: it is still down."""

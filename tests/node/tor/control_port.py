@@ -14,7 +14,7 @@ import anyio
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import ByteStream
 
-from ziggurat.layers.testing import MemoryStream, stream_pair
+from ziggurat.layers.testing import stream_pair
 from ziggurat.node.tor import ControlCredentials, Controller, TorError
 from ziggurat.node.tor.aiostem_controller import open_controller
 
@@ -56,7 +56,7 @@ class ControlPort:
     silent: frozenset[str] = frozenset()
     commands: list[str] = field(default_factory=list)
     connections: int = 0
-    far: MemoryStream | None = None
+    far: ByteStream | None = None
     _hash: str = ""
 
     @asynccontextmanager
@@ -64,9 +64,9 @@ class ControlPort:
         """Open an authenticated connection."""
         if self.away:
             raise TorError("connection refused")
-        near, self.far = stream_pair()
+        near, far = stream_pair()
         self.connections += 1
-        serving = asyncio.create_task(self.serve(self.far))
+        serving = asyncio.create_task(self.serve(far))
         try:
             async with open_controller(near, credentials or ControlCredentials()) as controller:
                 yield controller
@@ -102,6 +102,7 @@ class ControlPort:
 
     async def serve(self, stream: ByteStream) -> None:
         """Answer one connection, to its end."""
+        self.far = stream
         lines = b""
         try:
             while True:
@@ -116,6 +117,8 @@ class ControlPort:
                         await stream.aclose()
         except (EndOfStream, BrokenResourceError, ClosedResourceError):
             pass
+        finally:
+            await anyio.aclose_forcefully(stream)
 
     def _answer(self, command: str) -> str | None:
         self.commands.append(command)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -20,11 +20,11 @@ ONION = OnionService("ED25519-V3:key", 16111, "127.0.0.1:16112")
 
 @asynccontextmanager
 async def running(
-    port: ControlPort, *, ask_socks: bool = False
+    port: ControlPort, *, take_socks: Callable[[Uri], object] | None = None
 ) -> AsyncGenerator[tuple[TorLink, list[EventDict]], None]:
     """Run a link until the end of the block, and yield what it logs."""
     with capture_logs() as logs:
-        link = TorLink(CONTROL, port.open, ask_socks=ask_socks)
+        link = TorLink(CONTROL, port.open, take_socks=take_socks)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(link.run)
             await anyio.wait_all_tasks_blocked()
@@ -48,7 +48,8 @@ async def test_a_tor_that_is_ready() -> None:
 
 async def test_the_start_is_followed_and_nothing_is_ready_before_its_end() -> None:
     port = ControlPort(phase='NOTICE BOOTSTRAP PROGRESS=10 TAG=conn SUMMARY="Connecting"', listeners="")
-    async with running(port, ask_socks=True) as (link, logs):
+    told = list[Uri]()
+    async with running(port, take_socks=told.append) as (link, logs):
         await port.bootstrap(90, "circuit_create")
         await anyio.sleep(300)
         assert not link.status.is_up
@@ -56,7 +57,7 @@ async def test_the_start_is_followed_and_nothing_is_ready_before_its_end() -> No
         await port.bootstrap(100, "done")
         await link.wait_up()
 
-        assert link.socks == Uri("socks5", "127.0.0.1", 9050)
+        assert told == [link.socks] == [Uri("socks5", "127.0.0.1", 9050)]
     assert [each["progress"] for each in logs[:3]] == [10, 90, 100]
     assert shown(logs) == ["tor.bootstrap"] * 3 + ["tor.up"]
 
@@ -119,7 +120,7 @@ async def test_a_tor_that_lost_its_circuits_is_down_until_it_has_some() -> None:
 
 async def test_a_tor_without_a_socks_port_is_not_up() -> None:
     port = ControlPort(listeners="")
-    async with running(port, ask_socks=True) as (link, logs):
+    async with running(port, take_socks=print) as (link, logs):
         await anyio.sleep(600)
 
         assert not link.status.is_up
@@ -215,7 +216,7 @@ async def test_uploads_that_begin_before_the_name_is_known_count() -> None:
 
 async def test_nothing_is_sent_but_questions_and_the_service() -> None:
     port = ControlPort()
-    async with running(port, ask_socks=True) as (link, _):
+    async with running(port, take_socks=print) as (link, _):
         link.publish(ONION)
         await anyio.wait_all_tasks_blocked()
 
