@@ -155,6 +155,19 @@ def test_only_the_adapters_import_other_peoples_clients() -> None:
     )
 
 
+def test_only_one_module_imports_aiostem() -> None:
+    """It is an extra, and the node needs it only for Tor's control port; who imports that module does it late."""
+    assert_none(
+        [
+            f"{path} imports {name}"
+            for path in modules()
+            if path != Path("node/tor/aiostem_controller.py")
+            for name in imports(path)
+            if name.partition(".")[0] == "aiostem"
+        ]
+    )
+
+
 def test_the_http2_core_imports_the_standard_library_hpack_and_itself_only() -> None:
     """It does no I/O and knows no event loop."""
     allowed = {*sys.stdlib_module_names, "hpack"} - {"asyncio", "socket", "ssl", "selectors", "threading"}
