@@ -29,7 +29,7 @@ from ziggurat.node.handshake import (
 )
 from ziggurat.node.inbound import Ban, BanList, ConnectionCounter, InboundLimits, InboundStream, Listener, PeerServer
 from ziggurat.node.ip_network import IpNetwork
-from ziggurat.node.peer import PROXIED, EventStream, Hub, Link, PeerInfo, PeerKey, Router, Turns, network_of, peer_info
+from ziggurat.node.peer import ONION, PROXIED, EventStream, Hub, Link, PeerInfo, PeerKey, Router, Turns, peer_info
 from ziggurat.node.wire import KaspadMessage, MessageStream
 from ziggurat.services import ConnectError, Ledger, dial, phase
 from ziggurat.services.errors import one_line
@@ -58,6 +58,7 @@ class Adaptor:
             types that a user's flow has subscribed to.
         context: the settings of the default flows; its ``publish`` is replaced by the hub's.
         listener: the listener for inbound peers; ``None`` for a node that only dials.
+        onion_listener: the listener for those that come in by our onion service; ``None`` without one.
         limits: the limits for inbound peers.
         inbound_proxies: the networks that inbound peers come from through a proxy, a gateway or an onion service.
         proxied_network: the network that peers from there count as; ``None`` is the family of the proxy's address.
@@ -79,6 +80,7 @@ class Adaptor:
         flows: Sequence[FlowFactory] = (),
         context: FlowContext | None = None,
         listener: Listener | None = None,
+        onion_listener: Listener | None = None,
         limits: InboundLimits | None = None,
         inbound_proxies: Sequence[IpNetwork] = (),
         proxied_network: AddressNetwork | None = None,
@@ -96,11 +98,12 @@ class Adaptor:
         self._flow_factories = tuple(flows)
         self._rules = rules or Rules()
         self._server: PeerServer | None = None
-        if listener is not None:
+        if listener is not None or onion_listener is not None:
             self._server = PeerServer(
                 listener,
                 ConnectionCounter(limits, lambda: self.hub.is_full),
                 self._on_inbound,
+                onion_listener=onion_listener,
                 proxies=inbound_proxies,
                 proxied_network=proxied_network,
                 bans=self.bans,
@@ -150,7 +153,7 @@ class Adaptor:
             async with closing_with_reject(stream):
                 with phase("handshake"):
                     await stream.open()
-                    link = Link(address, "outbound", self.connection_handler.via(address), network_of(address))
+                    link = Link.to(address, self.connection_handler.via(address))
                     return await self._add_peer(stream, link, OUTBOUND_LIMITS, current.ledger)
 
     def peers(self) -> list[PeerInfo]:
@@ -232,8 +235,8 @@ class Adaptor:
     async def _run_inbound(self, stream: InboundStream) -> None:
         try:
             async with closing_with_reject(stream):
-                link = Link(stream.address, "inbound", PROXIED if stream.proxied else None, stream.network)
-                await self._add_peer(stream, link, INBOUND_LIMITS)
+                via = ONION if stream.onion else PROXIED if stream.proxied else None
+                await self._add_peer(stream, Link(stream.address, "inbound", via, stream.network), INBOUND_LIMITS)
         except HandshakeError as error:
             if self._server is not None:
                 self._server.refusals.write(stream.address, error.message, kind=error.kind.value)
@@ -246,7 +249,7 @@ class Adaptor:
         self, stream: MessageStream, link: Link, limits: HandshakeLimits, ledger: Ledger | None = None
     ) -> PeerInfo:
         """Run the handshake and start the flows. After that, the peer's router owns the stream."""
-        own_address = None if link.via == PROXIED else link.address
+        own_address = None if link.via in (ONION, PROXIED) else link.address
         identity, book = self.identity.of_network(link.network), self._context.part(link.network)
         handshake = Handshake(identity.version(), limits, self.bans.rules(own_address, self._rules))
         with self._cancelled_on_stop() as tasks:

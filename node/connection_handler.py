@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Literal, TypeAlias
 
+from anyio.abc import ByteStream
+
 from ziggurat.layers import (
     DirectLayer,
     FilterLayer,
@@ -71,6 +73,9 @@ KEEPALIVE = 10.0
 
 LOOKUP_TIMEOUT = 10.0
 """Seconds to resolve a seeder's name, directly or by the proxy. It is short because the next seeder will do as well."""
+
+CONTROL_TIMEOUT = 10.0
+"""Seconds to Tor's control port, its name's look-up included."""
 
 LINGER = 1.0
 """Seconds that a close waits for unsent data. Stopping the node takes at most five, for all peers together."""
@@ -201,6 +206,15 @@ class ConnectionHandler:
         with dial(uri):
             endpoint = dataclasses.replace(self.endpoint(uri), codec=codec, initial_message_size=HANDSHAKE_MESSAGE_SIZE)
             return OutboundStream(await endpoint.connect(self.stack(uri)), codec)
+
+    async def reach_control_port(self, control: Uri) -> ByteStream:
+        """Open a connection to Tor's control port, directly.
+
+        Raises:
+            ConnectError: it was not reached.
+        """
+        with dial(control), Limit(CONTROL_TIMEOUT, "reach Tor"):
+            return await self.leaf(control)
 
     async def resolve(self, host: str) -> list[str]:
         """Resolve a seeder's name: with the system's resolver, or with a proxy only by the proxy (Tor's RESOLVE).

@@ -26,7 +26,7 @@ TOP_LEVEL = {
 }
 FACES = (
     *("ziggurat.services", "ziggurat.layers", "ziggurat.layers.clients", "ziggurat.layers.forward"),
-    "ziggurat.layers.testing",
+    *("ziggurat.layers.leakcheck", "ziggurat.layers.testing"),
     *("ziggurat.node", "ziggurat.node.testing"),
 )
 LEAVES = {"TcpConnector", "UnixConnector", "SocketConnector", "Endpoint"}
@@ -151,6 +151,19 @@ def test_only_the_adapters_import_other_peoples_clients() -> None:
             if path.parts[:2] != ("layers", "clients")
             for name in imports(path)
             if name.partition(".")[0] in libraries or name.startswith("ziggurat.layers.clients.")
+        ]
+    )
+
+
+def test_only_one_module_imports_aiostem() -> None:
+    """It is an extra, and the node needs it only for Tor's control port; who imports that module does it late."""
+    assert_none(
+        [
+            f"{path} imports {name}"
+            for path in modules()
+            if path != Path("node/tor/aiostem_controller.py")
+            for name in imports(path)
+            if name.partition(".")[0] == "aiostem"
         ]
     )
 

@@ -13,6 +13,7 @@ from ziggurat.node.config.options import OPTIONS
 from ziggurat.node.config.proxy import Proxy, parse_proxy_url, parse_socks5_proxy
 from ziggurat.node.config.resolution import PROXY_SETTINGS, Resolved, resolve
 from ziggurat.node.config.settings import LogFormat, LogLevel, Settings, SettingsError
+from ziggurat.node.config.tor import OnionBind
 from ziggurat.node.config.ways import Way, Ways
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "LogLevel",
     "Network",
     "NetworkProxy",
+    "OnionBind",
     "Proxy",
     "Resolved",
     "Settings",

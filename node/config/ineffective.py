@@ -33,7 +33,7 @@ def ineffective_settings(settings: Settings, given: Mapping[str, str]) -> list[s
         reasons += [(name, "has no effect: with maxinpeers 0 the node does not listen") for name in ABOUT_INBOUND_PEERS]
     else:
         reasons += _about_listeners(settings)
-    if not (settings.outbound_target or settings.permanent_peers or settings.listen_addresses):
+    if not (settings.outbound_target or settings.permanent_peers or settings.inbound_limit):
         reasons.append(("outpeers", "leaves the node without peers: it neither dials nor listens"))
     reasons += _about_ways(settings)
     if settings.proxy is not None and settings.proxy.uri.scheme == "socks4":
@@ -41,6 +41,8 @@ def ineffective_settings(settings: Settings, given: Mapping[str, str]) -> list[s
             ("proxy", "reaches IPv4 addresses only, no name and so no DNS seeder: SOCKS4 takes none; socks4a does")
         )
     reasons += [("ban", reason) for reason in _bans_without_effect(settings)]
+    if not settings.listen_onion:
+        reasons += [(name, "has no effect without listen-onion") for name in ("tor-onion-key", "onion-bind")]
     if settings.nologfiles:
         reasons.append(("logdir", "has no effect beside nologfiles"))
     if "testnet" not in settings.network.name:
@@ -54,7 +56,7 @@ def _is_public(listener: NetAddress) -> bool:
 
 def _about_listeners(settings: Settings) -> list[tuple[str, str]]:
     listening, external, reasons = settings.listen_addresses, settings.externalip, list[tuple[str, str]]()
-    if not listening:
+    if not listening and not settings.listen_onion:
         silent = "has no effect: with a proxy the node listens only if listen is given"
         reasons += [(name, silent) for name in ("maxinpeers", *ABOUT_INBOUND_PEERS)]
     elif settings.ways.proxied and not settings.inbound_proxy and any(map(_is_public, listening)):

@@ -22,12 +22,14 @@ from ziggurat.node.config.readers import (
     read_level,
     read_literal,
     read_network,
+    read_onion_bind,
     read_path,
     read_peer,
     read_positive,
     read_suffix,
 )
 from ziggurat.node.config.settings import LOG_FORMATS, LOG_LEVELS
+from ziggurat.node.config.tor import CONTROL_SYNTAX, ONION_BIND_SYNTAX, parse_tor_control
 from ziggurat.node.inbound import BAN_SYNTAX
 
 __all__ = ["IGNORED_FLAGS", "IGNORED_VALUES", "OPTIONS", "Option", "RawValue"]
@@ -94,6 +96,30 @@ OPTIONS: tuple[Option, ...] = (
         "tor-only",
         "dial onion services only, nothing directly, and the peers that you name through Tor's exits",
         node_only=False,
+    ),
+    Option(
+        "tor-control",
+        "Tor's control port (default port: 9051): wait for Tor, and ask it for its SOCKS port where no proxy is given",
+        lambda text, network: parse_tor_control(text),
+        CONTROL_SYNTAX,
+        "ADDR",
+    ),
+    Option("tor-password-file", "file with the password of Tor's control port", read_path, "a file", "FILE"),
+    Option("tor-cookie", "cookie file of Tor's control port (default: as Tor says)", read_path, "a file", "FILE"),
+    Option("listen-onion", "publish an onion service, by --tor-control"),
+    Option(
+        "tor-onion-key",
+        "file of the onion service's key, made once (default: onion_key, beside the address book)",
+        read_path,
+        "a file",
+        "FILE",
+    ),
+    Option(
+        "onion-bind",
+        "where Tor hands over the onion service's connections (default: 127.0.0.1 and the port after the network's)",
+        read_onion_bind,
+        ONION_BIND_SYNTAX,
+        ONION_BIND_SYNTAX,
     ),
     Option("testnet", "use a test network", kaspad="KASPAD_TESTNET", node_only=False),
     Option(

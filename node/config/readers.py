@@ -7,6 +7,7 @@ from pathlib import Path
 from ziggurat.node.address import NetAddress, PeerAddress, parse_peer_address
 from ziggurat.node.config.networks import Network
 from ziggurat.node.config.settings import LOG_FORMATS, LOG_LEVELS, LogFormat, LogLevel
+from ziggurat.node.config.tor import OnionBind, parse_onion_bind
 from ziggurat.node.handshake import user_agent
 from ziggurat.node.inbound import BanTarget, parse_ban
 from ziggurat.node.ip_network import IpNetwork, parse_network
@@ -20,6 +21,7 @@ __all__ = [
     "read_level",
     "read_literal",
     "read_network",
+    "read_onion_bind",
     "read_path",
     "read_peer",
     "read_positive",
@@ -42,6 +44,10 @@ def read_external(text: str, network: Network) -> NetAddress:
     if address.port == 0 and NetAddress.parse(text, 1) == address:
         raise ValueError("peers cannot dial port 0")
     return address
+
+
+def read_onion_bind(text: str, network: Network) -> OnionBind:
+    return parse_onion_bind(text, network.port + 1)
 
 
 def read_network(text: str, network: Network) -> IpNetwork:

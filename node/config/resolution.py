@@ -194,6 +194,7 @@ def _settings(values: dict[str, object], network: Network, environ: Mapping[str,
         Settings,
         appdir=cast("Path | None", values.get("appdir")) or _default_directory(environ),
         network=network,
+        socks_from_tor=not any(name in values for name in PROXY_SETTINGS),  # "none" is a word, too
         proxy=cast("Proxy | None", next((values[name] for name in PROXY_SETTINGS if name in values), None)),
         loglevel=cast(LogLevel, values.get("loglevel", "info")),
         log_format=cast(LogFormat, values.get("log-format", "auto")),

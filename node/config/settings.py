@@ -14,9 +14,11 @@ from ziggurat.node.config.contradiction import find_contradiction
 from ziggurat.node.config.network_proxy import NetworkProxy
 from ziggurat.node.config.networks import MAINNET, Network
 from ziggurat.node.config.proxy import Proxy
+from ziggurat.node.config.tor import OnionBind, find_tor_contradiction
 from ziggurat.node.config.ways import Ways
 from ziggurat.node.inbound import BanTarget
 from ziggurat.node.ip_network import IpNetwork
+from ziggurat.services.uri import Uri
 
 __all__ = ["LOG_FORMATS", "LOG_LEVELS", "LogFormat", "LogLevel", "Settings", "SettingsError", "accepts_family"]
 
@@ -73,6 +75,14 @@ class Settings:
         onlynet: the networks that the node dials by itself; empty is all of them. What the user names is exempt.
         no_proxyrandomize: whether to offer a SOCKS5 proxy no credentials, instead of new ones for each dial.
         tor_only: whether to dial nothing directly, and onion services only by itself; see `Ways`.
+        tor_control: the address of Tor's control port; ``None`` uses none.
+        tor_password_file: the file with the password of the control port.
+        tor_cookie: the cookie file of the control port; ``None`` takes the one that Tor names.
+        listen_onion: whether to publish an onion service.
+        tor_onion_key: the file of its key; ``None`` is ``onion_key`` in `directory`.
+        onion_bind: where Tor hands over its connections; ``None`` is loopback, see `onion_listener`.
+        socks_from_tor: whether to ask Tor for its SOCKS port where there is a control port, and no proxy that could be
+            Tor's is given.
 
     Raises:
         ValueError: ``connect`` and ``addpeer`` are both given, a number is too small, or the settings of proxies and
@@ -102,6 +112,13 @@ class Settings:
     onlynet: tuple[AddressNetwork, ...] = ()
     no_proxyrandomize: bool = False
     tor_only: bool = False
+    tor_control: Uri | None = None
+    tor_password_file: Path | None = None
+    tor_cookie: Path | None = None
+    listen_onion: bool = False
+    tor_onion_key: Path | None = None
+    onion_bind: OnionBind | None = None
+    socks_from_tor: bool = True
 
     def __post_init__(self) -> None:
         if self.connect and self.addpeer:
@@ -113,6 +130,13 @@ class Settings:
             raise ValueError(f"maxinpeersperaddr must be positive: {self.maxinpeersperaddr!r}")
         problem = find_contradiction(
             self.ways, peers=self.permanent_peers, listen=self.listen, external=self.externalip
+        ) or find_tor_contradiction(
+            self.tor_control,
+            password_file=self.tor_password_file,
+            cookie=self.tor_cookie,
+            listen_onion=self.listen_onion,
+            onion_bind=self.onion_bind,
+            accepts_peers=bool(self.maxinpeers) and not self.connect,
         )
         if problem is not None:
             raise ValueError(problem)
@@ -126,7 +150,33 @@ class Settings:
             onlynet=frozenset(self.onlynet),
             tor_only=self.tor_only,
             randomize=not self.no_proxyrandomize,
+            awaited=self.asks_tor,
         )
+
+    @property
+    def asks_tor(self) -> bool:
+        """Whether Tor's control port is asked for the proxy of what has none."""
+        tor_is_given = self.proxy is not None or (self.onion is not None and isinstance(self.onion.entry, Proxy))
+        tor_is_given |= any(
+            each.network is AddressNetwork.ONION and isinstance(each.entry, Proxy) for each in self.proxy_net
+        )
+        return self.tor_control is not None and self.socks_from_tor and not tor_is_given
+
+    @property
+    def onion_listener(self) -> OnionBind | None:
+        """Where Tor hands over the connections of the onion service: by default loopback, and the port after that which
+        the node listens on, or would; ``None`` without an onion service."""
+        if not self.listen_onion:
+            return None
+        if self.onion_bind is not None:
+            return self.onion_bind
+        port = self.listen[0].port if self.listen else self.network.port
+        return NetAddress(IPv4Address("127.0.0.1"), 0 if port in (0, 65535) else port + 1)
+
+    @property
+    def onion_key(self) -> Path:
+        """The file of the onion service's key."""
+        return self.tor_onion_key or self.directory / "onion_key"
 
     @property
     def directory(self) -> Path:
@@ -146,7 +196,7 @@ class Settings:
     @property
     def inbound_limit(self) -> int:
         """The maximum number of inbound peers; 0 if the node does not listen."""
-        return self.maxinpeers if self.listen_addresses else 0
+        return self.maxinpeers if self.listen_addresses or self.listen_onion else 0
 
     @property
     def inbound_proxies(self) -> tuple[IpNetwork, ...]:

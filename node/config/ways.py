@@ -161,7 +161,7 @@ class Ways:
 
     def __str__(self) -> str:
         """Return it in words: the only way, or that of each network. Credentials are masked."""
-        ways = {network: str(way) for network, way in self.table()}
+        ways = {n: "Tor's SOCKS port" if way.setting == TOR_CONTROL else str(way) for n, way in self.table()}
         if not self.entries and not self.proxied:
             return "direct"
         return (

@@ -22,11 +22,13 @@ class InboundStream:
         address: the address that the peer connects from.
         release: called once, when the handshake is over; frees its place.
         proxied: whether the address is that of a proxy that the peer comes through.
+        onion: whether it came in by our onion service, and so through Tor.
         network: the network that the peer comes from; ``None`` is the address's own.
 
     Attributes:
         address: as above.
         proxied: as above.
+        onion: as above.
         network: as above.
     """
 
@@ -38,11 +40,13 @@ class InboundStream:
         release: Callable[[], None],
         *,
         proxied: bool = False,
+        onion: bool = False,
         network: AddressNetwork | None = None,
     ) -> None:
         self.address = address
         self.network = address.network if network is None else network
         self.proxied = proxied
+        self.onion = onion
         self._stream = stream
         self._codec = codec
         self._release: Callable[[], None] | None = release

@@ -55,6 +55,7 @@ class ConnectionManagerConfig:
         via: returns the proxy that a dial goes through; ``None`` for a direct one. A seeder that the proxy cannot look
             up is dialled by name.
         dials: returns whether to dial an address that the user has not named.
+        is_tor: returns whether the proxy of an address is known to be Tor.
     """
 
     outbound: int = 8
@@ -63,6 +64,7 @@ class ConnectionManagerConfig:
     port: int = 16111
     via: Callable[[PeerAddress], str | None] = lambda _: None
     dials: Callable[[PeerAddress], bool] = lambda _: True
+    is_tor: Callable[[PeerAddress], bool] = lambda _: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,7 @@ class ConnectionManager:
         except ConnectError as error:
             if error.phase == "handshake":
                 _log_refusal(address, error)  # the stack has logged any other failure
-            cause = cause_of(error, proxied=self._config.via(address) is not None)
+            cause = cause_of(error, proxied=self._config.via(address) is not None, tor=self._config.is_tor(address))
             self._learn(address, error, cause)
             return cause
         except Exception as error:

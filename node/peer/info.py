@@ -10,12 +10,16 @@ import anyio
 from ziggurat.node.address import AddressNetwork, NamedAddress, PeerAddress
 from ziggurat.node.wire import Version
 
-__all__ = ["PROXIED", "Direction", "Link", "PeerInfo", "PeerKey", "network_of", "peer_info", "peer_key"]
+__all__ = ["ONION", "PROXIED", "Direction", "Link", "PeerInfo", "PeerKey", "network_of", "peer_info", "peer_key"]
 
 Direction: TypeAlias = Literal["inbound", "outbound"]
 
 PROXIED = "proxied"
 """Replaces the IP of a peer that came in through a proxy or an onion service, where the socket shows only our proxy."""
+
+
+ONION = "onion"
+"""The ``via`` of a peer that came in by our onion service: as `PROXIED`, and its network is known."""
 
 
 class PeerKey(NamedTuple):
@@ -45,6 +49,11 @@ def peer_key(
     return PeerKey(id, PROXIED if proxied else address.host, network or network_of(address))
 
 
+def network_of(address: PeerAddress) -> AddressNetwork:
+    """Return the network of an address. A name counts as ipv4."""
+    return AddressNetwork.IPV4 if isinstance(address, NamedAddress) else address.network
+
+
 class Link(NamedTuple):
     """How a peer is connected; the attributes are those of `PeerInfo`, ``network`` its ``address_network``."""
 
@@ -53,10 +62,10 @@ class Link(NamedTuple):
     via: str | None
     network: AddressNetwork
 
-
-def network_of(address: PeerAddress) -> AddressNetwork:
-    """Return the network of an address. A name counts as ipv4."""
-    return AddressNetwork.IPV4 if isinstance(address, NamedAddress) else address.network
+    @classmethod
+    def to(cls, address: PeerAddress, via: str | None) -> Link:
+        """Return the link to a peer that we dial."""
+        return cls(address, "outbound", via, network_of(address))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,8 @@ class PeerInfo:
         id: the id of the peer's process, 16 bytes.
         address: the address that was dialled, or that an inbound peer came from.
         direction: ``outbound`` if we dialled, else ``inbound``.
-        via: the proxy that the dial went through, ``proxied`` for an inbound peer behind one; ``None`` when direct.
+        via: the proxy that the dial went through; ``proxied`` for an inbound peer behind one, ``onion`` for one that
+            came in by our onion service; ``None`` when direct.
         user_agent: the peer's user agent, which may be any text.
         protocol_version: the highest protocol version that the peer supports.
         network: the peer's network, e.g. ``kaspa-mainnet``.
@@ -91,10 +101,14 @@ class PeerInfo:
     address_network: AddressNetwork = AddressNetwork.IPV4
 
     @property
+    def hidden(self) -> bool:
+        """Whether the address is not the peer's own, but that of a proxy or of Tor."""
+        return self.direction == "inbound" and self.via is not None
+
+    @property
     def key(self) -> PeerKey:
         """The peer's key in the hub."""
-        proxied = self.direction == "inbound" and self.via is not None
-        return peer_key(self.id, self.address, proxied=proxied, network=self.address_network)
+        return peer_key(self.id, self.address, proxied=self.hidden, network=self.address_network)
 
 
 def peer_info(version: Version, link: Link) -> PeerInfo:

@@ -14,7 +14,7 @@ def test_names_are_unique() -> None:
 
 
 def test_every_field_of_the_settings_has_an_option() -> None:
-    fields = {field.name for field in dataclasses.fields(Settings)} - {"network", "proxy"}
+    fields = {field.name for field in dataclasses.fields(Settings)} - {"network", "proxy", "socks_from_tor"}
 
     assert fields == {option.field for option in OPTIONS} - {
         *("testnet", "netsuffix", "devnet", "simnet", "socks5_proxy", "proxy", "configfile")
