@@ -6,7 +6,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar, cast
 
-__all__ = ["drop_frames", "hide_arguments"]
+from anyio.abc import ByteStream
+
+__all__ = ["drop_frames", "hide_arguments", "send_message"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,3 +52,24 @@ def drop_frames(error: BaseException) -> None:
         pending += [each.__cause__, each.__context__]
         if isinstance(each, BaseExceptionGroup):
             pending += cast("BaseExceptionGroup[BaseException]", each).exceptions
+
+
+async def send_message(stream: ByteStream, make: Callable[[], bytes], *, secret: bool) -> int:
+    """Send a message, if it is not empty, and return its length.
+
+    Args:
+        stream: where to send it.
+        make: makes the message. No frame of the caller then holds it.
+        secret: whether it may contain a secret. An error then has no frames of the streams below, which have it.
+    """
+    message = make()
+    try:
+        if message:
+            await stream.send(message)
+        return len(message)
+    except BaseException as error:
+        if secret:
+            drop_frames(error)
+        raise
+    finally:
+        message = b""

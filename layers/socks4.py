@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
@@ -16,7 +17,7 @@ from socksio.socks4 import SOCKS4ARequest, SOCKS4Command, SOCKS4Request
 
 from ziggurat.layers.other_protocols import other_protocol
 from ziggurat.layers.proxy_address import ProxyKind, parse_address
-from ziggurat.layers.redaction import drop_frames, hide_arguments
+from ziggurat.layers.redaction import hide_arguments, send_message
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import ConnectError, ProxyAuthError, ProxyProtocolError, ProxyRefused
 from ziggurat.services.limit import Limit
@@ -136,7 +137,7 @@ class Socks4:
 
 def _check_target(uri: Uri, remote_dns: bool) -> None:
     hint = None if remote_dns else "use remote_dns=True (socks4a://) if the proxy knows it, or SOCKS5"
-    if uri.scheme == "unix":
+    if uri.is_unix:
         raise ConnectError(f"a SOCKS4 proxy cannot reach a unix socket ({uri})", transient=False)
     if "%" in uri.host:
         raise ConnectError(f"SOCKS4 cannot express a zone id ({uri.host})", transient=False)
@@ -161,7 +162,9 @@ async def _exchange(stream: ByteStream, uri: Uri, settings: Socks4Layer, entry: 
     """Send the request and read exactly the reply."""
     reply = b""
     try:
-        entry.sent += await _send(stream, uri, settings)
+        entry.sent += await send_message(
+            stream, partial(_request, uri, settings.user_id), secret=bool(settings.user_id)
+        )
         while len(reply) < REPLY_SIZE:
             data = await stream.receive(REPLY_SIZE - len(reply))
             entry.received += len(data)
@@ -195,17 +198,3 @@ def _judge(reply: bytes) -> None:
         hint = "SOCKS4 gives no reason; the target may be down, or the proxy may not know SOCKS 4A (names)"
         raise ProxyRefused(message, reply_code=code, hint=hint)
     raise ProxyAuthError(message, reply_code=code, hint="pass the user_id= that it expects, or use another proxy")
-
-
-async def _send(stream: ByteStream, uri: Uri, settings: Socks4Layer) -> int:
-    """Send the request; return its length."""
-    message = _request(uri, settings.user_id)
-    try:
-        await stream.send(message)
-        return len(message)
-    except BaseException as error:
-        if settings.user_id:
-            drop_frames(error)  # those of the streams below, which have the message
-        raise
-    finally:
-        message = b""

@@ -29,7 +29,7 @@ from ziggurat.node.handshake import (
 )
 from ziggurat.node.inbound import Ban, BanList, ConnectionCounter, InboundLimits, InboundStream, Listener, PeerServer
 from ziggurat.node.ip_network import IpNetwork
-from ziggurat.node.peer import PROXIED, Direction, EventStream, Hub, PeerInfo, PeerKey, Router, Turns, peer_info
+from ziggurat.node.peer import ONION, PROXIED, Direction, EventStream, Hub, PeerInfo, PeerKey, Router, Turns, peer_info
 from ziggurat.node.wire import KaspadMessage, MessageStream
 from ziggurat.services import ConnectError, Ledger, dial, phase
 from ziggurat.services.errors import one_line
@@ -57,6 +57,7 @@ class Adaptor:
             types that a user's flow has subscribed to.
         context: the settings of the default flows; its ``publish`` is replaced by the hub's.
         listener: the listener for inbound peers; ``None`` for a node that only dials.
+        onion_listener: the listener for those that come in by our onion service; ``None`` without one.
         limits: the limits for inbound peers.
         inbound_proxies: the networks that inbound peers come from through a proxy, a gateway or an onion service.
         bans: the bans; ``None`` makes an empty list. Banned peers are neither let in nor dialled, and dropped if they
@@ -77,6 +78,7 @@ class Adaptor:
         flows: Sequence[FlowFactory] = (),
         context: FlowContext | None = None,
         listener: Listener | None = None,
+        onion_listener: Listener | None = None,
         limits: InboundLimits | None = None,
         inbound_proxies: Sequence[IpNetwork] = (),
         bans: BanList | None = None,
@@ -93,11 +95,12 @@ class Adaptor:
         self._flow_factories = tuple(flows)
         self._rules = rules or Rules()
         self._server: PeerServer | None = None
-        if listener is not None:
+        if listener is not None or onion_listener is not None:
             self._server = PeerServer(
                 listener,
                 ConnectionCounter(limits, lambda: self.hub.is_full),
                 self._on_inbound,
+                onion_listener=onion_listener,
                 proxies=inbound_proxies,
                 bans=self.bans,
                 max_message_size=connection_handler.max_message_size,
@@ -146,7 +149,7 @@ class Adaptor:
             async with closing_with_reject(stream):
                 with phase("handshake"):
                     await stream.open()
-                    via = self.connection_handler.via
+                    via = self.connection_handler.via(address)
                     return await self._add_peer(stream, address, "outbound", via, OUTBOUND_LIMITS, current.ledger)
 
     def peers(self) -> list[PeerInfo]:
@@ -228,7 +231,7 @@ class Adaptor:
     async def _run_inbound(self, stream: InboundStream) -> None:
         try:
             async with closing_with_reject(stream):
-                via = PROXIED if stream.proxied else None
+                via = ONION if stream.onion else PROXIED if stream.proxied else None
                 await self._add_peer(stream, stream.address, "inbound", via, INBOUND_LIMITS)
         except HandshakeError as error:
             if self._server is not None:
@@ -248,7 +251,7 @@ class Adaptor:
         ledger: Ledger | None = None,
     ) -> PeerInfo:
         """Run the handshake and start the flows. After that, the peer's router owns the stream."""
-        own_address = None if via == PROXIED else address
+        own_address = None if via in (ONION, PROXIED) else address
         handshake = Handshake(self.identity.version(), limits, self.bans.rules(own_address, self._rules))
         with self._cancelled_on_stop() as tasks:
             version = await run_handshake(stream, handshake, until=State.AGREED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +12,10 @@ import anyio
 
 from ziggurat.layers.events import write_event
 from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NetAddress, PeerAddress
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.config import Settings
-from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext, FlowFactory
 from ziggurat.node.handshake import NodeIdentity, user_agent
 from ziggurat.node.inbound import (
@@ -25,10 +25,13 @@ from ziggurat.node.inbound import (
     Listener,
     ListenerGroup,
     OwnAddress,
+    UnixListener,
     interface_addresses,
     tcp_listeners,
 )
 from ziggurat.node.outbound import ConnectionManager, ConnectionManagerConfig
+from ziggurat.node.peer import PeerInfo
+from ziggurat.services.onion import is_onion
 
 __all__ = ["P2pService", "ban_list"]
 
@@ -54,6 +57,27 @@ class FlowAddressBook:
         own = self._own()
         known = (address for address in addresses if address != own)
         self._book.add([address for address in known if self._bans.of_address(address) is None])
+
+
+class WaitingPeers:
+    """The adaptor and the resolver for the connection manager: what goes through Tor waits until Tor can be used."""
+
+    def __init__(self, adaptor: Adaptor, ready: Callable[[], Awaitable[object]]) -> None:
+        self._adaptor = adaptor
+        self._ready = ready
+        self.peers = adaptor.peers
+
+    async def connect_peer(self, address: PeerAddress, /) -> PeerInfo:
+        """Dial a peer."""
+        if self._adaptor.connection_handler.ways.of(address).kind != "direct":
+            await self._ready()
+        return await self._adaptor.connect_peer(address)
+
+    async def resolve(self, host: str) -> list[str]:
+        """Look a seeder's name up."""
+        if self._adaptor.connection_handler.ways.of_name().kind != "direct":
+            await self._ready()
+        return await self._adaptor.connection_handler.resolve(host)
 
 
 class DialAddressBook:
@@ -87,6 +111,19 @@ def ban_list(settings: Settings, path: Path | None = None) -> BanList:
     return BanList(settings.ban, exempt=settings.permanent_peers, proxies=settings.inbound_proxies, path=path)
 
 
+def _onion_listeners(settings: Settings, given: Listener | None) -> ListenerGroup | None:
+    where = settings.onion_listener
+    if where is None:
+        return None
+    if given is None:
+        given = UnixListener(where) if isinstance(where, Path) else tcp_listeners([where])[0]
+    return ListenerGroup([given])
+
+
+async def _at_once() -> None:
+    pass
+
+
 class P2pService:
     """Runs a node's P2P side: ``async with service:`` starts and stops it, and `run` keeps peers connected.
 
@@ -101,10 +138,13 @@ class P2pService:
         handler: the connection handler; ``None`` makes one from the settings.
         listener: the source of inbound peers; ``None`` listens on the addresses in the settings. A node that only dials
             does not use it.
+        onion_listener: the source of those that come in by the onion service; ``None`` listens where the settings say.
         flows: additional flows.
         bans: the bans, from `ban_list`; ``None`` makes a list from the settings, which is not stored.
         interfaces: a function that returns the machine's addresses. It is called only without a proxy, if the node
             listens on all interfaces and is not told an address to advertise.
+        tor_ready: waits until Tor can be used, see `TorLink.wait_up`; what the node dials other than directly waits for
+            it. ``None`` does not wait. Whoever passes it replaces `ConnectionHandler.ways` once Tor has told its proxy.
         rng: the source of randomness; ``None`` uses the system's.
 
     Attributes:
@@ -120,19 +160,21 @@ class P2pService:
         *,
         handler: ConnectionHandler | None = None,
         listener: Listener | None = None,
+        onion_listener: Listener | None = None,
         flows: Sequence[FlowFactory] = (),
         bans: BanList | None = None,
         interfaces: Interfaces = interface_addresses,
+        tor_ready: Callable[[], Awaitable[object]] | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        proxy, addresses = settings.proxy, settings.listen_addresses
-        if handler is None:
-            handler = ConnectionHandler(None if proxy is None else proxy_layer(proxy.uri, proxy.credentials))
-        direct = proxy is None and handler.proxy is None
-        self._own_address = OwnAddress(interfaces) if direct else None
+        addresses = settings.listen_addresses
+        handler = ConnectionHandler(settings.ways) if handler is None else handler
+        hidden = settings.ways.proxied or handler.ways.proxied
+        self._own_address = None if hidden else OwnAddress(interfaces)
         self._listeners: ListenerGroup | None = None
         if addresses:
             self._listeners = ListenerGroup(tcp_listeners(addresses) if listener is None else [listener])
+        self._onion_listeners = _onion_listeners(settings, onion_listener)
         self._settings = settings
         self.bans = ban_list(settings) if bans is None else bans
         # A given listener has addresses of its own, which are known once it listens.
@@ -143,7 +185,8 @@ class P2pService:
             flows=flows,
             context=FlowContext(FlowAddressBook(book, lambda: self.advertised, self.bans)),
             listener=self._listeners,
-            limits=inbound_limits(settings) if addresses else None,
+            onion_listener=self._onion_listeners,
+            limits=inbound_limits(settings) if settings.inbound_limit else None,
             inbound_proxies=settings.inbound_proxies,
             bans=self.bans,
         )
@@ -153,8 +196,11 @@ class P2pService:
             seeders=settings.seeders,
             port=settings.network.port,
             via=handler.via,
+            dials=lambda address: handler.ways.dials(address),  # they may change
+            is_tor=lambda address: settings.tor_control is not None or settings.tor_only or is_onion(address.host),
         )
-        self.manager = ConnectionManager(config, self.adaptor, DialAddressBook(book, self.bans), handler.resolve, rng)
+        peers = WaitingPeers(self.adaptor, _at_once if tor_ready is None else tor_ready)
+        self.manager = ConnectionManager(config, peers, DialAddressBook(book, self.bans), peers.resolve, rng)
 
     @property
     def advertised(self) -> NetAddress | None:
@@ -165,6 +211,14 @@ class P2pService:
     def listening(self) -> tuple[NetAddress, ...]:
         """The addresses that inbound peers are accepted on; none for a node that only dials, and before the start."""
         return () if self._listeners is None else self._listeners.addresses
+
+    @property
+    def onion_target(self) -> str | None:
+        """Where Tor is to connect to: ``IP:PORT`` or ``unix:PATH``; ``None`` without an onion service."""
+        where = self._settings.onion_listener
+        if where is None or self._onion_listeners is None:
+            return None
+        return f"unix:{where}" if isinstance(where, Path) else str(self._onion_listeners.addresses[0])
 
     async def run(self) -> None:
         """Keep peers connected, until cancelled."""

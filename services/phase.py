@@ -66,7 +66,7 @@ class Phase:
         hint: what it means if a limit ends the phase, for the error; ``None`` without one.
         note: a remark for the reader, e.g. that nothing was isolated; ``None`` without one.
         attempt: the number of the attempt, from 1, if the layer above retries; ``None`` if none does.
-        branch: the name of the branch, if the layer above dials several at once; ``None`` if none does.
+        branch: the name of the branch, endpoint or way, if a connector above has several; ``None`` if none does.
         host: the host that the phase was asked to deal with, where ``via`` is another name that stands for it, as with
             ``TlsLayer(server_name=)``; ``None`` where they are the same.
         discarded: whether it belongs to an attempt that failed, or to a branch that failed or was closed, so that the
@@ -92,6 +92,14 @@ class Phase:
         self.host: str | None = None
         self.discarded = False
         self.attempt, self.branch = _labels.get()
+
+    def verified(self, host: str) -> bool:
+        """Whether this is TLS that has verified ``host``, or the name that the user had stand for it."""
+        asked = self.via if self.host is None else self.host
+        bare = host.partition("%")[0].removesuffix(".")  # no certificate has a zone id
+        if self.name != "tls" or self.outcome != "ok" or self.discarded:
+            return False
+        return asked is not None and asked.removesuffix(".") == bare
 
     def __repr__(self) -> str:
         took = "running" if self.elapsed is None else f"{self.elapsed:.3f} s, {self.outcome}"

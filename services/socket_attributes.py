@@ -32,8 +32,8 @@ def socket_attributes(transport: asyncio.Transport) -> dict[Any, Callable[[], An
 
 def _plain_address(address: Any) -> Any:
     # As anyio does it: (host, port) for IPv6 too, with the scope id in the host.
-    # None for a connection that was lost before its transport was made.
-    if address is None or isinstance(address, str) or len(address) != 4:
+    # None for a connection that was lost before its transport was made. An abstract unix name is bytes.
+    if address is None or isinstance(address, (str, bytes)) or len(address) != 4:
         return address
     host, port, _, scope = address
     return (f"{host.partition('%')[0]}%{scope}" if scope else host, port)

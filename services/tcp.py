@@ -128,6 +128,8 @@ class TcpConnector:
         try:
             async with anyio.create_task_group() as group:
                 for address in addresses:
+                    if winner is not None:
+                        break  # in the same cycle of the loop in which the attempt that is awaited here failed
                     done = anyio.Event()
                     group.start_soon(attempt, address, done)
                     with anyio.move_on_after(self.happy_eyeballs_delay):
@@ -178,6 +180,8 @@ def is_self_connected(stream: ObservedStream) -> bool:
     A dial to a local port of the ephemeral range, on which nothing listens, may get that very port as its own, and is
     then answered by itself: TCP's simultaneous open (RFC 9293 3.5). Go's net package looks for it, too.
     """
+    if isinstance(stream, TransportStream):
+        return stream.is_self_connected  # without the typed attributes, which take a twentieth of a dial
     local = stream.extra(SocketAttribute.local_address, None)
     return local is not None and local == stream.extra(SocketAttribute.remote_address, None)
 

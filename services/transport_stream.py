@@ -288,6 +288,13 @@ class TransportStream(ObservedStream):
         """anyio's `SocketAttribute` values and the ledger."""
         return {**super().extra_attributes, **socket_attributes(self._transport)}
 
+    @property
+    def is_self_connected(self) -> bool:
+        """Whether both ends have one address, and so are one socket."""
+        get = self._transport.get_extra_info
+        local = get("sockname")
+        return bool(local) and local == get("peername")
+
     def __repr__(self) -> str:
         peer = self._transport.get_extra_info("peername")
         return f"TransportStream(to {peer!r}{', spent' if self._spent else ''})"

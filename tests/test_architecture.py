@@ -43,6 +43,7 @@ NOT_ABOUT_A_MODULE = {
     "tests/layers/testing/test_kit.py": "the folder as users see it",
     "tests/node/address_manager/test_durability.py": "the whole address book, and a process that is killed",
     "tests/node/cli/test_imports.py": "the whole folder: what it loads, and systems without POSIX",
+    "tests/node/test_core_checklist.py": "the whole path of a dial, from flags to the bytes that a proxy gets",
     "tests/node/test_documentation.py": "the pages that state the node's limits",
     "tests/node/test_fleet.py": "twenty whole nodes that find each other",
     "tests/node/test_hostile_http2.py": "a whole node, and dialers that abuse HTTP/2",
@@ -150,6 +151,19 @@ def test_only_the_adapters_import_other_peoples_clients() -> None:
             if path.parts[:2] != ("layers", "clients")
             for name in imports(path)
             if name.partition(".")[0] in libraries or name.startswith("ziggurat.layers.clients.")
+        ]
+    )
+
+
+def test_only_one_module_imports_aiostem() -> None:
+    """It is an extra, and the node needs it only for Tor's control port; who imports that module does it late."""
+    assert_none(
+        [
+            f"{path} imports {name}"
+            for path in modules()
+            if path != Path("node/tor/aiostem_controller.py")
+            for name in imports(path)
+            if name.partition(".")[0] == "aiostem"
         ]
     )
 

@@ -8,12 +8,12 @@ from anyio.abc import ByteStream
 from anyio.streams.tls import TLSStream
 
 from ziggurat.services.errors import TlsError
-from ziggurat.services.stream import closing_on_error
+from ziggurat.services.stream import DialAttribute, closing_on_error
 from ziggurat.services.tls import TlsStream
 from ziggurat.services.tls_errors import HANDSHAKE_ERRORS, tls_error
 from ziggurat.services.transport_stream import TransportStream
 
-__all__ = ["secure"]
+__all__ = ["refuse_second_tls", "secure"]
 
 
 async def secure(stream: ByteStream, context: ssl.SSLContext, name: str) -> ByteStream:
@@ -29,6 +29,7 @@ async def secure(stream: ByteStream, context: ssl.SSLContext, name: str) -> Byte
     """
     name = name.partition("%")[0].removesuffix(".")
     async with closing_on_error(stream):
+        refuse_second_tls(stream, name)
         try:
             if type(stream) is TransportStream:  # not a subclass, which may change what is sent
                 return await TlsStream.wrap(stream, context, name)
@@ -39,3 +40,15 @@ async def secure(stream: ByteStream, context: ssl.SSLContext, name: str) -> Byte
             raise tls_error(error, name) from error
         except ValueError as error:
             raise TlsError(f"{name!r} is no valid TLS server name: {error}", hint="check the name") from error
+
+
+def refuse_second_tls(stream: ByteStream, name: str) -> None:
+    """Check that the stack has not done TLS with the same host already: a second TLS inside would be Greek to it.
+
+    Raises:
+        TlsError: it has, as the dial's ledger says. Not transient.
+    """
+    ledger = stream.extra(DialAttribute.ledger, None)
+    if ledger is not None and any(step.name == "tls" and step.via == name for step in ledger.phases):
+        hint = "leave out the tls layer above the proxy: this client does TLS itself"
+        raise TlsError(f"the stack has done TLS with {name} already", hint=hint)

@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 import anyio
 
 from ziggurat.layers.clients.as_socket import as_socket
+from ziggurat.layers.clients.secure import refuse_second_tls
 from ziggurat.services.backoff import Backoff
 from ziggurat.services.dial import dial
 from ziggurat.services.errors import ConnectError
 from ziggurat.services.limit import Limit
 from ziggurat.services.service import Connector
+from ziggurat.services.stream import closing_on_error
 from ziggurat.services.uri import Uri
 from ziggurat.services.validation import check_seconds
 
@@ -66,6 +68,7 @@ class WebsocketConnect:
         check_seconds("open_timeout", open_timeout)
         self.uri = uri
         self._target = _target(uri)
+        self._secure = urlsplit(uri).scheme == "wss"
         self._connector = connector
         self._connect = connect
         self._open_timeout = open_timeout
@@ -80,8 +83,12 @@ class WebsocketConnect:
             InvalidHandshake: websockets' own, of the opening handshake.
             TimeoutError: ``open_timeout`` ran out; within the dial it is a `ConnectTimeout`.
         """
-        with dial(self._target), Limit(self._open_timeout, "open_timeout") as limit:
-            sock = await as_socket(await self._connector(self._target))
+        with dial(self._target) as current, Limit(self._open_timeout, "open_timeout") as limit:
+            stream = current.established(await self._connector(self._target))
+            async with closing_on_error(stream):
+                if self._secure:
+                    refuse_second_tls(stream, self._target.host)
+                sock = await as_socket(stream)
             left = limit.left
         try:
             return await self._connect(self.uri, sock=sock, proxy=None, open_timeout=left)

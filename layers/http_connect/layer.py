@@ -20,7 +20,7 @@ from ziggurat.layers.http_connect.headers import Fields, Headers, check_headers,
 from ziggurat.layers.http_connect.reason import needs_body, reason
 from ziggurat.layers.http_connect.refusal import auth_error, refusal
 from ziggurat.layers.proxy_address import ProxyKind, parse_address
-from ziggurat.layers.redaction import drop_frames, hide_arguments
+from ziggurat.layers.redaction import hide_arguments, send_message
 from ziggurat.layers.user_pass import UserPass
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.errors import ConnectError
@@ -206,7 +206,7 @@ class HttpConnect:
 
 
 def _check_target(uri: Uri) -> None:
-    if uri.scheme == "unix":
+    if uri.is_unix:
         raise ConnectError(f"an HTTP proxy cannot reach a unix socket ({uri})", transient=False)
     if "%" in uri.host:
         raise ConnectError(f"HTTP CONNECT cannot express a zone id ({uri.host})", transient=False)
@@ -214,9 +214,8 @@ def _check_target(uri: Uri) -> None:
 
 def _require_tls(proxy: Uri, ledger: Ledger, earlier: int) -> None:
     """Check that the dial below did TLS with the proxy: the request may hold a password."""
-    for step in ledger.phases[earlier:]:
-        if step.name == "tls" and step.outcome == "ok" and step.via == proxy.host.removesuffix("."):
-            return
+    if any(step.verified(proxy.host) for step in ledger.phases[earlier:]):
+        return
     raise ConnectError(
         f"the proxy is https://, but nothing below did TLS with {proxy.host}",
         hint="add .tls(alpn=()) below .http_connect(), or write http://",
@@ -227,7 +226,7 @@ def _require_tls(proxy: Uri, ledger: Ledger, earlier: int) -> None:
 async def _exchange(stream: ByteStream, exchange: Exchange, entry: Phase, challenge: Response | None) -> None:
     """Send the request and read the response's head."""
     try:
-        entry.sent += await _send(stream, exchange)
+        entry.sent += await send_message(stream, exchange.outgoing, secret=exchange.confidential)
         while exchange.response is None:
             data = await stream.receive()
             entry.received += len(data)
@@ -249,17 +248,3 @@ async def _drain(stream: ByteStream, exchange: Exchange, entry: Phase, limit: in
             exchange.receive(data)
     except (EndOfStream, BrokenResourceError, ClosedResourceError):
         exchange.closed(reset=False)
-
-
-async def _send(stream: ByteStream, exchange: Exchange) -> int:
-    """Send the request; return its length."""
-    message = exchange.outgoing()
-    try:
-        await stream.send(message)
-        return len(message)
-    except BaseException as error:
-        if exchange.confidential:
-            drop_frames(error)  # those of the streams below, which have the message
-        raise
-    finally:
-        message = b""

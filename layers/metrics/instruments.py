@@ -27,8 +27,8 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 """Upper bounds in seconds: a local socket takes less than the first, a circuit of Tor up to the last."""
 
 OUR_PHASES = frozenset(
-    {"admission", "dns", "tcp", "unix", "tls", "http2", "handshake", "retry.wait", "keepalive", "no_delay",
-     "proxy.greeting", "proxy.auth", "proxy.connect", "proxy.resolve"}
+    {"admission", "connectable", "deferred", "dns", "filter", "handshake", "http2", "keepalive", "no_delay",
+     "proxy.auth", "proxy.connect", "proxy.greeting", "proxy.resolve", "retry.wait", "route", "tcp", "tls", "unix"}
 )  # fmt: skip
 
 MAX_PHASES = 32

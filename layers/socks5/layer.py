@@ -12,7 +12,7 @@ from typing import cast
 from anyio import BrokenResourceError, ClosedResourceError, EndOfStream
 from anyio.abc import ByteStream
 
-from ziggurat.layers.redaction import drop_frames, hide_arguments
+from ziggurat.layers.redaction import hide_arguments, send_message
 from ziggurat.layers.socks5.auth import Auth, Credentials, Isolated, check_lengths, credentials_source
 from ziggurat.layers.socks5.handshake import NO_AUTH, Handshake, Literals, Pipeline, State, connect_request
 from ziggurat.layers.socks5.proxy import parse_proxy
@@ -146,7 +146,7 @@ class Socks5:
 async def _exchange(stream: ByteStream, handshake: Handshake, state: State, entry: Phase) -> None:
     """Send this state's message and read exactly its reply."""
     try:
-        entry.sent += await _send(stream, handshake)
+        entry.sent += await send_message(stream, handshake.outgoing, secret=handshake.confidential)
         while handshake.state is state:
             data = await stream.receive(handshake.wants)
             entry.received += len(data)
@@ -156,18 +156,3 @@ async def _exchange(stream: ByteStream, handshake: Handshake, state: State, entr
         raise handshake.closed(reset=False) from error
     except (BrokenResourceError, ClosedResourceError) as error:
         raise handshake.closed(reset=True) from error
-
-
-async def _send(stream: ByteStream, handshake: Handshake) -> int:
-    """Send this state's message; return its length."""
-    message = handshake.outgoing()
-    try:
-        if message:
-            await stream.send(message)
-        return len(message)
-    except BaseException as error:
-        if handshake.confidential:
-            drop_frames(error)  # those of the streams below, which have the message
-        raise
-    finally:
-        message = b""

@@ -53,8 +53,9 @@ class AllowedPlaces:
 
     def _with(self, place: str | Uri) -> AllowedPlaces:
         if isinstance(place, Uri):
-            if place.scheme == "unix":
-                return self._with_socket(place.path)
+            if place.is_unix:
+                # The system has a NUL before an abstract name.
+                return self._with_socket(place.path if place.scheme == "unix" else f"\0{place.path}")
             return self._with_host(place.host, place.port)
         if not isinstance(cast(object, place), str):
             raise TypeError(f"a place is {FORMS}, not {place!r}")

@@ -178,9 +178,9 @@ def _line() -> str:
 
 
 def _shown(place: object) -> str:
-    if isinstance(place, tuple) and len(cast("tuple[object, ...]", place)) >= 2:
-        host, port = cast("tuple[object, ...]", place)[:2]
-        return fold(f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}")
     if isinstance(place, bytes):
-        place = place.decode("utf-8", "backslashreplace")
-    return fold(str(place))
+        return fold(place.decode("utf-8", "backslashreplace"))
+    if not isinstance(place, tuple):
+        return fold(str(place))
+    host, port = (*cast("tuple[object, ...]", place), "", "")[:2]
+    return fold(f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}")

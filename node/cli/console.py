@@ -20,6 +20,9 @@ COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "dim
 FRACTION = re.compile(r"\.[0-9]+(?=Z$)")
 """Of the seconds in an ISO 8601 time."""
 
+LINE_ABOVE = "\x1b[1A\x1b[2K"
+"""Go to the line above, and clear it (ECMA-48: CUU, EL)."""
+
 OMITTED_KEYS = frozenset({"event", "level", "timestamp"})
 
 
@@ -34,6 +37,10 @@ def _via(event: Fields) -> str:
 
 def _hint(event: Fields) -> str:
     return f"; {event['hint']}" if event.get("hint") else ""
+
+
+def _error(event: Fields) -> str:
+    return f": {event['error']}" if event.get("error") else ""
 
 
 def _connected(event: Fields) -> str:
@@ -130,6 +137,12 @@ SENTENCES: dict[str, Callable[[Fields], str]] = {
     "proxy.up": lambda e: f"proxy {e.get('via')} is up again{_elapsed(e, 'after')}",
     "listener.paused": lambda e: f"cannot accept connections on {e.get('listen')}, will retry: {e.get('error')}",
     "listener.resumed": lambda e: f"accepts connections on {e.get('listen')} again{_elapsed(e, 'after')}",
+    "tor.bootstrap": lambda e: f"Tor starts: {e.get('progress')}%, {e.get('summary')}{_error(e)}",
+    "tor.up": lambda e: f"Tor {e.get('version')} is ready{_via(e)}{_elapsed(e, 'after')}",
+    "tor.down": lambda e: f"Tor cannot be used (control port {e.get('control')}): {e.get('error')}",
+    "onion.publishing": lambda e: f"publishing {e.get('onion') or 'the onion service'}, not reachable yet{_error(e)}",
+    "onion.published": lambda e: f"reachable as {e.get('onion')}{_elapsed(e, 'after')}",
+    "onion.withdrawn": lambda e: f"no longer reachable as {e.get('onion')}: {e.get('reason')}",
     "outbound.missing": lambda e: f"{e.get('count')} of {e.get('target')} outbound peers missing",
     "forward.opened": lambda e: f"forwarding {e.get('client')} to {e.get('target')}{_via(e)}{_elapsed(e, 'after')}",
     "forward.closed": _forwarded,
@@ -159,10 +172,17 @@ def sentence(event: Fields) -> str:
 
 
 class ConsoleRenderer:
-    """structlog's last processor: renders the time, the sentence and the event's name."""
+    """structlog's last processor: renders the time, the sentence and the event's name.
 
-    def __init__(self, paint: Paint) -> None:
+    Args:
+        paint: colours text.
+        moving: whether a step of Tor's start replaces the line of the step before, which only a terminal can do.
+    """
+
+    def __init__(self, paint: Paint, *, moving: bool = False) -> None:
         self._paint = paint
+        self._moving = moving
+        self._replaceable = False
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
         exception = event.pop("exception", None)
@@ -173,4 +193,8 @@ class ConsoleRenderer:
         # To the second: the fraction is for programs, which read JSON.
         time = FRACTION.sub("", str(event.get("timestamp")))
         line = f"{self._paint('dim', time)} {shown} {name}"
+        step = event["event"] == "tor.bootstrap" and event.get("level") == "info"
+        if step and self._replaceable:
+            line = f"{LINE_ABOVE}{line}"
+        self._replaceable = step and self._moving
         return line if exception is None else f"{line}\n{exception}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -92,7 +93,8 @@ def configure_log(
         log.file = LogFile(directory)
     if log_format == "auto":
         log_format = "console" if sys.stderr.isatty() else "json"
-    render = ConsoleRenderer(paint_for(sys.stderr)) if log_format == "console" else _to_json
+    moving = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    render = ConsoleRenderer(paint_for(sys.stderr), moving=moving) if log_format == "console" else _to_json
     write = unbuffered(sys.stderr)
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,

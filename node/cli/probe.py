@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import PeerAddress
 from ziggurat.node.config import Settings
-from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.handshake import NodeIdentity, user_agent
 from ziggurat.node.outbound import is_proxy_failure
 from ziggurat.node.peer import PeerInfo
@@ -51,10 +51,9 @@ async def probe(address: PeerAddress, settings: Settings, timeout: float | None 
     Returns:
         The outcome. A failed dial is returned as ``error``, not raised.
     """
-    proxy = settings.proxy
-    handler = ConnectionHandler(None if proxy is None else proxy_layer(proxy.uri, proxy.credentials))
+    handler = ConnectionHandler(settings.ways)
     identity = NodeIdentity(settings.network.name, user_agent(settings.uacomment))
-    result = ProbeResult(address.uri(), handler.via)
+    result = ProbeResult(address.uri(), handler.via(address))
     async with Adaptor(handler, identity) as adaptor:
         try:
             with dial(result.target) as current, Limit(timeout, "timeout"):

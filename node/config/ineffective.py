@@ -15,6 +15,8 @@ ABOUT_INBOUND_PEERS = ("listen", "maxinpeersperaddr", "inbound-proxy")
 
 CONNECT_REPLACES = ("outpeers", "maxinpeers", "nodnsseed", *ABOUT_INBOUND_PEERS)
 
+SOCKS5_SCHEMES = ("socks5", "unix")
+
 
 def ineffective_settings(settings: Settings, given: Mapping[str, str]) -> list[str]:
     """Return one line for each such setting.
@@ -31,13 +33,16 @@ def ineffective_settings(settings: Settings, given: Mapping[str, str]) -> list[s
         reasons += [(name, "has no effect: with maxinpeers 0 the node does not listen") for name in ABOUT_INBOUND_PEERS]
     else:
         reasons += _about_listeners(settings)
-    if not (settings.outbound_target or settings.permanent_peers or settings.listen_addresses):
+    if not (settings.outbound_target or settings.permanent_peers or settings.inbound_limit):
         reasons.append(("outpeers", "leaves the node without peers: it neither dials nor listens"))
+    reasons += _about_ways(settings)
     if settings.proxy is not None and settings.proxy.uri.scheme == "socks4":
         reasons.append(
             ("proxy", "reaches IPv4 addresses only, no name and so no DNS seeder: SOCKS4 takes none; socks4a does")
         )
     reasons += [("ban", reason) for reason in _bans_without_effect(settings)]
+    if not settings.listen_onion:
+        reasons += [(name, "has no effect without listen-onion") for name in ("tor-onion-key", "onion-bind")]
     if settings.nologfiles:
         reasons.append(("logdir", "has no effect beside nologfiles"))
     if "testnet" not in settings.network.name:
@@ -51,10 +56,10 @@ def _is_public(listener: NetAddress) -> bool:
 
 def _about_listeners(settings: Settings) -> list[tuple[str, str]]:
     listening, external, reasons = settings.listen_addresses, settings.externalip, list[tuple[str, str]]()
-    if not listening:
+    if not listening and not settings.listen_onion:
         silent = "has no effect: with a proxy the node listens only if listen is given"
         reasons += [(name, silent) for name in ("maxinpeers", *ABOUT_INBOUND_PEERS)]
-    elif settings.proxy is not None and not settings.inbound_proxy and any(map(_is_public, listening)):
+    elif settings.ways.proxied and not settings.inbound_proxy and any(map(_is_public, listening)):
         warning = "lets peers connect past the proxy, to this machine's own address; an onion service needs "
         reasons.append(("listen", warning + "127.0.0.1"))
         if not settings.listen:
@@ -63,6 +68,18 @@ def _about_listeners(settings: Settings) -> list[tuple[str, str]]:
         other = 4 if external.ip.version == 6 else 6
         reasons.append(("externalip", f"is IPv{external.ip.version}, but the node listens on IPv{other} only"))
     return reasons
+
+
+def _about_ways(settings: Settings) -> Iterator[tuple[str, str]]:
+    ways = settings.ways
+    if settings.connect:
+        yield "onlynet", "has no effect beside connect: the node dials only those peers"
+    if not ways.randomize and not any(proxy.uri.scheme in SOCKS5_SCHEMES for proxy in ways.proxies):
+        yield "no-proxyrandomize", "has no effect: there is no SOCKS5 proxy"
+    if settings.network.seeders and not settings.connect and not settings.nodnsseed and not ways.seeds:
+        refusal = ways.of_name().refusal
+        for name in ("onlynet", "tor-only") if refusal is None else ("onion", "proxy-net"):
+            yield name, f"leaves out the DNS seeders: {refusal or 'they know no onion services'}"
 
 
 def _bans_without_effect(settings: Settings) -> Iterator[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -80,6 +81,7 @@ def resolve(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved
             break
     network = _network(levels)
     _keep_one_proxy(levels)
+    _keep_one_onion(levels)
     chosen: dict[str, tuple[str, RawValue]] = {}
     for level in reversed(levels):
         chosen |= level
@@ -115,6 +117,23 @@ def _keep_one_proxy(levels: list[dict[str, tuple[str, RawValue]]]) -> None:
             for name in given:
                 del level[name]
         known = known or bool(given)
+
+
+def _keep_one_onion(levels: list[dict[str, tuple[str, RawValue]]]) -> None:
+    """Remove ``onion`` where a higher level has it as ``proxy-net onion=``, and the other way round."""
+    taken: str | None = None  # by which of the two, at a higher level
+    for level in levels:
+        source, entries = level.get("proxy-net", ("", ()))
+        texts = entries if isinstance(entries, tuple) else ()
+        by_entry = [text for text in texts if text.partition("=")[0].lower() in ("onion", "tor")]
+        if by_entry and "onion" in level:
+            first, second = _where(source, "proxy-net"), _where(level["onion"][0], "onion")
+            raise SettingsError(f"{first} of onion and {second} are the same setting; give only one")
+        if taken == "proxy-net":
+            level.pop("onion", None)
+        elif taken == "onion" and by_entry:
+            level["proxy-net"] = source, tuple(text for text in texts if text not in by_entry)
+        taken = taken or ("onion" if "onion" in level else "proxy-net" if by_entry else None)
 
 
 def _where(source: str, name: str) -> str:
@@ -171,11 +190,16 @@ def _default_directory(environ: Mapping[str, str]) -> Path:
 def _settings(values: dict[str, object], network: Network, environ: Mapping[str, str]) -> Settings:
     known = {*NETWORK_SWITCHES, *PROXY_SETTINGS, "netsuffix", "configfile", "appdir", "loglevel", "log-format"}
     rest = {name.replace("-", "_"): value for name, value in values.items() if name not in known}
-    return Settings(
+    settings = partial(
+        Settings,
         appdir=cast("Path | None", values.get("appdir")) or _default_directory(environ),
         network=network,
+        socks_from_tor=not any(name in values for name in PROXY_SETTINGS),  # "none" is a word, too
         proxy=cast("Proxy | None", next((values[name] for name in PROXY_SETTINGS if name in values), None)),
         loglevel=cast(LogLevel, values.get("loglevel", "info")),
         log_format=cast(LogFormat, values.get("log-format", "auto")),
-        **rest,  # type: ignore[arg-type]
     )
+    try:
+        return settings(**rest)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise SettingsError(str(error)) from error

@@ -8,12 +8,17 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from ziggurat.node.address import NetAddress, PeerAddress
+from ziggurat.node.address import AddressNetwork, NetAddress, PeerAddress
 from ziggurat.node.address_manager import is_publicly_routable
+from ziggurat.node.config.contradiction import find_contradiction
+from ziggurat.node.config.network_proxy import NetworkProxy
 from ziggurat.node.config.networks import MAINNET, Network
 from ziggurat.node.config.proxy import Proxy
+from ziggurat.node.config.tor import OnionBind, find_tor_contradiction
+from ziggurat.node.config.ways import Ways
 from ziggurat.node.inbound import BanTarget
 from ziggurat.node.ip_network import IpNetwork
+from ziggurat.services.uri import Uri
 
 __all__ = ["LOG_FORMATS", "LOG_LEVELS", "LogFormat", "LogLevel", "Settings", "SettingsError", "accepts_family"]
 
@@ -65,9 +70,23 @@ class Settings:
         loglevel: the minimum level of log events.
         log_format: the log format on stderr.
         proxy: the proxy for all outbound connections; ``None`` dials directly.
+        proxy_net: the proxies of single networks; of two for the same network the later one holds.
+        onion: the proxy of onion services; ``None`` if ``proxy`` or ``proxy_net`` serves them.
+        onlynet: the networks that the node dials by itself; empty is all of them. What the user names is exempt.
+        no_proxyrandomize: whether to offer a SOCKS5 proxy no credentials, instead of new ones for each dial.
+        tor_only: whether to dial nothing directly, and onion services only by itself; see `Ways`.
+        tor_control: the address of Tor's control port; ``None`` uses none.
+        tor_password_file: the file with the password of the control port.
+        tor_cookie: the cookie file of the control port; ``None`` takes the one that Tor names.
+        listen_onion: whether to publish an onion service.
+        tor_onion_key: the file of its key; ``None`` is ``onion_key`` in `directory`.
+        onion_bind: where Tor hands over its connections; ``None`` is loopback, see `onion_listener`.
+        socks_from_tor: whether to ask Tor for its SOCKS port where there is a control port, and no proxy that could be
+            Tor's is given.
 
     Raises:
-        ValueError: ``connect`` and ``addpeer`` are both given, or a number is too small.
+        ValueError: ``connect`` and ``addpeer`` are both given, a number is too small, or the settings of proxies and
+            networks contradict each other.
     """
 
     appdir: Path
@@ -88,6 +107,18 @@ class Settings:
     loglevel: LogLevel = "info"
     log_format: LogFormat = "auto"
     proxy: Proxy | None = None
+    proxy_net: tuple[NetworkProxy, ...] = ()
+    onion: NetworkProxy | None = None
+    onlynet: tuple[AddressNetwork, ...] = ()
+    no_proxyrandomize: bool = False
+    tor_only: bool = False
+    tor_control: Uri | None = None
+    tor_password_file: Path | None = None
+    tor_cookie: Path | None = None
+    listen_onion: bool = False
+    tor_onion_key: Path | None = None
+    onion_bind: OnionBind | None = None
+    socks_from_tor: bool = True
 
     def __post_init__(self) -> None:
         if self.connect and self.addpeer:
@@ -97,6 +128,55 @@ class Settings:
                 raise ValueError(f"{name} must not be negative: {getattr(self, name)!r}")
         if self.maxinpeersperaddr < 1:
             raise ValueError(f"maxinpeersperaddr must be positive: {self.maxinpeersperaddr!r}")
+        problem = find_contradiction(
+            self.ways, peers=self.permanent_peers, listen=self.listen, external=self.externalip
+        ) or find_tor_contradiction(
+            self.tor_control,
+            password_file=self.tor_password_file,
+            cookie=self.tor_cookie,
+            listen_onion=self.listen_onion,
+            onion_bind=self.onion_bind,
+            accepts_peers=bool(self.maxinpeers) and not self.connect,
+        )
+        if problem is not None:
+            raise ValueError(problem)
+
+    @property
+    def ways(self) -> Ways:
+        """Which way each network is dialled."""
+        return Ways(
+            general=self.proxy,
+            entries=(*self.proxy_net, *(() if self.onion is None else (self.onion,))),
+            onlynet=frozenset(self.onlynet),
+            tor_only=self.tor_only,
+            randomize=not self.no_proxyrandomize,
+            awaited=self.asks_tor,
+        )
+
+    @property
+    def asks_tor(self) -> bool:
+        """Whether Tor's control port is asked for the proxy of what has none."""
+        tor_is_given = self.proxy is not None or (self.onion is not None and isinstance(self.onion.entry, Proxy))
+        tor_is_given |= any(
+            each.network is AddressNetwork.ONION and isinstance(each.entry, Proxy) for each in self.proxy_net
+        )
+        return self.tor_control is not None and self.socks_from_tor and not tor_is_given
+
+    @property
+    def onion_listener(self) -> OnionBind | None:
+        """Where Tor hands over the connections of the onion service: by default loopback, and the port after that which
+        the node listens on, or would; ``None`` without an onion service."""
+        if not self.listen_onion:
+            return None
+        if self.onion_bind is not None:
+            return self.onion_bind
+        port = self.listen[0].port if self.listen else self.network.port
+        return NetAddress(IPv4Address("127.0.0.1"), 0 if port in (0, 65535) else port + 1)
+
+    @property
+    def onion_key(self) -> Path:
+        """The file of the onion service's key."""
+        return self.tor_onion_key or self.directory / "onion_key"
 
     @property
     def directory(self) -> Path:
@@ -116,7 +196,7 @@ class Settings:
     @property
     def inbound_limit(self) -> int:
         """The maximum number of inbound peers; 0 if the node does not listen."""
-        return self.maxinpeers if self.listen_addresses else 0
+        return self.maxinpeers if self.listen_addresses or self.listen_onion else 0
 
     @property
     def inbound_proxies(self) -> tuple[IpNetwork, ...]:
@@ -124,7 +204,7 @@ class Settings:
 
         Those of ``inbound_proxy``; and loopback, if the node has a proxy and listens on loopback, as an onion service.
         """
-        onion_service = self.proxy is not None and any(each.ip.is_loopback for each in self.listen_addresses)
+        onion_service = self.ways.proxied and any(each.ip.is_loopback for each in self.listen_addresses)
         return (*self.inbound_proxy, *(LOOPBACK if onion_service else ()))
 
     @property
@@ -134,8 +214,8 @@ class Settings:
 
     @property
     def seeders(self) -> tuple[str, ...]:
-        """The DNS seeders to query; none with ``connect`` or ``nodnsseed``."""
-        return () if self.connect or self.nodnsseed else self.network.seeders
+        """The DNS seeders to query; none with ``connect`` or ``nodnsseed``, or where they are of no use."""
+        return () if self.connect or self.nodnsseed or not self.ways.seeds else self.network.seeders
 
     @property
     def listen_addresses(self) -> tuple[NetAddress, ...]:
@@ -144,7 +224,7 @@ class Settings:
             return ()
         if self.listen:
             return tuple(dict.fromkeys(self.listen))
-        if self.proxy is not None and self.externalip is None:
+        if self.ways.proxied and self.externalip is None:
             return ()
         return (NetAddress(ALL_INTERFACES, self.network.port),)
 
@@ -162,7 +242,7 @@ class Settings:
         external = None if self.externalip is None else _with_port(self.externalip, listening)
         if self.network.private and external is not None and _can_be_dialled(external):
             return external
-        candidates = [external, *(() if self.proxy is not None else listening)]
+        candidates = [external, *(() if self.ways.proxied else listening)]
         return next((a for a in candidates if a is not None and a.port and is_publicly_routable(a.ip)), None)
 
 

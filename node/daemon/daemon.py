@@ -15,14 +15,16 @@ from ziggurat.layers.events import write_event
 from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import AddressManager, is_worth_dialling
 from ziggurat.node.config import Resolved, Settings, locked
+from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.daemon.control import serve_control
 from ziggurat.node.daemon.descriptors import fit_descriptors
 from ziggurat.node.daemon.requests import NodeRequests
 from ziggurat.node.daemon.sd_notify import sd_notify
+from ziggurat.node.daemon.tor import NodeTor
 from ziggurat.node.daemon.unhandled import UnhandledErrors
 from ziggurat.node.p2p_service import P2pService, ban_list
 
-__all__ = ["CannotRun", "report_status", "run_daemon"]
+__all__ = ["CannotRun", "report_status", "run_daemon", "tor_of"]
 
 ADDRESS_BOOK_FILE = "addresses.sqlite"
 
@@ -89,7 +91,15 @@ async def _wait_for_signal(signals: AsyncIterator[signal.Signals], receiver: Exi
 async def _run(
     settings: Settings, directory: Path, book: AddressManager, stopped: Callable[[], Awaitable[None]]
 ) -> None:
-    service = P2pService(settings, book, bans=ban_list(settings, directory / BAN_FILE).load())
+    handler = ConnectionHandler(settings.ways)
+    tor = await tor_of(settings, handler)
+    service = P2pService(
+        settings,
+        book,
+        handler=handler,
+        bans=ban_list(settings, directory / BAN_FILE).load(),
+        tor_ready=None if tor is None else tor.link.wait_up,
+    )
     requests = NodeRequests(service)
     try:
         await service.__aenter__()
@@ -104,11 +114,13 @@ async def _run(
                 listen=", ".join(map(str, service.listening)) or None,
                 advertised=None if service.advertised is None else str(service.advertised),
                 network=settings.network.name,
-                via=None if settings.proxy is None else str(settings.proxy),
+                via=str(settings.ways) if settings.ways.proxied else None,
                 directory=str(directory),
             )
             _warn_about_external_address(settings, service.advertised)
             tasks.start_soon(service.run)
+            if tor is not None:
+                tasks.start_soon(tor.run, settings, service)
             tasks.start_soon(report_status, service, book)
             sd_notify("READY=1")
             await stopped()
@@ -116,6 +128,18 @@ async def _run(
             tasks.cancel_scope.cancel()
     finally:
         await service.__aexit__(None, None, None)
+
+
+async def tor_of(settings: Settings, handler: ConnectionHandler) -> NodeTor | None:
+    """Return a node's side of Tor, as `NodeTor.from_settings`.
+
+    Raises:
+        CannotRun: it cannot be had; the message says why.
+    """
+    try:
+        return await NodeTor.from_settings(settings, handler)
+    except (ImportError, ValueError) as error:
+        raise CannotRun(str(error)) from error
 
 
 async def report_status(service: P2pService, book: AddressManager) -> None:

@@ -14,6 +14,7 @@ from ziggurat.node.inbound.listener import Listener, TcpListener
 from ziggurat.node.inbound.listener_group import ListenerGroup, tcp_listeners
 from ziggurat.node.inbound.server import PeerServer
 from ziggurat.node.inbound.stream import InboundStream
+from ziggurat.node.inbound.unix_listener import UnixListener
 
 __all__ = [
     "BAN_SYNTAX",
@@ -30,6 +31,7 @@ __all__ = [
     "OwnAddress",
     "PeerServer",
     "TcpListener",
+    "UnixListener",
     "UserAgentPattern",
     "ban_text",
     "interface_addresses",

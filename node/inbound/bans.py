@@ -16,7 +16,7 @@ from ziggurat.node.handshake import Rules
 from ziggurat.node.inbound.ban import Ban, BanTarget, UserAgentPattern, ban_text, parse_ban
 from ziggurat.node.inbound.ban_file import DamagedBanFile, move_damaged_file, read_bans, write_bans
 from ziggurat.node.ip_network import IpNetwork, network_text
-from ziggurat.node.peer import PROXIED, PeerInfo
+from ziggurat.node.peer import PeerInfo
 
 __all__ = ["DEFAULT_DURATION", "BanList"]
 
@@ -186,7 +186,7 @@ class BanList:
 
     def of_peer(self, peer: PeerInfo) -> Ban | None:
         """Return the ban of a peer, or ``None``."""
-        address = None if peer.direction == "inbound" and peer.via == PROXIED else peer.address
+        address = None if peer.hidden else peer.address
         return self.of_address(address) or self.of_user_agent(peer.user_agent, address)
 
     def rules(self, address: PeerAddress | None, rules: Rules) -> Rules:

@@ -51,9 +51,18 @@ class TcpListener:
         self._address = address
         self._backlog = backlog
         self._v6only = v6only
+        self.shown = ""  # in events, instead of the address
         self._listening: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._handing_over: set[asyncio.Task[None]] = set()
+
+    def open(self) -> socket.socket:
+        """Return the socket, bound; a subclass may open another kind.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        return open_listening_socket(self._address, v6only=self._v6only)
 
     async def start(self, factory: Callable[[], asyncio.Protocol], /) -> NetAddress:
         def take(connection: socket.socket) -> None:
@@ -61,15 +70,16 @@ class TcpListener:
             self._handing_over.add(task)
             task.add_done_callback(self._handing_over.discard)
 
-        listening = open_listening_socket(self._address, v6only=self._v6only)
+        listening = self.open()
         try:
             listening.listen(self._backlog)
         except BaseException:
             listening.close()
             raise
         self._listening = listening
-        address = NetAddress(self._address.ip, int(listening.getsockname()[1]))
-        self._accepting = asyncio.create_task(accept_connections(listening, str(address), take))
+        port = listening.getsockname()[1] if listening.family in (socket.AF_INET, socket.AF_INET6) else 0
+        address = NetAddress(self._address.ip, int(port))
+        self._accepting = asyncio.create_task(accept_connections(listening, self.shown or str(address), take))
         return address
 
     async def aclose(self) -> None:

@@ -58,9 +58,10 @@ class PeerServer:
     """The server for inbound peers.
 
     Args:
-        listener: the source of connections.
+        listener: the source of connections; ``None`` takes none but those of ``onion_listener``.
         counter: the limits on connections and handshakes.
         serve: the callback that takes over each stream.
+        onion_listener: where Tor hands over the connections of our onion service; ``None`` without one.
         proxies: the networks that peers come from through a proxy, a gateway or an onion service, so that their
             addresses are not their own.
         bans: the addresses whose connections are closed unread; ``None`` for none.
@@ -71,10 +72,11 @@ class PeerServer:
 
     def __init__(
         self,
-        listener: Listener,
+        listener: Listener | None,
         counter: ConnectionCounter,
         serve: Serve,
         *,
+        onion_listener: Listener | None = None,
         proxies: Sequence[IpNetwork] = (),
         bans: BanList | None = None,
         max_message_size: int,
@@ -89,21 +91,32 @@ class PeerServer:
         self.refusals = RefusalLog()
         self.connections: set[InboundProtocol] = set()
         self._listener = listener
+        self._onion_listener = onion_listener
         self.options = ConnectionOptions(
             max_message_size=max_message_size, initial_message_size=HANDSHAKE_MESSAGE_SIZE, compression=compression
         )
 
-    async def start(self) -> NetAddress:
-        """Start listening, and return the address listened on.
+    async def start(self) -> NetAddress | None:
+        """Start listening, and return the address listened on, if there is one beside that for Tor.
 
         Raises:
-            OSError: the address cannot be listened on.
+            OSError: an address cannot be listened on; none is then.
         """
-        return await self._listener.start(lambda: InboundProtocol(self))
+        address = None if self._listener is None else await self._listener.start(lambda: InboundProtocol(self))
+        if self._onion_listener is not None:
+            try:
+                await self._onion_listener.start(lambda: InboundProtocol(self, onion=True))
+            except BaseException:
+                if self._listener is not None:
+                    await self._listener.aclose()
+                raise
+        return address
 
     async def aclose(self) -> None:
         """Stop accepting, and close every connection. The routers should have been closed first: see `Router.close`."""
-        await self._listener.aclose()
+        for listener in (self._listener, self._onion_listener):
+            if listener is not None:
+                await listener.aclose()
         try:
             with anyio.move_on_after(DRAIN_TIMEOUT):
                 for connection in tuple(self.connections):
@@ -120,14 +133,16 @@ class InboundProtocol(ServerProtocol):
 
     Args:
         server: the server that it belongs to.
+        onion: whether it came in by our onion service.
     """
 
     address: NetAddress
     proxied: bool
     host: str
 
-    def __init__(self, server: PeerServer) -> None:
+    def __init__(self, server: PeerServer, *, onion: bool = False) -> None:
         self.server = server
+        self.onion = onion
         self.codec = MessageCodec()
         self._refused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -140,13 +155,15 @@ class InboundProtocol(ServerProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Abort the connection if it is banned, or there is no room; else wait `REQUEST_TIMEOUT` for the request."""
         name = transport.get_extra_info("peername")
+        if self.onion and not name:  # on a unix socket, where nobody has an address
+            name = ("127.0.0.1", 0)
         kind: str | None = None
         try:
             self.address = NetAddress(ip_address(str(name[0]).partition("%")[0]), int(name[1]))
         except (TypeError, ValueError, IndexError):
             reason: str | None = f"the connection has no peer address ({name!r})"
         else:
-            self.proxied = any(self.address.ip in network for network in self.server.proxies)
+            self.proxied = self.onion or any(self.address.ip in network for network in self.server.proxies)
             self.host = PROXIED if self.proxied else str(self.address.ip)
             ban = None if self.proxied else self.server.bans.of_address(self.address)
             if ban is not None:
@@ -208,7 +225,7 @@ class InboundProtocol(ServerProtocol):
             self.server.refusals.write(self.address, TOO_MANY_PENDING)
             raise GRPCError(Status.RESOURCE_EXHAUSTED, TOO_MANY_PENDING)
         release = partial(counter.remove_handshake, self.host)
-        inbound = InboundStream(stream, self.codec, self.address, release, proxied=self.proxied)
+        inbound = InboundStream(stream, self.codec, self.address, release, proxied=self.proxied, onion=self.onion)
         try:
             await inbound.open()
             self.server.serve(inbound)

@@ -22,10 +22,12 @@ class InboundStream:
         address: the address that the peer connects from.
         release: called once, when the handshake is over; frees its place.
         proxied: whether the address is that of a proxy that the peer comes through.
+        onion: whether it came in by our onion service, and so through Tor.
 
     Attributes:
         address: as above.
         proxied: as above.
+        onion: as above.
     """
 
     def __init__(
@@ -36,9 +38,11 @@ class InboundStream:
         release: Callable[[], None],
         *,
         proxied: bool = False,
+        onion: bool = False,
     ) -> None:
         self.address = address
         self.proxied = proxied
+        self.onion = onion
         self._stream = stream
         self._codec = codec
         self._release: Callable[[], None] | None = release

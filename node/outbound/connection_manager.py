@@ -20,7 +20,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ziggurat.layers.events import write_event
-from ziggurat.node.address import NetAddress, PeerAddress
+from ziggurat.node.address import NamedAddress, NetAddress, PeerAddress
 from ziggurat.node.outbound.dial_book import DialBook
 from ziggurat.node.outbound.failure import Cause, cause_of
 from ziggurat.node.outbound.outage import Outages
@@ -52,15 +52,19 @@ class ConnectionManagerConfig:
         inbound: the limit of inbound peers, for `ConnectionManager.status`.
         seeders: DNS seeders, looked up when the address book yields too few peers.
         port: the port of the nodes that seeders return.
-        via: the proxy that dials go through; ``None`` for direct dials. A seeder that it cannot look up is dialled by
-            name.
+        via: returns the proxy that a dial goes through; ``None`` for a direct one. A seeder that the proxy cannot look
+            up is dialled by name.
+        dials: returns whether to dial an address that the user has not named.
+        is_tor: returns whether the proxy of an address is known to be Tor.
     """
 
     outbound: int = 8
     inbound: int = 128
     seeders: Sequence[str] = ()
     port: int = 16111
-    via: str | None = None
+    via: Callable[[PeerAddress], str | None] = lambda _: None
+    dials: Callable[[PeerAddress], bool] = lambda _: True
+    is_tor: Callable[[PeerAddress], bool] = lambda _: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +201,14 @@ class ConnectionManager:
 
     async def _dial_from_book(self, order: Iterator[NetAddress], until: float) -> None:
         while self._missing() > self._dialling and anyio.current_time() < until:
-            # Peers may gossip port 0, which cannot be dialled.
-            address = next((each for each in order if each.port and self._outages.of(each).permits()), None)
+            address = next((each for each in order if self._may_dial(each)), None)
             if address is None:
                 return
             await self._dial_own(address)
+
+    def _may_dial(self, address: NetAddress) -> bool:
+        # Peers may gossip port 0, which cannot be dialled.
+        return bool(address.port) and self._config.dials(address) and self._outages.of(address).permits()
 
     async def _dial_own(self, address: PeerAddress) -> None:
         self._dialling += 1
@@ -221,11 +228,12 @@ class ConnectionManager:
         if found is None:
             return  # they are being asked already
         for error in found.errors:
-            if self._outages.proxy is not None and cause_of(error, proxied=True) is Cause.PROXY:
-                self._outages.proxy.report_failure(error)
+            name = NamedAddress(self._config.seeders[0], self._config.port)  # all names go the same way
+            if cause_of(error, proxied=self._config.via(name) is not None) is Cause.PROXY:
+                self._outages.of(name).report_failure(error)
         if self._addresses.add(found.addresses):
             self._wake.set()
-        names = [address for address in found.names if address not in self._outbound()]
+        names = [each for each in found.names if each not in self._outbound() and self._config.dials(each)]
         async with anyio.create_task_group() as tasks:
             for address in names[: max(0, self._missing() - self._dialling)]:
                 tasks.start_soon(self._dial_own, address)
@@ -239,7 +247,7 @@ class ConnectionManager:
         except ConnectError as error:
             if error.phase == "handshake":
                 _log_refusal(address, error)  # the stack has logged any other failure
-            cause = cause_of(error, proxied=self._proxied)
+            cause = cause_of(error, proxied=self._config.via(address) is not None, tor=self._config.is_tor(address))
             self._learn(address, error, cause)
             return cause
         except Exception as error:
@@ -274,10 +282,6 @@ class ConnectionManager:
         for address in self._suspects:
             self._addresses.mark_failure(address)
         self._suspects.clear()
-
-    @property
-    def _proxied(self) -> bool:
-        return self._config.via is not None
 
     def _outbound(self) -> set[PeerAddress]:
         return {peer.address for peer in self._peers.peers() if peer.direction == "outbound"}

@@ -7,8 +7,9 @@ import errno
 from typing import cast
 
 from ziggurat.layers.events import Level
+from ziggurat.layers.tor import TorReply
 from ziggurat.node.handshake import HandshakeError, Kind
-from ziggurat.services import ConnectError, LimitExceeded, ProxyError, ProxyProtocolError
+from ziggurat.services import ConnectError, ConnectTimeout, LimitExceeded, ProxyError, ProxyProtocolError
 
 __all__ = ["Cause", "cause_of", "failure_level", "is_proxy_failure"]
 
@@ -49,15 +50,19 @@ class Cause(enum.Enum):
     NEUTRAL = "nothing that speaks against the target, the proxy or the network"
 
 
-def cause_of(error: ConnectError, *, proxied: bool) -> Cause:
+def cause_of(error: ConnectError, *, proxied: bool, tor: bool = False) -> Cause:
     """Return what made a dial fail.
 
     Args:
         error: what the dial raised.
         proxied: whether it went through a proxy.
+        tor: whether that proxy is known to be Tor. Then its code decides, and nothing is the target's fault that Tor
+            does not say is: a circuit that breaks, or is slow, looks like a dead peer.
     """
     if isinstance(error, HandshakeError):
         return Cause.NEUTRAL if error.kind in NEUTRAL else Cause.TARGET
+    if proxied and tor and (cause := _told_by_tor(error)) is not None:
+        return cause
     if isinstance(error, ProxyError) and _refused_the_request(error):
         return Cause.TARGET
     if is_proxy_failure(error, proxied=proxied):
@@ -86,6 +91,19 @@ def is_proxy_failure(error: ConnectError, *, proxied: bool) -> bool:
     if isinstance(error, ProxyError):
         return error.reply_code not in ABOUT_THE_TARGET and error.status not in STATUS_ABOUT_THE_TARGET
     return error.phase in BEFORE_THE_REQUEST
+
+
+def _told_by_tor(error: ConnectError) -> Cause | None:
+    """Return the cause of a failure behind a Tor that works; ``None`` if it came before that."""
+    if isinstance(error, ProxyError) and error.reply_code in _TOR_REPLIES:
+        return Cause.TARGET if TorReply(error.reply_code).fault == "target" else Cause.NEUTRAL
+    if isinstance(error, ConnectTimeout) and error.phase not in BEFORE_THE_REQUEST:
+        return Cause.NEUTRAL
+    # Lost before the peer's SETTINGS have come: it may have been the circuit, or Tor itself.
+    return Cause.NEUTRAL if error.phase == "http2" and error.transient else None
+
+
+_TOR_REPLIES = frozenset(TorReply)
 
 
 def _refused_the_request(error: ProxyError) -> bool:

@@ -89,42 +89,39 @@ class Outage:
 
 
 class Outages:
-    """The outages of a node: of its proxy, or of each network (ipv4, ipv6) where it dials directly.
+    """The outages of a node: of each proxy, and of each network (ipv4, ipv6) that it dials directly.
 
     Args:
-        via: the proxy; ``None`` for direct dials.
-
-    Attributes:
-        proxy: what all dials depend on; ``None`` for direct dials.
+        via: returns the proxy of an address; ``None`` for a direct dial.
     """
 
-    def __init__(self, via: str | None) -> None:
-        self.proxy = None if via is None else Outage(partial(_proxy_down, via), partial(_proxy_up, via))
-        self._networks: dict[str, Outage] = {}
+    def __init__(self, via: Callable[[PeerAddress], str | None]) -> None:
+        self._via = via
+        self._known: dict[tuple[str | None, str], Outage] = {}  # by proxy, or by network where there is none
 
     def of(self, address: PeerAddress) -> Outage:
         """Return what a dial to ``address`` depends on. A name counts as ipv4."""
-        if self.proxy is not None:
-            return self.proxy
+        via = self._via(address)
         network = "ipv6" if isinstance(address, NetAddress) and address.ip.version == 6 else "ipv4"
-        if network not in self._networks:
-            self._networks[network] = Outage(partial(_unreachable, network), partial(_reachable, network))
-        return self._networks[network]
+        key = (via, "") if via is not None else (None, network)
+        if key not in self._known:
+            self._known[key] = (
+                Outage(partial(_unreachable, network), partial(_reachable, network))
+                if via is None
+                else Outage(partial(_proxy_down, via), partial(_proxy_up, via))
+            )
+        return self._known[key]
 
     @property
     def are_total(self) -> bool:
-        """Whether nothing can be reached: the proxy is away, or every network that was tried."""
-        return bool(self._known) and all(outage.active for outage in self._known)
+        """Whether nothing can be reached: every proxy and every network that was tried is away."""
+        return bool(self._known) and all(outage.active for outage in self._known.values())
 
     @property
     def until_retry(self) -> float:
         """Seconds until a dial may try whether an outage is over; infinite when there is none."""
-        left = [outage.until_retry for outage in self._known if outage.active and outage.until_retry > 0]
+        left = [each.until_retry for each in self._known.values() if each.active and each.until_retry > 0]
         return min(left, default=math.inf)
-
-    @property
-    def _known(self) -> list[Outage]:
-        return list(self._networks.values()) if self.proxy is None else [self.proxy]
 
 
 def _proxy_down(via: str, error: str, elapsed: float | None) -> None:

@@ -10,12 +10,16 @@ import anyio
 from ziggurat.node.address import PeerAddress
 from ziggurat.node.wire import Version
 
-__all__ = ["PROXIED", "Direction", "PeerInfo", "PeerKey", "peer_info", "peer_key"]
+__all__ = ["ONION", "PROXIED", "Direction", "PeerInfo", "PeerKey", "peer_info", "peer_key"]
 
 Direction: TypeAlias = Literal["inbound", "outbound"]
 
 PROXIED = "proxied"
 """Replaces the IP of a peer that came in through a proxy or an onion service, where the socket shows only our proxy."""
+
+
+ONION = "onion"
+"""The ``via`` of a peer that came in by our onion service: as `PROXIED`, and its network is known."""
 
 
 class PeerKey(NamedTuple):
@@ -45,7 +49,8 @@ class PeerInfo:
         id: the id of the peer's process, 16 bytes.
         address: the address that was dialled, or that an inbound peer came from.
         direction: ``outbound`` if we dialled, else ``inbound``.
-        via: the proxy that the dial went through, ``proxied`` for an inbound peer behind one; ``None`` when direct.
+        via: the proxy that the dial went through; ``proxied`` for an inbound peer behind one, ``onion`` for one that
+            came in by our onion service; ``None`` when direct.
         user_agent: the peer's user agent, which may be any text.
         protocol_version: the highest protocol version that the peer supports.
         network: the peer's network, e.g. ``kaspa-mainnet``.
@@ -66,9 +71,14 @@ class PeerInfo:
     ping: float | None = None
 
     @property
+    def hidden(self) -> bool:
+        """Whether the address is not the peer's own, but that of a proxy or of Tor."""
+        return self.direction == "inbound" and self.via is not None
+
+    @property
     def key(self) -> PeerKey:
         """The peer's key in the hub."""
-        return peer_key(self.id, self.address, proxied=self.direction == "inbound" and self.via is not None)
+        return peer_key(self.id, self.address, proxied=self.hidden)
 
 
 def peer_info(version: Version, address: PeerAddress, direction: Direction, via: str | None) -> PeerInfo:

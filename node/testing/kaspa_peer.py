@@ -105,7 +105,9 @@ class KaspaPeer:
             close_timeout=CLOSE_TIMEOUT,
         )
         try:
-            yield await server.start()
+            address = await server.start()
+            assert address is not None  # it has a listener
+            yield address
         finally:
             for session in self.sessions:
                 if session.inbound:

@@ -152,16 +152,10 @@ def require_tls(target: Uri, ledger: Ledger, earlier: int = 0) -> None:
     """
     if target.scheme != "https":
         return
-    host = target.host.partition("%")[0].removesuffix(".")  # no certificate has a zone id
-    others: list[str] = []
-    for step in ledger.phases[earlier:]:
-        # The host that TLS was asked for, whatever name was verified for it: the user chose that by server_name=.
-        asked = step.via if step.host is None else step.host
-        if step.discarded or step.name != "tls" or step.outcome != "ok" or asked is None:
-            continue  # discarded: of another connection than the one that is used
-        if asked.removesuffix(".") == host:
-            return
-        others.append(asked)
+    steps = ledger.phases[earlier:]
+    if any(step.verified(target.host) for step in steps):
+        return
+    others = [asked for step in steps if (asked := step.host or step.via) is not None and step.verified(asked)]
     if others:
         hint = f"TLS was with {' and '.join(others)}: the order of the layers is wrong, put a TlsLayer above any proxy"
     else:

@@ -19,8 +19,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -107,6 +107,8 @@ class TorNetwork:
         client: the client's control connection.
         host: the control connection of the tor that publishes onion services.
         asked: the names that the exits have looked up so far.
+        another: runs another tor of this network, given its name and more lines for its torrc. The same name again has
+            the same folder, as after a restart.
     """
 
     proxy: str
@@ -115,6 +117,22 @@ class TorNetwork:
     client: Control
     host: Control
     asked: list[str]
+    another: Callable[[str, str], AbstractContextManager[TorProcess]]
+
+
+@dataclass(frozen=True)
+class TorProcess:
+    """A tor.
+
+    Attributes:
+        process: the process.
+        address: its own address on loopback.
+        folder: its data directory; the unix socket ``control`` is there.
+    """
+
+    process: subprocess.Popen[bytes]
+    address: str
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -158,6 +176,16 @@ def tor_network(base: Path) -> Iterator[TorNetwork]:
         for node in (client, host):
             control = controls[node.name]
             wait_until(partial(_ready, control), processes[node.name], base / f"{node.name}.log", limit=30.0)
+        spare = iter(range(100, 200))
+
+        @contextmanager
+        def another(name: str, lines: str) -> Iterator[TorProcess]:
+            node = Node(name, f"{prefix}.{next(spare)}", base / name)
+            node.folder.mkdir(mode=0o700, exist_ok=True)
+            _write_torrc(node, authority, base, identity, fingerprint, lines)
+            with ExitStack() as running_tor:
+                yield TorProcess(_start(running_tor, tor, node, base), node.address, node.folder)
+
         yield TorNetwork(
             f"{client.address}:{SOCKS_PORT}",
             f"{client.address}:{PLAIN_SOCKS_PORT}",
@@ -165,6 +193,7 @@ def tor_network(base: Path) -> Iterator[TorNetwork]:
             controls["client"],
             controls["host"],
             asked,
+            another,
         )
 
 
@@ -213,9 +242,13 @@ def _authority_keys(tor: str, gencert: str, authority: Node, base: Path) -> tupl
     return identity[1], fingerprint[1].replace(" ", "")
 
 
-def _write_torrc(node: Node, authority: Node, base: Path, identity: str, fingerprint: str) -> None:
+def _write_torrc(
+    node: Node, authority: Node, base: Path, identity: str, fingerprint: str, lines: str | None = None
+) -> None:
     text = COMMON
-    if node.name == "client":
+    if lines is not None:
+        text += lines
+    elif node.name == "client":
         text += CLIENT
     elif node.name == "host":
         text += HOST

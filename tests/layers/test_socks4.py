@@ -203,6 +203,7 @@ async def test_a_mute_proxy_runs_into_the_limit(size: int) -> None:
         (Uri("http", "2001:db8::1", 80), False, r"an IPv6 address \(2001:db8::1\); use remote_dns=True"),
         (Uri("http", "fe80::1%eth0", 80), True, "zone id"),
         (Uri("unix", path="/x"), True, "unix socket"),
+        (Uri("unix-abstract", path="x"), True, "unix socket"),
         # dotnet/runtime #48883: the proxy would wait for a name
         (Uri("http", "0.0.0.1", 80), True, r"the address 0\.0\.0\.1"),
         (Uri("http", "0.0.0.0", 80), False, r"the address 0\.0\.0\.0"),

@@ -75,4 +75,13 @@ async def send_raw(call: MessageStream, data: bytes, *, end: bool = False) -> No
     """Send bytes that need be no messages, from either end."""
     if call.stopped is not None:
         raise copy_error(call.stopped)
-    await call._send_slowly(memoryview(data), end)
+    protocol, position = call.protocol, 0
+    while position < len(data):
+        step = min(protocol.core.room(call), len(data) - position)
+        if step <= 0 or not protocol.writable:
+            await call._wait_for_room(step <= 0)
+            continue
+        part = memoryview(data)[position : position + step]
+        position += step
+        protocol.core.send_data(call, (part,), step, end=end and position == len(data))
+        protocol.flush_soon()

@@ -99,7 +99,7 @@ def test_a_proxy_of_any_kind_is_in_the_same_place(proxy: str, layers: list[str])
     handler = ConnectionHandler(proxy_layer(Uri.parse(proxy)))
 
     assert names(handler)[2:] == [*layers, "KeepAliveLayer", "SocketConnector"]
-    assert handler.via == Uri.parse(proxy).authority
+    assert handler.via(PEER) == Uri.parse(proxy).authority
 
 
 def test_a_proxy_is_given_the_credentials_that_its_kind_knows() -> None:

@@ -99,8 +99,7 @@ async def test_with_a_proxy_it_only_dials_and_advertises_no_address() -> None:
     async with service:
         assert service.listening == ()
     assert service.adaptor.identity.address is None
-    assert service.adaptor.connection_handler.via == "127.0.0.1:9050"
-    assert "UserPass('u'" in repr(service.adaptor.connection_handler.proxy)
+    assert "UserPass('u'" in repr(service.adaptor.connection_handler.stack())
 
 
 async def test_without_a_proxy_a_routable_interface_address_is_advertised() -> None:
@@ -228,7 +227,7 @@ async def test_with_a_proxy_the_interfaces_are_not_read(listen: tuple[NetAddress
 async def test_with_a_proxy_and_no_credentials_each_dial_is_isolated_if_the_proxy_supports_it() -> None:
     service = P2pService(replace(SETTINGS, proxy=parse_socks5_proxy("127.0.0.1")), AddressManager())
 
-    assert "Isolated(key=None, required=False)" in repr(service.adaptor.connection_handler.proxy)
+    assert "Isolated(key=None, required=False)" in repr(service.adaptor.connection_handler.stack())
 
 
 async def test_the_user_agent_names_ziggurat_and_has_the_comments() -> None:

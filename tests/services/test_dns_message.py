@@ -133,6 +133,16 @@ def test_no_address_is_not_certain_while_one_family_is_unknown() -> None:
     assert error.transient
 
 
+@pytest.mark.parametrize("unsure", ["AAAA", "A"])
+def test_no_such_name_is_not_certain_either_then(unsure: str) -> None:
+    error = failure(
+        lambda query: answer(query, rcode=dns.rcode.SERVFAIL if is_for(query, unsure) else dns.rcode.NXDOMAIN)
+    )
+
+    assert error.transient
+    assert "SERVFAIL" in error.message
+
+
 def test_a_name_with_other_records_only_has_no_address() -> None:
     error = failure(zone())
 

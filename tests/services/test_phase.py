@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anyio
+import pytest
 
 from ziggurat.services.dial import dial, phase
 from ziggurat.services.phase import Phase, current_label, label
@@ -52,3 +53,30 @@ def test_the_current_label_is_what_a_phase_would_get() -> None:
     with label(attempt=2, branch="a"), label(branch="b"):
         assert current_label() == (2, "a/b")
     assert current_label() == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("via", "host", "asked", "verified"),
+    [
+        ("a.example", None, "a.example", True),
+        ("a.example", None, "a.example.", True),
+        ("fe80::1", None, "fe80::1%eth0", True),
+        ("a.example", None, "b.example", False),
+        ("a.example", "b.example", "b.example", True),
+        ("a.example", "b.example", "a.example", False),
+        (None, None, "a.example", False),
+    ],
+)
+def test_tls_has_verified_the_host_that_it_was_asked_for(
+    via: str | None, host: str | None, asked: str, verified: bool
+) -> None:
+    entry = Phase("tls", via, None, 0.0)
+    entry.host, entry.outcome = host, "ok"
+    assert entry.verified(asked) is verified
+
+    entry.outcome = "failed"
+    assert not entry.verified(asked)
+    entry.outcome, entry.discarded = "ok", True
+    assert not entry.verified(asked)
+    entry.name, entry.discarded = "tcp", False
+    assert not entry.verified(asked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ziggurat.layers import EnvironmentProxyLayer
@@ -16,7 +16,7 @@ from ziggurat.node.cli.explain import Explanation, explain
 from ziggurat.node.cli.terminal import Paint, indented, paint_for, print_lines
 from ziggurat.node.cli.way import ENVIRONMENT, ChosenWay, add_route_flag, chosen_way
 from ziggurat.node.config import PROXY_SETTINGS, Resolved, Settings, SettingsError, add_settings
-from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.services.errors import ConnectError, RouteRefused, fold
 from ziggurat.services.uri import UNIX, Uri
 
@@ -75,11 +75,10 @@ def run(options: argparse.Namespace, resolved: Resolved, way: ChosenWay | None) 
     """
     target = _target(options.target, resolved.settings)
     if way is None:
-        handler = _handler(resolved.settings)
-        stack = str(handler.stack(target)).splitlines()
-        ignored = resolved.ignored_variables
-        notes = [f"{name} is set, and the node does not obey it" for name in ignored]
-        result = explain(target, _by_settings(handler, resolved), stack, notes)
+        handler = ConnectionHandler(resolved.settings.ways)
+        decision = _by_settings(handler, target, resolved)
+        stack = [] if decision.way == "refuse" else str(handler.stack(target)).splitlines()
+        result = explain(target, decision, stack, list(_notes_of_settings(target, resolved)))
     else:
         decision = way.decide(target)
         if options.route is not None and decision.rule is not None:
@@ -104,19 +103,23 @@ def _target(text: str, settings: Settings) -> Uri:
         raise SettingsError(f"bad target{shown}{reason}; expected {TARGET_SYNTAX}") from None
 
 
-def _handler(settings: Settings) -> ConnectionHandler:
-    proxy = settings.proxy
-    return ConnectionHandler(None if proxy is None else proxy_layer(proxy.uri, proxy.credentials))
+def _by_settings(handler: ConnectionHandler, target: Uri, resolved: Resolved) -> Decision:
+    """Return what the node does, by the table of its ways."""
+    way = handler.ways.of(target)
+    general = next((name for name in PROXY_SETTINGS if name in resolved.values), PROXY_SETTINGS[0])
+    name = general if way.setting == PROXY_SETTINGS[0] else way.setting
+    rule = f"{name} ({resolved.sources.get(name, 'default')})"
+    return Decision(way.kind, rule, str(way), handler.way_layers(way), reason=way.refusal)
 
 
-def _by_settings(handler: ConnectionHandler, resolved: Resolved) -> Decision:
-    """Return what the node does: the same for all targets."""
-    name = next((name for name in PROXY_SETTINGS if name in resolved.values), PROXY_SETTINGS[0])
-    rule = f"{name} ({resolved.sources[name]})"
-    if handler.proxy is None:
-        return Decision("direct", rule, "direct")
-    layers = (handler.proxy, *(() if handler.proxy_tls is None else (handler.proxy_tls,)))
-    return Decision("proxy", rule, str(resolved.settings.proxy), layers)
+def _notes_of_settings(target: Uri, resolved: Resolved) -> Iterator[str]:
+    ways = resolved.settings.ways
+    way = ways.of(target)
+    if way.refusal is None and way.network not in ways.dialled:
+        setting = "tor-only" if ways.tor_only else "onlynet"
+        yield f"the node dials it only if you name it, with --connect or --addpeer: {setting} leaves out {way.network}"
+    for name in resolved.ignored_variables:
+        yield f"{name} is set, and the node does not obey it"
 
 
 def _notes(way: ChosenWay) -> list[str]:

@@ -13,7 +13,7 @@ from ziggurat.node.cli.exit_code import FAILED, OK
 from ziggurat.node.cli.interrupt import quit_on_interrupt
 from ziggurat.node.cli.log import Log
 from ziggurat.node.cli.terminal import print_error, print_lines
-from ziggurat.node.config import OPTIONS, PROXY_SETTINGS, Resolved, add_settings
+from ziggurat.node.config import OPTIONS, PROXY_SETTINGS, Resolved, Way, add_settings
 from ziggurat.node.daemon import CannotRun, run_daemon
 from ziggurat.services.errors import fold
 
@@ -82,9 +82,24 @@ def config_lines(resolved: Resolved) -> list[str]:
         else:
             value = int(given) if option.number else option.mask(given) if isinstance(given, str) else given
         lines.append(f"{option.name} = {_toml(value)}  # {fold(resolved.sources[option.name])}")
+    lines += [f"# {way_text(network, way, shown)}" for network, way in settings.ways.table()]
     lines += [f"# {fold(text)}" for text in resolved.ineffective]
     lines += [f"# {name}: ignored; it has no effect here" for name in resolved.ignored_settings]
     return lines + [f"# {name}: ignored; set a proxy with proxy or socks5-proxy" for name in resolved.ignored_variables]
+
+
+def way_text(network: str, way: Way, general: str) -> str:
+    """Return a line of the table of ways: what serves a network, by which setting, and who resolves names.
+
+    Args:
+        network: the network.
+        way: its way.
+        general: the name under which the general proxy was given.
+    """
+    if way.refusal is not None:
+        return fold(f"{network}: refused: {way.refusal}")
+    resolved = f", resolved by {way.resolver}" if network == "names" else ""
+    return f"{network}: {way}{resolved} ({general if way.setting == PROXY_SETTINGS[0] else way.setting})"
 
 
 def _toml(value: object) -> str:

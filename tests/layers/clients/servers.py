@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from functools import cache
 
 import anyio
@@ -19,7 +19,7 @@ from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSListener
 
 from ziggurat.layers import ServiceBuilder, UserPass
-from ziggurat.layers.testing import Socks5Server
+from ziggurat.layers.testing import LeakGuard, Socks5Server, no_leaks
 from ziggurat.services import Connector, TcpConnector, Uri
 
 HOST = "target.example"
@@ -175,6 +175,11 @@ class Web:
                     connection.send_headers(event.stream_id, [(":status", "200")])
                     body = f"{head[':method']} {head[':path']}".encode()
                     connection.send_data(event.stream_id, body, end_stream=True)
+
+
+def nothing_but(here: Corner, port: int) -> AbstractContextManager[LeakGuard]:
+    """Raise where something is looked up, or connects to anything but the proxy, and the proxy to its target."""
+    return no_leaks(allow=[f"127.0.0.1:{here.uri.port}", f"127.0.0.1:{port}"])
 
 
 async def until(condition: Callable[[], object]) -> None:

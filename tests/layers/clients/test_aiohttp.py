@@ -13,7 +13,18 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from tests.layers.clients.servers import HOST, Corner, Web, client_context, corner, serve, server_context, settle, until
+from tests.layers.clients.servers import (
+    HOST,
+    Corner,
+    Web,
+    client_context,
+    corner,
+    nothing_but,
+    serve,
+    server_context,
+    settle,
+    until,
+)
 from ziggurat.layers import ServiceBuilder
 from ziggurat.layers.clients import AiohttpDialer
 from ziggurat.layers.testing import HttpReply, ScriptedHttpProxy, Socks5Server
@@ -43,8 +54,9 @@ async def text(http: aiohttp.ClientSession, url: str) -> str:
 async def test_requests_go_through_the_proxy_and_keep_their_connection() -> None:
     web = Web()
     async with corner() as here, serve(web.handle) as port, session(here.connector) as http:
-        for target in ("a", "b"):
-            assert await text(http, f"http://{HOST}:{port}/{target}") == f"GET /{target}"
+        with nothing_but(here, port):
+            for target in ("a", "b"):
+                assert await text(http, f"http://{HOST}:{port}/{target}") == f"GET /{target}"
         assert here.targets == [HOST]
         assert web.connections == 1
 
@@ -102,7 +114,8 @@ async def test_a_limit_of_the_stack_is_a_timeout_with_its_cause() -> None:
 async def test_an_address_is_dialled_by_the_stack_too() -> None:
     """aiohttp does not look it up, and would connect to it directly."""
     async with corner() as here, serve(Web().handle, server_context()) as port, session(here.connector) as http:
-        assert await text(http, f"https://127.0.0.1:{port}/") == "GET /"
+        with nothing_but(here, port):
+            assert await text(http, f"https://127.0.0.1:{port}/") == "GET /"
         assert here.targets == ["127.0.0.1"]
 
 

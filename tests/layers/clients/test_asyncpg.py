@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.layers.clients.servers import HOST, client_context, corner, echo, serve, server_context
+from tests.layers.clients.servers import HOST, client_context, corner, echo, nothing_but, serve, server_context
 from tests.layers.clients.test_attach import Client
 from tests.layers.clients.test_start_tls import asked, upgrade
 from ziggurat.layers.clients import connector_loop
@@ -17,9 +17,10 @@ pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
 
 async def test_connections_are_dialled_by_the_stack() -> None:
     async with corner() as here, serve(echo) as port:
-        transport, client = await connector_loop(here.connector).create_connection(Client, HOST, port)
-        transport.write(b"hello")
-        assert await client.receive(5) == b"hello"
+        with nothing_but(here, port):
+            transport, client = await connector_loop(here.connector).create_connection(Client, HOST, port)
+            transport.write(b"hello")
+            assert await client.receive(5) == b"hello"
         transport.close()
         await client.lost.wait()
         assert here.targets == [HOST]

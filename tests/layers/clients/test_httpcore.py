@@ -120,27 +120,30 @@ async def test_a_lost_connection_is_a_read_and_a_write_error() -> None:
     del far
 
 
-async def test_an_idle_connection_that_has_ended_is_readable() -> None:
-    """Our streams read ahead: the end is in their queue and no longer in the socket."""
+@pytest.mark.parametrize("last", [b"", b"HTTP/1.1 408 Request Timeout\r\n\r\n"])
+@pytest.mark.parametrize("secured", [False, True])
+async def test_an_idle_connection_that_the_server_gives_up_is_readable(secured: bool, last: bytes) -> None:
+    """Our streams read ahead: what came is in their queue and no longer in the socket."""
     leave = anyio.Event()
 
     async def wait(stream: ByteStream) -> None:
         await leave.wait()
+        if last:
+            await stream.send(last)
+            await stream.receive()  # stay open
 
-    for secured in (False, True):
-        async with serve(wait, server_context() if secured else None) as port:
-            stream = await HttpcoreBackend(TcpConnector()).connect_tcp("127.0.0.1", port)
-            if secured:
-                stream = await stream.start_tls(client_context(), HOST)
-            assert not stream.get_extra_info("is_readable")
-            leave.set()
-            await until(lambda: stream.get_extra_info("is_readable"))  # noqa: B023
-            await settle()  # by now it is in the queue
-            assert stream.get_extra_info("is_readable")
-            assert await stream.read(1) == b""
-            await stream.aclose()
-            assert stream.get_extra_info("is_readable")
-        leave = anyio.Event()
+    async with serve(wait, server_context() if secured else None) as port:
+        stream = await HttpcoreBackend(TcpConnector()).connect_tcp("127.0.0.1", port)
+        if secured:
+            stream = await stream.start_tls(client_context(), HOST)
+        assert not stream.get_extra_info("is_readable")
+        leave.set()
+        await until(lambda: stream.get_extra_info("is_readable"))
+        await settle()  # by now it is in the queue
+        assert stream.get_extra_info("is_readable")
+        assert await stream.read(1) == last[:1]
+        await stream.aclose()
+        assert stream.get_extra_info("is_readable")
 
 
 async def test_the_pool_does_not_reuse_a_connection_that_the_server_has_ended() -> None:

@@ -7,7 +7,17 @@ import httpx
 import pytest
 from anyio.abc import ByteStream
 
-from tests.layers.clients.servers import HOST, Corner, Web, client_context, corner, serve, server_context, until
+from tests.layers.clients.servers import (
+    HOST,
+    Corner,
+    Web,
+    client_context,
+    corner,
+    nothing_but,
+    serve,
+    server_context,
+    until,
+)
 from ziggurat.layers import ServiceBuilder
 from ziggurat.layers.clients import HttpxTransport
 from ziggurat.layers.testing import HttpReply, ScriptedHttpProxy
@@ -33,9 +43,10 @@ def client(here: Corner, password: str = "s3cret", *, http2: bool = False) -> ht
 async def test_requests_go_through_the_proxy_and_keep_their_connection() -> None:
     web = Web()
     async with corner() as here, serve(web.handle) as port, client(here) as http:
-        for target in ("a", "b"):
-            response = await http.get(f"http://{HOST}:{port}/{target}")
-            assert response.text == f"GET /{target}"
+        with nothing_but(here, port):
+            for target in ("a", "b"):
+                response = await http.get(f"http://{HOST}:{port}/{target}")
+                assert response.text == f"GET /{target}"
         response = await http.post(f"http://{HOST}:{port}/c", content=b"body")
         assert response.text == "POST /c"
         assert here.targets == [HOST]
@@ -49,6 +60,15 @@ async def test_https_verifies_the_target_behind_the_proxy() -> None:
         with pytest.raises(httpx.ConnectError, match="certificate of localhost was refused") as caught:
             await http.get(f"https://localhost:{port}/")
         assert isinstance(caught.value.__cause__, TlsError)
+
+
+async def test_a_tls_layer_for_the_target_is_one_too_many() -> None:
+    async with corner() as here, serve(Web().handle, server_context()) as port:
+        stack = ServiceBuilder().tls(client_context(), alpn=()).service(here.connector)
+        async with httpx.AsyncClient(transport=HttpxTransport(stack, verify=client_context())) as http:
+            with pytest.raises(httpx.ConnectError, match="leave out the tls layer above the proxy"):
+                await http.get(f"https://{HOST}:{port}/")
+        await until(lambda: not here.proxy.sessions)
 
 
 async def test_http2_over_tls() -> None:

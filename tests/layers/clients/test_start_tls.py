@@ -11,6 +11,7 @@ from anyio.streams.tls import TLSStream
 
 from tests.layers.clients.servers import HOST, client_context, corner, echo, serve, server_context, until
 from tests.layers.clients.test_attach import Client
+from tests.services.tls_peers import NAME, Peer, trusting
 from ziggurat.layers.clients import connect_protocol
 from ziggurat.layers.clients.start_tls import start_tls
 from ziggurat.layers.testing import stream_pair
@@ -109,3 +110,43 @@ async def test_a_cancelled_handshake_ends_the_connection() -> None:
     await asyncio.wait([task])
     await until(lambda: near.closed)
     assert task.cancelled()
+
+
+class Wire(asyncio.Transport):
+    """A transport whose every byte the test carries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+        self.protocol: asyncio.Protocol
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += data
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        assert isinstance(protocol, asyncio.Protocol)
+        self.protocol = protocol
+
+    def resume_reading(self) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+    def take(self) -> bytes:
+        data, self.sent = self.sent, b""
+        return data
+
+
+async def test_what_comes_right_behind_the_handshake_is_not_lost() -> None:
+    wire, client, peer = Wire(), Client(), Peer()
+    task = asyncio.create_task(start_tls(wire, client, trusting(), NAME))
+    await until(lambda: wire.sent)
+    wire.protocol.data_received(peer.feed(wire.take()))
+    wire.protocol.data_received(peer.feed(wire.take()) + peer.records(b"220 "))
+    wire.protocol.data_received(peer.records(b"ready"))  # before the task has had a turn
+    secured = await task
+    assert client.data == b"220 ready"
+    secured.write(b"thanks")
+    peer.feed(wire.take())
+    assert peer.received == b"thanks"

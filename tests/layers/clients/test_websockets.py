@@ -19,8 +19,9 @@ from websockets.http11 import Request, Response
 from tests.layers.clients.servers import HOST, client_context, corner, server_context, until
 from tests.layers.clients.servers import echo as echo_bytes
 from tests.layers.clients.servers import serve as serve_tls
+from ziggurat.layers import ServiceBuilder
 from ziggurat.layers.clients import WebsocketConnect
-from ziggurat.services import Backoff, ConnectError, ConnectTimeout, ProxyAuthError, Uri
+from ziggurat.services import Backoff, ConnectError, ConnectTimeout, ProxyAuthError, TlsError, Uri
 
 pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
 
@@ -71,6 +72,15 @@ async def test_tls_is_websockets_own_and_verifies_the_target() -> None:
     async with corner() as here, serve_tls(echo_bytes, server_context()) as port:
         with pytest.raises(OSError, match="certificate verify failed"):
             await WebsocketConnect(here.connector, f"wss://localhost:{port}/", connect=trusting)
+        await until(lambda: not here.proxy.sessions)
+
+
+async def test_a_tls_layer_for_the_target_is_one_too_many() -> None:
+    async with corner() as here, serve_tls(echo_bytes, server_context()) as port:
+        stack = ServiceBuilder().tls(client_context(), alpn=()).service(here.connector)
+        with pytest.raises(TlsError, match="leave out the tls layer above the proxy"):
+            async for _ in WebsocketConnect(stack, f"wss://{HOST}:{port}/", backoff=SOON):
+                pass
         await until(lambda: not here.proxy.sessions)
 
 

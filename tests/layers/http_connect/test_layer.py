@@ -398,6 +398,9 @@ async def test_without_a_limit_the_callers_counts() -> None:
 class Rounds:
     """Answers each challenge with its number, ``last`` times."""
 
+    def __repr__(self) -> str:
+        return "Rounds()"  # without the address, which differs between processes
+
     def __init__(self, last: int = 100, *, first: str | None = None) -> None:
         self.last = last
         self.first = first
@@ -489,6 +492,21 @@ async def test_a_conversation_that_leads_nowhere_is_an_authentication_error(
     assert "it offers Test, Basic" in str(error)
 
 
+async def test_five_challenges_are_answered_and_no_more() -> None:
+    proxy = ScriptedHttpProxy(*[challenge()] * 9)
+    await failure(proxy, HttpConnectLayer(PROXY, auth=Rounds()))
+
+    assert len(proxy.sessions[0].requests) == 1 + 5
+
+
+async def test_an_answer_to_a_challenge_that_is_cut_off_is_a_protocol_error() -> None:
+    proxy = ScriptedHttpProxy(challenge(), HttpReply(), cut=len(challenge().encode()) + 5)
+    error = await failure(proxy, HttpConnectLayer(PROXY, auth=Rounds()))
+
+    assert isinstance(error, ProxyProtocolError)
+    assert "after 5 bytes of its response" in str(error)
+
+
 async def test_a_401_to_credentials_is_about_them() -> None:
     # tinyproxy 1.11: 407 to none, 401 to wrong ones
     proxy = ScriptedHttpProxy(HttpReply(401, "Unauthorized"))
@@ -567,11 +585,13 @@ async def test_an_https_proxy_without_tls_below_is_sent_nothing(via: str | None)
     assert proxy.sessions[0].chunks == []
 
 
-async def test_an_https_proxy_with_tls_below_is_used() -> None:
+@pytest.mark.parametrize("name", ["proxy.example", "gateway.internal"])
+async def test_an_https_proxy_with_tls_below_is_used(name: str) -> None:
     async with ScriptedHttpProxy() as proxy:
 
         async def leaf(uri: Uri) -> ByteStream:
-            with dial(uri), phase("tls", via=uri.host):
+            with dial(uri), phase("tls", via=name) as entry:
+                entry.host = None if name == uri.host else uri.host  # as TlsLayer(server_name=) does
                 return await proxy.connector()(uri)
 
         async with await HttpConnectLayer("https://proxy.example").layer(leaf)(URI):
@@ -640,7 +660,9 @@ def test_a_setting_of_another_type_is_a_type_error_without_a_secret(wrong: dict[
         assert places_of("hunter2", caught.value) == []
 
 
-@pytest.mark.parametrize("uri", [Uri("unix", path="/run/x"), Uri("http", "fe80::1%eth0", 80)])
+@pytest.mark.parametrize(
+    "uri", [Uri("unix", path="/run/x"), Uri("unix-abstract", path="x"), Uri("http", "fe80::1%eth0", 80)]
+)
 async def test_a_target_that_connect_cannot_express_is_refused_before_the_dial(uri: Uri) -> None:
     async with ScriptedHttpProxy() as proxy:
         with pytest.raises(ConnectError, match=r"cannot (reach|express)") as caught:

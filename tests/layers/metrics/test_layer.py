@@ -15,7 +15,7 @@ from ziggurat.layers import MetricsLayer, ServiceBuilder, TimeoutLayer
 from ziggurat.layers.metrics.instruments import MAX_TARGETS
 from ziggurat.layers.testing import check_layer, stream_pair
 from ziggurat.services.dial import dial, phase
-from ziggurat.services.errors import ConnectError, ConnectTimeout, Http2Error, ProxyRefused
+from ziggurat.services.errors import ConnectError, ConnectRefused, ConnectTimeout, Http2Error, ProxyRefused
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
 
@@ -230,3 +230,42 @@ def test_without_prometheus_client_the_extra_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "ziggurat.layers.metrics.instruments", None)
     with pytest.raises(ImportError, match=r"MetricsLayer needs prometheus-client: pip install 'ziggurat\[metrics\]'"):
         MetricsLayer()
+
+
+def failing_once() -> Connector:
+    """A leaf that refuses its first dial."""
+    dials: list[Uri] = []
+
+    async def leaf(uri: Uri, /) -> ByteStream:
+        dials.append(uri)
+        return await leaf_with("tcp", error=ConnectRefused("no") if len(dials) == 1 else None)(uri)
+
+    return leaf
+
+
+async def test_above_a_retry_a_dial_is_all_attempts_and_below_it_each_one(registry: CollectorRegistry) -> None:
+    stack = ServiceBuilder().metrics(registry, stack="above").retry().metrics(registry, stack="below")
+    await stack.service(failing_once())(TARGET)
+    scraped = Scrape(registry)
+
+    assert scraped["dials_total{stack=above,outcome=ok}"] == 1.0
+    assert scraped["dials_total{stack=above,outcome=failed}"] == 0.0
+    assert scraped["dials_total{stack=below,outcome=ok}"] == 1.0
+    assert scraped["dials_total{stack=below,outcome=failed}"] == 1.0
+    for stack in ("above", "below"):
+        assert scraped[f"phase_duration_seconds_count{{stack={stack},phase=tcp,outcome=failed}}"] == 1.0
+        assert scraped[f"phase_duration_seconds_count{{stack={stack},phase=tcp,outcome=ok}}"] == 1.0
+    assert scraped["phase_duration_seconds_count{stack=above,phase=retry.wait,outcome=ok}"] == 1.0
+    assert scraped["phase_duration_seconds_count{stack=below,phase=retry.wait,outcome=ok}"] is None
+
+
+async def test_of_two_hedged_dials_each_has_its_own_phases(registry: CollectorRegistry) -> None:
+    stack = ServiceBuilder().hedge(0.125).metrics(registry)
+    await stack.service(leaf_with("tcp"))(TARGET)
+    scraped = Scrape(registry)
+
+    assert scraped["dials_total{outcome=ok}"] == 1.0
+    assert scraped["dials_total{outcome=cancelled}"] == 1.0
+    assert scraped["phase_duration_seconds_count{phase=tcp,outcome=ok}"] == 1.0
+    assert scraped["phase_duration_seconds_count{phase=tcp,outcome=cancelled}"] == 1.0
+    assert scraped["dials_in_progress{}"] == 0.0

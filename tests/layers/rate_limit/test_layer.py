@@ -95,8 +95,9 @@ def test_it_says_which_dials_of_a_retry_count() -> None:
     below = ServiceBuilder().retry().rate_limit(TokenBucket(1)).service(Leaf())
     above = ServiceBuilder().rate_limit(TokenBucket(1)).retry().service(Leaf())
     assert [remark.text for stack in (below, above) for remark in stack.remarks(TARGET)] == [
-        "RetryLayer > RateLimitLayer: each attempt counts",
-        "RateLimitLayer > RetryLayer: a dial counts once, and its further attempts are not limited",
+        "RetryLayer > RateLimitLayer: each attempt counts, and waits for its turn",
+        "RateLimitLayer > RetryLayer: a dial counts once, however many attempts it makes, so that more may go out than "
+        "the rate says",
     ]
 
 

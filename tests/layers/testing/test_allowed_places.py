@@ -25,6 +25,8 @@ from ziggurat.services import Uri
         ("unix:/run/proxy.sock", "/run/proxy.sock", socket.AF_UNIX),
         ("unix:/run/proxy.sock", b"/run/proxy.sock", socket.AF_UNIX),
         (Uri("unix", path="/run/proxy.sock"), "/run/proxy.sock", socket.AF_UNIX),
+        (Uri("unix-abstract", path="proxy"), "\0proxy", socket.AF_UNIX),
+        (Uri("unix-abstract", path="proxy"), b"\0proxy", socket.AF_UNIX),
         ("unix:*", "/run/any.sock", socket.AF_UNIX),
     ],
     ids=str,

@@ -139,3 +139,26 @@ def test_a_warning_is_coloured_and_a_traceback_follows_on_its_own_lines() -> Non
 
     assert "<yellow>" in line
     assert line.endswith("\nTraceback\n ..")
+
+
+def step(render: ConsoleRenderer, progress: int, level: str = "info") -> str:
+    event = {"event": "tor.bootstrap", "level": level, "progress": progress, "summary": "Loading", "timestamp": "T"}
+    return render(None, "info", event)
+
+
+def test_on_a_terminal_a_step_of_tors_start_replaces_the_one_before() -> None:
+    render = ConsoleRenderer(lambda colour, text: text, moving=True)
+
+    assert step(render, 5) == "T Tor starts: 5%, Loading [tor.bootstrap]"
+    assert step(render, 10) == "\x1b[1A\x1b[2KT Tor starts: 10%, Loading [tor.bootstrap]"
+    assert step(render, 10, "warning") == "T Tor starts: 10%, Loading [tor.bootstrap]"  # neither replaces
+    assert step(render, 15) == "T Tor starts: 15%, Loading [tor.bootstrap]"  # nor is replaced
+    render(None, "info", {"event": "node.stopped", "timestamp": "T"})
+    assert step(render, 20) == "T Tor starts: 20%, Loading [tor.bootstrap]"
+
+
+def test_elsewhere_each_step_is_a_line() -> None:
+    render = ConsoleRenderer(lambda colour, text: text)
+
+    assert step(render, 5) == "T Tor starts: 5%, Loading [tor.bootstrap]"
+    assert step(render, 10) == "T Tor starts: 10%, Loading [tor.bootstrap]"

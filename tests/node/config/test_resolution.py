@@ -167,3 +167,31 @@ def test_systemds_state_directory_is_used_and_named_as_the_source() -> None:
 
     assert resolved.settings.appdir == Path("/var/lib/ziggurat")
     assert resolved.sources["appdir"] == "STATE_DIRECTORY"
+
+
+def test_onion_and_the_entry_of_onion_are_one_setting() -> None:
+    for flags in (["--onion=a", "--proxy-net=onion=b"], ["--proxy-net=tor=b", "--onion=a"]):
+        with pytest.raises(
+            SettingsError, match=r"^--proxy-net of onion and --onion are the same setting; give only one$"
+        ):
+            read(*flags)
+
+
+def test_a_flag_for_onion_overrides_a_variable_under_the_other_name() -> None:
+    other = read("--onion=a", ZIGGURAT_PROXY_NET="onion=b,ipv4=c")
+    assert str(other.settings.ways).startswith("ipv4 socks5://c:9050, ipv6 refused, onion socks5://a:9050")
+    assert "onion socks5://b:9050" in str(read("--proxy-net=onion=b", ZIGGURAT_ONION="a").settings.ways)
+
+
+def test_a_file_and_variables_have_the_settings_of_networks(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    path.write_text('proxy-net = ["ipv6=direct"]\nonlynet = ["ipv6"]\nno-proxyrandomize = true\ntor-only = false')
+    settings = read(file=path, ZIGGURAT_SOCKS5_PROXY="tor").settings
+    assert str(settings.ways).startswith("ipv4 socks5://tor:9050, ipv6 direct")
+    assert [str(network) for network in settings.onlynet] == ["ipv6"]
+    assert settings.no_proxyrandomize
+
+
+def test_what_contradicts_is_one_line_of_the_settings() -> None:
+    with pytest.raises(SettingsError, match=r"^tor-only leaves nothing to dial: .*127\.0\.0\.1:9050 names its proxy$"):
+        read("--tor-only")

@@ -16,6 +16,7 @@ from tests.node.lines import settle
 from tests.node.nodes import NETWORK, at, dial_and_run, node, send_raw
 from ziggurat.layers.testing.memory import MemoryStream
 from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.address import NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.handshake.handshake import OUTBOUND_LIMITS, Handshake
 from ziggurat.node.handshake.identity import NodeIdentity
@@ -345,3 +346,41 @@ async def test_a_connection_from_a_banned_address_is_closed_unread_with_one_line
         (log["peer"].partition(":")[0], log["reason"], log["more"]) for log in logs if log["event"] == "peer.refused"
     ]
     assert refused == [("10.0.0.2", "10.0.0.0/30 is banned", None), ("10.0.0.2", "10.0.0.0/30 is banned", 18)]
+
+
+async def test_who_comes_in_by_the_onion_service_is_known_by_the_door() -> None:
+    """Its address is that of Tor: nothing is concluded from it, and no ban of it holds."""
+    network = MemoryNetwork()
+    host = network.host(A)
+    async with (
+        Adaptor(
+            ConnectionHandler(leaf=host),
+            NodeIdentity(NETWORK),
+            listener=host.listener(16611),
+            onion_listener=host.listener(16612),
+            bans=BanList([parse_ban("10.0.0.2")]),
+        ) as adaptor,
+        node(network, "10.0.0.2", listens=False) as one,
+        node(network, "10.0.0.3", listens=False) as two,
+    ):
+        await one.connect_peer(NetAddress.parse(f"{A}:16612"))
+        await two.connect_peer(NetAddress.parse(f"{A}:16611"))
+        await settle()
+
+        assert {str(peer.address).partition(":")[0]: peer.via for peer in adaptor.peers()} == {
+            "10.0.0.2": "onion",
+            "10.0.0.3": None,
+        }
+    assert network.listening == {}
+
+
+async def test_a_node_may_be_reached_by_its_onion_service_alone() -> None:
+    network = MemoryNetwork()
+    host = network.host(A)
+    async with Adaptor(ConnectionHandler(leaf=host), NodeIdentity(NETWORK), onion_listener=host.listener(16612)) as us:
+        assert us.listening is None
+        async with node(network, "10.0.0.2", listens=False) as peer:
+            await peer.connect_peer(NetAddress.parse(f"{A}:16612"))
+            await settle()
+
+            assert [each.via for each in us.peers()] == ["onion"]

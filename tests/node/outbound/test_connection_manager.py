@@ -180,7 +180,7 @@ async def test_a_duplicate_and_a_proxys_failure_do_not_count_against_the_address
 ) -> None:
     network.error = lambda address: error
     book.add([at(0)])
-    async with running(outbound=1, via=PROXY):
+    async with running(outbound=1, via=lambda _: PROXY):
         await anyio.sleep(5 * TICK_INTERVAL)
 
     assert book.failures(at(0)) == 1
@@ -191,7 +191,7 @@ async def test_a_dead_proxy_is_tried_once_per_interval_and_not_with_each_address
 ) -> None:
     network.error = lambda address: ProxyAuthError("wrong password")
     book.add([at(n) for n in range(100)])
-    async with running(outbound=4, via=PROXY):
+    async with running(outbound=4, via=lambda _: PROXY):
         await anyio.sleep(4)
         assert len(network.dials) == 4
         await anyio.sleep(600)
@@ -347,7 +347,7 @@ async def test_a_seeder_that_the_proxy_cannot_look_up_is_dialled_by_name(
     network: Network, dns: Dns, running: Any
 ) -> None:
     dns.error = ProxyRefused("command not supported", reply_code=7)
-    async with running(outbound=2, seeders=("a.example", "b.example", "c.example"), port=5, via=PROXY):
+    async with running(outbound=2, seeders=("a.example", "b.example", "c.example"), port=5, via=lambda _: PROXY):
         await anyio.sleep(1)
 
     assert len(network.dials) == 2
@@ -421,7 +421,7 @@ async def test_a_silent_requested_peer_delays_nothing_of_our_own(
     onion = OnionNetAddress(OnionAddress(bytes(32)), 16111)
     network.delays[onion] = 300.0
     book.add([at(n) for n in range(8)])
-    async with running(outbound=8, via=PROXY) as manager:
+    async with running(outbound=8, via=lambda _: PROXY) as manager:
         manager.add_request(onion, permanent=True)
         await anyio.sleep(1)
         assert manager.status().outbound == 8
@@ -530,7 +530,7 @@ async def test_a_proxy_that_was_away_is_back_for_all_within_a_retry(network: Net
     down.phase = "tcp"
     network.error = lambda address: down
     with logged() as told:
-        async with running(outbound=0, via=PROXY) as manager:
+        async with running(outbound=0, via=lambda _: PROXY) as manager:
             for number in range(4):
                 manager.add_request(at(number), permanent=True)
             await anyio.sleep(240)
@@ -551,7 +551,7 @@ async def test_a_proxy_that_refuses_requests_is_not_away_and_the_seeders_are_ask
     network.error = lambda address: None if address in good else refused
     book.add([at(n) for n in range(30)])
     with logged() as told:
-        async with running(outbound=3, via=PROXY, seeders=("a.example",)) as manager:
+        async with running(outbound=3, via=lambda _: PROXY, seeders=("a.example",)) as manager:
             await anyio.sleep(40)
             assert manager.status().outbound == 2
             await anyio.sleep(TICK_INTERVAL)

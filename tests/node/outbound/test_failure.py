@@ -4,12 +4,14 @@ import errno
 
 import pytest
 
+from ziggurat.layers.tor import TorReply
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.node.outbound.failure import Cause, cause_of, is_proxy_failure
 from ziggurat.services import (
     ConnectError,
     ConnectRefused,
     ConnectTimeout,
+    Http2Error,
     LimitExceeded,
     ProxyAuthError,
     ProxyProtocolError,
@@ -137,3 +139,36 @@ def test_a_proxy_that_answers_a_request_works(code: int) -> None:
 )
 def test_a_proxy_that_is_not_there_or_does_not_work_is_away(error: ConnectError) -> None:
     assert cause_of(error, proxied=True) is Cause.PROXY
+
+
+@pytest.mark.parametrize("code", list(TorReply))
+def test_tor_blames_a_peer_only_where_its_code_does(code: TorReply) -> None:
+    error = in_phase(ProxyRefused("no", reply_code=code), "proxy.connect")
+
+    assert (cause_of(error, proxied=True, tor=True) is Cause.TARGET) == (code.fault == "target")
+    assert cause_of(error, proxied=True, tor=True) is not Cause.PROXY  # it answers, so it works
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (in_phase(ConnectTimeout(120.0, "tunnel"), "proxy.connect"), Cause.NEUTRAL),
+        (in_phase(ConnectTimeout(10.0, "http2"), "http2"), Cause.NEUTRAL),
+        (in_phase(ConnectTimeout(1.0, "reach proxy"), "tcp"), Cause.PROXY),
+        (in_phase(ConnectRefused("no"), "tcp"), Cause.PROXY),
+        (in_phase(ProxyProtocolError("cut off"), "proxy.connect"), Cause.PROXY),  # Tor was killed
+        (in_phase(Http2Error("cut off", transient=True), "http2"), Cause.NEUTRAL),
+        (in_phase(Http2Error("not HTTP/2", transient=False), "http2"), Cause.TARGET),
+        (in_phase(ProxyRefused("no", reply_code=0xF9), "proxy.connect"), Cause.PROXY),  # no code of Tor's
+        (HandshakeError(Kind.SELF, "reason", by_peer=True), Cause.TARGET),
+        (HandshakeError(Kind.BUSY, "reason", by_peer=True), Cause.NEUTRAL),
+    ],
+)
+def test_behind_tor_a_circuit_may_be_to_blame(error: ConnectError, cause: Cause) -> None:
+    assert cause_of(error, proxied=True, tor=True) is cause
+
+
+def test_without_a_proxy_it_does_not_matter_that_there_is_a_tor() -> None:
+    error = in_phase(ConnectTimeout(1.0, "reach peer"), "http2")
+
+    assert cause_of(error, proxied=False, tor=True) is Cause.TARGET

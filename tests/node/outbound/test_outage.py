@@ -27,7 +27,7 @@ def logs() -> Iterator[list[dict[str, object]]]:
 
 
 async def test_it_is_told_once_with_what_failed_and_how_long_it_took(logs: list[dict[str, object]]) -> None:
-    outage = Outages("proxy:9050").of(NamedAddress("peer.example", 1))
+    outage = Outages(lambda _: "proxy:9050").of(NamedAddress("peer.example", 1))
     assert outage.permits()
     for _ in range(8):
         outage.report_failure(ERROR)
@@ -79,7 +79,7 @@ async def test_its_end_wakes_everybody_who_waits_for_it() -> None:
 
 
 async def test_each_network_has_its_own_and_a_name_counts_as_ipv4(logs: list[dict[str, object]]) -> None:
-    outages = Outages(None)
+    outages = Outages(lambda _: None)
     four, six = NetAddress.parse("192.0.2.1:1"), NetAddress.parse("[2001:db8::1]:1")
     assert not outages.are_total
     outages.of(six).report_failure(ERROR)
@@ -97,7 +97,16 @@ async def test_each_network_has_its_own_and_a_name_counts_as_ipv4(logs: list[dic
 
 
 async def test_through_a_proxy_everything_depends_on_it() -> None:
-    outages = Outages("proxy:9050")
-    assert (
-        outages.of(NetAddress.parse("192.0.2.1:1")) is outages.of(NetAddress.parse("[2001:db8::1]:1")) is outages.proxy
-    )
+    outages = Outages(lambda _: "proxy:9050")
+    assert outages.of(NetAddress.parse("192.0.2.1:1")) is outages.of(NetAddress.parse("[2001:db8::1]:1"))
+
+
+async def test_a_proxy_that_is_away_stops_only_what_goes_through_it(logs: list[dict[str, object]]) -> None:
+    """The proxy of one network says nothing of another one's, nor of direct dials."""
+    four, six = NetAddress.parse("192.0.2.1:1"), NetAddress.parse("[2001:db8::1]:1")
+    outages = Outages(lambda address: "proxy:9050" if address == six else None)
+    outages.of(six).report_failure(ERROR)
+    assert not outages.of(six).permits()
+    assert outages.of(four).permits()
+    assert not outages.are_total
+    assert [(entry["event"], entry.get("via")) for entry in logs] == [("proxy.down", "proxy:9050")]

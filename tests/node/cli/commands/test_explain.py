@@ -205,3 +205,79 @@ def test_bad_arguments_are_one_line_and_exit_with_2(
     error = capsys.readouterr().err
     assert line in error
     assert "S3CRET" not in error
+
+
+ONION = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion"
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "lines"),
+    [
+        (
+            ONION,
+            ["--onion=tor", "--socks5-proxy=proxy.corp"],
+            [
+                "rule      onion (--onion)",
+                "way       socks5://tor:9050",
+                f"resolves  the proxy tor:9050 resolves {ONION}",
+            ],
+        ),
+        (
+            "192.0.2.1",
+            ["--proxy-net=ipv4=http://u:S3CRET@proxy.corp:3128", "--onion=tor"],
+            ["rule      proxy-net (--proxy-net)", "way       http://***:***@proxy.corp:3128"],
+        ),
+        (
+            "10.0.0.1",
+            ["--proxy-net=ipv4=direct", "--onion=tor"],
+            ["rule      proxy-net (--proxy-net)", "way       direct"],
+        ),
+        (
+            "a.example",
+            ["--socks5-proxy=tor", "--proxy-net=ipv4=direct"],
+            ["rule      socks5-proxy (--socks5-proxy)", "resolves  the proxy tor:9050 resolves a.example"],
+        ),
+        (
+            "a.example",
+            ["--tor-only", "--onion=tor"],
+            ["rule      tor-only (--tor-only)", "way       socks5://tor:9050"],
+        ),
+    ],
+)
+def test_the_way_of_each_network_is_explained(
+    capsys: pytest.CaptureFixture[str], target: str, arguments: list[str], lines: list[str]
+) -> None:
+    code, out = explained(capsys, target, *arguments)
+
+    assert code == 0
+    assert set(lines) <= set(out.splitlines())
+    assert "S3CRET" not in out
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "reason"),
+    [
+        (ONION, [], "an onion service is reached through Tor only; --onion 127.0.0.1:9050 names its proxy"),
+        (ONION, ["--socks5-proxy=tor", "--onion=0"], "onion forbids onion: its proxy is 0"),
+        ("192.0.2.1", ["--onion=tor"], "ipv4 has no proxy, and once any is set, none is dialled directly"),
+        ("a.example", ["--onion=tor"], "ipv4 has no proxy, and once any is set, none is dialled directly"),
+    ],
+)
+def test_a_network_without_a_way_is_refused(
+    capsys: pytest.CaptureFixture[str], target: str, arguments: list[str], reason: str
+) -> None:
+    code, report = as_json(capsys, target, *arguments)
+
+    assert (code, report["way"], report["stack"]) == (1, "refuse", [])
+    error = report["error"]
+    assert isinstance(error, dict)
+    assert str(error["message"]).startswith(reason)
+
+
+def test_what_the_node_does_not_dial_by_itself_is_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    code, report = as_json(capsys, "192.0.2.1", "--socks5-proxy=tor", "--onlynet=onion")
+
+    assert code == 0
+    assert report["problems"] == [
+        "the node dials it only if you name it, with --connect or --addpeer: onlynet leaves out ipv4"
+    ]

@@ -86,7 +86,7 @@ def test_a_route_decides_and_its_refusal_is_told_to_the_client(tmp_path: Path) -
     route.write_text('[[rule]]\nclass = "loopback"\nvia = "direct"\n')
     with (
         socket.create_server(("127.0.0.1", 0)) as target,
-        Running("--socks5", "127.0.0.1:0", "--route", str(route)) as running,
+        Running("--socks5", "127.0.0.1:0", "--route", str(route), "--drain", "0.1") as running,
     ):
         for request, reply in (
             (b"\5\1\0\3\6a.test\0\x50", b"\5\2"),

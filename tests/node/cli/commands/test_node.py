@@ -79,6 +79,7 @@ def test_a_proxy_is_shown_under_the_name_that_it_was_given_by(capsys: pytest.Cap
     assert SECRET not in text
     assert 'proxy = "https://***:***@proxy.corp:443"  # --proxy' in text.splitlines()
     assert "socks5-proxy" not in text
+    assert "# names: https://***:***@proxy.corp:443, resolved by the proxy proxy.corp:443 (proxy)" in text.splitlines()
     assert tomllib.loads(text)["proxy"]
 
 

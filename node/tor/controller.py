@@ -1,0 +1,115 @@
+"""What the node asks of a connection to Tor's control port, whatever library speaks the protocol (control-spec)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+__all__ = ["Bootstrap", "Circuits", "Controller", "DescriptorUpload", "TorError", "TorEvent"]
+
+_FIELD = re.compile(r'([A-Z_]+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
+
+
+class TorError(OSError):
+    """Tor's control port was not reached, refused us or the command, or was lost. The message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """How far Tor's start is.
+
+    Attributes:
+        progress: 0 to 100; at 100 Tor can be used.
+        tag: the step in a word; only ``starting`` and ``done`` are guaranteed.
+        summary: the step, for people.
+        warning: what hinders it; ``None`` while nothing does.
+    """
+
+    progress: int
+    tag: str
+    summary: str
+    warning: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Bootstrap:
+        """Parse the value of ``GETINFO status/bootstrap-phase``. What is missing stays empty.
+
+        Raises:
+            TorError: it has no progress.
+        """
+        fields = {name: quoted or plain for name, quoted, plain in _FIELD.findall(text)}
+        progress = fields.get("PROGRESS", "")
+        if not (progress.isascii() and progress.isdigit()):
+            raise TorError(f"Tor tells no progress of its start: {text[:100]!r}")
+        return cls(int(progress), fields.get("TAG", ""), fields.get("SUMMARY", ""), fields.get("WARNING"))
+
+    @property
+    def done(self) -> bool:
+        """Whether Tor can be used."""
+        return self.progress >= 100
+
+
+@dataclass(frozen=True, slots=True)
+class Circuits:
+    """Whether Tor still believes that it can build circuits.
+
+    Attributes:
+        reason: why not, in a word; ``None`` if it does.
+    """
+
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DescriptorUpload:
+    """One step in the upload of a descriptor of an onion service to a directory.
+
+    Attributes:
+        action: ``UPLOAD`` when it begins, ``UPLOADED`` or ``FAILED`` when it is answered.
+        service: the service's name without ``.onion``.
+        directory: the directory.
+        descriptor: which of the service's descriptors; Tor says it only when an upload begins.
+        reason: why it failed, in a word, if Tor says so.
+    """
+
+    action: str
+    service: str
+    directory: str
+    descriptor: str | None = None
+    reason: str | None = None
+
+
+TorEvent: TypeAlias = Bootstrap | Circuits | DescriptorUpload
+
+
+class Controller(Protocol):
+    """An authenticated control connection. Every method raises `TorError` if Tor refuses or the connection is lost."""
+
+    @property
+    def version(self) -> str:
+        """Tor's version."""
+        ...
+
+    async def watch(self, take: Callable[[TorEvent], object], /) -> None:
+        """From now on, call ``take`` with each event. It must not raise."""
+        ...
+
+    async def info(self, key: str, /) -> str:
+        """Return the value of a key of ``GETINFO`` that has one line."""
+        ...
+
+    async def add_onion(self, key: str, port: int, target: str, /) -> str:
+        """Publish an onion service, which lives as long as this connection, and return its name without ``.onion``.
+
+        Args:
+            key: the private key, as `make_onion_key` returns it.
+            port: the virtual port.
+            target: where Tor connects to, ``IP:PORT`` or ``unix:PATH``.
+        """
+        ...
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is lost. Raises nothing."""
+        ...

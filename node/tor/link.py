@@ -1,0 +1,210 @@
+"""The control connection that is kept to Tor, and the onion service that lives as long as it does.
+
+A lost connection is opened again after a backoff, and then the service is published again with the same key. While Tor
+is away or starts, the node's dials wait for `TorLink.wait_up`: nothing is dialled another way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+import anyio
+
+from ziggurat.layers.events import Level, write_event
+from ziggurat.node.tor.controller import Bootstrap, Circuits, Controller, DescriptorUpload, TorError, TorEvent
+from ziggurat.node.tor.publication import Publication
+from ziggurat.node.tor.socks_port import choose_socks_port
+from ziggurat.node.tor.status import TorStatus
+from ziggurat.services import Backoff, Uri
+
+__all__ = ["OnionService", "TorLink"]
+
+BACKOFF = Backoff(1.0, factor=1.5, maximum=60.0)
+"""Between two attempts to reach the control port; Bitcoin Core's begins and grows in the same way."""
+
+SLOW_PUBLICATION = 120.0
+"""Seconds after which an onion service that is not published yet is worth a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnionService:
+    """An onion service to publish.
+
+    Attributes:
+        key: its private key, see `make_onion_key`.
+        port: its virtual port.
+        target: where Tor connects to, ``IP:PORT`` or ``unix:PATH``.
+    """
+
+    key: str = field(repr=False)
+    port: int
+    target: str
+
+
+class TorLink:
+    """Keeps a control connection: `run` it, and `publish` a service.
+
+    Events: those of `TorStatus`; ``onion.publishing`` (``onion``, ``error``) when the service's descriptors are being
+    uploaded, again as a warning when that takes long; ``onion.published`` (``onion``, ``elapsed``) when it can be
+    found; ``onion.withdrawn`` (``onion``, ``reason``) when it no longer can.
+
+    Args:
+        control: the address of the control port.
+        open_controller: opens an authenticated connection; raises `TorError`.
+        take_socks: called with Tor's SOCKS port before each ``tor.up``; ``None`` does not ask for it.
+
+    Attributes:
+        status: Tor's state.
+        socks: the SOCKS port that Tor names; ``None`` before, and if it is not asked.
+        onion: the name of our service with ``.onion``, while it is published; ``None`` otherwise.
+    """
+
+    def __init__(
+        self,
+        control: Uri,
+        open_controller: Callable[[], AbstractAsyncContextManager[Controller]],
+        *,
+        take_socks: Callable[[Uri], object] | None = None,
+    ) -> None:
+        self.status = TorStatus(control.authority)
+        self.socks: Uri | None = None
+        self.onion: str | None = None
+        self._control = control
+        self._open = open_controller
+        self._take_socks = take_socks
+        self._service: OnionService | None = None
+        self._service_given = anyio.Event()
+        self._version = ""
+        self._name: str | None = None  # with the port, of the service that Tor knows
+        self._publication: Publication | None = None
+        self._early: list[DescriptorUpload] = []  # events from before Tor has told the service's name
+        self._bootstrapped = anyio.Event()
+        self._changed = anyio.Event()
+
+    async def wait_up(self) -> None:
+        """Wait until Tor can be used."""
+        await self.status.wait_up()
+
+    def publish(self, service: OnionService) -> None:
+        """Publish a service, now or once Tor is there, and after each loss of the connection again."""
+        self._service = service
+        self._service_given.set()
+
+    async def run(self) -> None:
+        """Keep the connection until cancelled."""
+        failures = 0
+        while True:
+            try:
+                async with self._open() as controller:
+                    error = await self._use(controller)
+            except TorError as failed:
+                error = failed
+            if self.status.is_up:
+                failures = 0
+            self.status.down(str(error))
+            self._withdraw("the connection to Tor's control port was lost")
+            failures += 1
+            await anyio.sleep(BACKOFF.delay(failures))
+
+    # -- one connection
+
+    async def _use(self, controller: Controller) -> TorError:
+        """Use a connection until it is lost, and return why."""
+        error = TorError("Tor closed the control connection")
+        self._bootstrapped = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+
+            async def follow() -> None:
+                nonlocal error
+                try:
+                    await self._follow(controller)
+                except TorError as failed:
+                    error = failed
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(follow)
+            await controller.wait_closed()
+            tasks.cancel_scope.cancel()
+        return error
+
+    async def _follow(self, controller: Controller) -> None:
+        await controller.watch(self._take)  # first, so that no step is missed
+        self._take(Bootstrap.parse(await controller.info("status/bootstrap-phase")))
+        await self._bootstrapped.wait()
+        if self._take_socks is not None:
+            self.socks = choose_socks_port(await controller.info("net/listeners/socks"), self._control)
+            self._take_socks(self.socks)
+        self._version = controller.version
+        self._say_up()
+        await self._service_given.wait()
+        await self._keep_published(controller)
+        await anyio.sleep_forever()  # the service lives as long as the connection
+
+    def _say_up(self) -> None:
+        self.status.up(self._version, None if self.socks is None else self.socks.authority)
+
+    def _take(self, event: TorEvent) -> None:
+        if isinstance(event, Bootstrap):
+            self.status.bootstrap(event)
+            if event.done:
+                self._bootstrapped.set()
+        elif isinstance(event, Circuits):
+            if event.reason is not None:
+                self.status.down(f"Tor can build no circuits ({event.reason})")
+            elif self._bootstrapped.is_set():
+                self._say_up()
+        elif self._publication is None:
+            if self._service is not None:
+                self._early.append(event)
+        else:
+            self._publication.take(event)
+            self._changed.set()
+
+    # -- the onion service
+
+    async def _keep_published(self, controller: Controller) -> None:
+        """Publish the service. What Tor refuses is said once, and tried again: an old one may not be gone yet."""
+        failures, said = 0, None
+        while True:
+            try:
+                await self._publish(controller)
+            except TorError as error:
+                level: Level = "debug" if str(error) == said else "warning"
+                said = str(error)
+                write_event(None, level, "onion.publishing", onion=None, error=said)
+            else:
+                return
+            failures += 1
+            await anyio.sleep(BACKOFF.delay(failures))
+
+    async def _publish(self, controller: Controller) -> None:
+        service, began = self._service, anyio.current_time()
+        assert service is not None
+        self._early.clear()
+        name = await controller.add_onion(service.key, service.port, service.target)
+        self._name = f"{name}.onion:{service.port}"
+        self._publication = publication = Publication(name)
+        for upload in self._early:
+            publication.take(upload)
+        write_event(None, "info", "onion.publishing", onion=self._name, error=None)
+        with anyio.move_on_after(SLOW_PUBLICATION) as slow:
+            await self._wait_published(publication)
+        if slow.cancelled_caught:
+            reason = publication.last_failure or "Tor's uploads are not answered"
+            write_event(None, "warning", "onion.publishing", onion=self._name, error=reason)
+            await self._wait_published(publication)
+        self.onion = f"{name}.onion"
+        elapsed = round(anyio.current_time() - began, 3)
+        write_event(None, "info", "onion.published", onion=self._name, elapsed=elapsed)
+
+    async def _wait_published(self, publication: Publication) -> None:
+        while not publication.published:
+            self._changed = anyio.Event()
+            await self._changed.wait()
+
+    def _withdraw(self, reason: str) -> None:
+        if self._name is not None:
+            write_event(None, "warning", "onion.withdrawn", onion=self._name, reason=reason)
+        self._name = self.onion = self._publication = None

@@ -1,0 +1,80 @@
+"""What Tor's state is, said once when it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+
+from ziggurat.layers.events import Level, write_event
+from ziggurat.node.tor.controller import Bootstrap
+
+__all__ = ["TorStatus"]
+
+
+class TorStatus:
+    """Tor's state, as the control port tells it.
+
+    Events: ``tor.bootstrap`` (``progress``, ``tag``, ``summary``, ``error``) for each step of its start, a warning when
+    it is hindered; ``tor.up`` (``control``, ``version``, ``via``, ``elapsed``) and ``tor.down`` (``control``,
+    ``error``), each once per change.
+
+    Args:
+        control: the address of the control port.
+
+    Attributes:
+        is_up: whether Tor can be used.
+    """
+
+    def __init__(self, control: str) -> None:
+        self.is_up = False
+        self._control = control
+        self._since = anyio.current_time()
+        self._step: Bootstrap | None = None  # the last one that was said
+        self._said_down = False
+        self._up = anyio.Event()
+        self._callbacks: list[Callable[[], object]] = []
+
+    def on_up(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` each time when Tor can be used from now on. It must not raise."""
+        self._callbacks.append(callback)
+
+    async def wait_up(self) -> None:
+        """Wait until Tor can be used."""
+        while not self.is_up:
+            await self._up.wait()
+
+    def bootstrap(self, step: Bootstrap) -> None:
+        """Note a step of Tor's start."""
+        if self.is_up or self._step == step:
+            return
+        self._step = step
+        write_event(
+            None,
+            "info" if step.warning is None else "warning",
+            "tor.bootstrap",
+            progress=step.progress,
+            tag=step.tag,
+            summary=step.summary,
+            error=step.warning,
+        )
+
+    def up(self, version: str, via: str | None) -> None:
+        """Note that Tor can be used, ``via`` this SOCKS port if it was asked for one."""
+        if self.is_up:
+            return
+        self.is_up, self._step, self._said_down = True, None, False
+        elapsed = round(anyio.current_time() - self._since, 3)
+        write_event(None, "info", "tor.up", control=self._control, version=version, via=via, elapsed=elapsed)
+        self._up.set()
+        for callback in self._callbacks:
+            callback()
+
+    def down(self, error: str) -> None:
+        """Note that Tor cannot be used. Another error while it is down is of level debug: it is still down."""
+        level: Level = "debug" if self._said_down else "warning"
+        if self.is_up:
+            self._since = anyio.current_time()
+            self._up = anyio.Event()
+        self.is_up, self._said_down = False, True
+        write_event(None, level, "tor.down", control=self._control, error=error)

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
+
+from tests.node.tor.control_port import SERVICE, ControlPort
+from ziggurat.node.tor import OnionService, TorLink
+from ziggurat.services import Uri
+
+pytestmark = pytest.mark.asyncio_only
+
+CONTROL = Uri("tcp", "127.0.0.1", 9051)
+ONION = OnionService("ED25519-V3:key", 16111, "127.0.0.1:16112")
+
+
+@asynccontextmanager
+async def running(
+    port: ControlPort, *, take_socks: Callable[[Uri], object] | None = None
+) -> AsyncGenerator[tuple[TorLink, list[EventDict]], None]:
+    """Run a link until the end of the block, and yield what it logs."""
+    with capture_logs() as logs:
+        link = TorLink(CONTROL, port.open, take_socks=take_socks)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(link.run)
+            await anyio.wait_all_tasks_blocked()
+            yield link, logs
+            tasks.cancel_scope.cancel()
+
+
+def shown(logs: list[EventDict]) -> list[str]:
+    """Return the names of the events but those of level debug."""
+    return [str(each["event"]) for each in logs if each["log_level"] != "debug"]
+
+
+async def test_a_tor_that_is_ready() -> None:
+    async with running(ControlPort()) as (link, logs):
+        await link.wait_up()
+
+        assert link.socks is None
+    assert shown(logs) == ["tor.bootstrap", "tor.up"]
+    assert logs[1]["version"] == "0.4.9.11"
+
+
+async def test_the_start_is_followed_and_nothing_is_ready_before_its_end() -> None:
+    port = ControlPort(phase='NOTICE BOOTSTRAP PROGRESS=10 TAG=conn SUMMARY="Connecting"', listeners="")
+    told = list[Uri]()
+    async with running(port, take_socks=told.append) as (link, logs):
+        await port.bootstrap(90, "circuit_create")
+        await anyio.sleep(300)
+        assert not link.status.is_up
+        port.listeners = '"127.0.0.1:9050"'  # Tor opens it late
+        await port.bootstrap(100, "done")
+        await link.wait_up()
+
+        assert told == [link.socks] == [Uri("socks5", "127.0.0.1", 9050)]
+    assert [each["progress"] for each in logs[:3]] == [10, 90, 100]
+    assert shown(logs) == ["tor.bootstrap"] * 3 + ["tor.up"]
+
+
+async def test_events_are_ordered_before_the_phase_is_asked_for() -> None:
+    """Otherwise the last step may pass between the two, and nothing ever comes."""
+    port = ControlPort()
+    async with running(port):
+        pass
+
+    asked = [command for command in port.commands if command.startswith(("SETEVENTS", "GETINFO"))]
+    assert asked[-1] == "GETINFO status/bootstrap-phase"
+    assert "STATUS_CLIENT" in asked[0]
+
+
+async def test_a_tor_that_is_absent_is_waited_for_and_said_once() -> None:
+    port = ControlPort(away=True)
+    async with running(port) as (link, logs):
+        await anyio.sleep(600)
+        assert shown(logs) == ["tor.down"]
+        port.away = False
+        await link.wait_up()
+
+    assert shown(logs) == ["tor.down", "tor.bootstrap", "tor.up"]
+    assert logs[-1]["elapsed"] >= 600
+
+
+async def test_the_attempts_get_rarer() -> None:
+    port = ControlPort(refuses={"PROTOCOLINFO": "515 no"})
+    async with running(port):
+        await anyio.sleep(3600)
+
+    assert 60 <= port.connections < 90
+
+
+async def test_a_tor_that_was_killed_comes_back() -> None:
+    port = ControlPort()
+    async with running(port) as (link, logs):
+        port.away = True
+        await port.drop()
+        assert not link.status.is_up
+        port.away = False
+        await link.wait_up()
+
+    assert shown(logs) == ["tor.bootstrap", "tor.up", "tor.down", "tor.bootstrap", "tor.up"]
+    assert logs[2]["error"] == "Tor closed the control connection"
+
+
+async def test_a_tor_that_lost_its_circuits_is_down_until_it_has_some() -> None:
+    port = ControlPort()
+    async with running(port) as (link, logs):
+        await port.event("STATUS_CLIENT NOTICE CIRCUIT_NOT_ESTABLISHED REASON=CLOCK_JUMPED")
+        assert not link.status.is_up
+        await port.event("STATUS_CLIENT NOTICE CIRCUIT_ESTABLISHED")
+        assert link.status.is_up
+
+    assert shown(logs) == ["tor.bootstrap", "tor.up", "tor.down", "tor.up"]
+    assert port.connections == 1
+
+
+async def test_a_tor_without_a_socks_port_is_not_up() -> None:
+    port = ControlPort(listeners="")
+    async with running(port, take_socks=print) as (link, logs):
+        await anyio.sleep(600)
+
+        assert not link.status.is_up
+    assert shown(logs) == ["tor.bootstrap", "tor.down"]
+    assert "give --socks5-proxy" in logs[1]["error"]
+
+
+async def test_a_service_is_published_only_when_it_can_be_found() -> None:
+    port = ControlPort()
+    async with running(port) as (link, logs):
+        link.publish(ONION)
+        await anyio.wait_all_tasks_blocked()
+        assert shown(logs)[2:] == ["onion.publishing"]
+        await port.upload("UPLOAD", 0, 0)
+        await port.upload("UPLOADED", 0)
+        assert link.onion is None
+        await port.upload("UPLOAD", 1, 1)
+        assert link.onion is None
+        await port.upload("UPLOADED", 1)
+
+        assert link.onion == f"{SERVICE}.onion"
+    assert shown(logs)[2:] == ["onion.publishing", "onion.published"]
+    assert logs[-1]["onion"] == f"{SERVICE}.onion:16111"
+    assert "ED25519-V3" not in str(logs) + repr(ONION)
+
+
+async def test_a_service_that_cannot_be_uploaded_is_a_warning_with_the_reason() -> None:
+    port = ControlPort()
+    async with running(port) as (link, logs):
+        link.publish(ONION)
+        await anyio.wait_all_tasks_blocked()
+        await port.upload("UPLOAD", 0, 0)
+        await port.upload("FAILED", 0, more=" REASON=UPLOAD_REJECTED")
+        await anyio.sleep(1000)
+        assert link.onion is None
+        await port.upload_all()
+        assert link.onion == f"{SERVICE}.onion"
+
+    assert [each["log_level"] for each in logs[2:]] == ["info", "warning", "info"]
+    assert logs[3]["error"] == "UPLOAD_REJECTED"
+
+
+async def test_a_lost_service_is_withdrawn_and_published_again_with_the_same_key() -> None:
+    port = ControlPort()
+    async with running(port) as (link, logs):
+        link.publish(ONION)
+        await anyio.wait_all_tasks_blocked()
+        await port.upload_all()
+        await port.drop()
+        assert link.onion is None
+        await link.wait_up()
+        await anyio.wait_all_tasks_blocked()
+        await port.upload_all()
+
+        assert link.onion == f"{SERVICE}.onion"
+    assert shown(logs)[3:] == [
+        *("onion.published", "tor.down", "onion.withdrawn"),
+        *("tor.bootstrap", "tor.up", "onion.publishing", "onion.published"),
+    ]
+    commands = [command for command in port.commands if command.startswith("ADD_ONION")]
+    assert commands == [f"ADD_ONION {ONION.key} Flags=DiscardPK Port=16111,127.0.0.1:16112"] * 2
+
+
+async def test_a_refused_service_is_said_once_and_tried_again() -> None:
+    """After a restart the old service may live for a moment."""
+    port = ControlPort(refuses={"ADD_ONION": "550 Onion address collision"})
+    async with running(port) as (link, logs):
+        link.publish(ONION)
+        await anyio.sleep(30)
+        assert (shown(logs)[2:], link.status.is_up) == (["onion.publishing"], True)
+        port.refuses.clear()
+        await anyio.sleep(30)
+        await port.upload_all()
+
+        assert link.onion == f"{SERVICE}.onion"
+
+
+async def test_uploads_that_begin_before_the_name_is_known_count() -> None:
+    port = ControlPort(silent=frozenset({"ADD_ONION"}))
+    async with running(port) as (link, _):
+        link.publish(ONION)
+        await anyio.wait_all_tasks_blocked()
+        await port.upload("UPLOAD", 0, 0)
+        await port.upload("UPLOAD", 1, 1)
+        await port.upload("UPLOADED", 0)
+        assert port.far is not None
+        await port.far.send(f"250-ServiceID={SERVICE}\r\n250 OK\r\n".encode())
+        await anyio.wait_all_tasks_blocked()
+        await port.upload("UPLOADED", 1)
+
+        assert link.onion == f"{SERVICE}.onion"
+
+
+async def test_nothing_is_sent_but_questions_and_the_service() -> None:
+    port = ControlPort()
+    async with running(port, take_socks=print) as (link, _):
+        link.publish(ONION)
+        await anyio.wait_all_tasks_blocked()
+
+    words = {command.split()[0] for command in port.commands}
+    assert words == {"PROTOCOLINFO", "AUTHENTICATE", "SETEVENTS", "GETINFO", "ADD_ONION"}
