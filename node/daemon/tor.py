@@ -55,7 +55,7 @@ class NodeTor:
 
     async def run(self, settings: Settings, service: P2pService) -> None:
         """Keep the link, and publish the onion service of a service that has started, until cancelled."""
-        self.link.status.on_up(service.manager.look)
+        self.link.status.on_up(service.manager.on_tor_up)
         if self.key is not None and service.onion_target is not None:
 
             def take_name(name: str) -> None:

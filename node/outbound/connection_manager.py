@@ -125,6 +125,11 @@ class ConnectionManager:
         """Look now whether peers are missing, instead of within `TICK_INTERVAL`: for a book that has new addresses."""
         self._wake.set()
 
+    def on_tor_up(self) -> None:
+        """Dial at once what waits for Tor to be back."""
+        self._outages.end_of_proxies()
+        self.look()
+
     def status(self) -> ConnectionStatus:
         """Return the current numbers."""
         peers = self._peers.peers()

@@ -112,6 +112,12 @@ class Outages:
             )
         return self._known[key]
 
+    def end_of_proxies(self) -> None:
+        """End those of all proxies: something that knows says that they work."""
+        for (via, _), outage in self._known.items():
+            if via is not None:
+                outage.report_success()
+
     @property
     def are_total(self) -> bool:
         """Whether nothing can be reached: every proxy and every network that was tried is away."""

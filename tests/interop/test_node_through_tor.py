@@ -70,3 +70,34 @@ async def test_a_node_stays_connected_through_tor(target: str, tor: TorNetwork, 
 
     assert connected["via"] == tor.proxy
     assert node.other == []
+
+
+async def test_a_node_is_reached_by_its_onion_and_keeps_the_name(tor: TorNetwork, tmp_path: Path) -> None:
+    """By its control port alone: the SOCKS port is Tor's word. A second node finds it by name, twice."""
+    lines = "SocksPort {address}:9050 ExtendedErrors\nCookieAuthentication 1\n"
+    names = set[str]()
+    with tor.another("node", lines) as process:
+        flags = (
+            "--tor-control",
+            f"unix:{process.folder}/control",
+            "--tor-cookie",
+            process.folder / "control_auth_cookie",
+        )
+        for run in ("one", "two"):
+            async with running(
+                *("-b", tmp_path / "node", *flags, "--listen-onion", "--onion-bind", "127.0.0.1:0", "--outpeers=0")
+            ) as node:
+                up = await node.wait_for("tor.up")
+                assert up["via"] == f"{process.address}:9050"
+                published = await node.wait_for("onion.published")
+                names.add(str(published["onion"]))
+                connect = ("--socks5-proxy", tor.proxy, "--connect", published["onion"])
+                async with running("-b", tmp_path / run, *connect) as other:
+                    await other.wait_for("peer.connected", peer=published["onion"])
+                    inbound = await node.wait_for("peer.connected", direction="inbound")
+                    assert await other.stop() == 0
+                assert await node.stop() == 0
+            assert inbound["via"] == "onion"
+            assert node.other == []
+
+    assert len(names) == 1

@@ -81,7 +81,7 @@ def test_every_setting_is_in_the_quick_reference() -> None:
 def test_every_limit_of_the_connection_handler_is_documented() -> None:
     constants = re.findall(r"^([A-Z][A-Z_]+) = ", inspect.getsource(connection_handler), re.MULTILINE)
 
-    assert len(constants) == 8
+    assert len(constants) == 9
     assert set(constants) <= {name for _, name, _ in figures(REACHED)}
 
 

@@ -18,8 +18,9 @@ from structlog.testing import capture_logs
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import AddressNetwork, IpAddress, NetAddress, NodeAddress, OnionNetAddress, PeerAddress
 from ziggurat.node.address_manager import AddressManager
+from ziggurat.node.config.network_proxy import parse_network_proxy
 from ziggurat.node.config.networks import DEVNET
-from ziggurat.node.config.proxy import parse_socks5_proxy
+from ziggurat.node.config.proxy import Proxy, parse_socks5_proxy
 from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.flows import FlowContext
@@ -31,6 +32,7 @@ from ziggurat.node.peer.info import PROXIED, PeerInfo
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.node.testing.network import MemoryHost
 from ziggurat.services.onion import OnionAddress
+from ziggurat.services import Uri
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -422,3 +424,61 @@ def test_peers_from_an_inbound_proxy_are_of_onion_behind_a_proxy_and_else_of_its
     assert tor.adaptor._server.proxied_network is AddressNetwork.ONION
     assert gateway.adaptor._server is not None
     assert gateway.adaptor._server.proxied_network is None
+CONTROL = Uri("tcp", "127.0.0.1", 9051)
+
+
+async def test_what_goes_through_tor_waits_for_it_and_nothing_is_dialled_another_way() -> None:
+    network, ready = MemoryNetwork(), anyio.Event()
+    network.names["seed"] = "10.0.0.1"
+    settings = replace(SETTINGS, addpeer=(PEER,), outpeers=1, tor_control=CONTROL)
+    handler = ConnectionHandler(settings.ways, network.host("10.0.0.2"))
+    service = P2pService(settings, AddressManager(), handler=handler, tor_ready=ready.wait)
+    async with service, anyio.create_task_group() as tasks:
+        tasks.start_soon(service.run)
+        await anyio.sleep(600)
+        assert network.dials == []
+        proxy = Proxy(Uri("socks5", "10.0.0.9", 9050))
+        handler.ways = settings.ways.with_tor(proxy)
+        ready.set()
+        await anyio.sleep(5)
+        assert [dialled.authority for dialled in network.dials][:1] == ["10.0.0.9:9050"]
+        tasks.cancel_scope.cancel()
+
+    assert {dialled.authority for dialled in network.dials} == {"10.0.0.9:9050"}
+
+
+async def test_what_the_user_wants_to_be_direct_does_not_wait_for_tor() -> None:
+    network = MemoryNetwork()
+    settings = replace(SETTINGS, addpeer=(PEER,), tor_control=CONTROL, proxy_net=(parse_network_proxy("ipv4=direct"),))
+    handler = ConnectionHandler(settings.ways, network.host("10.0.0.2"))
+    service = P2pService(settings, AddressManager(), handler=handler, tor_ready=anyio.Event().wait)
+    async with service, anyio.create_task_group() as tasks:
+        tasks.start_soon(service.run)
+        await anyio.sleep(5)
+        tasks.cancel_scope.cancel()
+
+    assert str(PEER) in {dialled.authority for dialled in network.dials}
+
+
+async def test_an_onion_service_has_a_listener_of_its_own_and_needs_no_other() -> None:
+    network = MemoryNetwork()
+    host = network.host("10.0.0.2")
+    settings = replace(SETTINGS, tor_control=CONTROL, listen_onion=True, outpeers=0)
+    listener = host.listener(16612)
+    handler = ConnectionHandler(settings.ways, host)
+    service = P2pService(settings, AddressManager(), handler=handler, onion_listener=listener)
+    caller = Node(network, "10.0.0.3")
+    async with service, caller.service:
+        assert (service.listening, service.advertised) == ((), None)
+        assert service.onion_target == "10.0.0.2:16612"
+        await caller.service.adaptor.connect_peer(NetAddress(IPv4Address("10.0.0.2"), 16612))
+        await anyio.sleep(0.1)
+
+        assert [peer.via for peer in service.adaptor.peers()] == ["onion"]
+
+
+async def test_the_onion_target_may_be_a_unix_socket() -> None:
+    settings = replace(SETTINGS, tor_control=CONTROL, listen_onion=True, onion_bind=Path("/run/p2p"))
+    service = P2pService(settings, AddressManager(), handler=ConnectionHandler(leaf=MemoryNetwork().host("10.0.0.2")))
+
+    assert service.onion_target == "unix:/run/p2p"

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from ziggurat.node.address import NetAddress, parse_peer_address
+from ziggurat.node.config.network_proxy import parse_network_proxy, parse_onion_proxy
 from ziggurat.node.config.networks import DEVNET, MAINNET
 from ziggurat.node.config.proxy import parse_socks5_proxy
 from ziggurat.node.config.settings import Settings, SettingsError
+from ziggurat.node.config.tor import OnionBind
 from ziggurat.node.ip_network import parse_network
+from ziggurat.services import Uri
 
 PLAIN = Settings(appdir=Path("/app"))
 PROXIED = replace(PLAIN, proxy=parse_socks5_proxy("127.0.0.1"))
@@ -169,3 +172,63 @@ def test_the_inbound_proxies_are_those_given_and_loopback_for_an_onion_service()
 def test_a_limit_per_address_must_be_positive() -> None:
     with pytest.raises(ValueError, match="maxinpeersperaddr must be positive: 0"):
         replace(PLAIN, maxinpeersperaddr=0)
+
+
+CONTROL = Uri("tcp", "127.0.0.1", 9051)
+WITH_TOR = replace(PLAIN, tor_control=CONTROL)
+
+
+@pytest.mark.parametrize(
+    ("settings", "asks"),
+    [
+        (PLAIN, False),
+        (WITH_TOR, True),
+        (replace(WITH_TOR, proxy=parse_socks5_proxy("127.0.0.1")), False),
+        (replace(WITH_TOR, onion=parse_onion_proxy("127.0.0.1")), False),
+        (replace(WITH_TOR, onion=parse_onion_proxy("0")), True),
+        (replace(WITH_TOR, proxy_net=(parse_network_proxy("onion=127.0.0.1"),)), False),
+        (replace(WITH_TOR, proxy_net=(parse_network_proxy("ipv4=127.0.0.1"),)), True),
+        (replace(WITH_TOR, socks_from_tor=False), False),
+    ],
+)
+def test_tor_is_asked_for_its_proxy_where_none_is_given_that_could_be_it(settings: Settings, asks: bool) -> None:
+    assert settings.asks_tor == settings.ways.awaited == asks
+
+
+def test_a_node_that_will_have_a_proxy_listens_on_nothing_that_it_was_not_told() -> None:
+    assert WITH_TOR.listen_addresses == ()
+    assert WITH_TOR.inbound_limit == 0
+    assert replace(WITH_TOR, listen_onion=True).inbound_limit == 128
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        (WITH_TOR, None),
+        (replace(WITH_TOR, listen_onion=True), NetAddress.parse("127.0.0.1:16112")),
+        (replace(WITH_TOR, listen_onion=True, network=DEVNET), NetAddress.parse("127.0.0.1:16612")),
+        (
+            replace(WITH_TOR, listen_onion=True, listen=(NetAddress.parse("127.0.0.1:5"),)),
+            NetAddress.parse("127.0.0.1:6"),
+        ),
+        (
+            replace(WITH_TOR, listen_onion=True, listen=(NetAddress.parse("127.0.0.1:0"),)),
+            NetAddress.parse("127.0.0.1:0"),
+        ),
+        (replace(WITH_TOR, listen_onion=True, onion_bind=Path("/run/p2p")), Path("/run/p2p")),
+    ],
+)
+def test_where_tor_hands_over_what_comes_in_by_the_onion_service(settings: Settings, where: OnionBind | None) -> None:
+    assert settings.onion_listener == where
+
+
+def test_the_onion_key_is_beside_the_address_book() -> None:
+    assert PLAIN.onion_key == Path("/app/kaspa-mainnet/onion_key")
+    assert replace(PLAIN, tor_onion_key=Path("/k")).onion_key == Path("/k")
+
+
+def test_tors_settings_that_cannot_work_together_are_an_error() -> None:
+    with pytest.raises(ValueError, match="listen-onion needs tor-control"):
+        replace(PLAIN, listen_onion=True)
+    with pytest.raises(ValueError, match="needs inbound peers"):
+        replace(WITH_TOR, listen_onion=True, maxinpeers=0)

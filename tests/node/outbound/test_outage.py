@@ -110,3 +110,14 @@ async def test_a_proxy_that_is_away_stops_only_what_goes_through_it(logs: list[d
     assert outages.of(four).permits()
     assert not outages.are_total
     assert [(entry["event"], entry.get("via")) for entry in logs] == [("proxy.down", "proxy:9050")]
+
+
+async def test_who_knows_that_the_proxies_work_ends_their_outages_and_no_others(logs: list[dict[str, object]]) -> None:
+    name, address = NamedAddress("peer.example", 1), NetAddress.parse("192.0.2.1:1")
+    outages = Outages(lambda each: "proxy:9050" if each == name else None)
+    for each in (name, address):
+        outages.of(each).report_failure(ERROR)
+    outages.end_of_proxies()
+
+    assert (outages.of(name).active, outages.of(address).active) == (False, True)
+    assert logs[-1]["event"] == "proxy.up"
