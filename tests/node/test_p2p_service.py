@@ -31,8 +31,8 @@ from ziggurat.node.p2p_service import P2pService
 from ziggurat.node.peer.info import PROXIED, PeerInfo
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.node.testing.network import MemoryHost
-from ziggurat.services.onion import OnionAddress
 from ziggurat.services import Uri
+from ziggurat.services.onion import OnionAddress
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -424,6 +424,8 @@ def test_peers_from_an_inbound_proxy_are_of_onion_behind_a_proxy_and_else_of_its
     assert tor.adaptor._server.proxied_network is AddressNetwork.ONION
     assert gateway.adaptor._server is not None
     assert gateway.adaptor._server.proxied_network is None
+
+
 CONTROL = Uri("tcp", "127.0.0.1", 9051)
 
 
