@@ -15,8 +15,9 @@ def test_a_message_brings_its_files() -> None:
         send(one, Message("socket", family=2), [reader])
         send(one, Message("ended", code=3))
         message, files = receive(other)
-        assert message == Message("socket", family=2)
-        assert receive(other) == (Message("ended", code=3), [])
+        assert (message.kind, message.family) == ("socket", 2)
+        ended, none = receive(other)
+        assert (ended.kind, ended.code, none) == ("ended", 3, [])
         os.close(reader)
         os.write(writer, b"x")
         assert os.read(files[0], 1) == b"x"
