@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ziggurat.layers.events import write_event
-from ziggurat.node.address import NetAddress, PeerAddress
+from ziggurat.node.address import AddressNetwork, NetAddress, PeerAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import AdvertisedAddress, FlowContext, FlowFactory, default_flows
 from ziggurat.node.handshake import (
@@ -29,7 +29,7 @@ from ziggurat.node.handshake import (
 )
 from ziggurat.node.inbound import Ban, BanList, ConnectionCounter, InboundLimits, InboundStream, Listener, PeerServer
 from ziggurat.node.ip_network import IpNetwork
-from ziggurat.node.peer import ONION, PROXIED, Direction, EventStream, Hub, PeerInfo, PeerKey, Router, Turns, peer_info
+from ziggurat.node.peer import ONION, PROXIED, EventStream, Hub, Link, PeerInfo, PeerKey, Router, Turns, peer_info
 from ziggurat.node.wire import KaspadMessage, MessageStream
 from ziggurat.services import ConnectError, Ledger, dial, phase
 from ziggurat.services.errors import one_line
@@ -52,7 +52,8 @@ class Adaptor:
 
     Args:
         connection_handler: the connection handler, which dials peers.
-        identity: the node's identity, which our Version messages state.
+        identity: the node's identity, which our Version messages state; each network has one of its own, see
+            `NodeIdentity.of_network`.
         flows: the user's flows, created before the default ones for each peer. The default flows leave out the message
             types that a user's flow has subscribed to.
         context: the settings of the default flows; its ``publish`` is replaced by the hub's.
@@ -60,6 +61,7 @@ class Adaptor:
         onion_listener: the listener for those that come in by our onion service; ``None`` without one.
         limits: the limits for inbound peers.
         inbound_proxies: the networks that inbound peers come from through a proxy, a gateway or an onion service.
+        proxied_network: the network that peers from there count as; ``None`` is the family of the proxy's address.
         bans: the bans; ``None`` makes an empty list. Banned peers are neither let in nor dialled, and dropped if they
             are connected.
         rules: extra rules for refusing peers; duplicates are always refused.
@@ -81,6 +83,7 @@ class Adaptor:
         onion_listener: Listener | None = None,
         limits: InboundLimits | None = None,
         inbound_proxies: Sequence[IpNetwork] = (),
+        proxied_network: AddressNetwork | None = None,
         bans: BanList | None = None,
         rules: Rules | None = None,
     ) -> None:
@@ -91,7 +94,7 @@ class Adaptor:
         self.hub = Hub(limits.peers)
         self.listening: NetAddress | None = None
         given = context or FlowContext()
-        self._context = FlowContext(given.book, self.hub.publish, given.ping_interval)
+        self._context = FlowContext(given.book, self.hub.publish, given.ping_interval, given.parts)
         self._flow_factories = tuple(flows)
         self._rules = rules or Rules()
         self._server: PeerServer | None = None
@@ -102,6 +105,7 @@ class Adaptor:
                 self._on_inbound,
                 onion_listener=onion_listener,
                 proxies=inbound_proxies,
+                proxied_network=proxied_network,
                 bans=self.bans,
                 max_message_size=connection_handler.max_message_size,
             )
@@ -149,8 +153,8 @@ class Adaptor:
             async with closing_with_reject(stream):
                 with phase("handshake"):
                     await stream.open()
-                    via = self.connection_handler.via(address)
-                    return await self._add_peer(stream, address, "outbound", via, OUTBOUND_LIMITS, current.ledger)
+                    link = Link.to(address, self.connection_handler.via(address))
+                    return await self._add_peer(stream, link, OUTBOUND_LIMITS, current.ledger)
 
     def peers(self) -> list[PeerInfo]:
         """Return the records of the connected peers, oldest connection first."""
@@ -232,7 +236,7 @@ class Adaptor:
         try:
             async with closing_with_reject(stream):
                 via = ONION if stream.onion else PROXIED if stream.proxied else None
-                await self._add_peer(stream, stream.address, "inbound", via, INBOUND_LIMITS)
+                await self._add_peer(stream, Link(stream.address, "inbound", via, stream.network), INBOUND_LIMITS)
         except HandshakeError as error:
             if self._server is not None:
                 self._server.refusals.write(stream.address, error.message, kind=error.kind.value)
@@ -242,31 +246,26 @@ class Adaptor:
             stream.handshake_over()
 
     async def _add_peer(
-        self,
-        stream: MessageStream,
-        address: PeerAddress,
-        direction: Direction,
-        via: str | None,
-        limits: HandshakeLimits,
-        ledger: Ledger | None = None,
+        self, stream: MessageStream, link: Link, limits: HandshakeLimits, ledger: Ledger | None = None
     ) -> PeerInfo:
         """Run the handshake and start the flows. After that, the peer's router owns the stream."""
-        own_address = None if via in (ONION, PROXIED) else address
-        handshake = Handshake(self.identity.version(), limits, self.bans.rules(own_address, self._rules))
+        own_address = None if link.via in (ONION, PROXIED) else link.address
+        identity, book = self.identity.of_network(link.network), self._context.part(link.network)
+        handshake = Handshake(identity.version(), limits, self.bans.rules(own_address, self._rules))
         with self._cancelled_on_stop() as tasks:
             version = await run_handshake(stream, handshake, until=State.AGREED)
-            info = peer_info(version, address, direction, via)
-            with self.hub.reserve(info.key, direction):
+            info = peer_info(version, link)
+            with self.hub.reserve(info.key, link.direction):
                 router = Router(stream, info, ledger=ledger, turns=self._turns, on_close=self.hub.remove)
                 flows = [make(router) for make in self._flow_factories]
                 flows += default_flows(router, self._context)
                 if version.address is not None:
-                    flows.insert(0, AdvertisedAddress(self._context.book, version.address))
+                    flows.insert(0, AdvertisedAddress(book, version.address))
                 await run_handshake(stream, handshake)  # sends our Ready, so the flows must have subscribed
                 if self.bans.of_peer(info) is not None:  # since it was checked
                     raise HandshakeError(Kind.BANNED, BANNED, by_peer=False)
                 stream.lift_limits()
-                self.hub.add(router, self.identity.id)
+                self.hub.add(router, identity.id)
             self._routers.add(router)
             tasks.start_soon(self._run_router, router)
             for flow in flows:

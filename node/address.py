@@ -18,6 +18,7 @@ __all__ = [
     "IpAddress",
     "NamedAddress",
     "NetAddress",
+    "NodeAddress",
     "OnionNetAddress",
     "PeerAddress",
     "canonical_ip",
@@ -230,7 +231,10 @@ class NamedAddress:
         return f"{self.name}:{self.port}"
 
 
-PeerAddress: TypeAlias = NetAddress | OnionNetAddress | NamedAddress
+NodeAddress: TypeAlias = NetAddress | OnionNetAddress
+"""An address that needs no look-up, and so can be known of and passed on."""
+
+PeerAddress: TypeAlias = NodeAddress | NamedAddress
 
 
 def parse_peer_address(text: str, default_port: int | None = None) -> PeerAddress:

@@ -12,7 +12,7 @@ import anyio
 
 from ziggurat.layers.events import write_event
 from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.address import NetAddress, PeerAddress
+from ziggurat.node.address import AddressNetwork, NetAddress, NodeAddress, OnionNetAddress, PeerAddress
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.config import Settings
 from ziggurat.node.connection_handler import ConnectionHandler
@@ -40,23 +40,33 @@ INTERFACES_INTERVAL = 60.0
 
 
 class FlowAddressBook:
-    """The address book for the flows. Banned addresses are neither passed on nor stored, nor is our own, which peers
-    gossip back to us."""
+    """The address book for the flows of one network's peers: they are told what peers of that network told.
 
-    def __init__(self, book: AddressManager, own: Callable[[], NetAddress | None], bans: BanList) -> None:
+    Banned addresses are neither passed on nor stored, nor are our own, which peers gossip back to us.
+    """
+
+    def __init__(
+        self,
+        book: AddressManager,
+        network: AddressNetwork,
+        own: Callable[[], Collection[NodeAddress]],
+        bans: BanList,
+    ) -> None:
         self._book = book
+        self._network = network
         self._own = own
         self._bans = bans
 
-    async def sample(self, count: int) -> Sequence[NetAddress]:
+    async def sample(self, count: int) -> Sequence[NodeAddress]:
         """Return some addresses to send to a peer."""
-        return [address for address in self._book.sample(count) if self._bans.of_address(address) is None]
+        drawn = self._book.sample(count, self._network)
+        return [address for address in drawn if self._bans.of_address(address) is None]
 
-    async def learn(self, addresses: Sequence[NetAddress]) -> None:
+    async def learn(self, addresses: Sequence[NodeAddress]) -> None:
         """Add addresses that a peer sent."""
         own = self._own()
-        known = (address for address in addresses if address != own)
-        self._book.add([address for address in known if self._bans.of_address(address) is None])
+        known = (address for address in addresses if address not in own)
+        self._book.add([address for address in known if self._bans.of_address(address) is None], self._network)
 
 
 class WaitingPeers:
@@ -81,21 +91,25 @@ class WaitingPeers:
 
 
 class DialAddressBook:
-    """The address book for the connection manager, which must not pick banned addresses."""
+    """The address book for the connection manager, which must pick neither banned addresses nor our own."""
 
-    def __init__(self, book: AddressManager, bans: BanList) -> None:
+    def __init__(self, book: AddressManager, own: Callable[[], Collection[NodeAddress]], bans: BanList) -> None:
         self._bans = bans
         self._book = book
+        self._own = own
         self.mark_success = book.mark_success
         self.mark_failure = book.mark_failure
 
-    def add(self, addresses: Iterable[NetAddress], /) -> int:
-        """Add addresses that a seeder returned."""
-        return self._book.add([address for address in addresses if self._bans.of_address(address) is None])
+    def add(self, addresses: Iterable[NodeAddress], /) -> int:
+        """Add addresses that a seeder returned: names are of ipv4, and so are the peers that are told of them."""
+        own = self._own()
+        known = (address for address in addresses if address not in own)
+        return self._book.add([each for each in known if self._bans.of_address(each) is None], AddressNetwork.IPV4)
 
-    def pick_order(self, exclude: Collection[NetAddress] = (), /) -> list[NetAddress]:
+    def pick_order(self, exclude: Collection[NodeAddress] = (), /) -> list[NodeAddress]:
         """Return the addresses to dial, in order."""
-        return [each for each in self._book.pick_order(exclude) if self._bans.of_address(each) is None]
+        order = self._book.pick_order({*exclude, *self._own()})
+        return [each for each in order if self._bans.of_address(each) is None]
 
 
 def inbound_limits(settings: Settings) -> InboundLimits:
@@ -122,6 +136,18 @@ def _onion_listeners(settings: Settings, given: Listener | None) -> ListenerGrou
 
 async def _at_once() -> None:
     pass
+
+
+def _manager_config(settings: Settings, handler: ConnectionHandler) -> ConnectionManagerConfig:
+    return ConnectionManagerConfig(
+        outbound=settings.outbound_target,
+        inbound=settings.inbound_limit,
+        seeders=settings.seeders,
+        port=settings.network.port,
+        via=handler.via,
+        dials=lambda address: handler.ways.dials(address),  # they may change
+        is_tor=lambda address: settings.tor_control is not None or settings.tor_only or is_onion(address.host),
+    )
 
 
 class P2pService:
@@ -151,6 +177,7 @@ class P2pService:
         adaptor: the adaptor, which owns all connections.
         bans: the bans, who is neither let in nor dialled.
         manager: the connection manager, which decides which peers to dial.
+        onion: the address of our onion service; ``None`` without one. It is never dialled.
     """
 
     def __init__(
@@ -174,6 +201,7 @@ class P2pService:
         self._listeners: ListenerGroup | None = None
         if addresses:
             self._listeners = ListenerGroup(tcp_listeners(addresses) if listener is None else [listener])
+        self.onion: OnionNetAddress | None = None
         self._onion_listeners = _onion_listeners(settings, onion_listener)
         self._settings = settings
         self.bans = ban_list(settings) if bans is None else bans
@@ -183,24 +211,22 @@ class P2pService:
             handler,
             NodeIdentity(settings.network.name, user_agent(settings.uacomment), address=advertised),
             flows=flows,
-            context=FlowContext(FlowAddressBook(book, lambda: self.advertised, self.bans)),
+            context=FlowContext(
+                parts={
+                    network: FlowAddressBook(book, network, self.own_addresses, self.bans) for network in AddressNetwork
+                }
+            ),
             listener=self._listeners,
             onion_listener=self._onion_listeners,
             limits=inbound_limits(settings) if settings.inbound_limit else None,
             inbound_proxies=settings.inbound_proxies,
+            proxied_network=AddressNetwork.ONION if settings.ways.proxied else None,
             bans=self.bans,
         )
-        config = ConnectionManagerConfig(
-            outbound=settings.outbound_target,
-            inbound=settings.inbound_limit,
-            seeders=settings.seeders,
-            port=settings.network.port,
-            via=handler.via,
-            dials=lambda address: handler.ways.dials(address),  # they may change
-            is_tor=lambda address: settings.tor_control is not None or settings.tor_only or is_onion(address.host),
-        )
+        config = _manager_config(settings, handler)
         peers = WaitingPeers(self.adaptor, _at_once if tor_ready is None else tor_ready)
-        self.manager = ConnectionManager(config, peers, DialAddressBook(book, self.bans), peers.resolve, rng)
+        to_dial = DialAddressBook(book, self.own_addresses, self.bans)
+        self.manager = ConnectionManager(config, peers, to_dial, peers.resolve, rng)
 
     @property
     def advertised(self) -> NetAddress | None:
@@ -220,9 +246,17 @@ class P2pService:
             return None
         return f"unix:{where}" if isinstance(where, Path) else str(self._onion_listeners.addresses[0])
 
+    def own_addresses(self) -> set[NodeAddress]:
+        """Return our own addresses in every network, as far as we know them: those are neither kept nor dialled."""
+        given = (self.advertised, self._settings.externalip, self.onion, *self.listening)
+        return {each for each in given if each is not None and each.port}
+
     async def run(self) -> None:
         """Keep peers connected, until cancelled."""
         for address in self._settings.permanent_peers:
+            if address in self.own_addresses():
+                write_event(None, "warning", "settings.ineffective", reason=f"the peer {address} is this node itself")
+                continue
             self.manager.add_request(address, permanent=True)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._follow_interfaces)

@@ -26,7 +26,7 @@ TOP_LEVEL = {
 }
 FACES = (
     *("ziggurat.services", "ziggurat.layers", "ziggurat.layers.clients", "ziggurat.layers.forward"),
-    "ziggurat.layers.testing",
+    *("ziggurat.layers.leakcheck", "ziggurat.layers.testing"),
     *("ziggurat.node", "ziggurat.node.testing"),
 )
 LEAVES = {"TcpConnector", "UnixConnector", "SocketConnector", "Endpoint"}

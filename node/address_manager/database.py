@@ -9,7 +9,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeAlias
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import AddressNetwork, NetAddress, NodeAddress, OnionNetAddress
+from ziggurat.node.address_manager.record import Record
+from ziggurat.services.onion import OnionAddress, is_onion
 
 __all__ = [
     "Damaged",
@@ -23,8 +25,8 @@ __all__ = [
     "write",
 ]
 
-VERSION = 1
-"""Schema version, kept in the file's ``user_version``."""
+VERSION = 2
+"""Schema version, kept in the file's ``user_version``. Version 1 had IP addresses only, told by anybody."""
 
 BUSY_TIMEOUT = 2.0
 """Seconds to wait for a lock, such as that of the sqlite3 command. Shorter than the time that a node has to stop."""
@@ -36,15 +38,16 @@ MAX_FILE_SIZE = 64 * 1024 * 1024
 """Bytes of a file that is read; a full book has less than one hundredth."""
 
 MAX_OPERATIONS = 20_000_000
-"""Instructions of SQLite's virtual machine for one statement, about a second: checking a full book takes a hundredth.
+"""Instructions of SQLite's virtual machine for one statement, about a second: checking a full book takes a fiftieth.
 Views and triggers that another program has left in the file may never end."""
 
 TABLE = """\
 CREATE TABLE addresses (
-    ip TEXT NOT NULL,
+    host TEXT NOT NULL,
     port INTEGER NOT NULL CHECK (port BETWEEN 0 AND 65535),
     failures INTEGER NOT NULL CHECK (failures BETWEEN 0 AND 3),
-    PRIMARY KEY (ip, port)
+    told_by TEXT NOT NULL,
+    PRIMARY KEY (host, port)
 ) WITHOUT ROWID"""
 
 SCHEMA = f"""
@@ -53,6 +56,27 @@ BEGIN;
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
+
+TABLE_1 = """\
+CREATE TABLE addresses (
+    ip TEXT NOT NULL,
+    port INTEGER NOT NULL CHECK (port BETWEEN 0 AND 65535),
+    failures INTEGER NOT NULL CHECK (failures BETWEEN 0 AND 3),
+    PRIMARY KEY (ip, port)
+) WITHOUT ROWID"""
+"""The table of version 1."""
+
+FROM_1_TO_2 = f"""
+BEGIN IMMEDIATE;
+ALTER TABLE addresses RENAME TO addresses_1;
+{TABLE};
+INSERT INTO addresses
+    SELECT ip, port, failures, CASE WHEN instr(ip, ':') THEN 'ipv6' ELSE 'ipv4' END FROM addresses_1;
+DROP TABLE addresses_1;
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+"""Peers of one family are told of its own addresses then: it is not known from which ones each came."""
 
 ENVIRONMENT_ERRORS = {
     sqlite3.SQLITE_AUTH,
@@ -121,13 +145,27 @@ def _prepare(connection: sqlite3.Connection) -> None:
     found = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE name NOT GLOB 'sqlite_*'").fetchmany(9)
     if version == 0 and not found:
         connection.executescript(SCHEMA)
-    elif version != VERSION:
-        raise Damaged(f"version {version}, but this program reads version {VERSION} only")
-    elif [(kind, name, _without_spaces(sql)) for kind, name, sql in found] != [
-        ("table", "addresses", _without_spaces(TABLE))
+        return
+    if version not in (1, VERSION):
+        raise Damaged(f"version {version}, but this program reads versions 1 to {VERSION} only")
+    table = TABLE_1 if version == 1 else TABLE
+    if [(kind, name, _without_spaces(sql)) for kind, name, sql in found] != [
+        ("table", "addresses", _without_spaces(table))
     ]:
         names = ", ".join(f"{kind} {name}" for kind, name, _ in found) or "nothing"
         raise Damaged(f"not the table of an address book, but {names}")
+    if version == 1:
+        _convert(connection)
+
+
+def _convert(connection: sqlite3.Connection) -> None:
+    """Turn a file of version 1 into one of this version: all of it, or nothing."""
+    try:
+        connection.executescript(FROM_1_TO_2)
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.rollback()
+        raise
 
 
 def _without_spaces(sql: str | None) -> str:
@@ -135,15 +173,15 @@ def _without_spaces(sql: str | None) -> str:
     return "".join((sql or "").split())
 
 
-def read(connection: sqlite3.Connection) -> dict[NetAddress, int]:
-    """Return the failures of each address in the file.
+def read(connection: sqlite3.Connection) -> dict[NodeAddress, Record]:
+    """Return the record of each address in the file. An onion service's name is verified.
 
     Raises:
         Damaged: a row is not one that `write` writes.
         sqlite3.Error: the disk failed.
     """
     try:
-        rows = connection.execute("SELECT ip, port, failures FROM addresses").fetchmany(MAX_ROWS + 1)
+        rows = connection.execute("SELECT host, port, failures, told_by FROM addresses").fetchmany(MAX_ROWS + 1)
         if len(rows) > MAX_ROWS:
             raise Damaged(f"more than {MAX_ROWS} rows")
         return dict(map(_entry, rows))
@@ -155,16 +193,30 @@ def read(connection: sqlite3.Connection) -> dict[NetAddress, int]:
         raise
 
 
-def _entry(row: tuple[object, object, object]) -> tuple[NetAddress, int]:
-    ip, port, failures = row
-    if isinstance(ip, str) and type(port) is int and type(failures) is int and 0 <= failures <= 3:
-        address = NetAddress(ip_address(ip), port)
-        if str(address.ip) == ip:
-            return address, failures
+def _entry(row: tuple[object, object, object, object]) -> tuple[NodeAddress, Record]:
+    host, port, failures, told_by = row
+    if (
+        isinstance(host, str)
+        and type(port) is int
+        and type(failures) is int
+        and 0 <= failures <= 3
+        and isinstance(told_by, str)
+    ):
+        onion = is_onion(host)
+        address = OnionNetAddress(OnionAddress.parse(host), port) if onion else NetAddress(ip_address(host), port)
+        networks = frozenset(map(AddressNetwork, told_by.split()))
+        if address.host == host and _text(networks) == told_by:
+            return address, Record(failures, networks)
     raise ValueError(f"a row of another program: {row!r}")
 
 
-def write(connection: sqlite3.Connection, stored: Mapping[NetAddress, int], wanted: Mapping[NetAddress, int]) -> int:
+def _text(networks: frozenset[AddressNetwork]) -> str:
+    return " ".join(network for network in AddressNetwork if network in networks)
+
+
+def write(
+    connection: sqlite3.Connection, stored: Mapping[NodeAddress, Record], wanted: Mapping[NodeAddress, Record]
+) -> int:
     """Turn the file's contents from ``stored`` into ``wanted``, in one transaction, durable on return.
 
     Returns:
@@ -173,19 +225,19 @@ def write(connection: sqlite3.Connection, stored: Mapping[NetAddress, int], want
     Raises:
         sqlite3.Error: the write failed; the file is unchanged.
     """
-    gone = [(str(address.ip), address.port) for address in stored if address not in wanted]
+    gone = [(address.host, address.port) for address in stored if address not in wanted]
     changed = [
-        (str(address.ip), address.port, failures)
-        for address, failures in wanted.items()
-        if stored.get(address) != failures
+        (address.host, address.port, record.failures, _text(record.told_by))
+        for address, record in wanted.items()
+        if stored.get(address) != record
     ]
     if not gone and not changed:
         return 0
     # The connection's context manager commits, or rolls back on an exception.
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("DELETE FROM addresses WHERE ip = ? AND port = ?", gone)
-        connection.executemany("INSERT OR REPLACE INTO addresses VALUES (?, ?, ?)", changed)
+        connection.executemany("DELETE FROM addresses WHERE host = ? AND port = ?", gone)
+        connection.executemany("INSERT OR REPLACE INTO addresses VALUES (?, ?, ?, ?)", changed)
     return len(wanted) - len(stored) + len(gone)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
-from ziggurat.node.address import IpAddress, NetAddress, canonical_ip
+from ziggurat.node.address import IpAddress, NetAddress, NodeAddress, canonical_ip
 
 __all__ = ["SERVICE_PORTS", "is_publicly_routable", "is_worth_dialling"]
 
@@ -59,14 +59,13 @@ SERVICE_PORTS = frozenset(
 scan other people's hosts, and hosting companies block a server for that."""
 
 
-def is_worth_dialling(address: NetAddress) -> bool:
+def is_worth_dialling(address: NodeAddress) -> bool:
     """Return whether a gossiped address is kept and dialled on a public network.
 
     kaspad keeps and dials private addresses and any port, too. What the user names is dialled whatever this says.
     """
-    return (
-        is_publicly_routable(address.ip)
-        and not address.ip.is_multicast
-        and not address.ip.is_reserved
-        and address.port not in SERVICE_PORTS
-    )
+    if address.port in SERVICE_PORTS:
+        return False
+    if not isinstance(address, NetAddress):
+        return True
+    return is_publicly_routable(address.ip) and not address.ip.is_multicast and not address.ip.is_reserved

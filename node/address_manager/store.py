@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVarTuple, Unpack
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NodeAddress
 from ziggurat.node.address_manager import database
+from ziggurat.node.address_manager.record import Record
 
 __all__ = ["AddressStore", "StoreError", "StoreEvents"]
 
@@ -52,7 +53,7 @@ class AddressStore:
 
     def __init__(self, path: Path, events: StoreEvents) -> None:
         self._loop = asyncio.get_running_loop()
-        self._opened: asyncio.Future[dict[NetAddress, int] | StoreError] = self._loop.create_future()
+        self._opened: asyncio.Future[dict[NodeAddress, Record] | StoreError] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._stored_number = 0
         self._submitted_number = 0
@@ -61,7 +62,7 @@ class AddressStore:
         self._writer = _Writer(path, self)
 
     @classmethod
-    async def open(cls, path: Path, events: StoreEvents) -> tuple[AddressStore, dict[NetAddress, int]]:
+    async def open(cls, path: Path, events: StoreEvents) -> tuple[AddressStore, dict[NodeAddress, Record]]:
         """Open or create the file, and read it. A damaged file is renamed, and the book is then empty.
 
         Raises:
@@ -79,7 +80,7 @@ class AddressStore:
             raise book
         return store, book
 
-    def submit(self, book: Mapping[NetAddress, int]) -> None:
+    def submit(self, book: Mapping[NodeAddress, Record]) -> None:
         """Write a snapshot of the book soon. The caller must not change it any more."""
         self._submitted_number += 1
         self._writer.submit(self._submitted_number, book)
@@ -99,7 +100,7 @@ class AddressStore:
 
     # Called by the thread, on the loop.
 
-    def on_opened(self, book: dict[NetAddress, int] | StoreError) -> None:
+    def on_opened(self, book: dict[NodeAddress, Record] | StoreError) -> None:
         if not self._opened.done():
             self._opened.set_result(book)
 
@@ -147,14 +148,14 @@ class _Writer(threading.Thread):
         self._store = store
         # Guards the two attributes below, which both threads use; held only briefly.
         self._condition = threading.Condition()
-        self._pending: tuple[int, Mapping[NetAddress, int]] | None = None
+        self._pending: tuple[int, Mapping[NodeAddress, Record]] | None = None
         self._closing = False
         # Used by this thread only.
         self._connection: sqlite3.Connection | None = None
-        self._stored: Mapping[NetAddress, int] = {}
+        self._stored: Mapping[NodeAddress, Record] = {}
         self._file_id: database.FileId | None = None
 
-    def submit(self, number: int, book: Mapping[NetAddress, int]) -> None:
+    def submit(self, number: int, book: Mapping[NodeAddress, Record]) -> None:
         with self._condition:
             self._pending = (number, book)
             self._condition.notify()
@@ -220,7 +221,7 @@ class _Writer(threading.Thread):
                 self._stored = book
                 self._store.call_on_loop(self._store.on_stored, number, added, len(book))
 
-    def _write(self, book: Mapping[NetAddress, int]) -> int:
+    def _write(self, book: Mapping[NodeAddress, Record]) -> int:
         added = self._write_once(book)
         if database.file_id(self._path) != self._file_id:
             self._store.call_on_loop(self._store.on_lost, self._path)
@@ -232,7 +233,7 @@ class _Writer(threading.Thread):
                 raise OSError("another program keeps deleting it")
         return added
 
-    def _write_once(self, book: Mapping[NetAddress, int]) -> int:
+    def _write_once(self, book: Mapping[NodeAddress, Record]) -> int:
         connection = self._connection or self._open()
         try:
             return database.write(connection, self._stored, book)
@@ -243,14 +244,14 @@ class _Writer(threading.Thread):
             self._move_damaged_file(str(error))
             return database.write(self._open(), self._stored, book)
 
-    def _next_job(self) -> tuple[int, Mapping[NetAddress, int]] | None:
+    def _next_job(self) -> tuple[int, Mapping[NodeAddress, Record]] | None:
         with self._condition:
             while self._pending is None and not self._closing:
                 self._condition.wait()
             job, self._pending = self._pending, None
             return job
 
-    def _wait_to_retry(self, job: tuple[int, Mapping[NetAddress, int]]) -> bool:
+    def _wait_to_retry(self, job: tuple[int, Mapping[NodeAddress, Record]]) -> bool:
         """Keep the snapshot for a retry unless there is a newer one, and wait. Return whether to retry."""
         with self._condition:
             if self._pending is None:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeAlias
 
-from ziggurat.node.address import IpAddress, NetAddress, canonical_ip
+from ziggurat.node.address import NetAddress, NodeAddress, canonical_ip
 
 __all__ = ["FAILURE_FACTOR", "MAX_FAILURES", "Candidate", "bucket_of", "pick_order", "weights"]
 
-Candidate: TypeAlias = tuple[NetAddress, int]
+Candidate: TypeAlias = tuple[NodeAddress, int]
 """An address and its failures in a row, 0 to 3. Kept in lists, since hashing 4096 addresses is slow."""
 
 MAX_FAILURES = 3
@@ -22,12 +22,15 @@ FAILURE_FACTOR = 64
 """Each failure divides the weight of an address by this."""
 
 
-def bucket_of(ip: IpAddress) -> bytes:
-    """Return the subnet prefix that neighbours share: 2 bytes of an IPv4 address, 8 of an IPv6 one.
+def bucket_of(address: NodeAddress) -> bytes:
+    """Return the prefix that neighbours share: 2 bytes of an IPv4 address, 8 of an IPv6 one, 4 bits of an onion's key.
 
-    v4-mapped and v4-compatible addresses (RFC 4291 2.5.5) count as IPv4.
+    v4-mapped and v4-compatible addresses (RFC 4291 2.5.5) count as IPv4. Onion services cost nothing to make, so that
+    all of them have as few buckets as in Bitcoin Core.
     """
-    ip = canonical_ip(ip)
+    if not isinstance(address, NetAddress):
+        return bytes([address.onion.public_key[0] >> 4])
+    ip = canonical_ip(address.ip)
     if isinstance(ip, IPv6Address) and int(ip) < 1 << 32:
         ip = IPv4Address(int(ip))
     return ip.packed[:2] if ip.version == 4 else ip.packed[:8]
@@ -38,7 +41,7 @@ def weights(candidates: Sequence[Candidate]) -> list[float]:
 
     So a whole bucket weighs as much as a single address, however many addresses an attacker has in it.
     """
-    buckets = [bucket_of(address.ip) for address, _ in candidates]
+    buckets = [bucket_of(address) for address, _ in candidates]
     sizes = Counter(buckets)
     return [
         FAILURE_FACTOR ** (MAX_FAILURES + 1 - failures) / sizes[bucket]
@@ -46,7 +49,7 @@ def weights(candidates: Sequence[Candidate]) -> list[float]:
     ]
 
 
-def pick_order(candidates: Sequence[Candidate], rng: random.Random) -> list[NetAddress]:
+def pick_order(candidates: Sequence[Candidate], rng: random.Random) -> list[NodeAddress]:
     """Return all candidates in the order of a weighted draw without replacement.
 
     The draw takes one pass: each candidate gets an exponentially distributed arrival time whose rate is its weight. In

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import NoReturn
 
-from ziggurat.node.cli.commands import bans, demo, explain, forward, node, peers, probe
+from ziggurat.node.cli.commands import bans, demo, explain, forward, leakcheck, node, peers, probe
 from ziggurat.node.cli.exit_code import FAILED, INTERRUPTED, USAGE
 from ziggurat.node.cli.log import configure_log
 from ziggurat.node.cli.terminal import OutputError, flush_streams, open_streams, print_error
@@ -20,7 +20,7 @@ __all__ = ["main"]
 
 
 UNKNOWN_COMMAND = (
-    "unknown command; expected demo, node, probe, explain, forward, peers, ban, unban or banned first, "
+    "unknown command; expected demo, node, probe, explain, forward, leakcheck, peers, ban, unban or banned first, "
     "and its settings after it"
 )
 
@@ -62,6 +62,8 @@ def _run(options: argparse.Namespace) -> int:
             return forward.run(options)
         finally:
             log.close()
+    if options.command == "leakcheck":
+        return leakcheck.run(options)
     way = explain.take_way(options, os.environ) if options.command == "explain" else None
     resolved = resolve(options, os.environ)
     settings = resolved.settings
@@ -116,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         title="commands", required=True, metavar="command", dest="command", parser_class=argparse.ArgumentParser
     )
-    ours = (demo, node, probe, explain, forward, peers)
+    ours = (demo, node, probe, explain, forward, leakcheck, peers)
     about_bans = (bans.add_ban_parser, bans.add_unban_parser, bans.add_banned_parser)
     for add_parser in (*(command.add_parser for command in ours), *about_bans):
         subparser = add_parser(commands)

@@ -98,6 +98,7 @@ def _peer(peer: PeerInfo) -> dict[str, object]:
     return {
         "address": str(peer.address),
         "direction": peer.direction,
+        "network": str(peer.address_network),
         "via": peer.via,
         "age": round(anyio.current_time() - peer.connected_at, 3),
         "ping": peer.ping,

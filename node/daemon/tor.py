@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import anyio
 import anyio.to_thread
 
+from ziggurat.node.address import OnionNetAddress
 from ziggurat.node.config import Proxy, Settings
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.p2p_service import P2pService
@@ -56,5 +57,9 @@ class NodeTor:
         """Keep the link, and publish the onion service of a service that has started, until cancelled."""
         self.link.status.on_up(service.manager.on_tor_up)
         if self.key is not None and service.onion_target is not None:
-            self.link.publish(OnionService(self.key, settings.network.port, service.onion_target))
+
+            def take_name(name: str) -> None:
+                service.onion = OnionNetAddress.parse(name)  # from now on never dialled
+
+            self.link.publish(OnionService(self.key, settings.network.port, service.onion_target), take_name)
         await self.link.run()

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import anyio
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NodeAddress
 from ziggurat.node.wire import MAX_ADDRESSES_SENT
 
 __all__ = ["ANSWER_LIFETIME", "AddressAnswers"]
@@ -19,13 +19,13 @@ ANSWER_LIFETIME = (21 * 3600.0, 27 * 3600.0)
 
 
 class _Samples(Protocol):
-    async def sample(self, count: int) -> Sequence[NetAddress]: ...
+    async def sample(self, count: int) -> Sequence[NodeAddress]: ...
 
 
 @dataclass(slots=True)
 class _Answer:
     until: float
-    addresses: dict[NetAddress, None] = field(default_factory=dict[NetAddress, None])
+    addresses: dict[NodeAddress, None] = field(default_factory=dict[NodeAddress, None])
 
 
 class AddressAnswers:
@@ -45,7 +45,7 @@ class AddressAnswers:
         self._rng = random.SystemRandom() if rng is None else rng
         self._answers: dict[str | None, _Answer] = {}
 
-    async def get(self, via: str | None) -> list[NetAddress]:
+    async def get(self, via: str | None) -> list[NodeAddress]:
         """Return the answer for a peer, at most 1000 addresses.
 
         While the book grows, so does the answer: a node that has just started is soon of use to others.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NetAddress, NodeAddress
 from ziggurat.node.flows.address_answers import AddressAnswers
 from ziggurat.node.peer import Router
 from ziggurat.node.wire import KaspadMessage, RequestAddressesMessage, addresses_from_wire, addresses_to_wire
@@ -16,11 +16,11 @@ __all__ = ["AddressBook", "AddressesReceiver", "AddressesSender", "AdvertisedAdd
 class AddressBook(Protocol):
     """The part of an address manager that the flows use."""
 
-    async def sample(self, count: int) -> Sequence[NetAddress]:
+    async def sample(self, count: int) -> Sequence[NodeAddress]:
         """Return at most ``count`` random addresses to pass on. The answers of a day are made of few of its results."""
         ...
 
-    async def learn(self, addresses: Sequence[NetAddress]) -> None:
+    async def learn(self, addresses: Sequence[NodeAddress]) -> None:
         """Store addresses that a peer sent. None has been tried yet."""
         ...
 
@@ -28,10 +28,10 @@ class AddressBook(Protocol):
 class NoAddressBook:
     """An address book that is always empty."""
 
-    async def sample(self, count: int) -> Sequence[NetAddress]:
+    async def sample(self, count: int) -> Sequence[NodeAddress]:
         return ()
 
-    async def learn(self, addresses: Sequence[NetAddress]) -> None:
+    async def learn(self, addresses: Sequence[NodeAddress]) -> None:
         pass
 
 
@@ -47,7 +47,9 @@ class AddressesSender:
 
     async def run(self) -> None:
         async for request in self._route:
-            reply = addresses_to_wire(await self._answers.get(self._router.info.via))
+            answer = await self._answers.get(self._router.info.via)
+            # An onion service makes kaspad drop the connection: it takes it for an IP address of no bytes.
+            reply = addresses_to_wire([address for address in answer if isinstance(address, NetAddress)])
             await self._router.answer(request, KaspadMessage(addresses=reply))
 
 
@@ -60,7 +62,7 @@ class AddressesReceiver:
     types = ("addresses",)
 
     def __init__(
-        self, router: Router, book: AddressBook, on_received: Callable[[tuple[NetAddress, ...]], Awaitable[None]]
+        self, router: Router, book: AddressBook, on_received: Callable[[tuple[NodeAddress, ...]], Awaitable[None]]
     ) -> None:
         self._router = router
         self._book = book
@@ -80,7 +82,7 @@ class AddressesReceiver:
 class AdvertisedAddress:
     """Stores the address that a peer advertises in its Version."""
 
-    def __init__(self, book: AddressBook, address: NetAddress) -> None:
+    def __init__(self, book: AddressBook, address: NodeAddress) -> None:
         self._book = book
         self._address = address
 

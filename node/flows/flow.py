@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import AddressNetwork, NodeAddress
 from ziggurat.node.flows.address_answers import AddressAnswers
 from ziggurat.node.flows.addresses import AddressBook, AddressesReceiver, AddressesSender, NoAddressBook
 from ziggurat.node.flows.consensus_reject import ConsensusReject
@@ -34,29 +34,40 @@ class FlowContext:
         book: the address book to read from and add to.
         publish: called with each event.
         ping_interval: the time between pings, in seconds.
-        answers: what requests for addresses are answered with, from the book.
+        parts: the address book for the peers of a network, where it is not ``book``: so that peers on one side are not
+            told what those on another side told.
+        answers: what requests for addresses are answered with, from the book of the peer's network.
     """
 
     book: AddressBook = field(default_factory=NoAddressBook)
     publish: Callable[[Event], None] = _ignore
     ping_interval: float = PING_INTERVAL
-    answers: AddressAnswers = field(init=False, repr=False, compare=False)
+    parts: Mapping[AddressNetwork, AddressBook] = field(default_factory=dict[AddressNetwork, AddressBook])
+    answers: Mapping[AddressNetwork, AddressAnswers] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "answers", AddressAnswers(self.book))
+        answers = {network: AddressAnswers(self.part(network)) for network in AddressNetwork}
+        object.__setattr__(self, "answers", answers)
+
+    def part(self, network: AddressNetwork) -> AddressBook:
+        """Return the address book for the peers of a network."""
+        return self.parts.get(network, self.book)
 
 
 def default_flows(router: Router, context: FlowContext) -> list[Flow]:
     """Create the default flows for one peer, except those whose message types another flow has subscribed to."""
 
-    async def publish_received(addresses: tuple[NetAddress, ...]) -> None:
+    network = router.info.address_network
+    book, answers = context.part(network), context.answers[network]
+
+    async def publish_received(addresses: tuple[NodeAddress, ...]) -> None:
         context.publish(AddressesReceived(router.info, addresses))
 
     makers: list[tuple[tuple[str, ...], FlowFactory]] = [
         (PingResponder.types, PingResponder),
         (PingSender.types, lambda router: PingSender(router, context.ping_interval)),
-        (AddressesSender.types, lambda router: AddressesSender(router, context.answers)),
-        (AddressesReceiver.types, lambda router: AddressesReceiver(router, context.book, publish_received)),
+        (AddressesSender.types, lambda router: AddressesSender(router, answers)),
+        (AddressesReceiver.types, lambda router: AddressesReceiver(router, book, publish_received)),
         (TransactionNotFound.types, TransactionNotFound),
         (RejectReceiver.types, RejectReceiver),
     ]

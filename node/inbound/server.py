@@ -16,7 +16,7 @@ import anyio
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import AddressNetwork, NetAddress
 from ziggurat.node.handshake import HANDSHAKE_MESSAGE_SIZE, TOO_MANY_PENDING
 from ziggurat.node.inbound.bans import BanList
 from ziggurat.node.inbound.limits import ConnectionCounter
@@ -64,6 +64,7 @@ class PeerServer:
         onion_listener: where Tor hands over the connections of our onion service; ``None`` without one.
         proxies: the networks that peers come from through a proxy, a gateway or an onion service, so that their
             addresses are not their own.
+        proxied_network: the network that peers from there count as; ``None`` is the family of the proxy's address.
         bans: the addresses whose connections are closed unread; ``None`` for none.
         max_message_size: the largest message accepted, in bytes after decompression.
         compression: ``"gzip"`` compresses messages to peers that accept it, as kaspad does; ``None`` compresses none.
@@ -78,6 +79,7 @@ class PeerServer:
         *,
         onion_listener: Listener | None = None,
         proxies: Sequence[IpNetwork] = (),
+        proxied_network: AddressNetwork | None = None,
         bans: BanList | None = None,
         max_message_size: int,
         compression: Literal["gzip"] | None = None,
@@ -86,6 +88,7 @@ class PeerServer:
         self.counter = counter
         self.close_timeout = close_timeout
         self.proxies = tuple(proxies)
+        self.proxied_network = proxied_network
         self.bans = BanList() if bans is None else bans
         self.serve = serve
         self.refusals = RefusalLog()
@@ -225,7 +228,9 @@ class InboundProtocol(ServerProtocol):
             self.server.refusals.write(self.address, TOO_MANY_PENDING)
             raise GRPCError(Status.RESOURCE_EXHAUSTED, TOO_MANY_PENDING)
         release = partial(counter.remove_handshake, self.host)
-        inbound = InboundStream(stream, self.codec, self.address, release, proxied=self.proxied, onion=self.onion)
+        inbound = InboundStream(
+            stream, self.codec, self.address, release, proxied=self.proxied, onion=self.onion, network=self._network
+        )
         try:
             await inbound.open()
             self.server.serve(inbound)
@@ -234,6 +239,13 @@ class InboundProtocol(ServerProtocol):
             await stream.cancel()
         finally:
             inbound.handshake_over()
+
+    @property
+    def _network(self) -> AddressNetwork | None:
+        """The network that the peer comes from; ``None`` if its address tells it."""
+        if self.onion:
+            return AddressNetwork.ONION
+        return self.server.proxied_network if self.proxied else None
 
     def _refuse_request(self, reason: str) -> None:
         self.server.refusals.write(self.address, reason, kind="request")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import anyio
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import AddressNetwork, NetAddress
 from ziggurat.node.inbound.request import Call
 from ziggurat.node.wire import STREAM_ENDED, KaspadMessage, MessageCodec, Wanted, stream_lost
 
@@ -23,11 +23,13 @@ class InboundStream:
         release: called once, when the handshake is over; frees its place.
         proxied: whether the address is that of a proxy that the peer comes through.
         onion: whether it came in by our onion service, and so through Tor.
+        network: the network that the peer comes from; ``None`` is the address's own.
 
     Attributes:
         address: as above.
         proxied: as above.
         onion: as above.
+        network: as above.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class InboundStream:
         *,
         proxied: bool = False,
         onion: bool = False,
+        network: AddressNetwork | None = None,
     ) -> None:
         self.address = address
+        self.network = address.network if network is None else network
         self.proxied = proxied
         self.onion = onion
         self._stream = stream

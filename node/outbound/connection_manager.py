@@ -20,7 +20,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ziggurat.layers.events import write_event
-from ziggurat.node.address import NamedAddress, NetAddress, PeerAddress
+from ziggurat.node.address import NamedAddress, NodeAddress, PeerAddress
 from ziggurat.node.outbound.dial_book import DialBook
 from ziggurat.node.outbound.failure import Cause, cause_of
 from ziggurat.node.outbound.outage import Outages
@@ -110,7 +110,7 @@ class ConnectionManager:
         self._tasks: TaskGroup | None = None
         self._seed_at = float("-inf")  # not before
         self._dialling = 0  # dials of our own choice that are under way
-        self._suspects: dict[NetAddress, None] = {}  # failed, and not marked yet
+        self._suspects: dict[NodeAddress, None] = {}  # failed, and not marked yet
         self._outages = Outages(config.via)
 
     def add_request(self, address: PeerAddress, *, permanent: bool) -> None:
@@ -195,7 +195,7 @@ class ConnectionManager:
         if missing <= 0:
             return
         write_event(None, "debug", "outbound.missing", count=missing, target=self._config.outbound)
-        excluded = {a for a in (*self._outbound(), *self._requests) if isinstance(a, NetAddress)}
+        excluded = {a for a in (*self._outbound(), *self._requests) if not isinstance(a, NamedAddress)}
         order = iter(self._addresses.pick_order(excluded))
         async with anyio.create_task_group() as tasks:
             for _ in range(missing):
@@ -204,14 +204,14 @@ class ConnectionManager:
         if self._missing() > 0 and not self._outages.are_total and not self._wake.is_set():
             self._start_seeding()
 
-    async def _dial_from_book(self, order: Iterator[NetAddress], until: float) -> None:
+    async def _dial_from_book(self, order: Iterator[NodeAddress], until: float) -> None:
         while self._missing() > self._dialling and anyio.current_time() < until:
             address = next((each for each in order if self._may_dial(each)), None)
             if address is None:
                 return
             await self._dial_own(address)
 
-    def _may_dial(self, address: NetAddress) -> bool:
+    def _may_dial(self, address: NodeAddress) -> bool:
         # Peers may gossip port 0, which cannot be dialled.
         return bool(address.port) and self._config.dials(address) and self._outages.of(address).permits()
 
@@ -261,7 +261,7 @@ class ConnectionManager:
             return Cause.NEUTRAL
         self._works(address)
         self._mark_suspects()
-        if isinstance(address, NetAddress):
+        if not isinstance(address, NamedAddress):
             self._addresses.mark_success(address)
         return None
 
@@ -272,7 +272,7 @@ class ConnectionManager:
         if cause is Cause.NEUTRAL:
             return
         self._works(address)  # there is a route, or the proxy has answered
-        if isinstance(address, NetAddress):
+        if not isinstance(address, NamedAddress):
             self._suspects[address] = None
         answered = error.phase == "handshake" or isinstance(error, Http2Error | ConnectRefused)
         if answered or self._outbound():

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 import anyio
 
 from ziggurat.layers.events import Level, write_event
-from ziggurat.node.address import NamedAddress, NetAddress
+from ziggurat.node.address import NamedAddress, NetAddress, NodeAddress
 from ziggurat.services import ConnectError, ProxyAuthError, ProxyError, ProxyRefused
 
 __all__ = ["NOT_SUPPORTED", "SeedResult", "Seeders"]
@@ -37,7 +37,7 @@ class SeedResult:
         errors: why a lookup failed, other than by a refusal of the proxy.
     """
 
-    addresses: list[NetAddress] = field(default_factory=list[NetAddress])
+    addresses: list[NodeAddress] = field(default_factory=list[NodeAddress])
     names: list[NamedAddress] = field(default_factory=list[NamedAddress])
     errors: list[ConnectError] = field(default_factory=list[ConnectError])
 

@@ -15,7 +15,7 @@ from ziggurat.node.peer.events import (
     TransactionsAnnounced,
 )
 from ziggurat.node.peer.hub import INBOUND_LIMIT_REACHED, Hub
-from ziggurat.node.peer.info import ONION, PROXIED, Direction, PeerInfo, PeerKey, peer_info
+from ziggurat.node.peer.info import ONION, PROXIED, Direction, Link, PeerInfo, PeerKey, peer_info
 from ziggurat.node.peer.route import Flow, FlowError, PeerClosed, Route
 from ziggurat.node.peer.router import Router
 from ziggurat.node.peer.turns import Turns
@@ -32,6 +32,7 @@ __all__ = [
     "Flow",
     "FlowError",
     "Hub",
+    "Link",
     "PeerClosed",
     "PeerConnected",
     "PeerDisconnected",

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import anyio
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NodeAddress
 from ziggurat.node.peer.info import PeerInfo
 
 __all__ = [
@@ -66,7 +66,7 @@ class AddressesReceived:
     """A peer has sent the addresses of other nodes."""
 
     peer: PeerInfo
-    addresses: tuple[NetAddress, ...]
+    addresses: tuple[NodeAddress, ...]
 
 
 Event: TypeAlias = PeerConnected | PeerDisconnected | BlockAnnounced | TransactionsAnnounced | AddressesReceived

@@ -85,6 +85,7 @@ class Hub:
             "peer.connected",
             peer=str(info.address),
             direction=info.direction,
+            network=str(info.address_network),
             via=info.via,
             user_agent=info.user_agent,
             protocol_version=info.protocol_version,
@@ -105,6 +106,7 @@ class Hub:
             "peer.disconnected",
             peer=str(info.address),
             direction=info.direction,
+            network=str(info.address_network),
             reason=reason,
             id=info.id.hex(),
         )

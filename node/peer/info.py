@@ -7,10 +7,10 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import anyio
 
-from ziggurat.node.address import PeerAddress
+from ziggurat.node.address import AddressNetwork, NamedAddress, PeerAddress
 from ziggurat.node.wire import Version
 
-__all__ = ["ONION", "PROXIED", "Direction", "PeerInfo", "PeerKey", "peer_info", "peer_key"]
+__all__ = ["ONION", "PROXIED", "Direction", "Link", "PeerInfo", "PeerKey", "network_of", "peer_info", "peer_key"]
 
 Direction: TypeAlias = Literal["inbound", "outbound"]
 
@@ -25,20 +25,47 @@ ONION = "onion"
 class PeerKey(NamedTuple):
     """The identity of a peer: connections with equal keys are to the same peer. An inbound port is random and left out.
 
+    A peer that is known in two networks has two keys: to tell that it is one would mean to compare what it shows on one
+    side with what it shows on another.
+
     Attributes:
         id: the id in the peer's Version, 16 bytes.
         host: the canonical IP as text, the name that was dialled, or `PROXIED`.
+        network: the network that the peer is reached in, or comes from.
     """
 
     id: bytes
     host: str
+    network: AddressNetwork
 
 
-def peer_key(id: bytes, address: PeerAddress, *, proxied: bool = False) -> PeerKey:
-    """Return the key of a peer at ``address``; ``proxied`` for an inbound peer whose own address we cannot see."""
-    if proxied:
-        return PeerKey(id, PROXIED)
-    return PeerKey(id, address.host)
+def peer_key(
+    id: bytes, address: PeerAddress, *, proxied: bool = False, network: AddressNetwork | None = None
+) -> PeerKey:
+    """Return the key of a peer at ``address``; ``proxied`` for an inbound peer whose own address we cannot see.
+
+    ``network`` is where such a peer comes from; ``None`` takes the address's own.
+    """
+    return PeerKey(id, PROXIED if proxied else address.host, network or network_of(address))
+
+
+def network_of(address: PeerAddress) -> AddressNetwork:
+    """Return the network of an address. A name counts as ipv4."""
+    return AddressNetwork.IPV4 if isinstance(address, NamedAddress) else address.network
+
+
+class Link(NamedTuple):
+    """How a peer is connected; the attributes are those of `PeerInfo`, ``network`` its ``address_network``."""
+
+    address: PeerAddress
+    direction: Direction
+    via: str | None
+    network: AddressNetwork
+
+    @classmethod
+    def to(cls, address: PeerAddress, via: str | None) -> Link:
+        """Return the link to a peer that we dial."""
+        return cls(address, "outbound", via, network_of(address))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +84,8 @@ class PeerInfo:
         services: 0; no bit has a meaning.
         connected_at: the time on the event loop's clock, in seconds.
         ping: the last round trip time, in seconds; ``None`` before the first one.
+        address_network: the network that the peer is reached in, or comes from: ipv4 (names too), ipv6 or onion.
+            Inbound peers of an onion service come from onion, though their address is that of our Tor.
     """
 
     id: bytes
@@ -69,6 +98,7 @@ class PeerInfo:
     services: int
     connected_at: float
     ping: float | None = None
+    address_network: AddressNetwork = AddressNetwork.IPV4
 
     @property
     def hidden(self) -> bool:
@@ -78,19 +108,20 @@ class PeerInfo:
     @property
     def key(self) -> PeerKey:
         """The peer's key in the hub."""
-        return peer_key(self.id, self.address, proxied=self.hidden)
+        return peer_key(self.id, self.address, proxied=self.hidden, network=self.address_network)
 
 
-def peer_info(version: Version, address: PeerAddress, direction: Direction, via: str | None) -> PeerInfo:
+def peer_info(version: Version, link: Link) -> PeerInfo:
     """Return the record of a peer that connects now, from its Version."""
     return PeerInfo(
         id=version.id,
-        address=address,
-        direction=direction,
-        via=via,
+        address=link.address,
+        direction=link.direction,
+        via=link.via,
         user_agent=version.user_agent,
         protocol_version=version.protocol_version,
         network=version.network,
         services=version.services,
         connected_at=anyio.current_time(),
+        address_network=link.network,
     )

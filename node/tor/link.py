@@ -75,6 +75,7 @@ class TorLink:
         self._open = open_controller
         self._take_socks = take_socks
         self._service: OnionService | None = None
+        self._take_name: Callable[[str], object] | None = None
         self._service_given = anyio.Event()
         self._version = ""
         self._name: str | None = None  # with the port, of the service that Tor knows
@@ -88,9 +89,13 @@ class TorLink:
         """Wait until Tor can be used."""
         await self.status.wait_up()
 
-    def publish(self, service: OnionService) -> None:
-        """Publish a service, now or once Tor is there, and after each loss of the connection again."""
+    def publish(self, service: OnionService, take_name: Callable[[str], object] | None = None) -> None:
+        """Publish a service, now or once Tor is there, and after each loss of the connection again.
+
+        ``take_name`` is called each time that Tor has taken it, with its name and port: ``NAME.onion:PORT``.
+        """
         self._service = service
+        self._take_name = take_name
         self._service_given.set()
 
     async def run(self) -> None:
@@ -186,6 +191,8 @@ class TorLink:
         self._early.clear()
         name = await controller.add_onion(service.key, service.port, service.target)
         self._name = f"{name}.onion:{service.port}"
+        if self._take_name is not None:
+            self._take_name(self._name)
         self._publication = publication = Publication(name)
         for upload in self._early:
             publication.take(upload)

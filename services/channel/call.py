@@ -119,7 +119,9 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         """
         gzip = self._channel.gzip if compress is None else compress
         if not self._request_sent:
-            await self._send_request(False, gzip or self._channel.gzip)
+            announced = gzip or self._channel.gzip
+            if not self._send_request_at_once(announced):
+                await self._send_request(False, announced)
         if self._message_sent and not self._streams_requests:
             raise ProtocolError("Message was already sent")
         last = end or not self._streams_requests
@@ -193,8 +195,8 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
                 await self._send_again()
             else:
                 await self._wait()
-        self._head_read = True
-        if not self._head_passes(self._head):
+        if not self._accept_head():
+            self._head_read = True
             await self._read_head(self._head)
 
     async def recv_message(self) -> RecvT | None:
@@ -205,8 +207,11 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             StreamTerminatedError: the call ended before its time.
         """
         if not self._head_read:
-            await self.recv_initial_metadata()
-        body = self._receive_at_once()
+            if self._head is None and self._request_sent and self._again is None and self._resending is None:
+                await self._wait()  # not in there, for a coroutine less in each call
+            if not self._accept_head():
+                await self.recv_initial_metadata()
+        body = self._next()
         if body is None:
             body = await self._receive()
         if body is None:
@@ -218,7 +223,12 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             return None
         if self._received and not self._streams_responses:
             self._close_with(one_too_many())
-        message: RecvT = self._decode(body, self._recv_type)
+        try:
+            message: RecvT = self._codec.decode(body, self._recv_type)
+        except GRPCError:
+            raise
+        except Exception as error:
+            raise GRPCError(Status.INTERNAL, f"a message cannot be decoded: {error}") from error
         if "recv_message" not in self._unheard:
             (message,) = await self._told(self._dispatch.recv_message(message))
         self._received += 1

@@ -108,7 +108,7 @@ class ClientProtocol(Protocol):
         self.core.open(stream, template, own, fresh, end=end)
         if self.core.exhausted:
             self.refuse_new("the connection has used up its stream numbers")
-        if not self._scheduled:
+        if not self.scheduled:
             self.flush_soon()
 
     def _free_slots(self) -> int:

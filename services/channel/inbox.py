@@ -114,11 +114,12 @@ class Inbox(Stream):
 
     # -- for the reader
 
-    def _next(self) -> tuple[int, bytes] | None:
-        """Take the next message, its flag and its body, or return ``None`` if it is not there.
+    def _next(self) -> bytes | None:
+        """Take the next message, inflated, or return ``None`` if it is not there.
 
         Raises:
-            GRPCError: its prefix says that it may not pass. Nothing behind it can be read either.
+            GRPCError: its prefix says that it may not pass, or it cannot be inflated. Nothing behind it can be read
+                either.
         """
         if self._size < PREFIX_SIZE:
             self._wanted = PREFIX_SIZE
@@ -133,7 +134,25 @@ class Inbox(Stream):
         if self._size < size:
             self._wanted = size
             return None
-        return flag, self._take(size)
+        chunk, begin = self._chunk, self._begin
+        if self._end - begin >= size:
+            body = chunk[begin + PREFIX_SIZE : begin + size]
+            if not isinstance(body, bytes):
+                body = bytes(body)
+            self._begin = begin + size
+        else:
+            body = self._take_pieces(size)
+        self._size -= size
+        back = size - self._given_back
+        self._given_back = 0 if back > 0 else -back
+        if self._begin == self._end:
+            if self._more:
+                self._advance()
+            else:
+                self._chunk, self._begin, self._end = NOTHING, 0, 0
+        if back > 0:
+            self._give_back(back)
+        return self._inflate(body) if flag else body
 
     async def _wait(self) -> bool:
         """Wait until what `_next` has asked for may be there. Return whether it may; else the stream has ended.
@@ -153,13 +172,12 @@ class Inbox(Stream):
         if held := self._size - self._given_back:
             self._given_back = self._size
             self._give_back(held)
-        if self._reader is not None:
-            raise RuntimeError(BUSY)
-        self._reader = asyncio.get_running_loop().create_future()
+        reader = self._new_reader()
         try:
-            await self._reader  # as in `_pause`, without a coroutine of its own for every call
+            await reader  # as in `_pause`, without a coroutine of its own for every call
         finally:
-            self._reader = None
+            if self._reader is reader:  # else it was woken, and another may wait
+                self._reader = None
         return True
 
     async def _wait_for_end(self) -> None:
@@ -176,13 +194,18 @@ class Inbox(Stream):
             await self._pause()
 
     async def _pause(self) -> None:
+        reader = self._new_reader()
+        try:
+            await reader
+        finally:
+            if self._reader is reader:
+                self._reader = None
+
+    def _new_reader(self) -> asyncio.Future[None]:
         if self._reader is not None:
             raise RuntimeError(BUSY)
-        self._reader = asyncio.get_running_loop().create_future()
-        try:
-            await self._reader
-        finally:
-            self._reader = None
+        self._reader = reader = asyncio.get_running_loop().create_future()
+        return reader
 
     def break_off(self, error: Exception) -> None:
         """Nothing more will come, and ``error`` is why. A complete response stays as it is."""
@@ -211,6 +234,10 @@ class Inbox(Stream):
         """Return what is wrong with a message that has such a prefix."""
         raise NotImplementedError
 
+    def _inflate(self, body: bytes) -> bytes:
+        """Return what a message has inside whose flag says that it is compressed."""
+        raise NotImplementedError
+
     def _refuse(self, error: Exception) -> None:
         """What came may not pass: the stream is given up."""
         raise NotImplementedError
@@ -222,7 +249,7 @@ class Inbox(Stream):
     # -- the bytes
 
     def _wake_reader(self) -> None:
-        reader = self._reader
+        reader, self._reader = self._reader, None  # it waits no more, so nobody has to ask whether it is done
         if reader is not None and not reader.done():
             reader.set_result(None)
 
@@ -236,29 +263,8 @@ class Inbox(Stream):
         self._begin, self._end = 0, len(self._chunk)
         self._more = []
 
-    def _take(self, size: int) -> bytes:
-        """Remove a message of ``size`` bytes, which are there; return its body."""
-        chunk, begin = self._chunk, self._begin
-        if self._end - begin >= size:
-            body = chunk[begin + PREFIX_SIZE : begin + size]
-            if not isinstance(body, bytes):
-                body = bytes(body)
-            self._begin = begin + size
-        else:
-            body = self._take_pieces(size)
-        self._size -= size
-        back = size - self._given_back
-        self._given_back = 0 if back > 0 else -back
-        if self._begin == self._end:
-            if self._more:
-                self._advance()
-            else:
-                self._chunk, self._begin, self._end = NOTHING, 0, 0
-        if back > 0:
-            self._give_back(back)
-        return body
-
     def _take_pieces(self, size: int) -> bytes:
+        """Remove the body of a message of ``size`` bytes that lies in several pieces."""
         parts = [memoryview(self._chunk)[self._begin + PREFIX_SIZE : self._end]]
         missing = size - (self._end - self._begin)
         taken = 0

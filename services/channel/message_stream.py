@@ -13,6 +13,7 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from ziggurat.services.channel.compression import compress, inflate, judge_encoding, too_large
 from ziggurat.services.channel.inbox import PREFIX_SIZE, Inbox
+from ziggurat.services.channel.options import HIGH_WATER
 from ziggurat.services.errors import copy_error
 from ziggurat.services.http2 import ErrorCode, error_name
 
@@ -76,18 +77,10 @@ class MessageStream(Inbox):
 
     async def _receive(self) -> bytes | None:
         """Return the next message, inflated; ``None`` at the end. A cancelled wait takes nothing away."""
-        while (body := self._receive_at_once()) is None:
+        while (body := self._next()) is None:
             if not await self._wait():
                 return None
         return body
-
-    def _receive_at_once(self) -> bytes | None:
-        """Return the next message, inflated; ``None`` if it is not there."""
-        message = self._next()
-        if message is None:
-            return None
-        flag, body = message
-        return self._inflate(body) if flag else body
 
     def _inflate(self, body: bytes) -> bytes:
         try:
@@ -143,10 +136,12 @@ class MessageStream(Inbox):
         protocol, size = self._protocol, len(body) + PREFIX_SIZE
         assert protocol is not None
         core = protocol.core
-        if self.stopped is not None or self._sending or not protocol.writable or size > core.room(self):
+        if self.stopped is not None or self._sending or not protocol.writable:
             return False
-        core.send_data(self, (_pack_prefix(flag, len(body)), body), size, end=end)
-        protocol.flush_soon()
+        if not core.send_if_room(self, (_pack_prefix(flag, size - PREFIX_SIZE), body), size, end):
+            return False
+        if not protocol.scheduled or core.out_size >= HIGH_WATER:
+            protocol.flush_soon()
         return True
 
     async def _send_slowly(self, prefix: bytes, body: memoryview, end: bool) -> None:

@@ -7,9 +7,12 @@ from typing import Literal
 
 from ziggurat.services.version import version
 
-__all__ = ["ConnectionOptions", "default_user_agent"]
+__all__ = ["HIGH_WATER", "ConnectionOptions", "default_user_agent"]
 
 MIB = 1024 * 1024
+
+HIGH_WATER = 65536
+"""Bytes that may collect before they are written, so that the transport can say when it is too much."""
 
 LEAST_WINDOW = 65_535
 """Bytes. No connection's window is smaller, since it is this before anything is said (RFC 9113 6.9.2)."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from grpclib.protocol import Peer
 
-from ziggurat.services.channel.options import ConnectionOptions
+from ziggurat.services.channel.options import HIGH_WATER, ConnectionOptions
 from ziggurat.services.errors import one_line
 from ziggurat.services.http2 import Connection, ErrorCode, HeaderSection, LocalSettings, RemoteProtocolError, Stream
 from ziggurat.services.signal import Signal
@@ -21,11 +21,7 @@ from ziggurat.services.signal import Signal
 if TYPE_CHECKING:
     from ziggurat.services.channel.message_stream import MessageStream
 
-__all__ = ["HIGH_WATER", "Protocol"]
-
-HIGH_WATER = 65536
-"""Bytes that may collect before they are written, so that the transport can say when it is too much."""
-
+__all__ = ["Protocol"]
 
 LARGE_READ = 16384
 """Bytes from which on a read is taken for a part of a large message."""
@@ -44,6 +40,7 @@ class Protocol(asyncio.Protocol):
         writable: whether the transport takes bytes.
         failure: one line on why the connection came to a bad end; ``None`` while it has not.
         settings_received: whether the peer's SETTINGS have come.
+        scheduled: whether `flush` is to be called when the loop goes round.
         closing: whether nothing may be sent any more.
         lost: set once nothing is left of the connection.
         loss: the error that `connection_lost` got; ``None`` before, and for a connection that ended without one.
@@ -79,7 +76,7 @@ class Protocol(asyncio.Protocol):
         self.bytes_sent = self.bytes_received = 0
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
-        self._scheduled = False
+        self.scheduled = False
         self._linger: asyncio.TimerHandle | None = None
         self.lifted = False
         limit, initial = options.max_message_size, options.initial_message_size
@@ -124,9 +121,9 @@ class Protocol(asyncio.Protocol):
             return
         # Behind the tasks that this has woken, so that what they send leaves in the same turn of the loop. A large read
         # is mostly a part of a large message, which wakes nobody: that turn would be one too many.
-        if not self._scheduled and (self.core.out or len(data) < LARGE_READ):
-            self._scheduled = True
-            self._loop.call_soon(self._flush_scheduled)
+        if not self.scheduled and (self.core.out or len(data) < LARGE_READ):
+            self.scheduled = True
+            self._loop.call_soon(self.flush)
 
     def pause_writing(self) -> None:
         """The transport has had enough for now."""
@@ -157,21 +154,18 @@ class Protocol(asyncio.Protocol):
         """Write what the core holds, once the loop has gone round; at once when it is much."""
         if self.core.out_size >= HIGH_WATER:
             self.flush()
-        elif not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._flush_scheduled)
+        elif not self.scheduled:
+            self.scheduled = True
+            self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
         """Write what the core holds."""
+        self.scheduled = False  # should it be, the loop finds nothing left, or what has come since
         transport = self._transport
         if self.core.out and transport is not None and not transport.is_closing():
             data = self.core.take()
             self.bytes_sent += len(data)
             transport.write(data)
-
-    def _flush_scheduled(self) -> None:
-        self._scheduled = False
-        self.flush()
 
     def wait_writable(self, stream: MessageStream) -> None:
         """Have ``stream.on_window`` called, once, when the transport takes bytes again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
@@ -81,7 +81,7 @@ class Reply(Request):
             self._held = None  # the server has seen the call
         else:
             self._trailers = section
-        if not ends:  # else `on_end` follows
+        if not ends and self._reader is not None:  # else `on_end` follows
             self._wake_reader()
 
     def on_end(self) -> None:
@@ -89,7 +89,8 @@ class Reply(Request):
         if not self.local_ended:
             self._reset(ErrorCode.NO_ERROR)
             self.stop(StreamTerminatedError("The server has ended the call and reads no more (NO_ERROR)"))
-        self._wake_reader()
+        if self._reader is not None:
+            self._wake_reader()
 
     def on_reset(self, code: int) -> None:
         """The server has given the call up."""
@@ -116,10 +117,14 @@ class Reply(Request):
 
     # -- reading
 
-    def _head_passes(self, section: HeaderSection) -> bool:
-        """Whether `_read_head` has nothing to do: the response has begun well, and nobody listens."""
+    def _accept_head(self) -> bool:
+        """Return whether the response has begun, and well, and nobody listens: its head is read then."""
+        section = self._head
+        if section is None:
+            return False
         self._begun_well = not self._status_in_head and self._read(section).flawless
-        return self._begun_well and "recv_initial_metadata" in self._unheard
+        self._head_read = self._begun_well and "recv_initial_metadata" in self._unheard
+        return self._head_read
 
     def _status_passes(self, section: HeaderSection) -> bool:
         """Whether `_read_status` has nothing to do: the call has ended well, and nobody listens."""
@@ -207,14 +212,6 @@ class Reply(Request):
             if response.status is not Status.OK and not missing:
                 await self._read_status(response)
 
-    def _decode(self, body: bytes, kind: Any) -> Any:
-        try:
-            return self._codec.decode(body, kind)
-        except GRPCError:
-            raise
-        except Exception as error:
-            raise GRPCError(Status.INTERNAL, f"a message cannot be decoded: {error}") from error
-
     def _close_with(self, error: GRPCError | None) -> None:
         """Give the call up because of what came, and raise that."""
         assert error is not None
@@ -229,7 +226,8 @@ class Reply(Request):
         self._held = None
         if not self.closed:
             self._reset(ErrorCode.CANCEL)
-        if not self.discarding:
+        self.discarding = True
+        if self._size:
             self.discard()
 
 

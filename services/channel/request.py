@@ -105,8 +105,7 @@ class Request(MessageStream):
             asyncio.TimeoutError: the deadline passed; the dial so far is its ``__cause__``.
         """
         if "send_request" in self._unheard:
-            if self._user_metadata:
-                self._own = encode_pairs(self._user_metadata)
+            self._own = encode_pairs(self._user_metadata) if self._user_metadata else ()
         else:
             metadata = cast("_Metadata", MultiDict(self._user_metadata or ()))
             (metadata,) = await self._told(
@@ -121,12 +120,22 @@ class Request(MessageStream):
         protocol = self._channel.protocol
         if protocol is None or not protocol.ready:
             protocol = await self._find_connection()
-        self._gzip = gzip
         self._start(protocol, end=end, gzip=gzip)
-        self._request_sent = True
         if end:
             self._hold(None, False, True)
             self._ended_by_us = True
+
+    def _send_request_at_once(self, gzip: bool) -> bool:
+        """Do what `_send_request` does, if there is nothing to wait for; return whether that is so."""
+        if "send_request" not in self._unheard:
+            return False
+        protocol = self._channel.protocol
+        if protocol is None or not protocol.ready:
+            return False
+        if self._user_metadata:
+            self._own = encode_pairs(self._user_metadata)
+        self._start(protocol, end=False, gzip=gzip)
+        return True
 
     async def _told(self, listeners: Awaitable[T]) -> T:
         """Wait for an event's listeners, which may take as long as they like, but not longer than the call.
@@ -152,8 +161,10 @@ class Request(MessageStream):
         fresh: HeaderFields = ()
         if self._deadline is not None:
             fresh = ((b"grpc-timeout", encode_timeout(self._deadline.time_remaining())),)
+        self._gzip = gzip
         self._attach(protocol)
         protocol.start(self, self._channel.template(self._method_name, gzip), self._own, fresh, end=end)
+        self._request_sent = True
 
     async def _find_connection(self) -> ClientProtocol:
         deadline = self._deadline

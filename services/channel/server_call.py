@@ -137,14 +137,11 @@ class ServerCall(GrpclibStream[RecvT, SendT], ServerStream):
             StreamTerminatedError: the call ended before its time.
         """
         method = self.method
-        while (taken := self._next()) is None:
+        while (body := self._next()) is None:
             if not await self._wait():
                 if not method.streams_requests and not self._messages_received:
                     raise GRPCError(Status.UNIMPLEMENTED, "a unary request has no message")
                 return None
-        flag, body = taken
-        if flag:
-            body = self._inflate(body)
         if not method.streams_requests and (self._size or not self.remote_ended):
             await self.expect_end()
         try:

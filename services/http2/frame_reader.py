@@ -107,7 +107,10 @@ class FrameReader(ABC):
                     position = size
                     self._pass_on(stream, data, start, size, False)
                     return
-                self._pass_on(stream, data, start, position, ends)
+                if ends or not length or stream is None:
+                    self._pass_on(stream, data, start, position, ends)
+                else:  # as `_pass_on` does, for a call less in each frame
+                    stream.on_data(data, start, position)
                 continue
             self._judge(kind, flags, stream_id, length)
             if position > size:

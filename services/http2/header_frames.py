@@ -99,7 +99,7 @@ class HeaderFrames(DataFrames):
             fault = fault or "pseudo-header fields in trailers"
         elif not ends:
             fault = fault or "trailers that do not end the stream"
-        announced = stream.missing if stream.headers_received else _announced(section)
+        announced = stream.missing if stream.headers_received else section.announced
         if ends and announced:
             fault = fault or TOO_SHORT
         if fault:
@@ -139,8 +139,3 @@ class HeaderFrames(DataFrames):
         stream.on_headers(section, ends)
         if ends:
             self._end_remote(stream)
-
-
-def _announced(response: HeaderSection) -> int | None:
-    """Return how much content follows. A 304 says how much there would be, and has none (RFC 9113 8.1.1)."""
-    return None if response.pseudo.get(b":status") == b"304" else response.content_length

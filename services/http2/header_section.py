@@ -42,11 +42,12 @@ class HeaderSection:
         fault: what makes it malformed (RFC 9113 8.1.1), in one line; ``None`` for a good one.
         pseudo: the pseudo-header fields by name.
         content_length: the value of that field; ``None`` without one.
+        announced: how much content follows by it. A 304 says how much there would be, and has none (RFC 9113 8.1.1).
         informational: whether it is a 1xx response, which another response follows (RFC 9113 8.1).
         memo: for whoever reads the section; `None` at first.
     """
 
-    __slots__ = ("content_length", "fault", "fields", "informational", "kind", "memo", "pseudo")
+    __slots__ = ("announced", "content_length", "fault", "fields", "informational", "kind", "memo", "pseudo")
 
     def __init__(self, fields: Fields, fault: str | None = None) -> None:
         self.fields = fields
@@ -63,6 +64,7 @@ class HeaderSection:
         else:
             self.kind = SectionKind.TRAILERS
         self.informational = status is not None and len(status) == 3 and status[:1] == b"1"
+        self.announced = None if status == b"304" else self.content_length
         self._judge_pseudo()
 
     def _judge(self) -> None:

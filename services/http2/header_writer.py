@@ -48,9 +48,14 @@ class HeaderTemplate:
 
 
 class HeaderWriter:
-    """The encoder of one connection."""
+    """The encoder of one connection.
+
+    Attributes:
+        known: the blocks of templates as they are now, without other fields; it always is this object.
+    """
 
     def __init__(self) -> None:
+        self.known: dict[HeaderTemplate, bytes] = {}
         self._limit = DEFAULT_TABLE_SIZE
         self._prefix = b""  # of the next block: a new size of the table (RFC 7541 4.2)
         self._clear()
@@ -58,7 +63,7 @@ class HeaderWriter:
     def _clear(self) -> None:
         self._entries: dict[tuple[bytes, bytes], int] = {}  # by how many came before it
         self._free = self._limit
-        self._blocks: dict[HeaderTemplate, bytes] = {}
+        self.known.clear()
         self._seen: dict[tuple[bytes, bytes], None] = {}
 
     def resize(self, limit: int) -> None:
@@ -83,7 +88,7 @@ class HeaderWriter:
             own: fields behind them, which may come again.
             fresh: fields whose values will not come again, such as a time.
         """
-        block = self._blocks.get(template)
+        block = self.known.get(template)
         if block is None:
             block = self._from_template(template)
         if own or fresh:
@@ -100,9 +105,9 @@ class HeaderWriter:
         block = b"".join([self._indexed(field) for field in template.fields])
         # Not with new entries: next time they will be found in the table.
         if entries == len(self._entries):
-            if len(self._blocks) >= REMEMBERED_BLOCKS:
-                self._blocks.clear()
-            self._blocks[template] = block
+            if len(self.known) >= REMEMBERED_BLOCKS:
+                self.known.clear()
+            self.known[template] = block
         return block
 
     def _indexed(self, field: tuple[bytes, bytes]) -> bytes:
@@ -119,7 +124,7 @@ class HeaderWriter:
             return _literal(name, value)
         self._free -= size
         self._entries[field] = len(self._entries)
-        self._blocks.clear()  # all indices of the dynamic table have moved on by one
+        self.known.clear()  # all indices of the dynamic table have moved on by one
         return _with_name(name, 6, 0x40) + _string(value)
 
     def _own(self, field: tuple[bytes, bytes]) -> bytes:

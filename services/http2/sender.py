@@ -68,6 +68,7 @@ class Sender:
     __slots__ = (
         "_closed",
         "_closed_before",
+        "_known_blocks",
         "_last_peer_id",
         "_last_taken_id",
         "_next_id",
@@ -99,6 +100,7 @@ class Sender:
         self.going_away = False
         self.exhausted = False
         self._writer = HeaderWriter()
+        self._known_blocks = self._writer.known
         self._next_id = 1 if client else 2
         self._last_peer_id = 0  # the highest number of a stream that the peer has opened
         self._last_taken_id = 0  # the same when we sent a GOAWAY, after which it may not grow (RFC 9113 6.8)
@@ -158,7 +160,9 @@ class Sender:
         """
         if stream.closed or stream.local_ended or not stream.stream_id:
             raise LocalProtocolError(f"headers on a stream that {_why(stream)}")
-        block = self._writer.write(template, own, fresh)
+        block = None if own or fresh else self._known_blocks.get(template)
+        if block is None:
+            block = self._writer.write(template, own, fresh)
         size = len(block)
         if size <= self.peer_max_frame_size:
             flags = END_HEADERS | END_STREAM if end else END_HEADERS
@@ -168,7 +172,9 @@ class Sender:
             for frame in headers_frames(stream.stream_id, block, end, self.peer_max_frame_size):
                 self._put(frame)
         if end:
-            self._end_local(stream)
+            stream.local_ended = True
+            if stream.remote_ended:
+                self._close(stream, Ending.BOTH_ENDED)
 
     def room(self, stream: Stream) -> int:
         """Return how many bytes may go into one DATA frame now; if 0 or less, call `wait_for_window`."""
@@ -196,17 +202,29 @@ class Sender:
             LocalProtocolError: our side of the stream has ended, it was never opened, or it is more than the windows
                 allow.
         """
+        if not self.send_if_room(stream, parts, size, end):
+            raise LocalProtocolError("more data than the peer's windows allow")
+
+    def send_if_room(self, stream: Stream, parts: tuple[Part, ...], size: int, end: bool) -> bool:
+        """Do what `send_data` does, unless it is more than the windows allow; return whether it was done.
+
+        Raises:
+            LocalProtocolError: our side of the stream has ended, or it was never opened.
+        """
         if stream.closed or stream.local_ended or not stream.stream_id:
             raise LocalProtocolError(f"data on a stream that {_why(stream)}")
         if size and (size > stream.send_window or size > self.send_window or size > self.peer_max_frame_size):
-            raise LocalProtocolError("more data than the peer's windows allow")
+            return False
         stream.send_window -= size
         self.send_window -= size
         header = pack_frame_header(size >> 8, size & 0xFF, DATA, END_STREAM if end else 0, stream.stream_id)
         self.out += (header, *parts)
         self.out_size += size + FRAME_HEADER_SIZE
         if end:
-            self._end_local(stream)
+            stream.local_ended = True
+            if stream.remote_ended:
+                self._close(stream, Ending.BOTH_ENDED)
+        return True
 
     def reset(self, stream: Stream, code: int = ErrorCode.CANCEL) -> None:
         """Give a stream up (RFC 9113 6.4), unless it is closed. What still comes on it is ignored."""
@@ -242,11 +260,6 @@ class Sender:
     def _put(self, data: bytes) -> None:
         self.out.append(data)
         self.out_size += len(data)
-
-    def _end_local(self, stream: Stream) -> None:
-        stream.local_ended = True
-        if stream.remote_ended:
-            self._close(stream, Ending.BOTH_ENDED)
 
     def _close(self, stream: Stream, ending: Ending) -> None:
         """Forget a stream, but not how it ended."""

@@ -28,7 +28,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python tests/benchmarks", description="Measure the library against its peers."
     )
-    parser.add_argument("names", nargs="*", metavar="P1", help="benchmarks to run, P1 to B19; default: all")
+    parser.add_argument("names", nargs="*", metavar="P1", help="benchmarks to run, P1 to B20; default: all")
     parser.add_argument("--rounds", type=int, help="pairs of blocks per comparison; more of them narrow the interval")
     parser.add_argument("--quick", action="store_true", help="check that everything works; the figures mean nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table to FILE")

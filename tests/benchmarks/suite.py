@@ -20,6 +20,7 @@ import listening
 import memory
 import message_streams
 import node_streams
+import private_tor
 import ready
 import round_trips
 import unary
@@ -53,6 +54,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "B17": forwarding.forwarding,
     "B18": balance.balance,
     "B19": http_clients.http_clients,
+    "B20": private_tor.private_tor,
 }
 
 ENVIRONMENTS = {"P4": bulk.PINNED_HEAP}

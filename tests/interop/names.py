@@ -10,13 +10,18 @@ from contextlib import contextmanager
 
 __all__ = ["serve_names"]
 
-A, AAAA = 1, 28
+A, PTR, AAAA = 1, 12, 28
 NO_SUCH_NAME = 3
 
-ADDRESSES = {A: socket.inet_pton(socket.AF_INET, "127.0.0.1"), AAAA: socket.inet_pton(socket.AF_INET6, "::1")}
+DATA = {
+    A: socket.inet_pton(socket.AF_INET, "127.0.0.1"),
+    PTR: b"\x04host\x02v4\x04test\x00",
+    AAAA: socket.inet_pton(socket.AF_INET6, "::1"),
+}
 
-KINDS = {"localhost": (A,), "v4.test": (A,), "v6.test": (AAAA,)}
-"""The names that exist, including all names below them, with the record types that they have; all are loopback."""
+KINDS = {"localhost": (A,), "v4.test": (A,), "v6.test": (AAAA,), "in-addr.arpa": (PTR,)}
+"""The names that exist, including all names below them, with the record types that they have; all are loopback,
+and an address is host.v4.test."""
 
 
 @contextmanager
@@ -58,6 +63,6 @@ def answer(question: bytes, asked: list[str]) -> bytes:
     header = question[:2] + struct.pack("!HHHHH", flags, 1, int(found), 0, 0)
     record = b""
     if found:
-        data = ADDRESSES[kind]
+        data = DATA[kind]
         record = struct.pack("!HHHIH", 0xC00C, kind, 1, 60, len(data)) + data
     return header + question[12 : end + 4] + record

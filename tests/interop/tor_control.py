@@ -65,14 +65,17 @@ class Control:
             circuit for _, state, circuit, target, *_ in streams if state == "SUCCEEDED" and target.endswith(f":{port}")
         }
 
-    def add_onion(self, port: int, target: str) -> str:
+    def add_onion(self, port: int, target: str, *, client_key: str | None = None) -> str:
         """Publish an onion service, wait until it is reachable, and return its name.
+
+        With ``client_key``, an X25519 public key in base 32, only who has the private key can read its descriptor.
 
         A v3 service uploads two descriptors, for this time period and the next, each to several directories. A client
         that asks a directory too early gets none and does not ask again for a while, so this waits for all uploads.
         """
         self.ask("SETEVENTS HS_DESC")
-        answer = self.ask(f"ADD_ONION NEW:ED25519-V3 Flags=DiscardPK Port={port},{target}")
+        flags, authorized = ("DiscardPK,V3Auth", f" ClientAuthV3={client_key}") if client_key else ("DiscardPK", "")
+        answer = self.ask(f"ADD_ONION NEW:ED25519-V3 Flags={flags} Port={port},{target}{authorized}")
         service = answer[0].partition("=")[2]
         descriptors: set[str] = set()
         pending = 0  # not a set of directories: one may be given both descriptors

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import anyio
 
 from ziggurat.layers.testing import DelayStream, fault_layer
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import AddressNetwork, NetAddress
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.config.networks import DEVNET, SIMNET, Network
 from ziggurat.node.config.proxy import Proxy
@@ -170,7 +170,7 @@ class World(ABC):
             leaf = fault_layer(lambda stream: DelayStream(stream, delay)).layer(leaf)
         proxy = self.proxy
         book = AddressManager(rng=random.Random(1))
-        book.add(known)
+        book.add(known, AddressNetwork.IPV4)  # as if peers of the same network had told them
         service = P2pService(
             chosen,
             book,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, suppress
+from ipaddress import ip_address
 
 import anyio
 import pytest
 
 from tests.node.lines import settle
-from tests.node.nodes import NETWORK, at, node
+from tests.node.nodes import NETWORK, PORT, at, node
 from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.address import NamedAddress, NetAddress
+from ziggurat.node.address import AddressNetwork, NamedAddress, NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.flows import FlowContext
 from ziggurat.node.handshake.handshake import Rules
@@ -21,6 +22,7 @@ from ziggurat.node.inbound.bans import BanList
 from ziggurat.node.inbound.limits import ConnectionCounter, InboundLimits
 from ziggurat.node.inbound.server import PeerServer
 from ziggurat.node.inbound.stream import InboundStream
+from ziggurat.node.ip_network import parse_network
 from ziggurat.node.peer.events import PeerConnected, PeerDisconnected, TransactionsAnnounced
 from ziggurat.node.peer.info import PROXIED
 from ziggurat.node.peer.router import Flow, Router
@@ -523,3 +525,37 @@ async def test_peers_behind_a_proxy_are_not_judged_by_the_proxys_address() -> No
         await b.connect_peer(at(A))
         await settle()
         assert [peer.via for peer in a.peers()] == [PROXIED]
+
+
+async def test_a_peer_of_an_onion_service_sees_another_id_than_one_that_knows_the_ip() -> None:
+    """Both dial one node, which tells them apart by where they come in."""
+    network, both = MemoryNetwork(), MemoryNetwork()
+    identity = NodeIdentity(NETWORK)
+    hidden = Adaptor(
+        ConnectionHandler(leaf=network.host(A)),
+        identity,
+        listener=network.host(A).listener(PORT),
+        inbound_proxies=[parse_network("0.0.0.0/0")],
+        proxied_network=AddressNetwork.ONION,
+    )
+    open_ = Adaptor(ConnectionHandler(leaf=both.host(A)), identity, listener=both.host(A).listener(PORT))
+    async with hidden, open_, node(network, B) as by_onion, node(both, B) as by_ip:
+        seen = [(await dialer.connect_peer(at(A))).id for dialer in (by_onion, by_ip)]
+        await settle()
+        assert [[str(peer.address_network) for peer in each.peers()] for each in (hidden, open_)] == [
+            ["onion"],
+            ["ipv4"],
+        ]
+        keys = [peer.key.network for peer in hidden.peers()]
+    assert keys == [AddressNetwork.ONION]
+    assert seen == [identity.of_network(AddressNetwork.ONION).id, identity.id]
+    assert len(set(seen)) == 2
+
+
+async def test_a_connection_to_ourselves_is_noticed_in_every_network() -> None:
+    for ip in (A, "2001:db8::1"):
+        network = MemoryNetwork()
+        async with node(network, ip) as a:
+            with pytest.raises(HandshakeError) as caught:
+                await a.connect_peer(NetAddress(ip_address(ip), PORT))
+            assert caught.value.kind is Kind.SELF

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -15,13 +15,16 @@ import anyio.lowlevel
 import pytest
 from structlog.testing import capture_logs
 
-from ziggurat.node.address import IpAddress, NetAddress, PeerAddress
+from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.address import AddressNetwork, IpAddress, NetAddress, NodeAddress, OnionNetAddress, PeerAddress
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.config.network_proxy import parse_network_proxy
 from ziggurat.node.config.networks import DEVNET
 from ziggurat.node.config.proxy import Proxy, parse_socks5_proxy
 from ziggurat.node.config.settings import Settings
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
+from ziggurat.node.flows import FlowContext
+from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.node.ip_network import parse_network
 from ziggurat.node.outbound.seeding import Seeders
 from ziggurat.node.p2p_service import P2pService
@@ -29,6 +32,7 @@ from ziggurat.node.peer.info import PROXIED, PeerInfo
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.node.testing.network import MemoryHost
 from ziggurat.services import Uri
+from ziggurat.services.onion import OnionAddress
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -117,7 +121,7 @@ async def test_without_a_proxy_a_routable_interface_address_is_advertised() -> N
 async def test_our_own_address_from_a_peer_is_not_stored() -> None:
     ours, other = NetAddress.parse("9.9.9.9:16611"), NetAddress.parse("9.9.9.10:16611")
     service = P2pService(replace(SETTINGS, externalip=ours), book := AddressManager())
-    await service.adaptor._context.book.learn([ours, other])
+    await service.adaptor._context.part(AddressNetwork.IPV4).learn([ours, other])
     assert list(book.sample()) == [other]
 
 
@@ -141,7 +145,7 @@ async def test_an_interface_address_that_changes_is_told_to_later_peers_and_not_
     assert service.adaptor.identity.version().address == ours
     changes = [line for line in logs if line["event"] == "advertised.changed"]
     assert [(line["advertised"], line["previous"]) for line in changes] == [(str(ours), str(before))]
-    await service.adaptor._context.book.learn([ours, before])
+    await service.adaptor._context.part(AddressNetwork.IPV4).learn([ours, before])
     assert list(book.sample()) == [before]
 
 
@@ -159,9 +163,9 @@ async def test_banned_addresses_from_peers_are_neither_stored_nor_passed_on() ->
     before, banned, other = (NetAddress.parse(f"192.0.2.{n}:16611") for n in (1, 2, 9))
     service = P2pService(replace(SETTINGS, ban=(parse_network("192.0.2.0/29"),)), book := AddressManager())
     book.add([before])
-    await service.adaptor._context.book.learn([banned, other])
+    await service.adaptor._context.part(AddressNetwork.IPV4).learn([banned, other])
     assert banned not in book
-    assert list(await service.adaptor._context.book.sample(10)) == [other]
+    assert list(await service.adaptor._context.part(AddressNetwork.IPV4).sample(10)) == [other]
 
 
 def seeder_says(*ips: str) -> Callable[[str], Awaitable[list[str]]]:
@@ -315,6 +319,111 @@ async def test_loopback_cannot_be_banned_where_an_onion_service_comes_from_there
     with pytest.raises(ValueError, match=r"127\.0\.0\.1 is an inbound proxy"):
         await P2pService(onion_service, AddressManager()).bans.ban("127.0.0.1")
     await P2pService(SETTINGS, AddressManager()).bans.ban("127.0.0.1")
+
+
+# --- networks ---------------------------------------------------------------------------------------------------------
+
+ONION = OnionNetAddress(OnionAddress(bytes(32)), 16111)
+
+
+class Told:
+    """A peer's address book, which only remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.addresses: list[NodeAddress] = []
+
+    async def sample(self, count: int) -> Sequence[NodeAddress]:
+        return ()
+
+    async def learn(self, addresses: Sequence[NodeAddress]) -> None:
+        self.addresses += addresses
+
+
+async def test_peers_of_each_network_see_another_id_and_are_told_what_that_network_told() -> None:
+    network = MemoryNetwork()
+    four, six = NetAddress.parse("10.0.0.1:16611"), NetAddress.parse("[2001:db8::1]:16611")
+    from_four, from_six = NetAddress.parse("10.1.1.1:1"), NetAddress.parse("10.2.2.2:1")
+    node = Node(network, "10.0.0.9", replace(SETTINGS, addpeer=(four, six), outpeers=0))
+    node.book.add([from_four], AddressNetwork.IPV4)
+    node.book.add([from_six, ONION], AddressNetwork.IPV6)
+    told = {peer: Told() for peer in (four, six)}
+    seen: dict[NetAddress, bytes] = {}
+    async with AsyncExitStack() as stack:
+        peers = {
+            peer: await stack.enter_async_context(
+                Adaptor(
+                    ConnectionHandler(leaf=network.host(peer.host)),
+                    NodeIdentity(DEVNET.name),
+                    listener=network.host(peer.host).listener(16611),
+                    context=FlowContext(book),
+                )
+            )
+            for peer, book in told.items()
+        }
+        await stack.enter_async_context(node.service)
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(node.service.run)
+        await anyio.sleep(5)
+        for peer, adaptor in peers.items():
+            [(seen[peer])] = [info.id for info in adaptor.peers()]
+        networks = {str(peer.address): str(peer.address_network) for peer in node.service.adaptor.peers()}
+        tasks.cancel_scope.cancel()
+
+    identity = node.service.adaptor.identity
+    assert seen == {four: identity.id, six: identity.of_network(AddressNetwork.IPV6).id}
+    assert seen[four] != seen[six]
+    assert [told[four].addresses, told[six].addresses] == [[from_four], [from_six]]  # an onion is for those who ask
+    assert networks == {str(four): "ipv4", str(six): "ipv6"}
+
+
+async def test_our_own_addresses_of_every_network_are_neither_kept_nor_dialled() -> None:
+    """Another node dialled its own onion service, counted that as failures, and forgot it."""
+    network = MemoryNetwork()
+    own, other = NetAddress.parse("9.9.9.9:16611"), NetAddress.parse("10.0.0.1:16611")
+    node = Node(network, "10.0.0.2", replace(SETTINGS, externalip=own, addpeer=(own,), nodnsseed=True))
+    node.service.onion = ONION
+    node.book.add([own, ONION, other])  # as a file of an earlier version may have them
+    part = node.service.adaptor._context.part(AddressNetwork.ONION)
+    with capture_logs() as logs:
+        async with node.service, anyio.create_task_group() as tasks:
+            tasks.start_soon(node.service.run)
+            await anyio.sleep(120)
+            tasks.cancel_scope.cancel()
+        await part.learn([own, ONION])
+
+    assert {uri.host for uri in network.dials} == {"10.0.0.1"}
+    assert node.book.sample(told_by=AddressNetwork.ONION) == [ONION]  # only what was there
+    assert {line["reason"] for line in logs if line["event"] == "settings.ineffective"} == {
+        f"the peer {own} is this node itself"
+    }
+
+
+async def test_the_network_that_is_left_out_is_not_dialled_but_a_peer_that_is_named_is() -> None:
+    network = MemoryNetwork()
+    four, six, named = (NetAddress.parse(text) for text in ("10.0.0.1:1", "[2600::1]:1", "10.0.0.7:1"))
+    settings = replace(SETTINGS, onlynet=(AddressNetwork.IPV6,), addpeer=(named,), nodnsseed=True)
+    host = network.host("10.0.0.2")
+    book = AddressManager(rng=random.Random(1))
+    handler = ConnectionHandler(settings.ways, host)
+    service = P2pService(settings, book, handler=handler, listener=host.listener(16611), rng=random.Random(1))
+    book.add([four, six, ONION])
+    async with service, anyio.create_task_group() as tasks:
+        tasks.start_soon(service.run)
+        await anyio.sleep(120)
+        tasks.cancel_scope.cancel()
+
+    assert {uri.host for uri in network.dials} == {"2600::1", "10.0.0.7"}
+
+
+def test_peers_from_an_inbound_proxy_are_of_onion_behind_a_proxy_and_else_of_its_family() -> None:
+    listen = (NetAddress.parse("127.0.0.1:1"),)
+    tor = P2pService(replace(SETTINGS, proxy=parse_socks5_proxy("127.0.0.1"), listen=listen), AddressManager())
+    gateway = P2pService(replace(SETTINGS, inbound_proxy=(parse_network("10.0.0.1"),)), AddressManager())
+
+    assert tor.adaptor._server is not None
+    assert tor.adaptor._server.proxied_network is AddressNetwork.ONION
+    assert gateway.adaptor._server is not None
+    assert gateway.adaptor._server.proxied_network is None
 
 
 CONTROL = Uri("tcp", "127.0.0.1", 9051)

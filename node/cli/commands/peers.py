@@ -14,6 +14,7 @@ from ziggurat.node.cli.table import Column, print_table
 from ziggurat.node.cli.terminal import print_error, print_lines
 from ziggurat.node.config import Resolved, add_settings
 from ziggurat.node.daemon import NotRunning, RequestRefused
+from ziggurat.node.peer import PROXIED
 
 __all__ = ["add_parser", "run"]
 
@@ -61,12 +62,12 @@ def run(options: argparse.Namespace, resolved: Resolved) -> int:
 
 
 def peer_cells(peer: Mapping[str, object]) -> list[str]:
-    """Return the table's cells for a peer."""
+    """Return the table's cells for a peer. Its address shows its network, unless it came to our onion service."""
     age, ping = peer["age"], peer["ping"]
     return [
         {"inbound": "in", "outbound": "out"}.get(str(peer["direction"]), str(peer["direction"])),
         str(peer["address"]),
-        str(peer["via"] or "direct"),
+        "onion" if peer["via"] == PROXIED and peer["network"] == "onion" else str(peer["via"] or "direct"),
         short_duration(age) if isinstance(age, int | float) else "-",
         _ping(ping) if isinstance(ping, int | float) else "-",
         str(peer["user_agent"]),

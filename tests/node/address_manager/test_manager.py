@@ -13,8 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import AddressNetwork, NetAddress, OnionNetAddress
 from ziggurat.node.address_manager import MAX_ADDRESSES, AddressManager, database, is_worth_dialling
+from ziggurat.node.address_manager.record import Record
+from ziggurat.services.onion import OnionAddress
+
+IPV4, IPV6, ONION = AddressNetwork
 
 
 def at(text: str) -> NetAddress:
@@ -139,20 +143,63 @@ def test_a_flood_of_addresses_does_not_evict_reached_ones(book: AddressManager) 
     assert all(address in book for address in proven)
 
 
-def test_a_family_of_which_none_was_reached_does_not_crowd_out_the_other(book: AddressManager) -> None:
-    """On a host without IPv6, failed dials of IPv6 addresses do not count against them."""
-    ipv4 = many(1000)
-    book.add(ipv4)
-    book.mark_success(ipv4[0])
-    for address in ipv4[1:]:
-        book.mark_failure(address)
-    ipv6 = [NetAddress(IPv6Address((0x2600 << 112) + (n << 64)), 16111) for n in range(2 * MAX_ADDRESSES)]
-    book.add(ipv6)
-    assert all(address in book for address in ipv4)
+def onions(count: int, start: int = 0) -> list[OnionNetAddress]:
+    return [OnionNetAddress(OnionAddress(n.to_bytes(32)), 16111) for n in range(start, start + count)]
 
-    more = many(MAX_ADDRESSES - len(ipv4), start=5000)
-    book.add(more)
-    assert all(address in book for address in (*ipv4, *more))
+
+def test_a_flood_in_one_network_displaces_nothing_of_another(book: AddressManager) -> None:
+    """On a host without IPv6, failed dials of IPv6 addresses do not count against them; onion services cost nothing."""
+    ipv4 = many(MAX_ADDRESSES)
+    book.add(ipv4)
+    for address in ipv4:
+        book.mark_failure(address)
+    book.add([NetAddress(IPv6Address((0x2600 << 112) + (n << 64)), 16111) for n in range(2 * MAX_ADDRESSES)])
+    book.add(onions(2 * MAX_ADDRESSES))
+
+    assert all(address in book for address in ipv4)
+    assert len(book) == 3 * MAX_ADDRESSES
+
+
+def test_onion_services_are_kept_dialled_and_forgotten_like_others(book: AddressManager) -> None:
+    (onion,) = onions(1)
+    assert book.add([onion, onion]) == 1
+    assert book.pick_order() == [onion]
+    assert book.pick_order([onion]) == []
+    book.mark_success(onion)
+    assert book.failures(onion) == 0
+    assert book.remove_ip(IPv4Address("10.0.0.1")) == 0
+    for _ in range(4):
+        book.mark_failure(onion)
+    assert onion not in book
+
+
+def test_peers_of_a_network_are_told_what_peers_of_that_network_told(book: AddressManager) -> None:
+    four, six, (onion, other) = at("10.0.0.1:1"), at("[2600::1]:1"), onions(2)
+    book.add([four, onion], IPV4)
+    book.add([six, other], ONION)
+    assert set(book.sample(told_by=IPV4)) == {four, onion}
+    assert set(book.sample(told_by=ONION)) == {six, other}
+    assert book.sample(told_by=IPV6) == []
+    assert set(book.sample()) == {four, six, onion, other}
+
+    assert book.add([four], ONION) == 0  # known, and now to both
+    assert set(book.sample(told_by=ONION)) == {four, six, other}
+    book.mark_failure(four)
+    assert four in book.sample(told_by=IPV4)
+
+
+def test_an_address_of_which_nobody_told_counts_as_told_in_its_own_network(book: AddressManager) -> None:
+    book.add([at("10.0.0.1:1"), *onions(1)])
+
+    assert book.sample(told_by=ONION) == onions(1)
+
+
+def test_what_is_shared_is_a_part_of_what_that_network_told(book: AddressManager) -> None:
+    book.add(many(1000), IPV4)
+    book.add(onions(110), ONION)
+
+    assert len(book.sample(told_by=IPV4)) == 230
+    assert len(book.sample(told_by=ONION)) == 100
 
 
 def test_all_addresses_of_an_ip_can_be_removed(book: AddressManager) -> None:
@@ -209,7 +256,7 @@ def test_a_sample_does_not_depend_on_failures(book: AddressManager) -> None:
 def test_the_repr_shows_the_number_of_addresses(book: AddressManager) -> None:
     book.add(many(3))
 
-    assert repr(book) == "<AddressManager with 3 of 4096 addresses>"
+    assert repr(book) == "<AddressManager with 3 ipv4, 0 ipv6, 0 onion, of 4096 each>"
 
 
 class Book(RuleBasedStateMachine):
@@ -335,7 +382,7 @@ class TestWithAFile:
     async def test_a_file_with_too_many_addresses_is_cut_to_the_limit(self, tmp_path: Path) -> None:
         path = tmp_path / "addresses.db"
         with closing(database.connect(path)) as connection:
-            database.write(connection, {}, dict.fromkeys(many(MAX_ADDRESSES + 10), 1))
+            database.write(connection, {}, dict.fromkeys(many(MAX_ADDRESSES + 10), Record(1)))
         async with await AddressManager.open(path) as book:
             assert len(book) == MAX_ADDRESSES
             book.add(many(1, start=2 * MAX_ADDRESSES))

@@ -4,8 +4,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NetAddress, OnionNetAddress
 from ziggurat.node.address_manager.routable import is_publicly_routable, is_worth_dialling
+from ziggurat.services.onion import OnionAddress
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,8 @@ def test_a_zone_id_does_not_make_an_address_routable() -> None:
 def test_gossip_of_private_addresses_and_service_ports_is_not_worth_a_dial(text: str, worth: bool) -> None:
     """lighthouse#3006, parity-ethereum#2478: hosting companies block servers for such dials."""
     assert is_worth_dialling(NetAddress.parse(text)) is worth
+
+
+@pytest.mark.parametrize(("port", "worth"), [(16111, True), (22, False), (443, False), (0, True)])
+def test_an_onion_service_is_worth_a_dial_but_for_a_service_port(port: int, worth: bool) -> None:
+    assert is_worth_dialling(OnionNetAddress(OnionAddress(bytes(32)), port)) is worth

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests.node.address_manager.test_database import ENDLESS_TRIGGER, ENDLESS_VIEW
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NetAddress, NodeAddress
 from ziggurat.node.address_manager import database, store
+from ziggurat.node.address_manager.record import Record
 from ziggurat.node.address_manager.store import AddressStore, StoreError, StoreEvents
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
@@ -47,7 +48,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def opened(path: Path, log: Log) -> AsyncIterator[tuple[AddressStore, dict[NetAddress, int]]]:
+async def opened(path: Path, log: Log) -> AsyncIterator[tuple[AddressStore, dict[NodeAddress, Record]]]:
     writer, book = await AddressStore.open(path, log.callbacks)
     try:
         yield writer, book
@@ -55,7 +56,7 @@ async def opened(path: Path, log: Log) -> AsyncIterator[tuple[AddressStore, dict
         await writer.aclose()
 
 
-def held(path: Path) -> dict[NetAddress, int]:
+def held(path: Path) -> dict[NodeAddress, Record]:
     with closing(database.connect(path)) as connection:
         return database.read(connection)
 
@@ -71,15 +72,15 @@ def writers() -> list[Any]:
 async def test_a_reopened_store_has_the_same_book(path: Path) -> None:
     async with opened(path, Log()) as (writer, book):
         assert book == {}
-        writer.submit({A: 1, B: 3})
+        writer.submit({A: Record(1), B: Record(3)})
     async with opened(path, Log()) as (_, book):
-        assert book == {A: 1, B: 3}
+        assert book == {A: Record(1), B: Record(3)}
 
 
 async def test_what_is_reported_as_stored_is_in_the_file(path: Path) -> None:
     log = Log()
     async with opened(path, log) as (writer, _):
-        for book in ({A: 1}, {A: 2, B: 1}, {B: 1, C: 1}):
+        for book in ({A: Record(1)}, {A: Record(2), B: Record(1)}, {B: Record(1), C: Record(1)}):
             writer.submit(book)
             assert await log.next() == ("stored", 1, len(book))
             assert held(path) == book
@@ -88,18 +89,18 @@ async def test_what_is_reported_as_stored_is_in_the_file(path: Path) -> None:
 async def test_flush_waits_until_all_is_in_the_file(path: Path) -> None:
     async with opened(path, Log()) as (writer, _):
         for failures in range(4):
-            writer.submit({A: failures})
+            writer.submit({A: Record(failures)})
             await writer.flush()
-            assert held(path) == {A: failures}
+            assert held(path) == {A: Record(failures)}
         await writer.flush()
 
 
 async def test_closing_writes_the_last_snapshot_and_ends_the_thread(path: Path) -> None:
     writer, _ = await AddressStore.open(path, Log().callbacks)
-    writer.submit({A: 1})
+    writer.submit({A: Record(1)})
     await writer.aclose()
 
-    assert held(path) == {A: 1}
+    assert held(path) == {A: Record(1)}
     assert not writers()
     assert not path.with_name(path.name + "-wal").exists()
     await writer.aclose()
@@ -111,10 +112,10 @@ async def test_a_locked_file_blocks_neither_the_loop_nor_later_snapshots(path: P
     async with opened(path, log) as (writer, _):
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            writer.submit({A: 0})
+            writer.submit({A: Record(0)})
             flushed = asyncio.create_task(writer.flush())
             for failures in (1, 2, 3):
-                writer.submit({A: failures, B: failures})
+                writer.submit({A: Record(failures), B: Record(failures)})
                 await asyncio.sleep(0)
             assert not flushed.done()
             assert log.rest() == []
@@ -122,7 +123,7 @@ async def test_a_locked_file_blocks_neither_the_loop_nor_later_snapshots(path: P
         await flushed
         await writer.flush()
 
-        assert held(path) == {A: 3, B: 3}
+        assert held(path) == {A: Record(3), B: Record(3)}
     # The snapshot that the thread was writing when the file was locked, if any, and the last; none in between.
     assert log.rest() in (
         [("stored", 1, 1), ("stored", 1, 2)],  # the first
@@ -139,12 +140,12 @@ async def test_a_failed_write_is_reported_and_made_up_for_by_the_next(
     async with opened(path, log) as (writer, _):
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            writer.submit({A: 1})
+            writer.submit({A: Record(1)})
             assert await log.next() == ("failed", f"{path}: database is locked")
             other.execute("ROLLBACK")
-        writer.submit({A: 1, B: 1})
+        writer.submit({A: Record(1), B: Record(1)})
         assert await log.next() == ("stored", 2, 2)
-        assert held(path) == {A: 1, B: 1}
+        assert held(path) == {A: Record(1), B: Record(1)}
 
 
 async def test_a_failed_write_is_retried(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,13 +155,13 @@ async def test_a_failed_write_is_retried(path: Path, monkeypatch: pytest.MonkeyP
     async with opened(path, log) as (writer, _):
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            writer.submit({A: 1})
+            writer.submit({A: Record(1)})
             assert (await log.next())[0] == "failed"
             assert (await log.next())[0] == "failed"
             other.execute("ROLLBACK")
         await writer.flush()
 
-        assert held(path) == {A: 1}
+        assert held(path) == {A: Record(1)}
         assert log.rest()[-1] == ("stored", 1, 1)
 
 
@@ -172,7 +173,7 @@ async def test_closing_does_not_wait_for_a_file_that_cannot_be_written(
     async with opened(path, log) as (writer, _):
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        writer.submit({A: 1})
+        writer.submit({A: Record(1)})
         flushed = asyncio.create_task(writer.flush())
         assert (await log.next())[0] == "failed"
     other.close()
@@ -189,23 +190,23 @@ async def test_a_damaged_file_is_renamed_and_the_book_is_empty(path: Path) -> No
     async with opened(path, log) as (writer, book):
         assert book == {}
         assert log.rest() == [("damaged", "addresses.db", "addresses.db.damaged-1", "file is not a database")]
-        writer.submit({A: 1})
+        writer.submit({A: Record(1)})
 
-    assert held(path) == {A: 1}
+    assert held(path) == {A: Record(1)}
     assert path.with_name("addresses.db.damaged-1").read_bytes() == b"x" * 5000
 
 
 async def test_a_file_damaged_while_open_is_written_anew(path: Path) -> None:
     log = Log()
     async with opened(path, log) as (writer, _):
-        writer.submit({A: 1, B: 1})
+        writer.submit({A: Record(1), B: Record(1)})
         await writer.flush()
         with closing(sqlite3.connect(path)) as other:
             other.executescript("DROP TABLE addresses")
-        writer.submit({A: 1, B: 1, C: 1})
+        writer.submit({A: Record(1), B: Record(1), C: Record(1)})
         await writer.flush()
 
-        assert held(path) == {A: 1, B: 1, C: 1}
+        assert held(path) == {A: Record(1), B: Record(1), C: Record(1)}
     assert log.rest() == [
         ("stored", 2, 2),
         ("damaged", "addresses.db", "addresses.db.damaged-1", "no such table: addresses"),
@@ -219,14 +220,14 @@ async def test_a_file_deleted_while_open_is_noticed_before_anything_is_reported_
 ) -> None:
     log = Log()
     async with opened(path, log) as (writer, _):
-        writer.submit({A: 1, B: 1})
+        writer.submit({A: Record(1), B: Record(1)})
         await writer.flush()
         for name in names:
             path.with_name(name).unlink()
-        writer.submit({A: 1, B: 1, C: 1})
+        writer.submit({A: Record(1), B: Record(1), C: Record(1)})
         await writer.flush()
 
-        assert held(path) == {A: 1, B: 1, C: 1}
+        assert held(path) == {A: Record(1), B: Record(1), C: Record(1)}
     assert [entry[:2] for entry in log.rest()] in (
         [("stored", 2), ("lost", "addresses.db"), ("stored", 3)],
         [("stored", 2), ("lost", "addresses.db"), ("stored", 0)],  # the file was there, and only its log was new
@@ -235,16 +236,16 @@ async def test_a_file_deleted_while_open_is_noticed_before_anything_is_reported_
 
 async def test_a_file_replaced_while_open_is_written_anew(path: Path) -> None:
     async with opened(path.with_name("other.db"), Log()) as (writer, _):
-        writer.submit({A: 3})
+        writer.submit({A: Record(3)})
     log = Log()
     async with opened(path, log) as (writer, _):
-        writer.submit({A: 1, B: 1})
+        writer.submit({A: Record(1), B: Record(1)})
         await writer.flush()
         path.with_name("other.db").replace(path)
-        writer.submit({B: 2})
+        writer.submit({B: Record(2)})
         await writer.flush()
 
-        assert held(path) == {B: 2}
+        assert held(path) == {B: Record(2)}
     assert log.rest() == [("stored", 2, 2), ("lost", "addresses.db"), ("stored", 1, 1)]
 
 
@@ -255,13 +256,13 @@ async def test_a_directory_deleted_while_open_is_a_failed_write(path: Path, monk
     log = Log()
     async with opened(folder / path.name, log) as (writer, _):
         shutil.rmtree(folder)
-        writer.submit({A: 1})
+        writer.submit({A: Record(1)})
         assert await log.next() == ("lost", "addresses.db")
         assert (await log.next())[0] == "failed"
         folder.mkdir()
         await writer.flush()
 
-        assert held(folder / path.name) == {A: 1}
+        assert held(folder / path.name) == {A: Record(1)}
 
 
 async def test_a_file_whose_table_becomes_an_endless_view_is_written_anew(
@@ -270,14 +271,14 @@ async def test_a_file_whose_table_becomes_an_endless_view_is_written_anew(
     monkeypatch.setattr(database, "MAX_OPERATIONS", 100_000)
     log = Log()
     async with opened(path, log) as (writer, _):
-        writer.submit({A: 1})
+        writer.submit({A: Record(1)})
         await writer.flush()
         with closing(sqlite3.connect(path)) as other:
             other.executescript(f"DROP TABLE addresses; {ENDLESS_VIEW} {ENDLESS_TRIGGER}")
-        writer.submit({A: 2})
+        writer.submit({A: Record(2)})
         await writer.flush()
 
-        assert held(path) == {A: 2}
+        assert held(path) == {A: Record(2)}
     assert [entry[0] for entry in log.rest()] == ["stored", "damaged", "stored"]
 
 
@@ -306,7 +307,7 @@ async def test_the_thread_ends_silently_when_the_loop_is_closed(path: Path) -> N
     def die() -> None:
         loop = asyncio.new_event_loop()
         writer, _ = loop.run_until_complete(AddressStore.open(path, Log().callbacks))
-        writer.submit({A: 1})
+        writer.submit({A: Record(1)})
         loop.close()
         (thread,) = writers()
         thread.close()
@@ -314,4 +315,4 @@ async def test_the_thread_ends_silently_when_the_loop_is_closed(path: Path) -> N
 
     await asyncio.to_thread(die)
 
-    assert held(path) == {A: 1}
+    assert held(path) == {A: Record(1)}

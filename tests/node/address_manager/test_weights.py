@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NetAddress, OnionNetAddress
 from ziggurat.node.address_manager.weights import bucket_of, pick_order, weights
+from ziggurat.services.onion import OnionAddress
 
 
 def at(text: str) -> NetAddress:
@@ -106,9 +107,20 @@ def test_an_empty_book_gives_an_empty_order() -> None:
     ],
 )
 def test_neighbours_share_a_bucket(one: str, other: str, neighbours: bool) -> None:
-    assert (bucket_of(ip_address(one)) == bucket_of(ip_address(other))) is neighbours
+    addresses = (NetAddress(ip_address(text), 1) for text in (one, other))
+
+    assert (len(set(map(bucket_of, addresses))) == 1) is neighbours
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2**32 + 2**48, 2**128 - 1))
 def test_ipv4_and_ipv6_addresses_never_share_a_bucket(v4: int, v6: int) -> None:
-    assert bucket_of(IPv4Address(v4)) != bucket_of(IPv6Address(v6))
+    assert bucket_of(NetAddress(IPv4Address(v4), 1)) != bucket_of(NetAddress(IPv6Address(v6), 1))
+
+
+def test_onion_services_have_sixteen_buckets_of_their_own() -> None:
+    """They cost nothing to make: with a bucket each, an attacker's would be all that a node dials."""
+    onions = [OnionNetAddress(OnionAddress(bytes([n]) * 32), 1) for n in range(256)]
+    buckets = set(map(bucket_of, onions))
+
+    assert len(buckets) == 16
+    assert not any(bucket_of(NetAddress(IPv4Address(n << 16), 1)) in buckets for n in range(1, 4096))

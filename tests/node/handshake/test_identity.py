@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+from dataclasses import replace
 
 import pytest
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import AddressNetwork, NetAddress
 from ziggurat.node.handshake.identity import NodeIdentity, user_agent
 
 
@@ -50,3 +51,28 @@ def test_an_invalid_identity_is_refused() -> None:
         NodeIdentity("")
     with pytest.raises(ValueError, match="id must have 16 bytes, not 3"):
         NodeIdentity("n", id=b"abc")
+
+
+def test_each_network_sees_an_id_of_its_own_and_only_an_address_of_its_own() -> None:
+    address = NetAddress.parse("1.2.3.4:5")
+    identity = NodeIdentity("n", id=b"i" * 16, address=address)
+    faces = {network: identity.of_network(network) for network in AddressNetwork}
+
+    assert faces[AddressNetwork.IPV4].id == b"i" * 16
+    assert len({face.id for face in faces.values()}) == 3
+    assert {str(network): face.address for network, face in faces.items()} == {
+        "ipv4": address,
+        "ipv6": None,
+        "onion": None,
+    }
+    assert {(face.network, face.user_agent) for face in faces.values()} == {("n", identity.user_agent)}
+
+
+def test_the_ids_of_networks_stay_and_cannot_be_computed_from_one_another() -> None:
+    identity, twin = NodeIdentity("n", id=b"i" * 16), NodeIdentity("n", id=b"i" * 16)
+    moved = replace(identity, address=NetAddress.parse("1.2.3.4:5"))
+
+    assert moved.of_network(AddressNetwork.ONION).id == identity.of_network(AddressNetwork.ONION).id
+    assert twin.of_network(AddressNetwork.ONION).id != identity.of_network(AddressNetwork.ONION).id
+    assert identity.secret.hex() not in repr(identity)
+    assert repr(identity.secret) not in repr(identity)

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from tests.node.lines import info
-from ziggurat.node.address import NamedAddress, NetAddress, OnionNetAddress, parse_peer_address
-from ziggurat.node.peer.info import PROXIED, PeerKey, peer_key
+from ziggurat.node.address import AddressNetwork, NamedAddress, NetAddress, OnionNetAddress, parse_peer_address
+from ziggurat.node.peer.info import PROXIED, PeerKey, network_of, peer_key
 from ziggurat.services import OnionAddress, Uri
 
 ID = b"i" * 16
@@ -59,12 +59,24 @@ def test_a_key_is_the_id_and_the_host_without_the_port() -> None:
     assert peer_key(ID, NetAddress.parse("1.2.3.4:5")) == peer_key(ID, NetAddress.parse("[::ffff:1.2.3.4]:6"))
     assert peer_key(ID, NetAddress.parse("1.2.3.4:5")) != peer_key(b"j" * 16, NetAddress.parse("1.2.3.4:5"))
     assert peer_key(ID, NetAddress.parse("1.2.3.4:5")) != peer_key(ID, NetAddress.parse("1.2.3.5:5"))
-    assert peer_key(ID, OnionNetAddress.parse(ONION, 5)) == PeerKey(ID, ONION)
+    assert peer_key(ID, OnionNetAddress.parse(ONION, 5)) == PeerKey(ID, ONION, AddressNetwork.ONION)
 
 
 def test_inbound_peers_behind_a_proxy_have_their_own_keys() -> None:
-    assert peer_key(ID, NetAddress.parse("127.0.0.1:5"), proxied=True) == PeerKey(ID, PROXIED)
+    assert peer_key(ID, NetAddress.parse("127.0.0.1:5"), proxied=True) == PeerKey(ID, PROXIED, AddressNetwork.IPV4)
     inbound = dataclasses.replace(info(ID, "inbound"), via=PROXIED)
-    assert inbound.key == PeerKey(ID, PROXIED)
+    assert inbound.key == PeerKey(ID, PROXIED, AddressNetwork.IPV4)
     outbound = dataclasses.replace(info(ID), via="127.0.0.1:9050")
-    assert outbound.key == PeerKey(ID, "10.0.0.2")
+    assert outbound.key == PeerKey(ID, "10.0.0.2", AddressNetwork.IPV4)
+
+
+def test_a_peer_in_two_networks_has_two_keys() -> None:
+    """Else an onion service could be told from any other by showing its id at an IP address, too."""
+    onion = peer_key(ID, NetAddress.parse("127.0.0.1:5"), proxied=True, network=AddressNetwork.ONION)
+    assert onion == PeerKey(ID, PROXIED, AddressNetwork.ONION)
+    assert onion != peer_key(ID, NetAddress.parse("127.0.0.1:5"), proxied=True)
+
+
+def test_the_network_of_an_address() -> None:
+    addresses = (NetAddress.parse("[2001:db8::1]:5"), OnionNetAddress.parse(ONION, 5), NamedAddress("a.example", 5))
+    assert [str(network_of(address)) for address in addresses] == ["ipv6", "onion", "ipv4"]

@@ -129,11 +129,12 @@ async def test_a_tor_without_a_socks_port_is_not_up() -> None:
 
 
 async def test_a_service_is_published_only_when_it_can_be_found() -> None:
-    port = ControlPort()
+    port, names = ControlPort(), list[str]()
     async with running(port) as (link, logs):
-        link.publish(ONION)
+        link.publish(ONION, names.append)
         await anyio.wait_all_tasks_blocked()
         assert shown(logs)[2:] == ["onion.publishing"]
+        assert names == [f"{SERVICE}.onion:16111"]  # known at once, so that nobody dials it
         await port.upload("UPLOAD", 0, 0)
         await port.upload("UPLOADED", 0)
         assert link.onion is None

@@ -39,11 +39,16 @@ class Held(Inbox):
         self.remote_ended = True
         self.on_end()
 
+    def _inflate(self, body: bytes) -> bytes:
+        self.compressed = 1
+        return body
+
     async def message(self) -> tuple[int, bytes] | None:
-        while (message := self._next()) is None:
+        self.compressed = 0
+        while (body := self._next()) is None:
             if not await self._wait():
                 return None
-        return message
+        return self.compressed, body
 
 
 def message(body: bytes, flag: int = 0) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hyperframe.frame import GoAwayFrame, PingFrame
 
-from ziggurat.services.channel.protocol import HIGH_WATER
+from ziggurat.services.channel.options import HIGH_WATER
 from ziggurat.services.channel.refusal import CallRefused
 from ziggurat.services.http2.receiver import MAX_UNREAD_ANSWERS
 

@@ -138,7 +138,7 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(2000):
         writer.write(HeaderTemplate(((b":status", b"200"),)), [(b"x", b"%d" % number)])
 
-    assert len(writer._blocks) <= 512
+    assert len(writer.known) <= 512
     assert len(writer._seen) <= 64
 
 

@@ -15,6 +15,7 @@ from ziggurat.node.daemon.control import serve_control
 PEER: dict[str, object] = {
     "address": "192.0.2.1:16111",
     "direction": "inbound",
+    "network": "ipv4",
     "via": None,
     "age": 3725.4,
     "ping": 0.0123,
@@ -41,6 +42,14 @@ def test_without_a_running_node_it_prints_an_error_and_exits_with_1(
             ["out", "192.0.2.1:16111", "127.0.0.1:9050", "1h 02m", "-", "/kaspad:2.1.0/"],
         ),
         ({"age": 200_000.0, "ping": 1.54}, ["in", "192.0.2.1:16111", "direct", "2d 07h", "1.5 s", "/kaspad:2.1.0/"]),
+        (
+            {"address": "127.0.0.1:5", "via": "proxied", "network": "onion"},
+            ["in", "127.0.0.1:5", "onion", "1h 02m", "12 ms", "/kaspad:2.1.0/"],
+        ),
+        (
+            {"address": "10.0.0.1:5", "via": "proxied", "network": "ipv4"},
+            ["in", "10.0.0.1:5", "proxied", "1h 02m", "12 ms", "/kaspad:2.1.0/"],
+        ),
         ({"age": 0.2, "ping": 0.00123}, ["in", "192.0.2.1:16111", "direct", "0s", "1.2 ms", "/kaspad:2.1.0/"]),
     ],
 )
