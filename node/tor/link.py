@@ -82,6 +82,7 @@ class TorLink:
         self._publication: Publication | None = None
         self._early: list[DescriptorUpload] = []  # events from before Tor has told the service's name
         self._bootstrapped = anyio.Event()
+        self._asked = False  # whether this connection has told all that it is asked
         self._changed = anyio.Event()
 
     async def wait_up(self) -> None:
@@ -118,7 +119,7 @@ class TorLink:
     async def _use(self, controller: Controller) -> TorError:
         """Use a connection until it is lost, and return why."""
         error = TorError("Tor closed the control connection")
-        self._bootstrapped = anyio.Event()
+        self._bootstrapped, self._asked = anyio.Event(), False
         async with anyio.create_task_group() as tasks:
 
             async def follow() -> None:
@@ -141,7 +142,7 @@ class TorLink:
         if self._take_socks is not None:
             self.socks = choose_socks_port(await controller.info("net/listeners/socks"), self._control)
             self._take_socks(self.socks)
-        self._version = controller.version
+        self._version, self._asked = controller.version, True
         self._say_up()
         await self._service_given.wait()
         await self._keep_published(controller)
@@ -158,7 +159,7 @@ class TorLink:
         elif isinstance(event, Circuits):
             if event.reason is not None:
                 self.status.down(f"Tor can build no circuits ({event.reason})")
-            elif self._bootstrapped.is_set():
+            elif self._asked:
                 self._say_up()
         elif self._publication is None:
             if self._service is not None:

@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from tests.interop.tor_network import TorNetwork
@@ -101,3 +102,20 @@ async def test_a_node_is_reached_by_its_onion_and_keeps_the_name(tor: TorNetwork
             assert node.other == []
 
     assert len(names) == 1
+
+
+async def test_a_node_whose_tor_dies_says_so_once_and_takes_the_new_one(tor: TorNetwork, tmp_path: Path) -> None:
+    lines = "SocksPort {address}:9050 ExtendedErrors\n"
+    with tor.another("dies", lines) as first:
+        flags = ("--tor-control", f"unix:{first.folder}/control", "--outpeers=0")
+        async with running("-b", tmp_path, *flags) as node:
+            await node.wait_for("tor.up", via=f"{first.address}:9050")
+            first.process.kill()
+            await anyio.to_thread.run_sync(first.process.wait)
+            await node.wait_for("tor.down", level="warning")
+            with tor.another("dies", lines) as again:
+                await node.wait_for("tor.up", via=f"{again.address}:9050")
+                assert await node.stop() == 0
+
+    assert len([each for each in node.events if each["event"] == "tor.down" and each["level"] == "warning"]) == 1
+    assert node.other == []

@@ -223,3 +223,23 @@ async def test_nothing_is_sent_but_questions_and_the_service() -> None:
 
     words = {command.split()[0] for command in port.commands}
     assert words == {"PROTOCOLINFO", "AUTHENTICATE", "SETEVENTS", "GETINFO", "ADD_ONION"}
+
+
+async def test_a_restarted_tor_is_not_up_before_it_has_told_its_new_socks_port() -> None:
+    """It says that it has circuits as soon as its start is done: the port is still that of its former life."""
+    port, told = ControlPort(), list[Uri]()
+    async with running(port, take_socks=told.append) as (link, logs):
+        port.phase = 'NOTICE BOOTSTRAP PROGRESS=90 TAG=circuit SUMMARY="Circuit"'
+        port.listeners = '"127.0.0.1:9999"'
+        await port.drop()
+        await anyio.sleep(5)
+        assert port.far is not None
+        await port.far.send(
+            b'650 STATUS_CLIENT NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY="Done"\r\n'
+            b"650 STATUS_CLIENT NOTICE CIRCUIT_ESTABLISHED\r\n"
+        )
+        await link.wait_up()
+        await anyio.wait_all_tasks_blocked()
+
+    assert [each["via"] for each in logs if each["event"] == "tor.up"] == ["127.0.0.1:9050", "127.0.0.1:9999"]
+    assert [uri.port for uri in told] == [9050, 9999]
