@@ -198,7 +198,8 @@ class Inbox(Stream):
     def _new_reader(self) -> asyncio.Future[None]:
         if self._reader is not None and not self._reader.done():  # done: its task was cancelled
             raise RuntimeError(BUSY)
-        self._reader = reader = asyncio.Future()  # of the running loop, without two calls to ask for it
+        reader: asyncio.Future[None] = asyncio.Future()  # of the running loop, without two calls to ask for it
+        self._reader = reader
         return reader
 
     def break_off(self, error: Exception) -> None:

@@ -16,6 +16,7 @@ from ziggurat.services.errors import copy_error
 from ziggurat.services.http2 import ErrorCode, HeaderSection
 
 if TYPE_CHECKING:
+    from grpclib.encoding.base import StatusDetailsCodecBase
     from grpclib.metadata import Deadline, _Metadata, _MetadataLike  # pyright: ignore[reportPrivateUsage]
 
     from ziggurat.services.channel.channel import Channel
@@ -169,11 +170,11 @@ class Reply(Request):
                     cast("_Metadata", MultiDict(response.pairs)),
                     status=response.status or Status.UNKNOWN,
                     status_message=response.message,
-                    status_details=response.details(self._channel._status_details_codec),
+                    status_details=response.details(self._details_codec),
                 )
             )
         if response.status is not Status.OK:  # no local variable: the error's traceback holds this frame
-            raise response.error(self._channel._status_details_codec)
+            raise response.error(self._details_codec)
         head = None if self._head is None else self._read(self._head)
         if fault := response.pairs_fault or (head and head.pairs_fault):
             raise GRPCError(Status.INTERNAL, fault)
@@ -198,6 +199,10 @@ class Reply(Request):
         if isinstance(memo, Response):
             return memo
         return read_response(section, self._codec.__content_subtype__)
+
+    @property
+    def _details_codec(self) -> StatusDetailsCodecBase | None:
+        return self._channel._status_details_codec  # pyright: ignore[reportPrivateUsage]
 
     @property
     def _succeeded(self) -> bool:
