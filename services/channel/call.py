@@ -38,7 +38,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
     if TYPE_CHECKING:
         _channel: Channel
 
-    __slots__ = ("_cancelled", "_received", "_recv_type", "_send_type", "_streams_responses")
+    __slots__ = ("_cancelled", "_received", "_recv_type", "_send_type")
 
     def __init__(
         self,
@@ -51,7 +51,6 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         deadline: Deadline | None,
     ) -> None:
         Reply.__init__(self, channel, method_name, metadata, cardinality, deadline)
-        self._streams_responses: bool = cardinality.server_streaming  # pyright: ignore[reportUnknownMemberType]
         self._send_type = send_type
         self._recv_type = recv_type
         self._cancelled = False
@@ -130,7 +129,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         if gzip and not self._gzip:
             raise ProtocolError("The request did not announce compression: compress the first message, too")
         if "send_message" not in self._unheard:
-            (message,) = await self._told(self._dispatch.send_message(message))
+            (message,) = await self._told(self._channel.__dispatch__.send_message(message))
         body = self._codec.encode(message, self._send_type)
         held = self._hold(body, gzip, last)
         try:
@@ -207,14 +206,13 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
             StreamTerminatedError: the call ended before its time.
         """
         if not self._head_read:
-            if self._head is None and self._request_sent and self._again is None and self._resending is None:
-                await self._wait()  # not in there, for a coroutine less in each call
+            plain = self._request_sent and self._again is None and self._resending is None
+            if self._head is None and plain and (reader := self._more_to_come()) is not None:
+                await reader  # not in there, for two coroutines less in each call
             if not self._accept_head():
                 await self.recv_initial_metadata()
         body = self._next()
-        if body is None:
-            body = await self._receive()
-        if body is None:
+        if body is None and (body := await self._receive()) is None:
             if not self._streams_responses and not self._received:
                 if not (self._trailers_read or self._status_in_head):
                     await self.recv_trailing_metadata()
@@ -230,7 +228,7 @@ class Call(GrpclibCall[SendT, RecvT], Reply):
         except Exception as error:
             raise GRPCError(Status.INTERNAL, f"a message cannot be decoded: {error}") from error
         if "recv_message" not in self._unheard:
-            (message,) = await self._told(self._dispatch.recv_message(message))
+            (message,) = await self._told(self._channel.__dispatch__.recv_message(message))
         self._received += 1
         return message
 

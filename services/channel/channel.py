@@ -16,8 +16,8 @@ from grpclib.metadata import Deadline
 from ziggurat.services.channel.call import Call
 from ziggurat.services.channel.client_protocol import ClientProtocol
 from ziggurat.services.channel.home_loop import HomeLoop
+from ziggurat.services.channel.metadata import request_template
 from ziggurat.services.channel.reconnect import Reconnect
-from ziggurat.services.channel.request import request_template
 from ziggurat.services.channel.shared_dial import Expired
 from ziggurat.services.channel.snapshot import ConnectionSnapshot, take_snapshot
 from ziggurat.services.channel.state import ChannelState, StateChanges

@@ -68,9 +68,8 @@ class ClientProtocol(Protocol):
         transport = self._transport
         return self.refusal is None and not self.closing and transport is not None and not transport.is_closing()
 
-    @property
-    def ready(self) -> bool:
-        """Whether a new call may start here at once."""
+    def has_room(self) -> bool:
+        """Return whether a new call may start here at once."""
         transport = self._transport  # as in `accepting`, for a call less in each call
         if self.refusal is not None or self.closing or transport is None or transport.is_closing():
             return False
@@ -101,11 +100,10 @@ class ClientProtocol(Protocol):
         template: HeaderTemplate,
         own: HeaderFields,
         fresh: HeaderFields,
-        *,
         end: bool,
     ) -> None:
         """Open a stream with a request; see `Connection.open`."""
-        self.core.open(stream, template, own, fresh, end=end)
+        self.core.open(stream, template, own, fresh, end)
         if self.core.exhausted:
             self.refuse_new("the connection has used up its stream numbers")
         if not self.scheduled:
@@ -133,8 +131,8 @@ class ClientProtocol(Protocol):
                 on_dead=self._dead,
             )
 
-    def data_received(self, data: bytes) -> None:
-        """Judge the first bytes; hand the rest to the core."""
+    def look_at(self, data: bytes) -> bytes:
+        """Judge the first bytes; with keepalive, note that the peer is alive."""
         if self._keepalive is not None:
             self._keepalive.heard()
         if self._preface is not None:
@@ -143,11 +141,12 @@ class ClientProtocol(Protocol):
                 self.foreign = not self._preface.transient
                 self.failure = self._preface.verdict
                 self.abort()
-                return
+                return b""
             if not self._preface.done:
-                return
+                return b""
             self._preface = None
-        Protocol.data_received(self, data)
+        self.watched = self._keepalive is not None
+        return data
 
     def resume_writing(self) -> None:
         """The transport takes bytes again."""

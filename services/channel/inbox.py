@@ -68,7 +68,7 @@ class Inbox(Stream):
         self._more: list[bytes | bytearray | memoryview] = []  # behind it
         self._size = 0  # bytes in all of them
         self._given_back = 0  # of these, bytes that the peer may send again already
-        self._reader: asyncio.Future[None] | None = None
+        self._reader: asyncio.Future[None] | None = None  # who waits; done if that task was cancelled
         self._wanted = 0  # bytes that the reader waits for
         self._unjudged = -1  # length up to which an uncompressed message is good, which spares a call
 
@@ -88,7 +88,7 @@ class Inbox(Stream):
         else:
             self._append(data, start, end)
         self._size = total = self._size + size
-        if self._reader is not None:
+        if self._reader is not None and not self._reader.done():
             if total >= self._wanted:
                 self._wake_reader()
             else:
@@ -155,7 +155,15 @@ class Inbox(Stream):
         return self._inflate(body) if flag else body
 
     async def _wait(self) -> bool:
-        """Wait until what `_next` has asked for may be there. Return whether it may; else the stream has ended.
+        """Wait for `_more_to_come`. Return whether there may be more; else the stream has ended."""
+        reader = self._more_to_come()
+        if reader is None:
+            return False
+        await reader
+        return True
+
+    def _more_to_come(self) -> asyncio.Future[None] | None:
+        """Return what to wait for until that which `_next` has asked for may be there; ``None`` at the stream's end.
 
         Raises:
             RuntimeError: another task is reading.
@@ -168,17 +176,11 @@ class Inbox(Stream):
             if self._size:
                 self.spoil(_cut_off())
                 raise _cut_off()
-            return False
+            return None
         if held := self._size - self._given_back:
             self._given_back = self._size
             self._give_back(held)
-        reader = self._new_reader()
-        try:
-            await reader  # as in `_pause`, without a coroutine of its own for every call
-        finally:
-            if self._reader is reader:  # else it was woken, and another may wait
-                self._reader = None
-        return True
+        return self._new_reader()
 
     async def _wait_for_end(self) -> None:
         """Wait until the peer has sent everything, and leave it unread.
@@ -191,20 +193,13 @@ class Inbox(Stream):
             if self.broken is not None:
                 raise copy_error(self.broken)
             self._wanted = 0  # no more than the window is kept
-            await self._pause()
-
-    async def _pause(self) -> None:
-        reader = self._new_reader()
-        try:
-            await reader
-        finally:
-            if self._reader is reader:
-                self._reader = None
+            await self._new_reader()
 
     def _new_reader(self) -> asyncio.Future[None]:
-        if self._reader is not None:
+        if self._reader is not None and not self._reader.done():  # done: its task was cancelled
             raise RuntimeError(BUSY)
-        self._reader = reader = asyncio.get_running_loop().create_future()
+        reader: asyncio.Future[None] = asyncio.Future()  # of the running loop, without two calls to ask for it
+        self._reader = reader
         return reader
 
     def break_off(self, error: Exception) -> None:

@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, cast
 
 from grpclib.metadata import encode_metadata
 
+from ziggurat.services.channel.compression import ACCEPT_ENCODING
+from ziggurat.services.http2 import HeaderTemplate
+
 if TYPE_CHECKING:
     from grpclib.metadata import _MetadataLike  # pyright: ignore[reportPrivateUsage]
 
-__all__ = ["Pairs", "decode_binary", "decode_pairs", "encode_binary", "encode_pairs", "encode_timeout"]
+__all__ = [
+    "Pairs",
+    "decode_binary",
+    "decode_pairs",
+    "encode_binary",
+    "encode_pairs",
+    "encode_timeout",
+    "request_template",
+]
 
 Pairs = list[tuple[str, str | bytes]]
 """Metadata in its order; values of keys that end in ``-bin`` are bytes."""
@@ -100,3 +111,28 @@ def decode_binary(value: bytes) -> bytes:
         return b64decode(value + b"=" * (-len(value) % 4), validate=True)
     except Base64Error as error:
         raise ValueError(str(error)) from error
+
+
+def request_template(
+    scheme: str, path: str, authority: str, content_type: str, user_agent: str, *, gzip: bool
+) -> HeaderTemplate:
+    """Return the fields of all requests for one method, in the order of gRPC's "PROTOCOL-HTTP2" document."""
+    fields = [
+        (":method", "POST"),
+        (":scheme", scheme),
+        (":path", path),
+        (":authority", authority),
+        ("te", "trailers"),
+        ("content-type", content_type),
+        ("user-agent", user_agent),
+        ACCEPT_ENCODING,
+    ]
+    if gzip:
+        fields.append(("grpc-encoding", "gzip"))
+    return HeaderTemplate(_encoded(*field) for field in fields)
+
+
+@lru_cache(maxsize=1024)
+def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
+    """The same object for the same field: a program with a thousand channels has most of them a thousand times."""
+    return name.encode(), value.encode()

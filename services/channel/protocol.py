@@ -38,6 +38,7 @@ class Protocol(asyncio.Protocol):
         core: the HTTP/2 protocol.
         options: as above.
         writable: whether the transport takes bytes.
+        watched: whether `look_at` has to see what arrives.
         failure: one line on why the connection came to a bad end; ``None`` while it has not.
         settings_received: whether the peer's SETTINGS have come.
         scheduled: whether `flush` is to be called when the loop goes round.
@@ -67,6 +68,7 @@ class Protocol(asyncio.Protocol):
         )
         self.options = options
         self.writable = True
+        self.watched = True
         self.failure: str | None = None
         self.settings_received = False
         self.closing = False
@@ -109,7 +111,9 @@ class Protocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the core, which tells the streams."""
-        if self.closing:
+        if self.watched:
+            data = self.look_at(data)
+        if self.closing or not data:
             return
         self.bytes_received += len(data)
         if self.writable:
@@ -124,6 +128,10 @@ class Protocol(asyncio.Protocol):
         if not self.scheduled and (self.core.out or len(data) < LARGE_READ):
             self.scheduled = True
             self._loop.call_soon(self.flush)
+
+    def look_at(self, data: bytes) -> bytes:
+        """Judge what arrived, while the protocol is ``watched``. Return what the core is to have."""
+        return data
 
     def pause_writing(self) -> None:
         """The transport has had enough for now."""

@@ -16,6 +16,7 @@ from ziggurat.services.errors import copy_error
 from ziggurat.services.http2 import ErrorCode, HeaderSection
 
 if TYPE_CHECKING:
+    from grpclib.encoding.base import StatusDetailsCodecBase
     from grpclib.metadata import Deadline, _Metadata, _MetadataLike  # pyright: ignore[reportPrivateUsage]
 
     from ziggurat.services.channel.channel import Channel
@@ -36,7 +37,6 @@ class Reply(Request):
     __slots__ = (
         "_begun_well",
         "_codec",
-        "_details_codec",
         "_head",
         "_head_read",
         "_initial",
@@ -58,7 +58,6 @@ class Reply(Request):
     ) -> None:
         Request.__init__(self, channel, method_name, metadata, cardinality, deadline)
         self._codec = channel._codec  # pyright: ignore[reportPrivateUsage]
-        self._details_codec = channel._status_details_codec  # pyright: ignore[reportPrivateUsage]
         self._head: HeaderSection | None = None
         self._trailers: HeaderSection | None = None
         self._initial: _Metadata | None = None  # where a listener has replaced them
@@ -122,13 +121,16 @@ class Reply(Request):
         section = self._head
         if section is None:
             return False
-        self._begun_well = not self._status_in_head and self._read(section).flawless
+        memo = section.memo  # as in `_read`, for a call less in each call
+        response = memo if isinstance(memo, Response) else self._read(section)
+        self._begun_well = response.flawless and not self._status_in_head
         self._head_read = self._begun_well and "recv_initial_metadata" in self._unheard
         return self._head_read
 
     def _status_passes(self, section: HeaderSection) -> bool:
         """Whether `_read_status` has nothing to do: the call has ended well, and nobody listens."""
-        response = self._read(section)
+        memo = section.memo
+        response = memo if isinstance(memo, Response) else self._read(section)
         well = self._begun_well and response.flawless and response.status is not None
         return well and "recv_trailing_metadata" in self._unheard
 
@@ -148,7 +150,7 @@ class Reply(Request):
                 self._close_with(response.fault or response.error(None))
             if "recv_initial_metadata" not in self._unheard:
                 nothing = cast("_Metadata", MultiDict())
-                (self._initial,) = await self._told(self._dispatch.recv_initial_metadata(nothing))
+                (self._initial,) = await self._told(self._channel.__dispatch__.recv_initial_metadata(nothing))
             await self._read_status(response)
             return
         if response.fault is not None:
@@ -157,14 +159,14 @@ class Reply(Request):
             self._close_with(response.encoding_fault)
         if "recv_initial_metadata" not in self._unheard:
             metadata = cast("_Metadata", MultiDict(response.pairs))
-            (self._initial,) = await self._told(self._dispatch.recv_initial_metadata(metadata))
+            (self._initial,) = await self._told(self._channel.__dispatch__.recv_initial_metadata(metadata))
 
     async def _read_status(self, response: Response) -> None:
         """Tell the listeners of the status, once, and raise it if it is not OK."""
         first, self._status_read = not self._status_read, True
         if first and "recv_trailing_metadata" not in self._unheard:
             (self._trailing,) = await self._told(
-                self._dispatch.recv_trailing_metadata(
+                self._channel.__dispatch__.recv_trailing_metadata(
                     cast("_Metadata", MultiDict(response.pairs)),
                     status=response.status or Status.UNKNOWN,
                     status_message=response.message,
@@ -183,7 +185,7 @@ class Reply(Request):
             async with asyncio.timeout(PAGE_TIME):
                 while not self.remote_ended and self.broken is None and self._size < PAGE_SIZE:
                     self._wanted = PAGE_SIZE
-                    await self._pause()
+                    await self._new_reader()
         except TimeoutError:
             pass
         await self._raise_status()
@@ -197,6 +199,10 @@ class Reply(Request):
         if isinstance(memo, Response):
             return memo
         return read_response(section, self._codec.__content_subtype__)
+
+    @property
+    def _details_codec(self) -> StatusDetailsCodecBase | None:
+        return self._channel._status_details_codec  # pyright: ignore[reportPrivateUsage]
 
     @property
     def _succeeded(self) -> bool:

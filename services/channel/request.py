@@ -7,19 +7,17 @@ bound, and sent once more on another connection. A request that never left is tr
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from grpclib.const import Cardinality
 from grpclib.exceptions import StreamTerminatedError
 from multidict import MultiDict
 
-from ziggurat.services.channel.compression import ACCEPT_ENCODING
 from ziggurat.services.channel.message_stream import MessageStream
 from ziggurat.services.channel.metadata import encode_pairs, encode_timeout
 from ziggurat.services.channel.refusal import CallRefused
 from ziggurat.services.errors import copy_error
-from ziggurat.services.http2 import ErrorCode, HeaderFields, HeaderTemplate
+from ziggurat.services.http2 import ErrorCode, HeaderFields
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,13 +27,17 @@ if TYPE_CHECKING:
     from ziggurat.services.channel.channel import Channel
     from ziggurat.services.channel.client_protocol import ClientProtocol
 
-__all__ = ["MAX_HELD", "MAX_SENDS", "Request", "request_template"]
+__all__ = ["MAX_HELD", "MAX_SENDS", "Request"]
 
 MAX_SENDS = 5
 """Connections tried for a request that was not sent, before the caller gets the error."""
 
 MAX_HELD = 256 * 1024
 """Bytes of messages that a call holds to send them again. A call that has sent more is not repeated."""
+
+UNARY_STREAM, STREAM_UNARY = Cardinality.UNARY_STREAM, Cardinality.STREAM_UNARY
+STREAM_STREAM = Cardinality.STREAM_STREAM
+"""An enumeration's attributes are looked up slowly, and these have properties that are slower yet."""
 
 T = TypeVar("T")
 
@@ -50,7 +52,6 @@ class Request(MessageStream):
         "_again",
         "_channel",
         "_deadline",
-        "_dispatch",
         "_ended_by_us",
         "_gzip",
         "_held",
@@ -62,6 +63,7 @@ class Request(MessageStream):
         "_request_sent",
         "_resending",
         "_streams_requests",
+        "_streams_responses",
         "_unheard",
         "_user_metadata",
     )
@@ -75,12 +77,14 @@ class Request(MessageStream):
         deadline: Deadline | None,
     ) -> None:
         MessageStream.__init__(self)
-        self._dispatch = dispatch = channel.__dispatch__
-        self._unheard = vars(dispatch)  # events that nobody listens to; grpclib takes a name out for the first listener
+        self._unheard = (
+            channel.__dispatch__.__dict__
+        )  # events that nobody listens to; grpclib takes a name out for the first listener
         self._user_metadata = metadata
         self._channel = channel
         self._method_name = method_name
-        self._streams_requests: bool = cardinality.client_streaming  # pyright: ignore[reportUnknownMemberType]
+        self._streams_responses = cardinality is UNARY_STREAM or cardinality is STREAM_STREAM
+        self._streams_requests = cardinality is STREAM_UNARY or cardinality is STREAM_STREAM
         self._deadline = deadline
         self._own: HeaderFields = ()
         self._request_sent = self._message_sent = self._ended_by_us = False
@@ -109,7 +113,7 @@ class Request(MessageStream):
         else:
             metadata = cast("_Metadata", MultiDict(self._user_metadata or ()))
             (metadata,) = await self._told(
-                self._dispatch.send_request(
+                self._channel.__dispatch__.send_request(
                     metadata,
                     method_name=self._method_name,
                     deadline=self._deadline,
@@ -118,9 +122,9 @@ class Request(MessageStream):
             )
             self._own = encode_pairs(metadata)
         protocol = self._channel.protocol
-        if protocol is None or not protocol.ready:
+        if protocol is None or not protocol.has_room():
             protocol = await self._find_connection()
-        self._start(protocol, end=end, gzip=gzip)
+        self._start(protocol, end, gzip)
         if end:
             self._hold(None, False, True)
             self._ended_by_us = True
@@ -130,11 +134,11 @@ class Request(MessageStream):
         if "send_request" not in self._unheard:
             return False
         protocol = self._channel.protocol
-        if protocol is None or not protocol.ready:
+        if protocol is None or not protocol.has_room():
             return False
         if self._user_metadata:
             self._own = encode_pairs(self._user_metadata)
-        self._start(protocol, end=False, gzip=gzip)
+        self._start(protocol, False, gzip)
         return True
 
     async def _told(self, listeners: Awaitable[T]) -> T:
@@ -154,7 +158,8 @@ class Request(MessageStream):
                 raise TimeoutError("Deadline exceeded") from None
             raise
 
-    def _start(self, protocol: ClientProtocol, *, end: bool, gzip: bool) -> None:
+    def _start(self, protocol: ClientProtocol, end: bool, gzip: bool) -> None:
+        # By position, down to the core: Python takes longer over keywords.
         if self.stopped is not None:
             protocol.slots.wake()  # it was this call's turn
             raise copy_error(self.stopped)
@@ -163,7 +168,7 @@ class Request(MessageStream):
             fresh = ((b"grpc-timeout", encode_timeout(self._deadline.time_remaining())),)
         self._gzip = gzip
         self._attach(protocol)
-        protocol.start(self, self._channel.template(self._method_name, gzip), self._own, fresh, end=end)
+        protocol.start(self, self._channel.template(self._method_name, gzip), self._own, fresh, end)
         self._request_sent = True
 
     async def _find_connection(self) -> ClientProtocol:
@@ -267,7 +272,7 @@ class Request(MessageStream):
         self._renew()
         self._resending = asyncio.get_running_loop().create_future()
         try:
-            self._start(await self._find_connection(), end=False, gzip=self._gzip)
+            self._start(await self._find_connection(), False, self._gzip)
             for body, gzip, end in self._held or ():  # what others add meanwhile comes last
                 if body is None:
                     self._end_now()
@@ -280,28 +285,3 @@ class Request(MessageStream):
         finally:
             resending, self._resending = self._resending, None
             resending.set_result(None)
-
-
-def request_template(
-    scheme: str, path: str, authority: str, content_type: str, user_agent: str, *, gzip: bool
-) -> HeaderTemplate:
-    """Return the fields of all requests for one method, in the order of gRPC's "PROTOCOL-HTTP2" document."""
-    fields = [
-        (":method", "POST"),
-        (":scheme", scheme),
-        (":path", path),
-        (":authority", authority),
-        ("te", "trailers"),
-        ("content-type", content_type),
-        ("user-agent", user_agent),
-        ACCEPT_ENCODING,
-    ]
-    if gzip:
-        fields.append(("grpc-encoding", "gzip"))
-    return HeaderTemplate(_encoded(*field) for field in fields)
-
-
-@lru_cache(maxsize=1024)
-def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
-    """The same object for the same field: a program with a thousand channels has most of them a thousand times."""
-    return name.encode(), value.encode()

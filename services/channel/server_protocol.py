@@ -56,13 +56,13 @@ class ServerProtocol(Protocol):
         if self._ping_rules.interval is not None:
             self._pings = ServerPings(self._ping_rules, self, self._dead)
 
-    def data_received(self, data: bytes) -> None:
-        """Feed the core. A second's quiet makes up for some resets."""
+    def look_at(self, data: bytes) -> bytes:
+        """A second's quiet makes up for some resets."""
         seconds = int(self._loop.time() - self._forgiven_at)
         if seconds:
             self._forgiven_at += seconds
             self.core.forgive_resets(seconds * FORGIVEN_RESETS)
-        super().data_received(data)
+        return data
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End every call that is not complete."""

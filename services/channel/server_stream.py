@@ -92,7 +92,7 @@ class ServerStream(MessageStream):
             if self.remote_ended:
                 return
             self._wanted = 1
-            await self._pause()
+            await self._new_reader()
         error = GRPCError(Status.UNIMPLEMENTED, "a unary request has more than one message")
         self.spoil(error)
         raise copy_error(error)

@@ -71,12 +71,7 @@ class FrameReader(ABC):
         """Take what arrived."""
         size, position = len(data), 0
         if self._rest:
-            position = min(self._rest, size)
-            self._rest -= position
-            stream = self._rest_stream
-            if not self._rest:
-                self._rest_stream = None
-            self._pass_on(stream, data, 0, position, not self._rest and self._rest_ends)
+            position = self._take_rest(data)
         elif self._preface or self._tail:
             self._tail += data
             if len(self._tail) < self._wanted and not self._preface:
@@ -120,6 +115,16 @@ class FrameReader(ABC):
             self._frame(kind, flags, stream_id, data[start:position])
         if position < size:
             self._tail += data[position:] if position else data
+
+    def _take_rest(self, data: bytes) -> int:
+        """Pass on what comes of a DATA frame that was not whole; return how much that is."""
+        size = min(self._rest, len(data))
+        self._rest -= size
+        stream = self._rest_stream
+        if not self._rest:
+            self._rest_stream = None
+        self._pass_on(stream, data, 0, size, not self._rest and self._rest_ends)
+        return size
 
     def _take_preface(self, data: bytes) -> int:
         """Return how long the preface is; 0 if it is not whole."""

@@ -121,7 +121,6 @@ class Sender:
         template: HeaderTemplate,
         own: HeaderFields = (),
         fresh: HeaderFields = (),
-        *,
         end: bool = False,
     ) -> None:
         """Open a stream with a request (client's role). `HeaderWriter.write` says what the fields are.
@@ -142,7 +141,7 @@ class Sender:
         stream.send_window = self.initial_window
         stream.receive_window = self._stream_window
         self.streams[stream_id] = stream
-        self.send_headers(stream, template, own, fresh, end=end)
+        self.send_headers(stream, template, own, fresh, end)
 
     def send_headers(
         self,
@@ -150,7 +149,6 @@ class Sender:
         template: HeaderTemplate,
         own: HeaderFields = (),
         fresh: HeaderFields = (),
-        *,
         end: bool = False,
     ) -> None:
         """Send a header section: a response, or trailers.

@@ -25,8 +25,8 @@ from hyperframe.frame import (
 
 from ziggurat.services.channel.call import Call
 from ziggurat.services.channel.client_protocol import ClientProtocol
+from ziggurat.services.channel.metadata import request_template
 from ziggurat.services.channel.options import ConnectionOptions
-from ziggurat.services.channel.request import request_template
 from ziggurat.services.http2 import HeaderTemplate
 
 RESPONSE = [(":status", "200"), ("content-type", "application/grpc+raw")]
