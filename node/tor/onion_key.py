@@ -75,7 +75,7 @@ def read_onion_key(path: Path) -> str:
         key = content.decode("ascii").strip()
         valid = key.startswith(PREFIX) and len(base64.b64decode(key.removeprefix(PREFIX), validate=True)) == KEY_SIZE
     except (UnicodeDecodeError, binascii.Error):
-        valid = False
+        key, valid = "", False
     if not valid:
         raise ValueError(f"{path} is no onion key; expected {PREFIX} and {KEY_SIZE} bytes in base64")
     return key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib import import_module
 
 from anyio.abc import ByteStream
 
@@ -22,7 +23,7 @@ def load_library() -> None:
         ImportError: it is not installed; the message names the extra.
     """
     try:
-        import ziggurat.node.tor.aiostem_controller  # noqa: F401
+        import_module("ziggurat.node.tor.aiostem_controller")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "aiostem":
             raise
