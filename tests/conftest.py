@@ -1,7 +1,8 @@
 """Async tests run on asyncio and trio, both in virtual time: no test waits for a clock.
 
 Marks: ``real_io`` runs an async test on real event loops (sockets on loopback); ``asyncio_only`` skips trio, for the
-channel and the node, which depend on grpclib.
+channel and the node, which depend on grpclib; ``slow`` is for tests that start programs or take seconds, which run with
+``-m slow`` only.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ settings.load_profile("unhurried")
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real_io: real sockets, so real time")
     config.addinivalue_line("markers", "asyncio_only: depends on grpclib")
+    config.addinivalue_line("markers", "slow: starts programs, or takes seconds; run by -m slow")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

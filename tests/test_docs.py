@@ -176,6 +176,7 @@ PYTHON = examples("python")
 SHELL = [example for example in examples("sh") if not installs(example)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", PYTHON, ids=lambda example: example.place)
 def test_a_python_example_runs_and_prints_what_its_page_shows(
     example: Example, ports: dict[str, int], trust: Path
@@ -193,6 +194,7 @@ def test_a_python_example_runs_and_prints_what_its_page_shows(
         assert alike(err) == alike(told or ""), block.place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", SHELL, ids=lambda example: example.place)
 def test_a_shell_example_runs_and_prints_what_its_page_shows(example: Example, trust: Path) -> None:
     for block, said in zip(example.blocks, example.printed, strict=True):
@@ -236,6 +238,7 @@ def test_only_installations_are_skipped() -> None:
     assert SHELL
 
 
+@pytest.mark.slow
 def test_the_reference_is_up_to_date(trust: Path, tmp_path: Path) -> None:
     script = ROOT / "docs" / "generate_reference.py"
     done = subprocess.run(
@@ -264,6 +267,7 @@ CHECKERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_the_typed_pages_pass_both_checkers(checker: str, tmp_path: Path) -> None:
     if importlib.util.find_spec(checker) is None:

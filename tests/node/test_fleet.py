@@ -25,7 +25,7 @@ from ziggurat.node.p2p_service import P2pService
 from ziggurat.node.testing import MemoryHost, MemoryNetwork
 from ziggurat.services import Connector, ConnectRefused, Uri, dial
 
-pytestmark = pytest.mark.asyncio_only
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio_only]
 
 SEED = "seed.example"
 NETWORK = Network("kaspa-devnet", PORT, seeders=(SEED,), private=True)

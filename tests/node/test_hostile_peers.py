@@ -43,7 +43,7 @@ from ziggurat.node.wire.p2p_pb2 import KaspadMessage
 from ziggurat.node.wire.stream import StreamLost
 from ziggurat.services import ConnectError
 
-pytestmark = pytest.mark.asyncio_only
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio_only]
 
 ONE_MIB = bytes(MIB)
 

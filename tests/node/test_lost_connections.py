@@ -16,7 +16,7 @@ from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame
 from tests.node.hostile import World, world
 from tests.node.test_hostile_http2 import Dialer, attacked
 
-pytestmark = pytest.mark.asyncio_only
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio_only]
 
 TIMES = 10
 

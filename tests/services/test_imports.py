@@ -10,6 +10,8 @@ import pytest
 
 import ziggurat.services
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = {"aiohttp", "asyncpg", "httpcore", "httpx", "websockets"}
 HEAVY = {"grpclib", "h2", "hpack", "google.protobuf", "multidict", "dns", "opentelemetry", "prometheus_client"}
 

@@ -28,6 +28,10 @@ import structlog
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.address import NetAddress
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 structlog.configure(
     processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory(sys.stdout)
 )

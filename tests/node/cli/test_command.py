@@ -12,6 +12,8 @@ import pytest
 
 from ziggurat.node.cli.command import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

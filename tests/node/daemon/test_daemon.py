@@ -23,7 +23,7 @@ from ziggurat.node.config.networks import numbered_testnet
 from ziggurat.node.testing import KaspaPeer
 from ziggurat.services import ConnectError, OnionAddress, Uri
 
-pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio_only, pytest.mark.real_io]
 
 LOOPBACK = "127.0.0.1:0"
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.node.running import COMMAND, environment, run
 
-pytestmark = pytest.mark.real_io
+pytestmark = [pytest.mark.slow, pytest.mark.real_io]
 
 QUIET = ("--devnet", "--maxinpeers=0", "--outpeers=0")
 

@@ -25,7 +25,7 @@ from ziggurat.node.daemon.tor import NodeTor
 from ziggurat.node.testing import KaspaPeer
 from ziggurat.services import Uri
 
-pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio_only, pytest.mark.real_io]
 
 
 @asynccontextmanager

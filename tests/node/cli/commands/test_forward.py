@@ -14,6 +14,8 @@ import pytest
 
 from ziggurat.node.cli.command import main
 
+pytestmark = pytest.mark.slow
+
 
 class Running:
     """A forwarder in a process. ``out`` and ``err`` are what it has written, once it has ended."""

@@ -18,7 +18,7 @@ from ziggurat.node.cli.command import main
 from ziggurat.node.testing import KaspaPeer
 from ziggurat.services import Uri
 
-pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio_only, pytest.mark.real_io]
 
 
 async def probed(*arguments: object, **variables: str) -> tuple[int, str, str]:
