@@ -14,8 +14,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import database
+
+pytestmark = pytest.mark.slow
 
 ROUNDS = 10
 
@@ -27,10 +31,6 @@ from pathlib import Path
 import structlog
 from ziggurat.node.address_manager import AddressManager
 from ziggurat.node.address import NetAddress
-
-import pytest
-
-pytestmark = pytest.mark.slow
 
 structlog.configure(
     processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory(sys.stdout)

@@ -15,8 +15,6 @@ from ziggurat.node.cli.interrupt import quit_on_interrupt
 INTERRUPTED_IMPORT = """
 import os, signal, sys
 
-pytestmark = pytest.mark.slow
-
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:
