@@ -117,21 +117,35 @@ def test_an_exposed_port_reaches_the_program() -> None:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     said: list[bytes] = []
+    over = threading.Event()
 
     def visit() -> None:
-        while not said:
+        while not over.wait(0.01):
             try:
                 with socket.create_connection(("127.0.0.1", port), 5.0) as visitor:
                     if answer := visitor.recv(100):
+                        visitor.sendall(b"!")
                         said.append(answer)
+                        return
             except OSError:
                 continue
 
     visitor = threading.Thread(target=visit)
     visitor.start()
-    serve = f"own = socket.create_server(('127.0.0.1', {port})); own.accept()[0].sendall(b'inside')"
+    # A visitor may have gone again by the time that the program accepts it.
+    serve = (
+        f"own, heard = socket.create_server(('127.0.0.1', {port})), b''\n"
+        "while not heard:\n"
+        "    try:\n"
+        "        end = own.accept()[0]\n"
+        "        end.sendall(b'inside')\n"
+        "        heard = end.recv(1)\n"
+        "    except OSError:\n"
+        "        pass"
+    )
     with echo() as proxy:
-        report = leakcheck(python(USE + serve, proxy), proxies=[proxy], expose=[port], seconds=30.0)
+        report = leakcheck(python(f"{USE}\n{serve}", proxy), proxies=[proxy], expose=[port], seconds=30.0)
+    over.set()
     visitor.join()
 
     assert said == [b"inside"]
