@@ -77,6 +77,7 @@ async def test_the_first_success_wins_not_the_first_end() -> None:
     """tower's hedge returns whatever ends first, an error too."""
     leaves = [Leaf(seconds=1.0), Leaf(*refused(1), seconds=0.1)]
     await close(await run(*leaves), leaves)
+    assert [len(leaf.calls) for leaf in leaves] == [1, 1]
 
 
 async def test_two_winners_in_one_tick_leave_one_stream() -> None:

@@ -535,7 +535,8 @@ async def test_its_addresses_are_raced_by_family_and_chosen_by_the_local_address
 async def test_literals_are_not_looked_up() -> None:
     with listening() as listener:
         leaf = TcpConnector(resolver=resolving())
-        await (await leaf(uri_of(listener))).aclose()
+        async with await leaf(uri_of(listener)) as stream:
+            assert [entry.name for entry in stream.extra(DialAttribute.ledger).phases] == ["tcp"]
 
 
 def test_a_resolver_is_in_the_repr_if_there_is_one() -> None:

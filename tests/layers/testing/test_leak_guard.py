@@ -105,9 +105,11 @@ def test_what_is_allowed_passes() -> None:
 
 
 def test_after_the_block_nothing_is_refused() -> None:
-    with no_leaks():
+    with no_leaks() as guard:
         pass
     connect(("127.0.0.1", 9))
+
+    assert guard.leaks == []
 
 
 def test_guards_nest_and_each_must_allow() -> None:
@@ -149,14 +151,18 @@ def test_an_address_is_no_look_up_and_listening_is_no_leak() -> None:
 
 
 def test_a_datagram_on_a_connected_socket_goes_where_that_leads() -> None:
-    with no_leaks(["127.0.0.1:9"]), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as endpoint:
+    with no_leaks(["127.0.0.1:9"]) as guard, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as endpoint:
         endpoint.connect(("127.0.0.1", 9))
-        endpoint.sendmsg([b""])
+        assert endpoint.sendmsg([b""]) == 0
+
+    assert guard.leaks == []
 
 
 def test_a_subprocess_may_be_allowed() -> None:
-    with no_leaks(subprocess=True):
-        subprocess.run([sys.executable, "-c", ""], check=True)
+    with no_leaks(subprocess=True) as guard:
+        assert subprocess.run([sys.executable, "-c", ""], check=True).returncode == 0
+
+    assert guard.leaks == []
 
 
 def test_more_may_be_allowed_on_the_way() -> None:
@@ -164,6 +170,8 @@ def test_more_may_be_allowed_on_the_way() -> None:
         guard.allow("localhost:9", "unix:*")
         connect(("127.0.0.1", 9))
         connect("/run/any.sock", socket.AF_UNIX)
+
+    assert guard.leaks == []
 
 
 def test_subprocess_is_a_bool() -> None:

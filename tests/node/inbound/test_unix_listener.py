@@ -42,7 +42,12 @@ async def test_a_socket_of_an_earlier_run_is_replaced(tmp_path: Path) -> None:
         old.bind(str(path))
     listener = UnixListener(path)
     await listener.start(Recorder)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        client.connect(str(path))  # refused by the old one
     await listener.aclose()
+
+    assert not path.exists()
 
 
 async def test_another_file_is_kept(tmp_path: Path) -> None:

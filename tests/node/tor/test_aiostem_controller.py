@@ -40,14 +40,14 @@ async def test_a_tor_that_asks_for_nothing_gets_nothing() -> None:
 @pytest.mark.parametrize("text", ["secret", "secret\n", "secret\r\nanother line"])
 async def test_a_password(text: str, tmp_path: Path) -> None:
     port = ControlPort("HASHEDPASSWORD")
-    async with port.open(ControlCredentials(password_file(tmp_path, text))):
-        pass
+    async with port.open(ControlCredentials(password_file(tmp_path, text))) as controller:
+        assert controller.version == "0.4.9.11"
 
 
 async def test_a_password_with_quotes_and_backslashes(tmp_path: Path) -> None:
     port = ControlPort("HASHEDPASSWORD", password='a "b" \\c é')
-    async with port.open(ControlCredentials(password_file(tmp_path, port.password))):
-        pass
+    async with port.open(ControlCredentials(password_file(tmp_path, port.password))) as controller:
+        assert controller.version == "0.4.9.11"
 
 
 async def test_a_wrong_password(tmp_path: Path) -> None:
