@@ -96,10 +96,12 @@ class FrameReader(ABC):
                 if length > self.max_frame_size:
                     raise _too_large(kind, length)
                 ends = flags & END_STREAM != 0
+                if position < size and not ends and length and (count := _alike(data, start, length)) > 1:
+                    position = self._run(stream_id, data, start, length, count)
+                    continue
                 stream = self._data_begins(stream_id, length, ends)
                 if position > size:
                     self._rest, self._rest_stream, self._rest_ends = position - size, stream, ends
-                    position = size
                     self._pass_on(stream, data, start, size, False)
                     return
                 if ends or not length or stream is None:
@@ -115,6 +117,15 @@ class FrameReader(ABC):
             self._frame(kind, flags, stream_id, data[start:position])
         if position < size:
             self._tail += data[position:] if position else data
+
+    def _run(self, stream_id: int, data: bytes, start: int, length: int, count: int) -> int:
+        """Pass on ``count`` frames of DATA with one and the same header, judged as if they were one. Return the end."""
+        stride = length + FRAME_HEADER_SIZE
+        stream = self._data_begins(stream_id, length * count, False)
+        taken = 0 if stream is None else stream.on_data_run(data, start, length, stride, count)
+        if taken < count:
+            self._pass_on(None, data, 0, length * (count - taken), False)
+        return start + count * stride - FRAME_HEADER_SIZE
 
     def _take_rest(self, data: bytes) -> int:
         """Pass on what comes of a DATA frame that was not whole; return how much that is."""
@@ -186,6 +197,15 @@ class FrameReader(ABC):
     @abstractmethod
     def _frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         """A frame other than plain DATA and plain HEADERS has come, whole."""
+
+
+def _alike(data: bytes, start: int, length: int) -> int:
+    """Return how many whole frames have the same header as the one whose payload begins at ``start``, that included."""
+    header, stride = data[start - FRAME_HEADER_SIZE : start], length + FRAME_HEADER_SIZE
+    stop, last = start + length, len(data) - stride
+    while stop <= last and data.startswith(header, stop):
+        stop += stride
+    return (stop - start) // stride + 1
 
 
 def _too_large(kind: int, length: int) -> RemoteProtocolError:
