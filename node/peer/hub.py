@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from ziggurat.layers.events import write_event
+from ziggurat.node.address import AddressNetwork
 from ziggurat.node.handshake import DUPLICATE, HandshakeError, Kind
 from ziggurat.node.peer.events import Event, EventStream, PeerConnected, PeerDisconnected
 from ziggurat.node.peer.info import Direction, PeerInfo, PeerKey
@@ -16,11 +17,19 @@ __all__ = ["INBOUND_LIMIT_REACHED", "Hub"]
 
 CONNECTED_TWICE = "the same peer is connected twice"
 
+CROSSED = 10.0
+"""Seconds between two connections of dials that may have crossed. Of older ones both sides know."""
+
 INBOUND_LIMIT_REACHED = "the limit of inbound peers is reached"
 
 
 class Hub:
     """The connected peers, and places reserved for peers in their handshake.
+
+    An onion service that we have dialled and an inbound peer that came in by ours have nothing in common but the id in
+    their Version. Whoever has dialled a service knows by Tor who it is, while an inbound peer may show anybody's id. So
+    an inbound one is refused if we have dialled a service with its id, and it does not keep us from dialling that: if
+    it is the same node, that node has dialled us, and refuses us for the same reason.
 
     Args:
         inbound_limit: the maximum number of inbound peers; ``None`` for no limit.
@@ -50,7 +59,8 @@ class Hub:
             HandshakeError: the peer is connected, another handshake with it is under way in the same direction, or
                 there is no room for another inbound peer.
         """
-        if key in self._routers or (key, direction) in self._reserved:
+        known = key in self._routers or (direction == "inbound" and self._other_way(key, direction) is not None)
+        if known or (key, direction) in self._reserved:
             raise HandshakeError(Kind.DUPLICATE, DUPLICATE, by_peer=False)
         if direction == "inbound" and self.is_full:
             raise HandshakeError(Kind.BUSY, INBOUND_LIMIT_REACHED, by_peer=False)
@@ -64,17 +74,21 @@ class Hub:
         """Add a peer.
 
         Two nodes that dial each other at the same time get two connections. Both keep the one that was dialled by the
-        node with the smaller id.
+        node with the smaller id. Where an inbound peer with the id of an onion service has been there for longer, that
+        peer is another node, or gone, as it would have refused us: it is the one to close.
 
         Raises:
             HandshakeError: another connection to the peer exists and is the one to keep.
         """
         info = router.info
         key = info.key
-        other = self._routers.get(key)
+        other = self._routers.get(key) or self._other_way(key, info.direction)
         if other is not None:
             ours_wins = our_id < info.id
-            if (info.direction == "outbound") is not ours_wins and other.direction != info.direction:
+            dialled_onion = info.by_onion and info.direction == "outbound"
+            old = dialled_onion and info.connected_at - other.info.connected_at > CROSSED
+            crossed = other.direction != info.direction and not old
+            if crossed and (info.direction == "outbound") is not ours_wins:
                 raise HandshakeError(Kind.DUPLICATE, CONNECTED_TWICE, by_peer=False, silent=True)
             self.remove(other, CONNECTED_TWICE)
             other.close(CONNECTED_TWICE)
@@ -132,6 +146,15 @@ class Hub:
         """Return the number of places taken in one direction, by peers and by reservations."""
         keys = {key for key, router in self._routers.items() if router.direction == direction}
         return len(keys | {key for key, reserved in self._reserved if reserved == direction})
+
+    def _other_way(self, key: PeerKey, direction: Direction) -> Router | None:
+        """Return the connection in the other direction to a peer of the onion network with the same id."""
+        if key.network is not AddressNetwork.ONION:
+            return None
+        others = (other for other in self._routers.values() if other.direction != direction)
+        return next(
+            (each for each in others if (each.info.id, each.info.address_network) == (key.id, key.network)), None
+        )
 
     def broadcast(self, message: KaspadMessage) -> int:
         """Queue a message for all peers, except those whose send queue is full. Return how many will get it."""
