@@ -163,7 +163,7 @@ class P2pService:
             NodeIdentity(settings.network.name, user_agent(settings.uacomment), address=advertised),
             flows=flows,
             context=FlowContext(
-                parts={network: FlowAddressBook(book, network, self._usable) for network in AddressNetwork},
+                parts={each: FlowAddressBook(book, each, self._usable, self._look) for each in AddressNetwork},
                 onions=self._onion_gossip(handler, onion_published),
             ),
             listener=self._listeners,
@@ -199,6 +199,10 @@ class P2pService:
         """Return our own addresses in every network, as far as we know them: those are neither kept nor dialled."""
         given = (self.advertised, self._settings.externalip, self.onion, *self.listening)
         return {each for each in given if each is not None and each.port}
+
+    def _look(self) -> None:
+        """Dial what peers have told, if any are missing: a node that knows one peer need not wait for others."""
+        self.manager.look()
 
     def _onion_gossip(
         self, handler: ConnectionHandler, published: Callable[[], Awaitable[OnionNetAddress]] | None

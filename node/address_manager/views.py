@@ -21,12 +21,20 @@ class FlowAddressBook:
         book: the whole book.
         network: the network of the peers.
         usable: which addresses are stored and passed on. Peers gossip our own back to us.
+        on_new: called when a peer has told new ones.
     """
 
-    def __init__(self, book: AddressManager, network: AddressNetwork, usable: Usable) -> None:
+    def __init__(
+        self,
+        book: AddressManager,
+        network: AddressNetwork,
+        usable: Usable,
+        on_new: Callable[[], object] | None = None,
+    ) -> None:
         self._book = book
         self._network = network
         self._usable = usable
+        self._on_new = on_new
 
     async def sample(self, count: int) -> Sequence[NodeAddress]:
         """Return some addresses to send to a peer."""
@@ -34,7 +42,8 @@ class FlowAddressBook:
 
     async def learn(self, addresses: Sequence[NodeAddress]) -> None:
         """Add addresses that a peer sent."""
-        self._book.add(self._usable(addresses), self._network)
+        if self._book.add(self._usable(addresses), self._network) and self._on_new is not None:
+            self._on_new()
 
 
 class DialAddressBook:

@@ -174,8 +174,7 @@ async def test_two_nodes_find_each_other_by_onion_only_from_one_seed() -> None:
 
 async def test_nodes_that_know_each_other_by_onion_have_one_connection_and_dial_no_other() -> None:
     """Each knows the other's name, and who came in shows no name: the ids tell."""
-    settings = {1: PRIVATE, 2: PRIVATE}
-    async with running(1, 2, settings=settings) as (world, (one, two)):
+    async with running(1, 2) as (world, (one, two)):
         one.book.add([two.onion])
         two.book.add([one.onion])
         one.service.manager.look()
@@ -208,7 +207,8 @@ async def test_a_node_whose_onion_is_published_late_is_known_to_its_first_peers_
 async def test_a_face_in_the_clear_is_told_of_our_onion_service_only_if_it_is_public(public: bool) -> None:
     """The peer can dial onion services, too, and says so."""
     both = replace(PRIVATE, proxy_net=(CLEAR,), onion_public=public, listen=(NetAddress.parse(f"10.0.0.1:{PORT}"),))
-    peer = replace(PRIVATE, proxy_net=(CLEAR,), listen_onion=False, addpeer=(NetAddress.parse(f"10.0.0.1:{PORT}"),))
+    address = NetAddress.parse(f"10.0.0.1:{PORT}")
+    peer = replace(PRIVATE, proxy_net=(CLEAR,), listen_onion=False, addpeer=(address,), outpeers=0)
     async with running(1, 2, 3, settings={1: both, 2: peer, 3: asks(1)}) as (_, (node, in_the_clear, by_onion)):
         await anyio.sleep(20)
 

@@ -31,6 +31,17 @@ async def test_peers_of_a_network_are_told_what_its_peers_told_and_may_be_used()
     assert list(await ipv4.sample(10)) == [TWO]
 
 
+async def test_new_addresses_are_announced_and_known_ones_are_not() -> None:
+    new = list[str]()
+    book = AddressManager(rng=random.Random(1))
+    part = FlowAddressBook(book, AddressNetwork.IPV4, usable, lambda: new.append("new"))
+    for _ in range(2):
+        await part.learn([ONE, OURS])
+    assert new == ["new"]
+    await part.learn([TWO])
+    assert new == ["new"] * 2
+
+
 def test_what_may_not_be_used_is_neither_stored_nor_dialled() -> None:
     book = AddressManager(rng=random.Random(1))
     dials = DialAddressBook(book, usable)
