@@ -175,7 +175,7 @@ class P2pService:
         )
         config = _manager_config(settings, handler)
         peers = WaitingPeers(self.adaptor, _at_once if tor_ready is None else tor_ready)
-        self.manager = ConnectionManager(config, peers, DialAddressBook(book, self._usable), peers.resolve, rng)
+        self.manager = ConnectionManager(config, peers, DialAddressBook(book, self._to_dial), peers.resolve, rng)
 
     @property
     def advertised(self) -> NetAddress | None:
@@ -199,6 +199,11 @@ class P2pService:
         """Return our own addresses in every network, as far as we know them: those are neither kept nor dialled."""
         given = (self.advertised, self._settings.externalip, self.onion, *self.listening)
         return {each for each in given if each is not None and each.port}
+
+    def _to_dial(self, addresses: Iterable[NodeAddress]) -> list[NodeAddress]:
+        """Return those that are also of use to dial: not of onion peers that are connected by ours."""
+        connected = self.adaptor.hub.connected_services()
+        return [each for each in self._usable(addresses) if each.host not in connected]
 
     def _look(self) -> None:
         """Dial what peers have told, if any are missing: a node that knows one peer need not wait for others."""

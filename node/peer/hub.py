@@ -39,6 +39,7 @@ class Hub:
         self._inbound_limit = inbound_limit
         self._routers: dict[PeerKey, Router] = {}
         self._reserved: set[tuple[PeerKey, Direction]] = set()
+        self._dialled_twice: dict[str, bytes] = {}  # the id that an onion service showed, which was connected already
         self._streams: set[EventStream] = set()
 
     # -- peers
@@ -67,6 +68,11 @@ class Hub:
         self._reserved.add((key, direction))
         try:
             yield
+        except HandshakeError as error:
+            by_onion = direction == "outbound" and key.network is AddressNetwork.ONION
+            if by_onion and error.kind is Kind.DUPLICATE and error.by_peer:  # it knows; an id alone says nothing
+                self._dialled_twice[key.host] = key.id
+            raise
         finally:
             self._reserved.discard((key, direction))
 
@@ -126,6 +132,12 @@ class Hub:
         )
         self.publish(PeerDisconnected(info, reason))
 
+    def connected_services(self) -> set[str]:
+        """Return the names of onion services that need no dial: one found that their node has come in by ours."""
+        inbound = {peer.id for peer in self.peers() if peer.direction == "inbound" and _is_onion(peer)}
+        self._dialled_twice = {name: id for name, id in self._dialled_twice.items() if id in inbound}
+        return set(self._dialled_twice)
+
     def get(self, key: PeerKey) -> Router | None:
         """Return the connection to a peer, or ``None``."""
         return self._routers.get(key)
@@ -177,3 +189,7 @@ class Hub:
         """Close all event streams."""
         for stream in list(self._streams):
             stream.close()
+
+
+def _is_onion(peer: PeerInfo) -> bool:
+    return peer.address_network is AddressNetwork.ONION

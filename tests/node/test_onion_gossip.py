@@ -161,7 +161,7 @@ async def test_two_nodes_find_each_other_by_onion_only_from_one_seed() -> None:
         later = Node(world, 3, asks(1))  # each asks the seed once, when it connects
         async with later.service, anyio.create_task_group() as tasks:
             tasks.start_soon(later.service.run)
-            await anyio.sleep(60)
+            await anyio.sleep(5)  # it does not wait for the next look at how many peers are missing
 
             assert later.dialled == {seed.onion.host, one.onion.host}
             assert one.connected == {seed.id, later.id}
@@ -184,6 +184,7 @@ async def test_nodes_that_know_each_other_by_onion_have_one_connection_and_dial_
         assert [len(node.service.adaptor.peers()) for node in (one, two)] == [1, 1]
         assert one.connected == {two.id}
         assert {one.book.failures(two.onion), two.book.failures(one.onion)} <= {0, 1}  # it is nobody's failure
+        assert len(world.asked) <= 3  # the one that was dialled dials back once, to find that out
     assert set(world.dialled) == {PROXY}
 
 
@@ -258,3 +259,25 @@ async def test_a_node_that_cannot_dial_onion_services_says_so_and_is_told_of_non
         assert [info.onions for info in plain.service.adaptor.peers()] == [False]
         assert len(plain.book) == 0
         assert world.asked == []
+
+
+async def test_our_onion_service_is_not_told_in_the_clear_even_if_the_answer_of_the_day_has_it() -> None:
+    """Peers told it before Tor did, so that it was not known as ours."""
+    listen = (NetAddress.parse(f"10.0.0.1:{PORT}"),)
+    node = replace(PRIVATE, proxy_net=(CLEAR,), listen=listen, outpeers=0)
+    peer = replace(PRIVATE, proxy_net=(CLEAR,), listen_onion=False, addpeer=listen, outpeers=0)
+    async with running(1, settings={1: node}) as (world, (ours,)):
+        ours.service.onion = None
+        ours.book.add([ours.onion, onion(9)], AddressNetwork.IPV4)
+        told = list[bool]()
+        for number, known in ((2, None), (3, ours.onion)):
+            ours.service.onion = known
+            asking = Node(world, number, peer)
+            async with asking.service, anyio.create_task_group() as tasks:
+                tasks.start_soon(asking.service.run)
+                await anyio.sleep(5)
+                assert onion(9) in asking.book
+                told.append(ours.onion in asking.book)
+                tasks.cancel_scope.cancel()
+
+    assert told == [True, False]

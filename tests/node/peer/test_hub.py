@@ -183,3 +183,26 @@ async def test_of_two_dials_by_onion_that_crossed_both_sides_keep_the_same(
         with pytest.raises(HandshakeError):
             hub.add(routers[second], our_id)
     assert hub.peers() == [routers[stays].info]
+
+
+async def test_a_service_whose_node_turns_out_to_be_connected_needs_no_dial_until_it_leaves() -> None:
+    hub, inbound, key = Hub(), by_onion("inbound"), by_onion("outbound").info.key
+    hub.add(inbound, SMALLER)
+    for kind, by_peer in ((Kind.BUSY, True), (Kind.DUPLICATE, False), (Kind.DUPLICATE, True)):
+        assert hub.connected_services() == set()
+        with pytest.raises(HandshakeError), hub.reserve(key, "outbound"):
+            raise HandshakeError(kind, "DUPLICATE_CONNECTION", by_peer=by_peer)
+    assert hub.connected_services() == {SERVICE.host}
+
+    hub.remove(inbound, "gone")
+    assert hub.connected_services() == set()
+    hub.add(by_onion("inbound"), SMALLER)
+    assert hub.connected_services() == set()  # another connection, of which nothing is known
+
+
+async def test_a_duplicate_at_an_ip_address_is_not_remembered() -> None:
+    hub = Hub()
+    hub.add(by_onion("inbound"), SMALLER)
+    with pytest.raises(HandshakeError), hub.reserve(info(PEER).key, "outbound"):
+        raise HandshakeError(Kind.DUPLICATE, "DUPLICATE_CONNECTION", by_peer=True)
+    assert hub.connected_services() == set()
