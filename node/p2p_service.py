@@ -221,8 +221,9 @@ class P2pService:
 
     def _usable(self, addresses: Iterable[NodeAddress]) -> list[NodeAddress]:
         """Return the addresses that may be stored, passed on and dialled: neither banned nor our own."""
-        own = self.own_addresses()
-        return [each for each in addresses if each not in own and self.bans.of_address(each) is None]
+        own, onion = self.own_addresses(), None if self.onion is None else self.onion.host
+        others = (each for each in addresses if each not in own and each.host != onion)
+        return [each for each in others if self.bans.of_address(each) is None]
 
     async def run(self) -> None:
         """Keep peers connected, until cancelled."""

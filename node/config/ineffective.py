@@ -71,6 +71,8 @@ def _about_listeners(settings: Settings) -> list[tuple[str, str]]:
 
 def _about_ways(settings: Settings) -> Iterator[tuple[str, str]]:
     ways = settings.ways
+    if settings.listen_onion and not ways.knows_onions and not settings.asks_tor:
+        yield "listen-onion", "publishes a service that no peer is told of: the node itself dials no onion services"
     if settings.connect:
         yield "onlynet", "has no effect beside connect: the node dials only those peers"
     if not ways.randomize and not any(proxy.uri.scheme in SOCKS5_SCHEMES for proxy in ways.proxies):

@@ -67,10 +67,11 @@ class AddressesSender:
         info = self._router.info
         told = await self._onions.own_for(info)
         own = self._onions.own()  # which the answer of the day may contain, from before it was known
+        ours = None if own is None else own.host
         answer = [
             address
             for address in await self._answers.get(info.via)
-            if isinstance(address, NetAddress) or (info.onions and address != own)
+            if isinstance(address, NetAddress) or (info.onions and address.host != ours)
         ]
         if told is not None:
             del answer[MAX_ADDRESSES_SENT - 1 :]

@@ -80,21 +80,20 @@ class Hub:
         """Add a peer.
 
         Two nodes that dial each other at the same time get two connections. Both keep the one that was dialled by the
-        node with the smaller id. Where an inbound peer with the id of an onion service has been there for longer, that
-        peer is another node, or gone, as it would have refused us: it is the one to close.
+        node with the smaller id. Where an inbound peer with the id of an onion service has been there for longer, both
+        stay: it is another node, as the same one would have refused us.
 
         Raises:
             HandshakeError: another connection to the peer exists and is the one to keep.
         """
         info = router.info
         key = info.key
-        other = self._routers.get(key) or self._other_way(key, info.direction)
+        other = self._routers.get(key)
+        if other is None and (other := self._other_way(key, info.direction)) is not None:
+            other = other if info.connected_at - other.info.connected_at <= CROSSED else None
         if other is not None:
             ours_wins = our_id < info.id
-            dialled_onion = info.by_onion and info.direction == "outbound"
-            old = dialled_onion and info.connected_at - other.info.connected_at > CROSSED
-            crossed = other.direction != info.direction and not old
-            if crossed and (info.direction == "outbound") is not ours_wins:
+            if (info.direction == "outbound") is not ours_wins and other.direction != info.direction:
                 raise HandshakeError(Kind.DUPLICATE, CONNECTED_TWICE, by_peer=False, silent=True)
             self.remove(other, CONNECTED_TWICE)
             other.close(CONNECTED_TWICE)

@@ -158,7 +158,7 @@ async def test_our_own_onion_service_is_told_once_beside_others() -> None:
 async def test_our_own_is_not_told_to_others_even_if_peers_have_told_it() -> None:
     async with running_router() as (router, line):
         book = Book(1)
-        book.known += [OURS, OTHER]
+        book.known += [OURS, replace(OURS, port=1), OTHER]
         router.info = replace(router.info, onions=True)  # at an IP address
 
         assert await told(router, line, book, OnionGossip(lambda: True, lambda: OURS, published)) == [

@@ -163,8 +163,9 @@ async def test_an_inbound_peer_that_shows_another_ones_id_does_not_keep_us_from_
     with hub.reserve(real.info.key, "outbound"):
         hub.add(real, our_id)
 
-    assert impostor.reason == CONNECTED_TWICE
-    assert hub.peers() == [real.info]
+    # Nor does it lose its connection: perhaps it is the other one that shows an id which is not its own.
+    assert hub.peers() == [impostor.info, real.info]
+    assert impostor.reason is None
 
 
 @pytest.mark.parametrize("first", ["inbound", "outbound"])
