@@ -15,7 +15,7 @@ from typing import Final
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from ziggurat.services.channel.pieces import NOTHING, Pieces
+from ziggurat.services.channel.pieces import NOTHING, VIEW, Pieces
 from ziggurat.services.errors import copy_error
 
 __all__ = ["PREFIX_SIZE", "Inbox"]
@@ -53,13 +53,16 @@ class Inbox(Pieces):
         if self.discarding or self.broken is not None:
             self._give_back(size)
             return
-        if not self._size and size * 4 >= len(data):
-            self._chunk, self._begin, self._end = data, start, end
-        else:
+        if self._size or size >= VIEW:
             self._append(data, start, end)
-        self._size += size
+        else:  # as `_append` does
+            self._chunk, self._begin, self._end = data[start:end], 0, size
+        self._size = total = self._size + size
         if self._reader is not None and self._source is None:
-            self._tell_reader()
+            if total >= self._wanted:
+                self._wake_reader()
+            else:
+                self._tell_reader()
 
     def on_data_run(self, data: bytes, start: int, length: int, stride: int, count: int) -> int:
         """As `on_data` for several parts; the reader hears of them once."""
@@ -89,9 +92,9 @@ class Inbox(Pieces):
             self._give_held_back()
 
     def _give_held_back(self) -> None:
-        if held := self._size - self._given_back:
-            self._given_back = self._size
-            self._give_back(held)
+        held = self._size - self._given_back
+        self._given_back = self._size
+        self._give_back(held)
 
     def on_end(self) -> None:
         """The peer has sent everything."""
@@ -162,7 +165,8 @@ class Inbox(Pieces):
                 self.spoil(_cut_off())
                 raise _cut_off()
             return None
-        self._give_held_back()
+        if self._size != self._given_back:
+            self._give_held_back()
         return self._new_reader()
 
     async def _wait_for_end(self) -> None:
