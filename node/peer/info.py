@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import anyio
 
 from ziggurat.node.address import AddressNetwork, NamedAddress, PeerAddress
+from ziggurat.node.peer.tunnel import Tunnel
 from ziggurat.node.wire import Version
 
 __all__ = ["ONION", "PROXIED", "Direction", "Link", "PeerInfo", "PeerKey", "network_of", "peer_info", "peer_key"]
@@ -61,11 +62,12 @@ class Link(NamedTuple):
     direction: Direction
     via: str | None
     network: AddressNetwork
+    tunnel: Tunnel | None = None
 
     @classmethod
-    def to(cls, address: PeerAddress, via: str | None) -> Link:
+    def to(cls, address: PeerAddress, via: str | None, tunnel: Tunnel | None = None) -> Link:
         """Return the link to a peer that we dial."""
-        return cls(address, "outbound", via, network_of(address))
+        return cls(address, "outbound", via, network_of(address), tunnel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class PeerInfo:
         ping: the last round trip time, in seconds; ``None`` before the first one.
         address_network: the network that the peer is reached in, or comes from: ipv4 (names too), ipv6 or onion.
             Inbound peers of an onion service come from onion, though their address is that of our Tor.
+        tunnel: how the dial went through the proxy; ``None`` for inbound peers, and when direct.
     """
 
     id: bytes
@@ -99,6 +102,7 @@ class PeerInfo:
     connected_at: float
     ping: float | None = None
     address_network: AddressNetwork = AddressNetwork.IPV4
+    tunnel: Tunnel | None = None
 
     @property
     def hidden(self) -> bool:
@@ -124,4 +128,5 @@ def peer_info(version: Version, link: Link) -> PeerInfo:
         services=version.services,
         connected_at=anyio.current_time(),
         address_network=link.network,
+        tunnel=link.tunnel,
     )
