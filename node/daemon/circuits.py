@@ -29,7 +29,7 @@ NO_SOURCE = "no source port"
 """The SOCKS port is a unix socket, on which all programs look alike."""
 
 NOT_TOLD = "not known to Tor"
-"""It is another Tor, no Tor at all, or the dial was before the control connection."""
+"""It is another Tor, no Tor at all, behind a NAT that changes ports, or the dial was before the control connection."""
 
 
 class PeerCircuits:
