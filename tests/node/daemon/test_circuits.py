@@ -124,8 +124,11 @@ async def test_where_no_circuit_is_known_the_reason_is_said() -> None:
             assert (await told(service, link))["circuit_unknown"] == "not known to Tor"
             await attach(port, "peer.example:16611", source=40124)
             assert (await told(service, link))["circuit_unknown"] == "not known to Tor"
+            await attach(port, "peer.example:16611")
+            assert (await told(service, link))["circuit"] == {"id": "3", "path": None}
             port.away = True
-            await port.drop()
+            await port.drop()  # it may be on another one by now
+            assert (await told(service, link))["circuit"] is None
             assert (await told(service, link))["circuit_unknown"] == "Tor is away"
     async with connected(source=None) as service, linked(ControlPort()) as link:
         assert (await told(service, link))["circuit_unknown"] == "no source port"
