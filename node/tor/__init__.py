@@ -8,7 +8,16 @@ handler. May import the library only; the service and the daemon import it.
 from __future__ import annotations
 
 from ziggurat.node.tor.authentication import ControlCredentials
-from ziggurat.node.tor.controller import Bootstrap, Circuits, Controller, DescriptorUpload, TorError, TorEvent
+from ziggurat.node.tor.circuits import Circuit, Relay
+from ziggurat.node.tor.controller import (
+    Bootstrap,
+    Circuits,
+    Controller,
+    DescriptorUpload,
+    StreamChange,
+    TorError,
+    TorEvent,
+)
 from ziggurat.node.tor.link import OnionService, TorLink
 from ziggurat.node.tor.onion_key import make_onion_key, read_onion_key
 from ziggurat.node.tor.opening import controller_opener, load_library
@@ -16,11 +25,14 @@ from ziggurat.node.tor.status import TorStatus
 
 __all__ = [
     "Bootstrap",
+    "Circuit",
     "Circuits",
     "ControlCredentials",
     "Controller",
     "DescriptorUpload",
     "OnionService",
+    "Relay",
+    "StreamChange",
     "TorError",
     "TorEvent",
     "TorLink",

@@ -1,7 +1,8 @@
 """A `Controller` on aiostem, of which only the public face is used. Importing this module imports the library.
 
 Its ``authenticate`` prefers NULL, falls back to plain COOKIE and takes no cookie path, and its ``ADD_ONION`` takes no
-unix socket as the target; so both are commands of our own, for which it has ``request``.
+unix socket as the target; so both are commands of our own, for which it has ``request``. Events do not reach it: see
+`EventLines`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ import anyio
 from aiostem import Controller as AiostemController
 from aiostem.command import Command, CommandAuthenticate
 from aiostem.connector import ControlConnector
-from aiostem.event import Event, EventHsDesc, EventStatusClient, EventWord, EventWordInternal
+from aiostem.event import Event, EventWordInternal
 from aiostem.exceptions import AiostemError, CryptographyError
-from aiostem.structures import StatusClientBootstrap, StatusClientCircuitNotEstablished
-from aiostem.utils import Message
+from aiostem.utils import Message, MessageData
 from anyio.abc import ByteStream
 
 from ziggurat.node.tor.authentication import ControlCredentials, choose_method, read_cookie, read_password
-from ziggurat.node.tor.controller import Bootstrap, Circuits, DescriptorUpload, TorError, TorEvent
+from ziggurat.node.tor.controller import TorError, TorEvent
+from ziggurat.node.tor.events import MAX_LINE, WORDS, EventLines, parse_event
 from ziggurat.services.errors import one_line
 from ziggurat.services.stream_transport import StreamTransport
 
@@ -31,23 +32,33 @@ __all__ = ["open_controller"]
 
 T = TypeVar("T")
 
-MAX_LINE = 100_000
-"""Bytes of a line from Tor, as in Bitcoin Core."""
-
 REPLY_TIMEOUT = 10.0
 """Seconds for the reply to a command. Tor gives it at once; what takes long comes as events."""
+
+
+class Replies(asyncio.StreamReaderProtocol):
+    """Feeds a reader with all but the events."""
+
+    def __init__(self, reader: asyncio.StreamReader, events: EventLines) -> None:
+        super().__init__(reader)
+        self._events = events
+
+    def data_received(self, data: bytes) -> None:
+        if replies := self._events.receive(data):
+            super().data_received(replies)
 
 
 class OpenStream(ControlConnector):
     """Hands aiostem a stream that is open already: in a node, only the connection handler opens any."""
 
-    def __init__(self, stream: ByteStream) -> None:
+    def __init__(self, stream: ByteStream, events: EventLines) -> None:
         self._stream = stream
+        self._events = events
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=MAX_LINE, loop=loop)
-        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        protocol = Replies(reader, self._events)
         return reader, asyncio.StreamWriter(StreamTransport(self._stream, protocol), protocol, reader, loop)
 
 
@@ -64,9 +75,9 @@ class Line(Command):
 class Connection:
     """A `Controller`; `open_controller` makes it."""
 
-    def __init__(self, inner: AiostemController) -> None:
+    def __init__(self, stream: ByteStream) -> None:
         self.version = "unknown"
-        self._inner = inner
+        self.inner = AiostemController(OpenStream(stream, EventLines(self._on_event)))
         self._closed = anyio.Event()
         self._take: Callable[[TorEvent], object] = lambda event: None
 
@@ -76,8 +87,8 @@ class Connection:
         Raises:
             TorError: we cannot, or Tor refuses.
         """
-        await self._inner.add_event_handler(EventWordInternal.DISCONNECT, self._on_disconnect)
-        known = (await _reply(self._inner.protocol_info())).data
+        await self.inner.add_event_handler(EventWordInternal.DISCONNECT, self._on_disconnect)
+        known = (await self._reply(self.inner.protocol_info())).data
         if known is None:
             raise TorError("what answers is no control port of Tor")
         self.version = known.tor_version
@@ -88,19 +99,18 @@ class Connection:
             if credentials.cookie is None and known.auth_cookie_file is None:
                 raise TorError("Tor does not say where its cookie is; give --tor-cookie")
             token = await self._answer_challenge(read_cookie(credentials.cookie or Path(known.auth_cookie_file or "")))
-        self._succeeded(await _reply(self._inner.request(CommandAuthenticate(token=token))), "authentication")
+        self._succeeded(await self._reply(self.inner.request(CommandAuthenticate(token=token))), "authentication")
 
     async def watch(self, take: Callable[[TorEvent], object]) -> None:
         self._take = take
-        for word, handler in ((EventWord.STATUS_CLIENT, self._on_status), (EventWord.HS_DESC, self._on_descriptor)):
-            await _reply(self._inner.add_event_handler(word, handler))
+        await self._ask(f"SETEVENTS {' '.join(WORDS)}")
 
     async def info(self, key: str) -> str:
         message = await self._ask(f"GETINFO {key}")
         for item in message.items:
             name, _, value = item.header.partition("=")
             if name == key:
-                return value
+                return item.data if isinstance(item, MessageData) else value
         raise TorError(f"Tor does not answer GETINFO {key}")
 
     async def add_onion(self, key: str, port: int, target: str) -> str:
@@ -117,7 +127,7 @@ class Connection:
         await self._closed.wait()
 
     async def _answer_challenge(self, cookie: bytes) -> bytes:
-        challenge = (await _reply(self._inner.auth_challenge())).data
+        challenge = (await self._reply(self.inner.auth_challenge())).data
         if challenge is None:
             raise TorError("Tor refuses SAFECOOKIE")
         try:
@@ -127,7 +137,7 @@ class Connection:
         return challenge.build_client_hash(cookie)
 
     async def _ask(self, command: str, shown: str | None = None) -> Message:
-        message = await _reply(self._inner.request(Line(command)))
+        message = await self._reply(self.inner.request(Line(command)))
         self._succeeded(message, shown or command)
         return message
 
@@ -140,24 +150,21 @@ class Connection:
     def _on_disconnect(self, event: Event) -> None:
         self._closed.set()
 
-    def _on_status(self, event: Event) -> None:
-        if not isinstance(event, EventStatusClient):
-            return
-        details = event.arguments
-        if isinstance(details, StatusClientBootstrap):
-            self._take(Bootstrap(details.progress, details.tag, details.summary, details.warning))
-        elif isinstance(details, StatusClientCircuitNotEstablished):
-            self._take(Circuits(details.reason))
-        elif event.action == "CIRCUIT_ESTABLISHED":
-            self._take(Circuits(None))
+    def _on_event(self, text: str) -> None:
+        if (event := parse_event(text)) is not None:
+            self._take(event)
 
-    def _on_descriptor(self, event: Event) -> None:
-        if isinstance(event, EventHsDesc):
-            descriptor = None if event.descriptor_id is None else event.descriptor_id.hex()
-            reason = None if event.reason is None else str(event.reason.value)
-            service = str(event.address).removesuffix(".onion")
-            upload = DescriptorUpload(str(event.action.value), service, str(event.hs_dir), descriptor, reason)
-            self._take(upload)
+    async def _reply(self, answer: Awaitable[T]) -> T:
+        """Await a reply of aiostem's, and map what it raises."""
+        try:
+            with anyio.fail_after(REPLY_TIMEOUT):
+                return await answer
+        except TimeoutError as error:
+            self._closed.set()  # of no more use: a late reply would be taken for that to the next command
+            raise TorError(f"Tor's control port does not answer within {REPLY_TIMEOUT:g} s") from error
+        except (AiostemError, OSError, ValueError) as error:  # ValueError: pydantic's
+            text = one_line(str(error)) or type(error).__name__
+            raise TorError(f"the control connection failed: {text}") from error
 
 
 @asynccontextmanager
@@ -167,19 +174,7 @@ async def open_controller(stream: ByteStream, credentials: ControlCredentials) -
     Raises:
         TorError: the other end is no control port, refuses us, or does not answer.
     """
-    async with AiostemController(OpenStream(stream)) as inner:
-        connection = Connection(inner)
+    connection = Connection(stream)
+    async with connection.inner:
         await connection.authenticate(credentials)
         yield connection
-
-
-async def _reply(answer: Awaitable[T]) -> T:
-    """Await a reply of aiostem's, and map what it raises."""
-    try:
-        with anyio.fail_after(REPLY_TIMEOUT):
-            return await answer
-    except TimeoutError as error:
-        raise TorError(f"Tor's control port does not answer within {REPLY_TIMEOUT:g} s") from error
-    except (AiostemError, OSError, ValueError) as error:  # ValueError: pydantic's
-        text = one_line(str(error)) or type(error).__name__
-        raise TorError(f"the control connection failed: {text}") from error

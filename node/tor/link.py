@@ -6,17 +6,28 @@ is away or starts, the node's dials wait for `TorLink.wait_up`: nothing is diall
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 import anyio
+from anyio.abc import TaskGroup
 
 from ziggurat.layers.events import Level, write_event
-from ziggurat.node.tor.controller import Bootstrap, Circuits, Controller, DescriptorUpload, TorError, TorEvent
+from ziggurat.node.tor.circuits import Circuit, parse_circuits
+from ziggurat.node.tor.controller import (
+    Bootstrap,
+    Circuits,
+    Controller,
+    DescriptorUpload,
+    StreamChange,
+    TorError,
+    TorEvent,
+)
 from ziggurat.node.tor.publication import Publication
 from ziggurat.node.tor.socks_port import choose_socks_port
 from ziggurat.node.tor.status import TorStatus
+from ziggurat.node.tor.streams import StreamTable
 from ziggurat.services import Backoff, Uri
 
 __all__ = ["OnionService", "TorLink"]
@@ -59,6 +70,7 @@ class TorLink:
         status: Tor's state.
         socks: the SOCKS port that Tor names; ``None`` before, and if it is not asked.
         onion: the name of our service with ``.onion``, while it is published; ``None`` otherwise.
+        streams: the streams that Tor has told of, to find the circuit of a tunnel.
     """
 
     def __init__(
@@ -71,6 +83,7 @@ class TorLink:
         self.status = TorStatus(control.authority)
         self.socks: Uri | None = None
         self.onion: str | None = None
+        self.streams = StreamTable()
         self._control = control
         self._open = open_controller
         self._take_socks = take_socks
@@ -85,6 +98,37 @@ class TorLink:
         self._published = anyio.Event()
         self._asked = False  # whether this connection has told all that it is asked
         self._changed = anyio.Event()
+        self._connection: tuple[Controller, TaskGroup] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a control connection, so that ``streams`` is up to date."""
+        return self._connection is not None
+
+    async def circuits(self) -> Mapping[str, Circuit]:
+        """Ask Tor for its circuits.
+
+        Raises:
+            TorError: there is no connection, or Tor does not answer.
+        """
+        if self._connection is None:
+            raise TorError("there is no connection to Tor's control port")
+        (controller, tasks), answers, done = self._connection, list[str](), anyio.Event()
+
+        async def ask() -> None:
+            try:
+                answers.append(await controller.info("circuit-status"))
+            except TorError:
+                pass  # there is no answer, as is said below
+            finally:
+                done.set()
+
+        # Not in the caller's task: a command that is cancelled would leave its reply to the next one.
+        tasks.start_soon(ask)
+        await done.wait()
+        if not answers:
+            raise TorError("Tor does not tell its circuits")
+        return parse_circuits(answers[0])
 
     async def wait_up(self) -> None:
         """Wait until Tor can be used."""
@@ -132,18 +176,25 @@ class TorLink:
             async def follow() -> None:
                 nonlocal error
                 try:
-                    await self._follow(controller)
+                    await self._follow(controller, tasks)
                 except TorError as failed:
                     error = failed
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(follow)
-            await controller.wait_closed()
+            try:
+                await controller.wait_closed()
+            finally:
+                self._connection = None
             tasks.cancel_scope.cancel()
         return error
 
-    async def _follow(self, controller: Controller) -> None:
+    async def _follow(self, controller: Controller, tasks: TaskGroup) -> None:
+        self.streams.doubt()
         await controller.watch(self._take)  # first, so that no step is missed
+        if len(self.streams):
+            self.streams.refresh(await controller.info("stream-status"))
+        self._connection = controller, tasks
         self._take(Bootstrap.parse(await controller.info("status/bootstrap-phase")))
         await self._bootstrapped.wait()
         if self._take_socks is not None:
@@ -168,6 +219,8 @@ class TorLink:
                 self.status.down(f"Tor can build no circuits ({event.reason})")
             elif self._asked:
                 self._say_up()
+        elif isinstance(event, StreamChange):
+            self.streams.take(event)
         elif self._publication is None:
             if self._service is not None:
                 self._early.append(event)

@@ -38,6 +38,8 @@ class ControlPort:
         cookie_file: where it says that the cookie is.
         phase: the value of status/bootstrap-phase.
         listeners: the value of net/listeners/socks.
+        circuits: the lines of circuit-status.
+        streams: the lines of stream-status.
         away: whether it cannot be reached.
         refuses: the reply to a command that begins with this word.
         silent: the commands that it does not answer.
@@ -51,6 +53,8 @@ class ControlPort:
     cookie_file: str = ""
     phase: str = 'NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY="Done"'
     listeners: str = '"127.0.0.1:9050"'
+    circuits: list[str] = field(default_factory=list)
+    streams: list[str] = field(default_factory=list)
     away: bool = False
     refuses: dict[str, str] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
@@ -77,7 +81,7 @@ class ControlPort:
     async def event(self, text: str) -> None:
         """Send an event."""
         assert self.far is not None
-        await self.far.send(f"650 {text}\r\n".encode())
+        await self.far.send(f"650 {text}\r\n".encode("latin-1"))
         await anyio.wait_all_tasks_blocked()
 
     async def bootstrap(self, progress: int, tag: str, more: str = "") -> None:
@@ -142,6 +146,9 @@ class ControlPort:
             return f"250-status/bootstrap-phase={self.phase}\r\n250 OK"
         if command == "GETINFO net/listeners/socks":
             return f"250-net/listeners/socks={self.listeners}\r\n250 OK"
+        for key, lines in (("circuit-status", self.circuits), ("stream-status", self.streams)):
+            if command == f"GETINFO {key}":
+                return "\r\n".join([f"250+{key}=", *lines, ".", "250 OK"]) if lines else f"250-{key}=\r\n250 OK"
         if word == "ADD_ONION":
             return f"250-ServiceID={SERVICE}\r\n250 OK"
         return "250 OK" if word == "SETEVENTS" else f'510 Unrecognized command "{word}"'

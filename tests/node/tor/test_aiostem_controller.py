@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import anyio
@@ -7,7 +8,15 @@ import pytest
 
 from tests.node.tor.control_port import DESCRIPTORS, DIRECTORIES, SERVICE, ControlPort
 from ziggurat.layers.testing import stream_pair
-from ziggurat.node.tor import Bootstrap, Circuits, ControlCredentials, DescriptorUpload, TorError, TorEvent
+from ziggurat.node.tor import (
+    Bootstrap,
+    Circuits,
+    ControlCredentials,
+    DescriptorUpload,
+    StreamChange,
+    TorError,
+    TorEvent,
+)
 from ziggurat.node.tor.aiostem_controller import open_controller
 
 pytestmark = pytest.mark.asyncio_only
@@ -133,6 +142,46 @@ async def test_events_arrive_as_our_own() -> None:
     assert len(DESCRIPTORS) == 2
 
 
+BAD_EVENTS = [
+    "STREAM",
+    'STREAM 7 A_NEW_STATUS -1 no-port SOCKS_USERNAME="S3CRET',
+    "STREAM 7 \xff\xfe S3CRET",
+    "STATUS_CLIENT",
+    "STATUS_CLIENT A_NEW_LEVEL BOOTSTRAP PROGRESS=many",
+    "STATUS_CLIENT NOTICE A_NEW_ACTION",
+    "HS_DESC A_NEW_ACTION",
+    f"HS_DESC UPLOAD {SERVICE}",
+    "A_NEW_EVENT with=anything",
+    "",
+    "STREAM " + "x" * 150_000,
+]
+
+
+@pytest.mark.parametrize("text", BAD_EVENTS, ids=lambda text: repr(text[:30]))
+async def test_an_event_that_cannot_be_read_costs_that_event_and_not_the_connection(
+    text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The library would log all of it, with the credentials of a stream."""
+    port, events = ControlPort(), list[TorEvent]()
+    async with port.open() as controller:
+        await controller.watch(events.append)
+        with caplog.at_level(logging.DEBUG):
+            await port.event(text)
+            await port.event("STREAM 7 NEW 0 h:80 SOURCE_ADDR=127.0.0.1:40000 PURPOSE=USER")
+        assert "OK" not in await controller.info("status/bootstrap-phase")
+
+    assert events[-1] == StreamChange("7", "NEW", None, "h:80", 40000)
+    assert len(events) <= 2
+    assert [record for record in caplog.records if record.name.startswith("aiostem")] == []
+
+
+async def test_a_value_of_many_lines() -> None:
+    port = ControlPort(circuits=["1 BUILT $A", "2 LAUNCHED"])
+    async with port.open() as controller:
+        assert await controller.info("circuit-status") == "1 BUILT $A\n2 LAUNCHED"
+        assert await controller.info("stream-status") == ""
+
+
 @pytest.mark.parametrize("target", ["127.0.0.1:16112", "unix:/run/p2p"])
 async def test_an_onion_service_is_added_and_neither_detached_nor_its_key_asked_back(target: str) -> None:
     port = ControlPort()
@@ -171,6 +220,15 @@ async def test_a_tor_that_does_not_answer() -> None:
     with pytest.raises(TorError, match="does not answer within 10 s"):
         async with ControlPort(silent=frozenset({"PROTOCOLINFO"})).open():
             pass
+
+
+async def test_after_a_reply_that_did_not_come_the_connection_is_given_up() -> None:
+    """A late reply would be taken for that to the next command."""
+    async with ControlPort(silent=frozenset({"ADD_ONION"})).open() as controller:
+        with pytest.raises(TorError, match="does not answer within 10 s"):
+            await controller.add_onion("ED25519-V3:key", 16111, "127.0.0.1:16112")
+        with anyio.fail_after(1):
+            await controller.wait_closed()
 
 
 async def test_something_else_than_tor() -> None:
