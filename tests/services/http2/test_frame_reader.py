@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.services.http2.peers import RESPONSE_FIELDS, Rig
 from ziggurat.services.http2 import ErrorCode, LocalSettings, RemoteProtocolError
@@ -85,6 +87,35 @@ def test_frames_with_one_header_are_passed_on_as_if_each_came_alone(size: int) -
         assert ours.events == theirs.events
         assert ours.receive_window == theirs.receive_window
     assert rig.connection.unread == single.connection.unread
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 3]), st.sampled_from([0, 1, 2, 300]), st.booleans()), max_size=40),
+    st.integers(1, 2000),
+)
+def test_no_run_of_frames_makes_a_difference(frames: list[tuple[int, int, bool]], cut: int) -> None:
+    """Streams, sizes and padding in any order: in one read or cut anywhere, against one frame at a time."""
+    rigs = [Rig(), Rig(), Rig()]
+    for rig in rigs:
+        rig.open()
+        rig.open()
+        rig.feed(rig.headers(1, RESPONSE_FIELDS), rig.headers(3, RESPONSE_FIELDS))
+    whole = [
+        frame(DATA, PADDED if padded else 0, stream_id, bytes(padded) + bytes([number]) * size)
+        for number, (stream_id, size, padded) in enumerate(frames)
+    ]
+
+    rigs[0].feed(*whole)
+    rigs[1].feed(*whole, cut=cut)
+    for data in whole:
+        rigs[2].feed(data)
+
+    for stream_id in (1, 3):
+        streams = [rig.connection.streams[stream_id] for rig in rigs]
+        assert len({stream.body for stream in streams}) == 1  # type: ignore[attr-defined]
+        assert len({stream.receive_window for stream in streams}) == 1
+    assert len({rig.connection.unread for rig in rigs}) == 1
 
 
 def test_a_stream_that_is_reset_in_a_run_of_frames_gets_no_more_of_them() -> None:
