@@ -34,8 +34,9 @@ from ziggurat.node.address import parse_peer_address
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.handshake.identity import NodeIdentity
 from ziggurat.services.errors import ConnectError
-from ziggurat.services.ledger import DialAttribute, Ledger
+from ziggurat.services.ledger import Ledger
 from ziggurat.services.service import Connector
+from ziggurat.services.stream import DialAttribute
 from ziggurat.services.tcp import TcpConnector
 from ziggurat.services.uri import Uri
 
