@@ -16,11 +16,13 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
+from tests.interop.test_node_through_tor import SOCKS, control_flags
 from tests.interop.tor_network import TorNetwork
 from tests.layers.leakcheck.namespaces import need_namespaces
-from tests.node.running import COMMAND, RunningNode, environment
+from tests.node.running import COMMAND, RunningNode, environment, run
 from ziggurat.node.testing import KaspaPeer
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
@@ -57,11 +59,15 @@ class CheckedNode(RunningNode):
 
 @asynccontextmanager
 async def checked(
-    folder: Path, proxy: str, *arguments: object, command: Sequence[str] = COMMAND
+    folder: Path, proxy: str, *arguments: object, command: Sequence[str] = COMMAND, control: str | None = None
 ) -> AsyncGenerator[CheckedNode, None]:
-    """Run ``ziggurat node`` under a leak check until the end of an ``async with`` block."""
+    """Run ``ziggurat node`` under a leak check until the end of an ``async with`` block.
+
+    With ``control``, Tor's control port answers besides the proxy.
+    """
     need_namespaces()
-    argv = [*COMMAND, "leakcheck", "--proxy", proxy, "--json", "--", *command, "node", "--log-format", "json"]
+    answering = ["--proxy", proxy, *(() if control is None else ("--proxy", control))]
+    argv = [*COMMAND, "leakcheck", *answering, "--json", "--", *command, "node", "--log-format", "json"]
     argv += ["-b", str(folder), *map(str, arguments)]
     report = folder / "report"
     with report.open("wb") as out:
@@ -101,6 +107,36 @@ async def test_a_node_behind_tor_is_clean_from_start_to_stop(tor: TorNetwork, tm
     assert (code, report["failure"]) == (0, None), report
     assert report["code"] == 0, "stopped in order"
     await node.wait_for("node.stopped")
+
+
+async def test_a_node_that_lives_on_tor_is_clean_until_after_the_death_of_tor(tor: TorNetwork, tmp_path: Path) -> None:
+    """Tor's control port, seeds, a peer by name, and an onion service that is reached; then Tor is killed."""
+    with tor.another("checked", SOCKS) as process:
+        (control,) = control_flags(process)[1:]
+        async with KaspaPeer(network="kaspa-mainnet").run() as peer, peer.listen() as address:
+            target = f"{secrets.token_hex(4)}.v4.test:{address.port}"
+            flags = ("--listen-onion", "--onion-bind", f"unix:{tmp_path}/onion", "--addpeer", target)
+            proxy = f"{process.address}:9050"
+            async with checked(tmp_path, proxy, "--tor-control", control, *flags, control=control) as node:
+                up = await node.wait_for("tor.up")
+                await node.wait_for("peer.connected", peer=target)
+                await node.wait_for("seeder.failed")
+                published = await node.wait_for("onion.published")
+                onion = published["onion"]
+                probed = await anyio.to_thread.run_sync(run, "probe", "--socks5-proxy", tor.proxy, onion)
+                inbound = await node.wait_for("peer.connected", direction="inbound")
+                process.process.kill()
+                await anyio.to_thread.run_sync(process.process.wait)
+                await node.wait_for("onion.withdrawn", onion=onion)
+                await node.wait_for("peer.disconnected", peer=target)
+                code, report = await node.result()
+
+    assert report["findings"] == []
+    assert (code, report["failure"]) == (0, None), report
+    assert report["code"] == 0, "stopped in order"
+    assert up["via"] == proxy
+    assert inbound["via"] == "onion"
+    assert probed.returncode == 0, probed.stdout + probed.stderr
 
 
 async def test_a_node_with_a_dead_proxy_goes_nowhere_else(tmp_path: Path) -> None:

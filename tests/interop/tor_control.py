@@ -58,6 +58,10 @@ class Control:
         lines = self.ask(f"GETINFO {key}")[:-1]
         return [line for line in "\n".join(lines).partition("=")[2].split("\n") if line]
 
+    def ready(self) -> bool:
+        """Return whether this tor can be used."""
+        return "TAG=done" in self.info("status/bootstrap-phase")[0]
+
     def circuits(self, port: int) -> set[str]:
         """Return the circuits of the open streams to targets with this port."""
         streams = [line.split() for line in self.info("stream-status")]

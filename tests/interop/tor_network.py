@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -175,7 +174,7 @@ def tor_network(base: Path) -> Iterator[TorNetwork]:
             controls[node.name].ask("SETCONF DisableNetwork=0")
         for node in (client, host):
             control = controls[node.name]
-            wait_until(partial(_ready, control), processes[node.name], base / f"{node.name}.log", limit=30.0)
+            wait_until(control.ready, processes[node.name], base / f"{node.name}.log", limit=30.0)
         spare = iter(range(100, 200))
 
         @contextmanager
@@ -288,10 +287,6 @@ def _vote_now(control: Control) -> None:
     # All steps of the vote happen in the second before it becomes valid, so it must be over a second ahead.
     valid_after = int(time.time() + 2.2)
     control.ask(f"SETCONF TestingV3AuthInitialVotingInterval=20 TestingV3AuthVotingStartOffset={valid_after % 20}")
-
-
-def _ready(control: Control) -> bool:
-    return "TAG=done" in control.info("status/bootstrap-phase")[0]
 
 
 def _descriptors(authority: Node) -> int:

@@ -21,6 +21,8 @@ from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import parse_peer_address
 from ziggurat.node.cli.commands.node import config_lines
 from ziggurat.node.config import Settings, SettingsError, Ways, add_settings, parse_onion_proxy, resolve
+from ziggurat.node.address import AddressNetwork, parse_peer_address
+from ziggurat.node.config import Proxy, Settings, SettingsError, Ways, add_settings, parse_onion_proxy, resolve
 from ziggurat.node.config.networks import MAINNET
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.daemon.circuits import networks_record
@@ -289,12 +291,20 @@ def test_what_cannot_work_does_not_start(line: str, flags: list[str], message: s
     assert "\n" not in text
 
 
-def test_18_onlynet_onion_starts_while_tor_has_yet_to_tell_its_proxy() -> None:
-    waiting = Ways(onlynet=settings(f"--onion={ONE}", "--onlynet=onion").ways.onlynet, awaited=True)
-    assert waiting.of_network(parse_onion_proxy(ONE).network).setting == "tor-control"
-    proxy = parse_onion_proxy(ONE).entry
-    assert not isinstance(proxy, str)
-    assert [str(each) for each in waiting.with_tor(proxy).dialled] == ["onion"]
+async def test_18_onlynet_onion_with_listen_onion_starts_before_tor_has_told_its_proxy() -> None:
+    """Core's control port has a default; ours is named. On a real Tor: tests/interop/test_node_through_tor.py."""
+    node = settings("--onlynet=onion", "--listen-onion", "--tor-control=127.0.0.1:9051")
+    assert node.ways.of_network(AddressNetwork.ONION).setting == "tor-control"
+    async with Rig(node.ways) as rig:
+        with pytest.raises(RouteRefused, match="Tor has not told its proxy yet"):
+            await rig.dial("onion")
+        proxy = parse_onion_proxy(TWO).entry
+        assert isinstance(proxy, Proxy)
+        rig.handler.ways = node.ways.with_tor(proxy)
+        await rig.dial("onion")
+    assert [str(each) for each in rig.handler.ways.dialled] == ["onion"]
+    assert [uri.authority for uri in rig.dialled] == [TWO]
+    assert rig.looked_up == []
 
 
 # --- what another node on Tor got wrong -------------------------------------------------------------------------------
