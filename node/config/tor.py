@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ziggurat.node.address import NetAddress
-from ziggurat.services.uri import Uri
+from ziggurat.services.uri import Uri, split_authority
 
 __all__ = [
     "CONTROL_SYNTAX",
@@ -40,12 +40,12 @@ def parse_tor_control(text: str) -> Uri:
     """
     if text.startswith("unix:"):
         return Uri("unix", path=str(_socket_path(text)))
+    if text.startswith("/"):
+        raise ValueError(f"a unix socket is written unix:{text}")
     if "://" in text or "@" in text:
         raise ValueError("a control port has no scheme and no credentials")
-    try:
-        return Uri.parse(f"tcp://{text}")
-    except ValueError:
-        return Uri.parse(f"tcp://{text}:{CONTROL_PORT}")
+    host, port = split_authority(text)
+    return Uri("tcp", host, CONTROL_PORT if port is None else port)
 
 
 def parse_onion_bind(text: str, port: int) -> OnionBind:
@@ -55,7 +55,10 @@ def parse_onion_bind(text: str, port: int) -> OnionBind:
         ValueError: it is none, or Tor could not connect to it.
     """
     if text.startswith("unix:"):
-        return _socket_path(text)
+        path = _socket_path(text)
+        if not text.isascii() or any(character in text for character in '\r\n "'):
+            raise ValueError("Tor's control protocol cannot say such a path")
+        return path
     address = NetAddress.parse(text, port)
     if address.ip.is_unspecified:
         raise ValueError("Tor needs an address that it can connect to, not that of all interfaces")
@@ -118,6 +121,6 @@ def _socket_path(text: str) -> Path:
         raise ValueError("a unix socket needs its whole path")
     if len(os.fsencode(path)) > MAX_UNIX_PATH:
         raise ValueError(f"the path of a unix socket is limited to {MAX_UNIX_PATH} bytes")
-    if any(character in path for character in '\0\r\n "'):
-        raise ValueError("Tor's control protocol cannot say such a path")
+    if "\0" in path:
+        raise ValueError("not a path")
     return Path(path)

@@ -8,7 +8,15 @@ handler. May import the library only; the service and the daemon import it.
 from __future__ import annotations
 
 from ziggurat.node.tor.authentication import ControlCredentials
-from ziggurat.node.tor.controller import Bootstrap, Circuits, Controller, DescriptorUpload, TorError, TorEvent
+from ziggurat.node.tor.controller import (
+    Bootstrap,
+    Circuits,
+    Controller,
+    DescriptorUpload,
+    TorError,
+    TorEvent,
+    TorRefused,
+)
 from ziggurat.node.tor.link import OnionService, TorLink
 from ziggurat.node.tor.onion_key import make_onion_key, read_onion_key
 from ziggurat.node.tor.opening import controller_opener, load_library
@@ -24,6 +32,7 @@ __all__ = [
     "TorError",
     "TorEvent",
     "TorLink",
+    "TorRefused",
     "TorStatus",
     "controller_opener",
     "load_library",

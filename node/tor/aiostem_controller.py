@@ -1,7 +1,9 @@
 """A `Controller` on aiostem, of which only the public face is used. Importing this module imports the library.
 
-Its ``authenticate`` prefers NULL, falls back to plain COOKIE and takes no cookie path, and its ``ADD_ONION`` takes no
-unix socket as the target; so both are commands of our own, for which it has ``request``.
+Its ``authenticate`` prefers NULL, falls back to plain COOKIE and takes no cookie path; its ``ADD_ONION`` takes no unix
+socket as the target; its parsers refuse a method of authentication that they do not know, read the octal escapes in a
+path as digits, and drop an event with a word that they do not know. So these commands are our own, for which it has
+``request``, and events are taken out of the stream before it sees them, see `EventReader`.
 """
 
 from __future__ import annotations
@@ -9,44 +11,48 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TypeVar
 
 import anyio
 from aiostem import Controller as AiostemController
 from aiostem.command import Command, CommandAuthenticate
 from aiostem.connector import ControlConnector
-from aiostem.event import Event, EventHsDesc, EventStatusClient, EventWord, EventWordInternal
-from aiostem.exceptions import AiostemError, CryptographyError
-from aiostem.structures import StatusClientBootstrap, StatusClientCircuitNotEstablished
+from aiostem.event import Event, EventWord, EventWordInternal
+from aiostem.exceptions import AiostemError, ControllerError, CryptographyError, ReplyStatusError
 from aiostem.utils import Message
 from anyio.abc import ByteStream
 
 from ziggurat.node.tor.authentication import ControlCredentials, choose_method, read_cookie, read_password
-from ziggurat.node.tor.controller import Bootstrap, Circuits, DescriptorUpload, TorError, TorEvent
+from ziggurat.node.tor.controller import TorError, TorEvent, TorRefused
+from ziggurat.node.tor.event_lines import EventReader
+from ziggurat.node.tor.fields import unescape
+from ziggurat.node.tor.protocol_info import ProtocolInfo
 from ziggurat.services.errors import one_line
+from ziggurat.services.onion import OnionAddress
 from ziggurat.services.stream_transport import StreamTransport
 
 __all__ = ["open_controller"]
 
 T = TypeVar("T")
 
-MAX_LINE = 100_000
-"""Bytes of a line from Tor, as in Bitcoin Core."""
-
 REPLY_TIMEOUT = 10.0
 """Seconds for the reply to a command. Tor gives it at once; what takes long comes as events."""
+
+ALIVE_TIMEOUT = 60.0
+"""Seconds for the reply to a question that only asks whether Tor is there. Losing a Tor that is merely busy would
+withdraw the onion service."""
 
 
 class OpenStream(ControlConnector):
     """Hands aiostem a stream that is open already: in a node, only the connection handler opens any."""
 
     def __init__(self, stream: ByteStream) -> None:
+        self.take: Callable[[TorEvent], object] = lambda event: None
         self._stream = stream
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=MAX_LINE, loop=loop)
+        reader = EventReader(lambda event: self.take(event), loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         return reader, asyncio.StreamWriter(StreamTransport(self._stream, protocol), protocol, reader, loop)
 
@@ -64,11 +70,11 @@ class Line(Command):
 class Connection:
     """A `Controller`; `open_controller` makes it."""
 
-    def __init__(self, inner: AiostemController) -> None:
+    def __init__(self, inner: AiostemController, opened: OpenStream) -> None:
         self.version = "unknown"
         self._inner = inner
+        self._opened = opened
         self._closed = anyio.Event()
-        self._take: Callable[[TorEvent], object] = lambda event: None
 
     async def authenticate(self, credentials: ControlCredentials) -> None:
         """Authenticate as `choose_method` says; for a cookie Tor proves first that it knows the cookie, too.
@@ -77,23 +83,45 @@ class Connection:
             TorError: we cannot, or Tor refuses.
         """
         await self._inner.add_event_handler(EventWordInternal.DISCONNECT, self._on_disconnect)
-        known = (await _reply(self._inner.protocol_info())).data
-        if known is None:
-            raise TorError("what answers is no control port of Tor")
-        self.version = known.tor_version
-        method, token = choose_method([str(each.value) for each in known.auth_methods], credentials), None
+        try:
+            answer = await self._ask("PROTOCOLINFO 1")
+        except TorError as error:
+            if not isinstance(error.__cause__, ControllerError):
+                raise
+            # A container's published port, too: it is open, whether or not Tor listens behind it.
+            raise TorError("what answers hangs up: no control port of Tor, or not open to this machine") from error
+        known = ProtocolInfo.parse(item.header for item in answer.items)
+        self.version = known.version
+        method, token = choose_method(known.methods, credentials), None
         if method == "HASHEDPASSWORD" and credentials.password_file is not None:
             token = read_password(credentials.password_file).encode()
         elif method == "SAFECOOKIE":
-            if credentials.cookie is None and known.auth_cookie_file is None:
+            path = credentials.cookie or known.cookie
+            if path is None:
                 raise TorError("Tor does not say where its cookie is; give --tor-cookie")
-            token = await self._answer_challenge(read_cookie(credentials.cookie or Path(known.auth_cookie_file or "")))
-        self._succeeded(await _reply(self._inner.request(CommandAuthenticate(token=token))), "authentication")
+            token = await self._answer_challenge(read_cookie(path))
+        command = CommandAuthenticate(token=token)
+        self._succeeded(await self._reply(self._inner.request(command)), "authentication")
 
     async def watch(self, take: Callable[[TorEvent], object]) -> None:
-        self._take = take
-        for word, handler in ((EventWord.STATUS_CLIENT, self._on_status), (EventWord.HS_DESC, self._on_descriptor)):
-            await _reply(self._inner.add_event_handler(word, handler))
+        self._opened.take = take
+        for word in (EventWord.STATUS_CLIENT, EventWord.HS_DESC):
+            try:
+                await self._reply(self._inner.add_event_handler(word, _ignore))
+            except TorRefused as error:
+                raise TorRefused(f"Tor refuses SETEVENTS {word.value}: {error}") from error
+
+    async def check_alive(self) -> None:
+        try:
+            await self._ask("GETINFO version", limit=ALIVE_TIMEOUT)
+        except TorRefused:
+            pass  # a filter before Tor is alive, too
+
+    async def setting(self, name: str) -> list[str]:
+        message = await self._ask(f"GETCONF {name}")
+        lines = [*(item.header for item in message.items), message.header]
+        values = [value for key, equals, value in (line.partition("=") for line in lines) if equals and key == name]
+        return [unescape(each[1:-1]) if each.startswith('"') else each for each in values]
 
     async def info(self, key: str) -> str:
         message = await self._ask(f"GETINFO {key}")
@@ -110,6 +138,10 @@ class Connection:
         for item in message.items:
             name, _, value = item.header.partition("=")
             if name == "ServiceID":
+                try:
+                    OnionAddress.parse(f"{value}.onion")
+                except ValueError as error:
+                    raise TorError(f"Tor published the onion service under a name that is none: {value!r}") from error
                 return value
         raise TorError("Tor published the onion service, but does not say its name")
 
@@ -117,7 +149,7 @@ class Connection:
         await self._closed.wait()
 
     async def _answer_challenge(self, cookie: bytes) -> bytes:
-        challenge = (await _reply(self._inner.auth_challenge())).data
+        challenge = (await self._reply(self._inner.auth_challenge())).data
         if challenge is None:
             raise TorError("Tor refuses SAFECOOKIE")
         try:
@@ -126,38 +158,31 @@ class Connection:
             raise TorError("what answers does not know Tor's cookie; it gets no answer from us") from error
         return challenge.build_client_hash(cookie)
 
-    async def _ask(self, command: str, shown: str | None = None) -> Message:
-        message = await _reply(self._inner.request(Line(command)))
+    async def _ask(self, command: str, shown: str | None = None, limit: float = REPLY_TIMEOUT) -> Message:
+        message = await self._reply(self._inner.request(Line(command)), limit)
         self._succeeded(message, shown or command)
         return message
 
     def _succeeded(self, message: Message, command: str) -> None:
         if not message.is_success:
-            raise TorError(f"Tor refuses {command}: {one_line(message.header)} ({message.status})")
+            raise TorRefused(f"Tor refuses {command}: {one_line(message.header)} ({message.status})")
 
-    # -- events
+    async def _reply(self, answer: Awaitable[T], limit: float = REPLY_TIMEOUT) -> T:
+        """Await a reply of aiostem's, and map what it raises."""
+        try:
+            with anyio.fail_after(limit):
+                return await answer
+        except TimeoutError as error:
+            self._closed.set()
+            raise TorError(f"Tor's control port does not answer within {limit:g} s") from error
+        except ReplyStatusError as error:
+            raise TorRefused(f"{one_line(str(error))} ({error.code})") from error
+        except (AiostemError, OSError, ValueError) as error:  # ValueError: pydantic's
+            text = one_line(str(error)) or type(error).__name__
+            raise TorError(f"the control connection failed: {text}") from error
 
     def _on_disconnect(self, event: Event) -> None:
         self._closed.set()
-
-    def _on_status(self, event: Event) -> None:
-        if not isinstance(event, EventStatusClient):
-            return
-        details = event.arguments
-        if isinstance(details, StatusClientBootstrap):
-            self._take(Bootstrap(details.progress, details.tag, details.summary, details.warning))
-        elif isinstance(details, StatusClientCircuitNotEstablished):
-            self._take(Circuits(details.reason))
-        elif event.action == "CIRCUIT_ESTABLISHED":
-            self._take(Circuits(None))
-
-    def _on_descriptor(self, event: Event) -> None:
-        if isinstance(event, EventHsDesc):
-            descriptor = None if event.descriptor_id is None else event.descriptor_id.hex()
-            reason = None if event.reason is None else str(event.reason.value)
-            service = str(event.address).removesuffix(".onion")
-            upload = DescriptorUpload(str(event.action.value), service, str(event.hs_dir), descriptor, reason)
-            self._take(upload)
 
 
 @asynccontextmanager
@@ -167,19 +192,12 @@ async def open_controller(stream: ByteStream, credentials: ControlCredentials) -
     Raises:
         TorError: the other end is no control port, refuses us, or does not answer.
     """
-    async with AiostemController(OpenStream(stream)) as inner:
-        connection = Connection(inner)
+    opened = OpenStream(stream)
+    async with AiostemController(opened) as inner:
+        connection = Connection(inner, opened)
         await connection.authenticate(credentials)
         yield connection
 
 
-async def _reply(answer: Awaitable[T]) -> T:
-    """Await a reply of aiostem's, and map what it raises."""
-    try:
-        with anyio.fail_after(REPLY_TIMEOUT):
-            return await answer
-    except TimeoutError as error:
-        raise TorError(f"Tor's control port does not answer within {REPLY_TIMEOUT:g} s") from error
-    except (AiostemError, OSError, ValueError) as error:  # ValueError: pydantic's
-        text = one_line(str(error)) or type(error).__name__
-        raise TorError(f"the control connection failed: {text}") from error
+def _ignore(event: Event) -> None:
+    """The library must know that events are wanted; the stream's reader has them."""

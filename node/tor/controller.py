@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-__all__ = ["Bootstrap", "Circuits", "Controller", "DescriptorUpload", "TorError", "TorEvent"]
+from ziggurat.node.tor.fields import parse_fields
 
-_FIELD = re.compile(r'([A-Z_]+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
+__all__ = ["Bootstrap", "Circuits", "Controller", "DescriptorUpload", "TorError", "TorEvent", "TorRefused"]
 
 
 class TorError(OSError):
     """Tor's control port was not reached, refused us or the command, or was lost. The message is one line."""
+
+
+class TorRefused(TorError):
+    """Tor answered that it does not do what it was asked to. The connection is still good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Bootstrap:
         Raises:
             TorError: it has no progress.
         """
-        fields = {name: quoted or plain for name, quoted, plain in _FIELD.findall(text)}
+        fields = parse_fields(text)
         progress = fields.get("PROGRESS", "")
         if not (progress.isascii() and progress.isdigit()):
             raise TorError(f"Tor tells no progress of its start: {text[:100]!r}")
@@ -85,7 +88,11 @@ TorEvent: TypeAlias = Bootstrap | Circuits | DescriptorUpload
 
 
 class Controller(Protocol):
-    """An authenticated control connection. Every method raises `TorError` if Tor refuses or the connection is lost."""
+    """An authenticated control connection.
+
+    Every method raises `TorRefused` if Tor refuses, and else `TorError` if the connection is lost. It also is once Tor
+    has not answered in time: a late answer would pass for that to the next question.
+    """
 
     @property
     def version(self) -> str:
@@ -98,6 +105,14 @@ class Controller(Protocol):
 
     async def info(self, key: str, /) -> str:
         """Return the value of a key of ``GETINFO`` that has one line."""
+        ...
+
+    async def setting(self, name: str, /) -> list[str]:
+        """Return the values of one of Tor's settings (``GETCONF``), flags included; none where it is not set."""
+        ...
+
+    async def check_alive(self) -> None:
+        """Ask Tor whether it is there. A busy one may take a minute."""
         ...
 
     async def add_onion(self, key: str, port: int, target: str, /) -> str:

@@ -6,14 +6,22 @@ is away or starts, the node's dials wait for `TorLink.wait_up`: nothing is diall
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 
 import anyio
 
 from ziggurat.layers.events import Level, write_event
-from ziggurat.node.tor.controller import Bootstrap, Circuits, Controller, DescriptorUpload, TorError, TorEvent
+from ziggurat.node.tor.controller import (
+    Bootstrap,
+    Circuits,
+    Controller,
+    DescriptorUpload,
+    TorError,
+    TorEvent,
+    TorRefused,
+)
 from ziggurat.node.tor.publication import Publication
 from ziggurat.node.tor.socks_port import choose_socks_port
 from ziggurat.node.tor.status import TorStatus
@@ -22,7 +30,16 @@ from ziggurat.services import Backoff, Uri
 __all__ = ["OnionService", "TorLink"]
 
 BACKOFF = Backoff(1.0, factor=1.5, maximum=60.0)
-"""Between two attempts to reach the control port; Bitcoin Core's begins and grows in the same way."""
+"""Bitcoin Core's begins and grows in the same way."""
+
+ALIVE_INTERVAL = 60.0
+"""Seconds between two questions whether Tor is still there. A host that was switched off closes no connection, and then
+an onion service would be believed in for ever."""
+
+TRY_INTERVAL = 30.0
+"""Seconds between two dials that go through to a Tor that is there but not ready. One that sleeps (it has had nothing
+to do for a day, or has built no circuit since the clock jumped) wakes for nothing but a request, so to wait for it
+would be to wait for ever. Without a network it is one failed dial each time."""
 
 SLOW_PUBLICATION = 120.0
 """Seconds after which an onion service that is not published yet is worth a warning."""
@@ -53,7 +70,9 @@ class TorLink:
     Args:
         control: the address of the control port.
         open_controller: opens an authenticated connection; raises `TorError`.
-        take_socks: called with Tor's SOCKS port before each ``tor.up``; ``None`` does not ask for it.
+        take_socks: called with Tor's SOCKS port as soon as it has one, and before each ``tor.up``; ``None`` does not
+            ask for it.
+        backoff: between two attempts to reach the control port, and to publish what Tor refuses.
 
     Attributes:
         status: Tor's state.
@@ -67,6 +86,7 @@ class TorLink:
         open_controller: Callable[[], AbstractAsyncContextManager[Controller]],
         *,
         take_socks: Callable[[Uri], object] | None = None,
+        backoff: Backoff = BACKOFF,
     ) -> None:
         self.status = TorStatus(control.authority)
         self.socks: Uri | None = None
@@ -74,6 +94,7 @@ class TorLink:
         self._control = control
         self._open = open_controller
         self._take_socks = take_socks
+        self._backoff = backoff
         self._service: OnionService | None = None
         self._take_name: Callable[[str], object] | None = None
         self._service_given = anyio.Event()
@@ -86,7 +107,7 @@ class TorLink:
         self._changed = anyio.Event()
 
     async def wait_up(self) -> None:
-        """Wait until Tor can be used."""
+        """Wait until Tor can be used; or, where it is there but not ready, now and then for a try."""
         await self.status.wait_up()
 
     def publish(self, service: OnionService, take_name: Callable[[str], object] | None = None) -> None:
@@ -112,7 +133,7 @@ class TorLink:
             self.status.down(str(error))
             self._withdraw("the connection to Tor's control port was lost")
             failures += 1
-            await anyio.sleep(BACKOFF.delay(failures))
+            await anyio.sleep(self._backoff.delay(failures))
 
     # -- one connection
 
@@ -122,31 +143,48 @@ class TorLink:
         self._bootstrapped, self._asked = anyio.Event(), False
         async with anyio.create_task_group() as tasks:
 
-            async def follow() -> None:
+            async def follow(run: Callable[[Controller], Awaitable[None]]) -> None:
                 nonlocal error
                 try:
-                    await self._follow(controller)
+                    await run(controller)
                 except TorError as failed:
                     error = failed
                 tasks.cancel_scope.cancel()
 
-            tasks.start_soon(follow)
+            tasks.start_soon(follow, self._follow)
+            tasks.start_soon(follow, _keep_asking)
+            tasks.start_soon(self._let_try)
             await controller.wait_closed()
             tasks.cancel_scope.cancel()
         return error
 
+    async def _let_try(self) -> None:
+        while True:
+            await anyio.sleep(TRY_INTERVAL)
+            self.status.let_try()
+
     async def _follow(self, controller: Controller) -> None:
         await controller.watch(self._take)  # first, so that no step is missed
         self._take(Bootstrap.parse(await controller.info("status/bootstrap-phase")))
-        await self._bootstrapped.wait()
-        if self._take_socks is not None:
-            self.socks = choose_socks_port(await controller.info("net/listeners/socks"), self._control)
-            self._take_socks(self.socks)
+        if not self._bootstrapped.is_set():
+            with suppress(TorError):  # it may have none yet
+                await self._tell_socks(controller)
+            await self._bootstrapped.wait()
+        await self._tell_socks(controller)
         self._version, self._asked = controller.version, True
         self._say_up()
         await self._service_given.wait()
         await self._keep_published(controller)
         await anyio.sleep_forever()  # the service lives as long as the connection
+
+    async def _tell_socks(self, controller: Controller) -> None:
+        if self._take_socks is None:
+            return
+        listeners, settings = await controller.info("net/listeners/socks"), list[str]()
+        with suppress(TorRefused):  # only flags are missed
+            settings = await controller.setting("SocksPort")
+        self.socks = choose_socks_port(listeners, self._control, settings)
+        self._take_socks(self.socks)
 
     def _say_up(self) -> None:
         self.status.up(self._version, None if self.socks is None else self.socks.authority)
@@ -176,14 +214,14 @@ class TorLink:
         while True:
             try:
                 await self._publish(controller)
-            except TorError as error:
+            except TorRefused as error:
                 level: Level = "debug" if str(error) == said else "warning"
                 said = str(error)
                 write_event(None, level, "onion.publishing", onion=None, error=said)
             else:
                 return
             failures += 1
-            await anyio.sleep(BACKOFF.delay(failures))
+            await anyio.sleep(self._backoff.delay(failures))
 
     async def _publish(self, controller: Controller) -> None:
         service, began = self._service, anyio.current_time()
@@ -216,3 +254,10 @@ class TorLink:
         if self._name is not None:
             write_event(None, "warning", "onion.withdrawn", onion=self._name, reason=reason)
         self._name = self.onion = self._publication = None
+
+
+async def _keep_asking(controller: Controller) -> None:
+    """Ask Tor now and then whether it is there, until it is not."""
+    while True:
+        await anyio.sleep(ALIVE_INTERVAL)
+        await controller.check_alive()

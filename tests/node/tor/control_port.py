@@ -38,6 +38,7 @@ class ControlPort:
         cookie_file: where it says that the cookie is.
         phase: the value of status/bootstrap-phase.
         listeners: the value of net/listeners/socks.
+        socks_ports: the values of the setting SocksPort, as they stand in the reply.
         away: whether it cannot be reached.
         refuses: the reply to a command that begins with this word.
         silent: the commands that it does not answer.
@@ -51,6 +52,7 @@ class ControlPort:
     cookie_file: str = ""
     phase: str = 'NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY="Done"'
     listeners: str = '"127.0.0.1:9050"'
+    socks_ports: tuple[str, ...] = ()
     away: bool = False
     refuses: dict[str, str] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
@@ -142,6 +144,11 @@ class ControlPort:
             return f"250-status/bootstrap-phase={self.phase}\r\n250 OK"
         if command == "GETINFO net/listeners/socks":
             return f"250-net/listeners/socks={self.listeners}\r\n250 OK"
+        if command == "GETINFO version":
+            return "250-version=0.4.9.11\r\n250 OK"
+        if command == "GETCONF SocksPort":
+            lines = [f"SocksPort={each}" for each in self.socks_ports] or ["SocksPort"]
+            return "\r\n".join([*(f"250-{each}" for each in lines[:-1]), f"250 {lines[-1]}"])
         if word == "ADD_ONION":
             return f"250-ServiceID={SERVICE}\r\n250 OK"
         return "250 OK" if word == "SETEVENTS" else f'510 Unrecognized command "{word}"'

@@ -7,7 +7,7 @@ import pytest
 
 from tests.node.tor.control_port import DESCRIPTORS, DIRECTORIES, SERVICE, ControlPort
 from ziggurat.layers.testing import stream_pair
-from ziggurat.node.tor import Bootstrap, Circuits, ControlCredentials, DescriptorUpload, TorError, TorEvent
+from ziggurat.node.tor import Bootstrap, Circuits, ControlCredentials, DescriptorUpload, TorError, TorEvent, TorRefused
 from ziggurat.node.tor.aiostem_controller import open_controller
 
 pytestmark = pytest.mark.asyncio_only
@@ -91,6 +91,70 @@ async def test_nothing_weaker_replaces_a_cookie_or_a_password(methods: str, tmp_
     assert sent(port, "AUTH") == []
 
 
+async def test_a_cookie_in_a_folder_with_an_odd_name(tmp_path: Path) -> None:
+    """zcash/zcash#2210, lightningnetwork/lnd#6829, torproject/stem#57: Tor escapes it as C does."""
+    folder = tmp_path / 'od d é"q'
+    folder.mkdir()
+    path = str(cookie_file(folder)).replace('"', '\\"').replace("é", r"\303\251")
+    port = ControlPort("COOKIE,SAFECOOKIE", cookie_file=path)
+    async with port.open():
+        pass
+
+    assert len(sent(port, "AUTHENTICATE")) == 1
+
+
+async def test_the_cookie_of_a_restarted_tor_is_read_anew(tmp_path: Path) -> None:
+    """WalletWasabi/WalletWasabi#7945: "Safe cookie response did not match expected value"."""
+    port = ControlPort("SAFECOOKIE", cookie_file=str(cookie_file(tmp_path)))
+    async with port.open():
+        pass
+    port.cookie = b"d" * 32
+    cookie_file(tmp_path, port.cookie)
+    async with port.open():
+        pass
+
+    assert port.connections == 2
+
+
+async def test_a_method_that_nobody_knows_yet_is_no_obstacle() -> None:
+    """control-spec 3.21: controllers ignore those."""
+    port = ControlPort("LATER,NULL")
+    async with port.open():
+        pass
+
+    assert sent(port, "AUTHENTICATE") == ["AUTHENTICATE"]
+
+
+async def test_who_hangs_up_is_no_control_port() -> None:
+    """dperson/torproxy#21, #37: a container's published port is open, whether or not Tor listens behind it."""
+    near, far = stream_pair()
+
+    async def hang_up() -> None:
+        await far.receive()
+        await anyio.aclose_forcefully(far)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hang_up)
+        with pytest.raises(TorError, match="hangs up: no control port of Tor, or not open to this machine"):
+            async with open_controller(near, ControlCredentials()):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("PROTOCOLINFO", r"^Tor refuses PROTOCOLINFO 1: Command filtered \(510\)$"),
+        ("SETEVENTS", r"^Tor refuses SETEVENTS STATUS_CLIENT: Command filtered \(510\)$"),
+    ],
+)
+async def test_a_filter_before_tor_is_named_with_what_it_refuses(word: str, message: str) -> None:
+    """bisq-network/bisq2#2205, HelloZeroNet/ZeroNet#484: onion-grater, on Whonix and Tails."""
+    port = ControlPort(refuses={word: "510 Command filtered"})
+    with pytest.raises(TorRefused, match=message):
+        async with port.open() as controller:
+            await controller.watch(print)
+
+
 async def test_a_plain_cookie_is_never_used(tmp_path: Path) -> None:
     port = ControlPort("COOKIE", cookie_file=str(cookie_file(tmp_path)))
     with pytest.raises(TorError, match="Tor wants COOKIE"):
@@ -149,6 +213,23 @@ async def test_a_refusal_does_not_show_the_key() -> None:
             await controller.add_onion("ED25519-V3:key", 16111, "127.0.0.1:16112")
 
 
+@pytest.mark.parametrize("name", ["", "short", "x" * 56, "../../../etc/passwd", "a" * 56 + "\\x00"])
+async def test_a_service_under_a_name_that_is_none(name: str) -> None:
+    """bitcoin/bitcoin#36142: what Tor says is checked before it goes anywhere."""
+    port = ControlPort(refuses={"ADD_ONION": f"250-ServiceID={name}\r\n250 OK"})
+    async with port.open() as controller:
+        with pytest.raises(TorError, match="under a name that is none"):
+            await controller.add_onion("ED25519-V3:key", 16111, "127.0.0.1:16112")
+
+
+async def test_a_setting_is_asked_for_with_its_flags() -> None:
+    port = ControlPort(socks_ports=("9050", r'"unix:\"/a \303\251\" WorldWritable"'))
+    async with port.open() as controller:
+        assert await controller.setting("SocksPort") == ["9050", 'unix:"/a é" WorldWritable']
+        port.socks_ports = ()
+        assert await controller.setting("SocksPort") == []
+
+
 async def test_a_target_cannot_smuggle_a_command() -> None:
     port = ControlPort()
     async with port.open() as controller:
@@ -171,6 +252,32 @@ async def test_a_tor_that_does_not_answer() -> None:
     with pytest.raises(TorError, match="does not answer within 10 s"):
         async with ControlPort(silent=frozenset({"PROTOCOLINFO"})).open():
             pass
+
+
+async def test_a_late_answer_is_not_taken_for_that_to_the_next_question() -> None:
+    """TryQuiet/quiet#3594: a slow Tor takes the service, and later tries collide with it. So the connection ends."""
+    port = ControlPort(silent=frozenset({"ADD_ONION"}))
+    async with port.open() as controller:
+        with pytest.raises(TorError, match="does not answer within 10 s") as caught:
+            await controller.add_onion("ED25519-V3:key", 16111, "127.0.0.1:16112")
+        assert not isinstance(caught.value, TorRefused)
+        with anyio.fail_after(1):
+            await controller.wait_closed()
+
+
+async def test_a_busy_tor_has_a_minute_to_say_that_it_is_there() -> None:
+    port = ControlPort(silent=frozenset({"GETINFO"}))
+    async with port.open() as controller:
+        began = anyio.current_time()
+        with pytest.raises(TorError, match="does not answer within 60 s"):
+            await controller.check_alive()
+        assert anyio.current_time() - began == 60
+
+
+async def test_a_filter_that_answers_is_alive() -> None:
+    port = ControlPort(refuses={"GETINFO": "510 Command filtered"})
+    async with port.open() as controller:
+        await controller.check_alive()
 
 
 async def test_something_else_than_tor() -> None:
