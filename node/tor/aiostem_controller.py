@@ -149,9 +149,11 @@ class Connection:
         await self._closed.wait()
 
     async def _answer_challenge(self, cookie: bytes) -> bytes:
-        challenge = (await self._reply(self._inner.auth_challenge())).data
+        reply = await self._reply(self._inner.auth_challenge())
+        challenge = reply.data
         if challenge is None:
-            raise TorError("Tor refuses SAFECOOKIE")
+            text = one_line(reply.status_text or "")
+            raise TorRefused(f"Tor refuses AUTHCHALLENGE SAFECOOKIE: {text} ({reply.status})")
         try:
             challenge.raise_for_server_hash_error(cookie)
         except CryptographyError as error:

@@ -17,6 +17,9 @@ __all__ = ["EventReader", "parse_event"]
 MAX_LINE = 100_000
 """Bytes of a line from Tor, as in Bitcoin Core."""
 
+MAX_REPLY = 4 * 1024 * 1024
+"""Bytes of a reply's lines, which the library collects. The longest that is asked for lists Tor's circuits."""
+
 EVENT = "650 "
 
 OURS = ("650 STATUS_CLIENT ", "650 HS_DESC ")
@@ -55,6 +58,8 @@ def _upload(words: list[str]) -> DescriptorUpload | None:
 class EventReader(asyncio.StreamReader):
     """Hands our events to ``take``; every other line is read as usual. What is not ASCII is escaped.
 
+    A line or a reply that is too long ends the reading with a `ValueError`.
+
     Args:
         take: called with each event; it must not raise.
     """
@@ -63,6 +68,7 @@ class EventReader(asyncio.StreamReader):
         super().__init__(limit=MAX_LINE, loop=loop)
         self._take_event = take
         self._in_data = False  # lines of a reply's data are no events, whatever they begin with
+        self._size = 0  # bytes of the reply so far
 
     async def readline(self) -> bytes:
         while True:
@@ -77,4 +83,7 @@ class EventReader(asyncio.StreamReader):
                 continue
             else:
                 self._in_data = line[3:4] == "+"
+            self._size = 0 if line[3:4] == " " and not self._in_data else self._size + len(line)
+            if self._size > MAX_REPLY:
+                raise ValueError(f"a reply of more than {MAX_REPLY} bytes")
             return line.encode()

@@ -88,10 +88,10 @@ def _store(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         try:
-            os.link(unfinished, path)  # fails if there is one meanwhile, which rename would replace
+            path.hardlink_to(unfinished)  # fails if there is one meanwhile, which rename would replace
         except FileExistsError:
             raise
-        except OSError:  # FAT, some network file systems and Android have no hard links
+        except (OSError, NotImplementedError):  # FAT, some network file systems and Android have no hard links
             if path.exists():
                 raise
             unfinished.rename(path)

@@ -144,12 +144,14 @@ async def test_who_hangs_up_is_no_control_port() -> None:
     ("word", "message"),
     [
         ("PROTOCOLINFO", r"^Tor refuses PROTOCOLINFO 1: Command filtered \(510\)$"),
+        ("AUTHCHALLENGE", r"^Tor refuses AUTHCHALLENGE SAFECOOKIE: Command filtered \(510\)$"),
         ("SETEVENTS", r"^Tor refuses SETEVENTS STATUS_CLIENT: Command filtered \(510\)$"),
     ],
 )
-async def test_a_filter_before_tor_is_named_with_what_it_refuses(word: str, message: str) -> None:
+async def test_a_filter_before_tor_is_named_with_what_it_refuses(word: str, message: str, tmp_path: Path) -> None:
     """bisq-network/bisq2#2205, HelloZeroNet/ZeroNet#484: onion-grater, on Whonix and Tails."""
-    port = ControlPort(refuses={word: "510 Command filtered"})
+    methods = "SAFECOOKIE" if word == "AUTHCHALLENGE" else "NULL"
+    port = ControlPort(methods, cookie_file=str(cookie_file(tmp_path)), refuses={word: "510 Command filtered"})
     with pytest.raises(TorRefused, match=message):
         async with port.open() as controller:
             await controller.watch(print)

@@ -70,6 +70,20 @@ async def test_the_data_of_a_reply_is_no_event() -> None:
     assert len(events) == 1
 
 
+@pytest.mark.parametrize("line", [b"250-x=" + b"y" * 5000, b"250-x=" + b"y" * 200_000, b"250+x=\r\n" + b"y" * 5000])
+async def test_a_reply_without_an_end_is_not_collected_for_ever(line: bytes) -> None:
+    """bitcoin/bitcoin#35087: a limit on lines alone leaves the number of them open."""
+    with pytest.raises(ValueError, match=r"more than 4194304 bytes|chunk"):
+        await read((line + b"\r\n") * 2000)
+
+
+async def test_many_replies_are_not_one() -> None:
+    line = b"250-x=" + b"y" * 5000 + b"\r\n250 OK\r\n"
+    lines, _ = await read(line * 1000)
+
+    assert len(lines) == 2000
+
+
 async def test_what_is_not_ascii_is_shown_and_half_an_event_is_none() -> None:
     lines, events = await read(b"551 caf\xc3\xa9\r\n650 STATUS_CLIENT NOTICE CIRCUIT_EST")
 
