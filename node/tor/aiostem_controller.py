@@ -134,7 +134,14 @@ class Connection:
     async def add_onion(self, key: str, port: int, target: str) -> str:
         if any(character in target for character in ' "\r\n'):
             raise TorError(f"Tor's control protocol cannot say {target!r}")
-        message = await self._ask(f"ADD_ONION {key} Flags=DiscardPK Port={port},{target}", "ADD_ONION")
+        try:
+            message = await self._ask(f"ADD_ONION {key} Flags=DiscardPK Port={port},{target}", "ADD_ONION")
+        except TorRefused as error:
+            if "collision" not in str(error):
+                raise
+            raise TorRefused(
+                f"{error}; another program has a service with this key, or our last connection still has"
+            ) from error
         for item in message.items:
             name, _, value = item.header.partition("=")
             if name == "ServiceID":

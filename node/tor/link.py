@@ -70,8 +70,8 @@ class TorLink:
     Args:
         control: the address of the control port.
         open_controller: opens an authenticated connection; raises `TorError`.
-        take_socks: called with Tor's SOCKS port as soon as it has one, and before each ``tor.up``; ``None`` does not
-            ask for it.
+        take_socks: called with Tor's SOCKS port when it is told first, and when it is another; ``None`` does not ask
+            for it.
         backoff: between two attempts to reach the control port, and to publish what Tor refuses.
 
     Attributes:
@@ -183,8 +183,10 @@ class TorLink:
         listeners, settings = await controller.info("net/listeners/socks"), list[str]()
         with suppress(TorRefused):  # only flags are missed
             settings = await controller.setting("SocksPort")
-        self.socks = choose_socks_port(listeners, self._control, settings)
-        self._take_socks(self.socks)
+        chosen = choose_socks_port(listeners, self._control, settings)
+        if chosen != self.socks:
+            self.socks = chosen
+            self._take_socks(chosen)
 
     def _say_up(self) -> None:
         self.status.up(self._version, None if self.socks is None else self.socks.authority)
