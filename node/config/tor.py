@@ -7,7 +7,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeAlias
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NetAddress, why_undiallable
+from ziggurat.services.host import literal
 from ziggurat.services.uri import Uri, split_authority
 
 __all__ = [
@@ -45,7 +46,10 @@ def parse_tor_control(text: str) -> Uri:
     if "://" in text or "@" in text:
         raise ValueError("a control port has no scheme and no credentials")
     host, port = split_authority(text)
-    return Uri("tcp", host, CONTROL_PORT if port is None else port)
+    control = Uri("tcp", host, CONTROL_PORT if port is None else port)
+    if (address := literal(control.host)) is not None and (address.is_unspecified or address.is_multicast):
+        raise ValueError(f"nothing is reached at {address}; a Tor that listens on all interfaces here is at 127.0.0.1")
+    return control
 
 
 def parse_onion_bind(text: str, port: int) -> OnionBind:
@@ -62,6 +66,10 @@ def parse_onion_bind(text: str, port: int) -> OnionBind:
     address = NetAddress.parse(text, port)
     if address.ip.is_unspecified:
         raise ValueError("Tor needs an address that it can connect to, not that of all interfaces")
+    if address.ip.version == 6 and address.ip.is_link_local:
+        raise ValueError("a link-local address needs a zone, which Tor's control protocol cannot say")
+    if (reason := why_undiallable(address.ip)) is not None:
+        raise ValueError(f"Tor cannot connect to {reason}")
     return address
 
 

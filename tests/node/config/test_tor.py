@@ -44,6 +44,8 @@ def test_no_control_port(text: str) -> None:
         ("127.0.0.1:99999", "bad port: 99999 "),
         ("127.0.0.1:def", "bad port: 'def' "),
         ("::1", "an IPv6 address needs brackets"),
+        ("0.0.0.0:9051", "nothing is reached at 0.0.0.0; .* is at 127.0.0.1"),
+        ("[::]", "nothing is reached at ::; "),
         ("/run/tor/control", "a unix socket is written unix:/run/tor/control"),
     ],
 )
@@ -70,6 +72,22 @@ def test_where_tor_connects_to(text: str, bind: OnionBind) -> None:
 )
 def test_where_tor_cannot_connect_to(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
+        parse_onion_bind(text, 16112)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fe80::1%eth0", "cannot say"),
+        ("[fe80::1%eth0]:5", "cannot say"),
+        ("fe80::1", "cannot say"),
+        ("224.0.0.1", "cannot connect to a multicast address"),
+        ("255.255.255.255", "cannot connect to the broadcast address"),
+    ],
+)
+def test_what_tor_would_refuse_later_is_refused_at_once(text: str, message: str) -> None:
+    """bitcoin/bitcoin#24981: Tor was asked to connect to a place that is none, and refused the service."""
+    with pytest.raises(ValueError, match=message):
         parse_onion_bind(text, 16112)
 
 
