@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         parse_socks5_proxy,
     )
     from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
-    from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory, request_block
+    from ziggurat.node.flows import AddressBook, FlowContext, FlowFactory, OnionGossip, request_block
     from ziggurat.node.handshake import HandshakeError, HandshakeTimeout, Kind, NodeIdentity, user_agent
     from ziggurat.node.inbound import (
         Ban,
@@ -121,6 +121,7 @@ __all__ = [
     "NetworkProxy",
     "NodeAddress",
     "NodeIdentity",
+    "OnionGossip",
     "OnionNetAddress",
     "Outpoint",
     "P2pService",

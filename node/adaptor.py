@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from types import TracebackType
 
 import anyio
@@ -94,7 +95,7 @@ class Adaptor:
         self.hub = Hub(limits.peers)
         self.listening: NetAddress | None = None
         given = context or FlowContext()
-        self._context = FlowContext(given.book, self.hub.publish, given.ping_interval, given.parts)
+        self._context = replace(given, publish=self.hub.publish)
         self._flow_factories = tuple(flows)
         self._rules = rules or Rules()
         self._server: PeerServer | None = None
@@ -251,10 +252,11 @@ class Adaptor:
         """Run the handshake and start the flows. After that, the peer's router owns the stream."""
         own_address = None if link.via in (ONION, PROXIED) else link.address
         identity, book = self.identity.of_network(link.network), self._context.part(link.network)
-        handshake = Handshake(identity.version(), limits, self.bans.rules(own_address, self._rules))
+        ours = identity.version(services=self._context.onions.services)
+        handshake = Handshake(ours, limits, self.bans.rules(own_address, self._rules))
         with self._cancelled_on_stop() as tasks:
             version = await run_handshake(stream, handshake, until=State.AGREED)
-            info = peer_info(version, link)
+            info = peer_info(version, link, ours.services)
             with self.hub.reserve(info.key, link.direction):
                 router = Router(stream, info, ledger=ledger, turns=self._turns, on_close=self.hub.remove)
                 flows = [make(router) for make in self._flow_factories]

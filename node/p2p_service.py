@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -13,10 +13,10 @@ import anyio
 from ziggurat.layers.events import write_event
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import AddressNetwork, NetAddress, NodeAddress, OnionNetAddress, PeerAddress
-from ziggurat.node.address_manager import AddressManager
+from ziggurat.node.address_manager import AddressManager, DialAddressBook, FlowAddressBook
 from ziggurat.node.config import Settings
 from ziggurat.node.connection_handler import ConnectionHandler
-from ziggurat.node.flows import FlowContext, FlowFactory
+from ziggurat.node.flows import FlowContext, FlowFactory, OnionGossip
 from ziggurat.node.handshake import NodeIdentity, user_agent
 from ziggurat.node.inbound import (
     BanList,
@@ -39,36 +39,6 @@ INTERFACES_INTERVAL = 60.0
 """Seconds between two looks at the machine's addresses: a lease or a prefix may change while the node runs."""
 
 
-class FlowAddressBook:
-    """The address book for the flows of one network's peers: they are told what peers of that network told.
-
-    Banned addresses are neither passed on nor stored, nor are our own, which peers gossip back to us.
-    """
-
-    def __init__(
-        self,
-        book: AddressManager,
-        network: AddressNetwork,
-        own: Callable[[], Collection[NodeAddress]],
-        bans: BanList,
-    ) -> None:
-        self._book = book
-        self._network = network
-        self._own = own
-        self._bans = bans
-
-    async def sample(self, count: int) -> Sequence[NodeAddress]:
-        """Return some addresses to send to a peer."""
-        drawn = self._book.sample(count, self._network)
-        return [address for address in drawn if self._bans.of_address(address) is None]
-
-    async def learn(self, addresses: Sequence[NodeAddress]) -> None:
-        """Add addresses that a peer sent."""
-        own = self._own()
-        known = (address for address in addresses if address not in own)
-        self._book.add([address for address in known if self._bans.of_address(address) is None], self._network)
-
-
 class WaitingPeers:
     """The adaptor and the resolver for the connection manager: what goes through Tor waits until Tor can be used."""
 
@@ -88,28 +58,6 @@ class WaitingPeers:
         if self._adaptor.connection_handler.ways.of_name().kind != "direct":
             await self._ready()
         return await self._adaptor.connection_handler.resolve(host)
-
-
-class DialAddressBook:
-    """The address book for the connection manager, which must pick neither banned addresses nor our own."""
-
-    def __init__(self, book: AddressManager, own: Callable[[], Collection[NodeAddress]], bans: BanList) -> None:
-        self._bans = bans
-        self._book = book
-        self._own = own
-        self.mark_success = book.mark_success
-        self.mark_failure = book.mark_failure
-
-    def add(self, addresses: Iterable[NodeAddress], /) -> int:
-        """Add addresses that a seeder returned: names are of ipv4, and so are the peers that are told of them."""
-        own = self._own()
-        known = (address for address in addresses if address not in own)
-        return self._book.add([each for each in known if self._bans.of_address(each) is None], AddressNetwork.IPV4)
-
-    def pick_order(self, exclude: Collection[NodeAddress] = (), /) -> list[NodeAddress]:
-        """Return the addresses to dial, in order."""
-        order = self._book.pick_order({*exclude, *self._own()})
-        return [each for each in order if self._bans.of_address(each) is None]
 
 
 def inbound_limits(settings: Settings) -> InboundLimits:
@@ -171,13 +119,15 @@ class P2pService:
             listens on all interfaces and is not told an address to advertise.
         tor_ready: waits until Tor can be used, see `TorLink.wait_up`; what the node dials other than directly waits for
             it. ``None`` does not wait. Whoever passes it replaces `ConnectionHandler.ways` once Tor has told its proxy.
+        onion_published: waits until our onion service can be found, and returns its address, which peers are then told
+            of; ``None`` tells nobody.
         rng: the source of randomness; ``None`` uses the system's.
 
     Attributes:
         adaptor: the adaptor, which owns all connections.
         bans: the bans, who is neither let in nor dialled.
         manager: the connection manager, which decides which peers to dial.
-        onion: the address of our onion service; ``None`` without one. It is never dialled.
+        onion: the address of our onion service, once it is known; ``None`` without one. It is never dialled.
     """
 
     def __init__(
@@ -192,6 +142,7 @@ class P2pService:
         bans: BanList | None = None,
         interfaces: Interfaces = interface_addresses,
         tor_ready: Callable[[], Awaitable[object]] | None = None,
+        onion_published: Callable[[], Awaitable[OnionNetAddress]] | None = None,
         rng: random.Random | None = None,
     ) -> None:
         addresses = settings.listen_addresses
@@ -212,9 +163,8 @@ class P2pService:
             NodeIdentity(settings.network.name, user_agent(settings.uacomment), address=advertised),
             flows=flows,
             context=FlowContext(
-                parts={
-                    network: FlowAddressBook(book, network, self.own_addresses, self.bans) for network in AddressNetwork
-                }
+                parts={each: FlowAddressBook(book, each, self._usable, self._look) for each in AddressNetwork},
+                onions=self._onion_gossip(handler, onion_published),
             ),
             listener=self._listeners,
             onion_listener=self._onion_listeners,
@@ -225,8 +175,7 @@ class P2pService:
         )
         config = _manager_config(settings, handler)
         peers = WaitingPeers(self.adaptor, _at_once if tor_ready is None else tor_ready)
-        to_dial = DialAddressBook(book, self.own_addresses, self.bans)
-        self.manager = ConnectionManager(config, peers, to_dial, peers.resolve, rng)
+        self.manager = ConnectionManager(config, peers, DialAddressBook(book, self._to_dial), peers.resolve, rng)
 
     @property
     def advertised(self) -> NetAddress | None:
@@ -250,6 +199,31 @@ class P2pService:
         """Return our own addresses in every network, as far as we know them: those are neither kept nor dialled."""
         given = (self.advertised, self._settings.externalip, self.onion, *self.listening)
         return {each for each in given if each is not None and each.port}
+
+    def _to_dial(self, addresses: Iterable[NodeAddress]) -> list[NodeAddress]:
+        """Return those that are also of use to dial: not of onion peers that are connected by ours."""
+        connected = self.adaptor.hub.connected_services()
+        return [each for each in self._usable(addresses) if each.host not in connected]
+
+    def _look(self) -> None:
+        """Dial what peers have told, if any are missing: a node that knows one peer need not wait for others."""
+        self.manager.look()
+
+    def _onion_gossip(
+        self, handler: ConnectionHandler, published: Callable[[], Awaitable[OnionNetAddress]] | None
+    ) -> OnionGossip:
+        return OnionGossip(
+            dials=lambda: handler.ways.knows_onions,  # they may change
+            own=lambda: self.onion,
+            published=published,
+            public=self._settings.onion_public,
+        )
+
+    def _usable(self, addresses: Iterable[NodeAddress]) -> list[NodeAddress]:
+        """Return the addresses that may be stored, passed on and dialled: neither banned nor our own."""
+        own, onion = self.own_addresses(), None if self.onion is None else self.onion.host
+        others = (each for each in addresses if each not in own and each.host != onion)
+        return [each for each in others if self.bans.of_address(each) is None]
 
     async def run(self) -> None:
         """Keep peers connected, until cancelled."""

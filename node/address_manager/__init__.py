@@ -8,5 +8,14 @@ from __future__ import annotations
 from ziggurat.node.address_manager.manager import MAX_ADDRESSES, AddressManager
 from ziggurat.node.address_manager.routable import is_publicly_routable, is_worth_dialling
 from ziggurat.node.address_manager.store import StoreError
+from ziggurat.node.address_manager.views import DialAddressBook, FlowAddressBook
 
-__all__ = ["MAX_ADDRESSES", "AddressManager", "StoreError", "is_publicly_routable", "is_worth_dialling"]
+__all__ = [
+    "MAX_ADDRESSES",
+    "AddressManager",
+    "DialAddressBook",
+    "FlowAddressBook",
+    "StoreError",
+    "is_publicly_routable",
+    "is_worth_dialling",
+]

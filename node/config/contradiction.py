@@ -17,6 +17,7 @@ def find_contradiction(
     peers: Sequence[PeerAddress] = (),
     listen: Sequence[NetAddress] = (),
     external: NetAddress | None = None,
+    onion_public: bool = False,
 ) -> str | None:
     """Return why settings cannot work together, in one line that names them; ``None`` if they can.
 
@@ -25,11 +26,13 @@ def find_contradiction(
         peers: the peers that the user names.
         listen: the addresses to listen on, as given.
         external: the address to advertise, as given.
+        onion_public: whether all peers are to be told of the node's onion service.
     """
     return (
         _of_credentials(ways)
         or _of_tor_only(ways, listen, external)
         or _of_onlynet(ways)
+        or (_of_onion_public(ways) if onion_public else None)
         or next(filter(None, (_of_peer(ways, peer) for peer in peers)), None)
     )
 
@@ -67,6 +70,15 @@ def _of_onlynet(ways: Ways) -> str | None:
         if network in wanted and way.refusal is not None and way.setting != TOR_CONTROL:
             return f"{setting}{'' if ways.tor_only else f' {network}'} leaves nothing to dial: {way.refusal}"
     return None
+
+
+def _of_onion_public(ways: Ways) -> str | None:
+    way = ways.of_network(AddressNetwork.ONION)
+    if ways.knows_onions or way.setting == TOR_CONTROL:
+        return None
+    left_out = AddressNetwork.ONION not in ways.dialled
+    reason = way.refusal or ("onlynet leaves them out" if left_out else f"{way.proxy} is not known to be Tor")
+    return f"onion-public tells nobody, as only nodes that dial onion services tell of any: {reason}"
 
 
 def _of_peer(ways: Ways, peer: PeerAddress) -> str | None:

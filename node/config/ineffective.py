@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import is_publicly_routable
 from ziggurat.node.config.settings import Settings, accepts_family
+from ziggurat.node.config.ways import SOCKS5_SCHEMES
 from ziggurat.node.inbound import UserAgentPattern, ban_text
 
 __all__ = ["ineffective_settings"]
@@ -14,8 +15,6 @@ __all__ = ["ineffective_settings"]
 ABOUT_INBOUND_PEERS = ("listen", "maxinpeersperaddr", "inbound-proxy")
 
 CONNECT_REPLACES = ("outpeers", "maxinpeers", "nodnsseed", *ABOUT_INBOUND_PEERS)
-
-SOCKS5_SCHEMES = ("socks5", "unix")
 
 
 def ineffective_settings(settings: Settings, given: Mapping[str, str]) -> list[str]:
@@ -72,6 +71,8 @@ def _about_listeners(settings: Settings) -> list[tuple[str, str]]:
 
 def _about_ways(settings: Settings) -> Iterator[tuple[str, str]]:
     ways = settings.ways
+    if settings.listen_onion and not ways.knows_onions and not settings.asks_tor:
+        yield "listen-onion", "publishes a service that no peer is told of: the node itself dials no onion services"
     if settings.connect:
         yield "onlynet", "has no effect beside connect: the node dials only those peers"
     if not ways.randomize and not any(proxy.uri.scheme in SOCKS5_SCHEMES for proxy in ways.proxies):

@@ -107,6 +107,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("tor-password-file", "file with the password of Tor's control port", read_path, "a file", "FILE"),
     Option("tor-cookie", "cookie file of Tor's control port (default: as Tor says)", read_path, "a file", "FILE"),
     Option("listen-onion", "publish an onion service, by --tor-control"),
+    Option("onion-public", "tell all peers that know onion services of it (default: only those reached by onion)"),
     Option(
         "tor-onion-key",
         "file of the onion service's key, made once (default: onion_key, beside the address book)",

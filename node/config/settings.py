@@ -79,6 +79,8 @@ class Settings:
         tor_password_file: the file with the password of the control port.
         tor_cookie: the cookie file of the control port; ``None`` takes the one that Tor names.
         listen_onion: whether to publish an onion service.
+        onion_public: whether to tell all peers that can dial onion services of it, and not only those that are reached
+            by onion.
         tor_onion_key: the file of its key; ``None`` is ``onion_key`` in `directory`.
         onion_bind: where Tor hands over its connections; ``None`` is loopback, see `onion_listener`.
         socks_from_tor: whether to ask Tor for its SOCKS port where there is a control port, and no proxy that could be
@@ -116,6 +118,7 @@ class Settings:
     tor_password_file: Path | None = None
     tor_cookie: Path | None = None
     listen_onion: bool = False
+    onion_public: bool = False
     tor_onion_key: Path | None = None
     onion_bind: OnionBind | None = None
     socks_from_tor: bool = True
@@ -129,12 +132,17 @@ class Settings:
         if self.maxinpeersperaddr < 1:
             raise ValueError(f"maxinpeersperaddr must be positive: {self.maxinpeersperaddr!r}")
         problem = find_contradiction(
-            self.ways, peers=self.permanent_peers, listen=self.listen, external=self.externalip
+            self.ways,
+            peers=self.permanent_peers,
+            listen=self.listen,
+            external=self.externalip,
+            onion_public=self.onion_public and self.listen_onion,
         ) or find_tor_contradiction(
             self.tor_control,
             password_file=self.tor_password_file,
             cookie=self.tor_cookie,
             listen_onion=self.listen_onion,
+            onion_public=self.onion_public,
             onion_bind=self.onion_bind,
             accepts_peers=bool(self.maxinpeers) and not self.connect,
         )

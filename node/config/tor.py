@@ -79,6 +79,7 @@ def find_tor_contradiction(
     password_file: Path | None,
     cookie: Path | None,
     listen_onion: bool,
+    onion_public: bool,
     onion_bind: OnionBind | None,
     accepts_peers: bool,
 ) -> str | None:
@@ -89,11 +90,14 @@ def find_tor_contradiction(
         password_file: the file with its password.
         cookie: its cookie file.
         listen_onion: whether there is to be an onion service.
+        onion_public: whether all peers are to be told of it.
         onion_bind: where Tor hands over its connections; ``None`` for loopback.
         accepts_peers: whether other settings let the node accept peers at all.
     """
     if password_file is not None and cookie is not None:
         return "tor-password-file and tor-cookie are mutually exclusive: Tor takes one of them"
+    if onion_public and not listen_onion:
+        return "onion-public needs listen-onion, the onion service that it tells of"
     if control is None:
         given = {
             "listen-onion": listen_onion,

@@ -13,7 +13,7 @@ from ziggurat.services.host import literal
 from ziggurat.services.onion import is_onion
 from ziggurat.services.uri import Uri
 
-__all__ = ["TOR_CONTROL", "Way", "WayKind", "Ways"]
+__all__ = ["SOCKS5_SCHEMES", "TOR_CONTROL", "Way", "WayKind", "Ways"]
 
 WayKind = Literal["direct", "proxy", "refuse"]
 
@@ -21,6 +21,8 @@ ONION_NEEDS_PROXY = "an onion service is reached through Tor only; --onion 127.0
 
 TOR_CONTROL = "tor-control"
 """The setting of a way that is refused for the moment only, until Tor's control port has told its proxy."""
+
+SOCKS5_SCHEMES = ("socks5", "unix")
 
 NOT_KNOWN_YET = "Tor has not told its proxy yet"
 
@@ -107,6 +109,15 @@ class Ways:
         return tuple(each for each in AddressNetwork if each in self._wanted and self.of_network(each).refusal is None)
 
     @property
+    def knows_onions(self) -> bool:
+        """Whether onion services that peers tell of are of use: the node dials them by itself, and their proxy may be
+        Tor. One that serves everything and is not SOCKS5 is none, unless it is named for onion services."""
+        way = self.of_network(AddressNetwork.ONION)
+        if way.proxy is None or AddressNetwork.ONION not in self.dialled:
+            return False
+        return way.setting != "socks5-proxy" or way.proxy.uri.scheme in SOCKS5_SCHEMES
+
+    @property
     def seeds(self) -> bool:
         """Whether DNS seeders, which know IP addresses only, are of use and can be asked, now or once Tor is there."""
         ways = (self.of_name(), *map(self.of_network, self._wanted - {AddressNetwork.ONION}))
@@ -153,6 +164,8 @@ class Ways:
     def dials(self, target: PeerAddress) -> bool:
         """Whether the node dials an address that nobody named."""
         way = self.of(target)
+        if way.network is AddressNetwork.ONION:
+            return self.knows_onions
         return way.refusal is None and way.network in self.dialled
 
     def table(self) -> list[tuple[str, Way]]:

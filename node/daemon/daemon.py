@@ -100,6 +100,7 @@ async def _run(
         handler=handler,
         bans=ban_list(settings, directory / BAN_FILE).load(),
         tor_ready=None if tor is None else tor.link.wait_up,
+        onion_published=None if tor is None or tor.key is None else tor.wait_onion,
     )
     requests = NodeRequests(service)
     try:

@@ -53,6 +53,10 @@ class NodeTor:
         link = TorLink(control, opener, take_socks=take_socks if settings.asks_tor else None)
         return cls(link, make_onion_key(settings.onion_key) if settings.listen_onion else None)
 
+    async def wait_onion(self) -> OnionNetAddress:
+        """Wait until the onion service can be found, and return its address."""
+        return OnionNetAddress.parse(await self.link.wait_published())
+
     async def run(self, settings: Settings, service: P2pService) -> None:
         """Keep the link, and publish the onion service of a service that has started, until cancelled."""
         self.link.status.on_up(service.manager.on_tor_up)

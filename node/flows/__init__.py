@@ -16,6 +16,7 @@ from ziggurat.node.flows.addresses import (
 from ziggurat.node.flows.consensus_reject import ConsensusReject
 from ziggurat.node.flows.flow import FlowContext, FlowFactory, default_flows
 from ziggurat.node.flows.inventories import Inventories
+from ziggurat.node.flows.onions import OnionGossip
 from ziggurat.node.flows.ping import PING_INTERVAL, PingResponder, PingSender
 from ziggurat.node.flows.reject import RejectReceiver
 from ziggurat.node.flows.relay_block import BLOCK_TIMEOUT, request_block
@@ -33,6 +34,7 @@ __all__ = [
     "FlowFactory",
     "Inventories",
     "NoAddressBook",
+    "OnionGossip",
     "PingResponder",
     "PingSender",
     "RejectReceiver",

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from ziggurat.node.address import NetAddress, NodeAddress
 from ziggurat.node.flows.address_answers import AddressAnswers
+from ziggurat.node.flows.onions import OnionGossip
 from ziggurat.node.peer import Router
-from ziggurat.node.wire import KaspadMessage, RequestAddressesMessage, addresses_from_wire, addresses_to_wire
+from ziggurat.node.wire import (
+    MAX_ADDRESSES_SENT,
+    KaspadMessage,
+    RequestAddressesMessage,
+    addresses_from_wire,
+    addresses_to_wire,
+)
 
 __all__ = ["AddressBook", "AddressesReceiver", "AddressesSender", "AdvertisedAddress", "NoAddressBook"]
 
@@ -36,27 +44,47 @@ class NoAddressBook:
 
 
 class AddressesSender:
-    """Answers each request for addresses with at most 1000, as kaspad does, but with the same for about a day."""
+    """Answers each request for addresses with at most 1000, as kaspad does, but with the same for about a day.
+
+    Onion services are told only where both sides can dial them: kaspad takes one for an IP address of no bytes, and
+    drops the connection. Our own is told as `OnionGossip` says, from the moment when it can be found.
+    """
 
     types = ("requestAddresses",)
 
-    def __init__(self, router: Router, answers: AddressAnswers) -> None:
+    def __init__(self, router: Router, answers: AddressAnswers, onions: OnionGossip | None = None) -> None:
         self._router = router
         self._answers = answers
+        self._onions = OnionGossip() if onions is None else onions
         self._route = router.subscribe(*self.types)
 
     async def run(self) -> None:
         async for request in self._route:
-            answer = await self._answers.get(self._router.info.via)
-            # An onion service makes kaspad drop the connection: it takes it for an IP address of no bytes.
-            reply = addresses_to_wire([address for address in answer if isinstance(address, NetAddress)])
+            reply = addresses_to_wire(await self._addresses())
             await self._router.answer(request, KaspadMessage(addresses=reply))
+
+    async def _addresses(self) -> list[NodeAddress]:
+        info = self._router.info
+        told = await self._onions.own_for(info)
+        own = self._onions.own()  # which the answer of the day may contain, from before it was known
+        ours = None if own is None else own.host
+        answer = [
+            address
+            for address in await self._answers.get(info.via)
+            if isinstance(address, NetAddress) or (info.onions and address.host != ours)
+        ]
+        if told is not None:
+            del answer[MAX_ADDRESSES_SENT - 1 :]
+            answer.insert(secrets.randbelow(len(answer) + 1), told)  # where the order does not point at it
+        return answer
 
 
 class AddressesReceiver:
     """Requests addresses once. The reply must hold at most 2500 well-formed entries, or the peer is rejected.
 
-    A peer need not reply. A second reply closes the connection, as in kaspad.
+    A peer need not reply. A second reply closes the connection, as in kaspad. Onion services from a peer that has not
+    said that it knows them, or to whom we have not said it, are dropped, and so are those whose checksum is wrong; the
+    rest of the reply is stored.
     """
 
     types = ("addresses",)
@@ -74,7 +102,7 @@ class AddressesReceiver:
         await self._router.send(request)
         answer = await self._route.receive()
         self._router.unsubscribe(self._route)
-        addresses = addresses_from_wire(answer.addresses)
+        addresses = addresses_from_wire(answer.addresses, onions=self._router.info.onions)
         await self._book.learn(addresses)
         await self._on_received(addresses)
 

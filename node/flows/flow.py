@@ -11,6 +11,7 @@ from ziggurat.node.flows.address_answers import AddressAnswers
 from ziggurat.node.flows.addresses import AddressBook, AddressesReceiver, AddressesSender, NoAddressBook
 from ziggurat.node.flows.consensus_reject import ConsensusReject
 from ziggurat.node.flows.inventories import Inventories
+from ziggurat.node.flows.onions import OnionGossip
 from ziggurat.node.flows.ping import PING_INTERVAL, PingResponder, PingSender
 from ziggurat.node.flows.reject import RejectReceiver
 from ziggurat.node.flows.transaction_not_found import TransactionNotFound
@@ -36,6 +37,7 @@ class FlowContext:
         ping_interval: the time between pings, in seconds.
         parts: the address book for the peers of a network, where it is not ``book``: so that peers on one side are not
             told what those on another side told.
+        onions: what is told of onion services, and to whom.
         answers: what requests for addresses are answered with, from the book of the peer's network.
     """
 
@@ -43,6 +45,7 @@ class FlowContext:
     publish: Callable[[Event], None] = _ignore
     ping_interval: float = PING_INTERVAL
     parts: Mapping[AddressNetwork, AddressBook] = field(default_factory=dict[AddressNetwork, AddressBook])
+    onions: OnionGossip = field(default_factory=OnionGossip)
     answers: Mapping[AddressNetwork, AddressAnswers] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -66,7 +69,7 @@ def default_flows(router: Router, context: FlowContext) -> list[Flow]:
     makers: list[tuple[tuple[str, ...], FlowFactory]] = [
         (PingResponder.types, PingResponder),
         (PingSender.types, lambda router: PingSender(router, context.ping_interval)),
-        (AddressesSender.types, lambda router: AddressesSender(router, answers)),
+        (AddressesSender.types, lambda router: AddressesSender(router, answers, context.onions)),
         (AddressesReceiver.types, lambda router: AddressesReceiver(router, book, publish_received)),
         (TransactionNotFound.types, TransactionNotFound),
         (RejectReceiver.types, RejectReceiver),

@@ -85,7 +85,7 @@ class NodeIdentity:
         id = hmac.digest(self.secret, network.encode(), hashlib.sha256)[:PEER_ID_BYTES]
         return replace(self, id=id, address=address)
 
-    def version(self, *, timestamp: int | None = None) -> Version:
+    def version(self, *, timestamp: int | None = None, services: int = 0) -> Version:
         """Return our Version; ``timestamp`` is in milliseconds since 1970, ``None`` is the current time."""
         return Version(
             protocol_version=self.protocol_version,
@@ -93,5 +93,6 @@ class NodeIdentity:
             id=self.id,
             user_agent=self.user_agent,
             timestamp=time.time_ns() // 1_000_000 if timestamp is None else timestamp,
+            services=services,
             address=self.address,
         )

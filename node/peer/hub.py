@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from ziggurat.layers.events import write_event
+from ziggurat.node.address import AddressNetwork
 from ziggurat.node.handshake import DUPLICATE, HandshakeError, Kind
 from ziggurat.node.peer.events import Event, EventStream, PeerConnected, PeerDisconnected
 from ziggurat.node.peer.info import Direction, PeerInfo, PeerKey
@@ -16,11 +17,19 @@ __all__ = ["INBOUND_LIMIT_REACHED", "Hub"]
 
 CONNECTED_TWICE = "the same peer is connected twice"
 
+CROSSED = 10.0
+"""Seconds between two connections of dials that may have crossed. Of older ones both sides know."""
+
 INBOUND_LIMIT_REACHED = "the limit of inbound peers is reached"
 
 
 class Hub:
     """The connected peers, and places reserved for peers in their handshake.
+
+    An onion service that we have dialled and an inbound peer that came in by ours have nothing in common but the id in
+    their Version. Whoever has dialled a service knows by Tor who it is, while an inbound peer may show anybody's id. So
+    an inbound one is refused if we have dialled a service with its id, and it does not keep us from dialling that: if
+    it is the same node, that node has dialled us, and refuses us for the same reason.
 
     Args:
         inbound_limit: the maximum number of inbound peers; ``None`` for no limit.
@@ -30,6 +39,7 @@ class Hub:
         self._inbound_limit = inbound_limit
         self._routers: dict[PeerKey, Router] = {}
         self._reserved: set[tuple[PeerKey, Direction]] = set()
+        self._dialled_twice: dict[str, bytes] = {}  # the id that an onion service showed, which was connected already
         self._streams: set[EventStream] = set()
 
     # -- peers
@@ -50,13 +60,19 @@ class Hub:
             HandshakeError: the peer is connected, another handshake with it is under way in the same direction, or
                 there is no room for another inbound peer.
         """
-        if key in self._routers or (key, direction) in self._reserved:
+        known = key in self._routers or (direction == "inbound" and self._other_way(key, direction) is not None)
+        if known or (key, direction) in self._reserved:
             raise HandshakeError(Kind.DUPLICATE, DUPLICATE, by_peer=False)
         if direction == "inbound" and self.is_full:
             raise HandshakeError(Kind.BUSY, INBOUND_LIMIT_REACHED, by_peer=False)
         self._reserved.add((key, direction))
         try:
             yield
+        except HandshakeError as error:
+            by_onion = direction == "outbound" and key.network is AddressNetwork.ONION
+            if by_onion and error.kind is Kind.DUPLICATE and error.by_peer:  # it knows; an id alone says nothing
+                self._dialled_twice[key.host] = key.id
+            raise
         finally:
             self._reserved.discard((key, direction))
 
@@ -64,7 +80,8 @@ class Hub:
         """Add a peer.
 
         Two nodes that dial each other at the same time get two connections. Both keep the one that was dialled by the
-        node with the smaller id.
+        node with the smaller id. Where an inbound peer with the id of an onion service has been there for longer, both
+        stay: it is another node, as the same one would have refused us.
 
         Raises:
             HandshakeError: another connection to the peer exists and is the one to keep.
@@ -72,6 +89,8 @@ class Hub:
         info = router.info
         key = info.key
         other = self._routers.get(key)
+        if other is None and (other := self._other_way(key, info.direction)) is not None:
+            other = other if info.connected_at - other.info.connected_at <= CROSSED else None
         if other is not None:
             ours_wins = our_id < info.id
             if (info.direction == "outbound") is not ours_wins and other.direction != info.direction:
@@ -112,6 +131,12 @@ class Hub:
         )
         self.publish(PeerDisconnected(info, reason))
 
+    def connected_services(self) -> set[str]:
+        """Return the names of onion services that need no dial: one found that their node has come in by ours."""
+        inbound = {peer.id for peer in self.peers() if peer.direction == "inbound" and _is_onion(peer)}
+        self._dialled_twice = {name: id for name, id in self._dialled_twice.items() if id in inbound}
+        return set(self._dialled_twice)
+
     def get(self, key: PeerKey) -> Router | None:
         """Return the connection to a peer, or ``None``."""
         return self._routers.get(key)
@@ -132,6 +157,15 @@ class Hub:
         """Return the number of places taken in one direction, by peers and by reservations."""
         keys = {key for key, router in self._routers.items() if router.direction == direction}
         return len(keys | {key for key, reserved in self._reserved if reserved == direction})
+
+    def _other_way(self, key: PeerKey, direction: Direction) -> Router | None:
+        """Return the connection in the other direction to a peer of the onion network with the same id."""
+        if key.network is not AddressNetwork.ONION:
+            return None
+        others = (other for other in self._routers.values() if other.direction != direction)
+        return next(
+            (each for each in others if (each.info.id, each.info.address_network) == (key.id, key.network)), None
+        )
 
     def broadcast(self, message: KaspadMessage) -> int:
         """Queue a message for all peers, except those whose send queue is full. Return how many will get it."""
@@ -154,3 +188,7 @@ class Hub:
         """Close all event streams."""
         for stream in list(self._streams):
             stream.close()
+
+
+def _is_onion(peer: PeerInfo) -> bool:
+    return peer.address_network is AddressNetwork.ONION

@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import anyio
 
-from ziggurat.node.address import AddressNetwork, NamedAddress, PeerAddress
-from ziggurat.node.wire import Version
+from ziggurat.node.address import AddressNetwork, NamedAddress, OnionNetAddress, PeerAddress
+from ziggurat.node.wire import ONION_SERVICES, Version
 
 __all__ = ["ONION", "PROXIED", "Direction", "Link", "PeerInfo", "PeerKey", "network_of", "peer_info", "peer_key"]
 
@@ -26,7 +26,7 @@ class PeerKey(NamedTuple):
     """The identity of a peer: connections with equal keys are to the same peer. An inbound port is random and left out.
 
     A peer that is known in two networks has two keys: to tell that it is one would mean to compare what it shows on one
-    side with what it shows on another.
+    side with what it shows on another. An onion service and an inbound peer of ours have two, too; see `Hub`.
 
     Attributes:
         id: the id in the peer's Version, 16 bytes.
@@ -81,11 +81,13 @@ class PeerInfo:
         user_agent: the peer's user agent, which may be any text.
         protocol_version: the highest protocol version that the peer supports.
         network: the peer's network, e.g. ``kaspa-mainnet``.
-        services: 0; no bit has a meaning.
+        services: the bits of the peer's Version. Bit 23 says that it can dial onion services.
         connected_at: the time on the event loop's clock, in seconds.
         ping: the last round trip time, in seconds; ``None`` before the first one.
         address_network: the network that the peer is reached in, or comes from: ipv4 (names too), ipv6 or onion.
             Inbound peers of an onion service come from onion, though their address is that of our Tor.
+        onions: whether both sides can dial onion services, and have said so in their Versions: whether they may be told
+            of.
     """
 
     id: bytes
@@ -99,6 +101,12 @@ class PeerInfo:
     connected_at: float
     ping: float | None = None
     address_network: AddressNetwork = AddressNetwork.IPV4
+    onions: bool = False
+
+    @property
+    def by_onion(self) -> bool:
+        """Whether we have dialled an onion service of the peer, or it has dialled ours."""
+        return self.via == ONION if self.direction == "inbound" else isinstance(self.address, OnionNetAddress)
 
     @property
     def hidden(self) -> bool:
@@ -111,8 +119,8 @@ class PeerInfo:
         return peer_key(self.id, self.address, proxied=self.hidden, network=self.address_network)
 
 
-def peer_info(version: Version, link: Link) -> PeerInfo:
-    """Return the record of a peer that connects now, from its Version."""
+def peer_info(version: Version, link: Link, services: int = 0) -> PeerInfo:
+    """Return the record of a peer that connects now, from its Version, and the ``services`` of ours."""
     return PeerInfo(
         id=version.id,
         address=link.address,
@@ -124,4 +132,5 @@ def peer_info(version: Version, link: Link) -> PeerInfo:
         services=version.services,
         connected_at=anyio.current_time(),
         address_network=link.network,
+        onions=bool(version.services & services & ONION_SERVICES),
     )

@@ -103,12 +103,19 @@ class TorLink:
         self._publication: Publication | None = None
         self._early: list[DescriptorUpload] = []  # events from before Tor has told the service's name
         self._bootstrapped = anyio.Event()
+        self._published = anyio.Event()
         self._asked = False  # whether this connection has told all that it is asked
         self._changed = anyio.Event()
 
     async def wait_up(self) -> None:
         """Wait until Tor can be used; or, where it is there but not ready, now and then for a try."""
         await self.status.wait_up()
+
+    async def wait_published(self) -> str:
+        """Wait until our service can be found; return its name and port, ``NAME.onion:PORT``."""
+        while self.onion is None or self._name is None:
+            await self._published.wait()
+        return self._name
 
     def publish(self, service: OnionService, take_name: Callable[[str], object] | None = None) -> None:
         """Publish a service, now or once Tor is there, and after each loss of the connection again.
@@ -244,6 +251,7 @@ class TorLink:
             write_event(None, "warning", "onion.publishing", onion=self._name, error=reason)
             await self._wait_published(publication)
         self.onion = f"{name}.onion"
+        self._published.set()
         elapsed = round(anyio.current_time() - began, 3)
         write_event(None, "info", "onion.published", onion=self._name, elapsed=elapsed)
 
@@ -256,6 +264,8 @@ class TorLink:
         if self._name is not None:
             write_event(None, "warning", "onion.withdrawn", onion=self._name, reason=reason)
         self._name = self.onion = self._publication = None
+        if self._published.is_set():
+            self._published = anyio.Event()
 
 
 async def _keep_asking(controller: Controller) -> None:

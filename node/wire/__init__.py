@@ -34,6 +34,7 @@ from ziggurat.node.wire.convert.transaction import (
     TransactionOutput,
 )
 from ziggurat.node.wire.convert.version import (
+    ONION_SERVICES,
     PEER_ID_BYTES,
     Version,
     truncated_user_agent,
@@ -58,6 +59,7 @@ __all__ = [
     "MAX_ADDRESSES_SENT",
     "MESSAGE_COST",
     "MESSAGE_STREAM",
+    "ONION_SERVICES",
     "PEER_ID_BYTES",
     "STREAM_ENDED",
     "Block",

@@ -347,22 +347,30 @@ class NetAddress(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TIMESTAMP_FIELD_NUMBER: builtins.int
-    IP_FIELD_NUMBER: builtins.int
     PORT_FIELD_NUMBER: builtins.int
+    IP_FIELD_NUMBER: builtins.int
+    ONION_FIELD_NUMBER: builtins.int
     timestamp: builtins.int
     """kaspad sends 0 and ignores it."""
-    ip: builtins.bytes
-    """4 or 16 bytes in network order. kaspad does not treat a v4-mapped address as equal to the IPv4 one."""
     port: builtins.int
     """At most 65535."""
+    ip: builtins.bytes
+    """4 or 16 bytes in network order. kaspad does not treat a v4-mapped address as equal to the IPv4 one."""
+    onion: builtins.str
+    """NAME.onion, version 3. Only between nodes of which both have set bit 23 of Version.services: kaspad 2.1.0 does not
+    know the field, reads an IP of no bytes, and closes the connection.
+    """
     def __init__(
         self,
         *,
         timestamp: builtins.int = ...,
-        ip: builtins.bytes = ...,
         port: builtins.int = ...,
+        ip: builtins.bytes = ...,
+        onion: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["ip", b"ip", "port", b"port", "timestamp", b"timestamp"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["host", b"host", "ip", b"ip", "onion", b"onion"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["host", b"host", "ip", b"ip", "onion", b"onion", "port", b"port", "timestamp", b"timestamp"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["host", b"host"]) -> typing.Literal["ip", "onion"] | None: ...
 
 global___NetAddress = NetAddress
 
@@ -386,7 +394,7 @@ class VersionMessage(google.protobuf.message.Message):
     NETWORK_FIELD_NUMBER: builtins.int
     protocolVersion: builtins.int
     services: builtins.int
-    """0; ignored."""
+    """Bit 23: the sender can dial onion services. kaspad sends 0 and ignores it; the other bits have no meaning."""
     timestamp: builtins.int
     """Milliseconds since 1970."""
     id: builtins.bytes

@@ -15,29 +15,18 @@ from typing import Final
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
+from ziggurat.services.channel.pieces import NOTHING, VIEW, Pieces
 from ziggurat.services.errors import copy_error
-from ziggurat.services.http2 import Stream
 
 __all__ = ["PREFIX_SIZE", "Inbox"]
 
 PREFIX_SIZE: Final = 5
 _parse_prefix = Struct(">BL").unpack_from
 
-SMALL: Final = 256
-"""Bytes below which a piece is put to those before it: of its own it would take more memory than it has bytes, and a
-peer may send a message of 32 MiB in frames of two bytes."""
-
-COLLECTED: Final = 16_384
-"""Bytes that are collected so in one piece."""
-
-VIEW: Final = 16_384
-"""Bytes from which on a view of what was read is kept rather than a copy."""
-
-NOTHING: Final = b""
 BUSY: Final = "another task is receiving from this stream"
 
 
-class Inbox(Stream):
+class Inbox(Pieces):
     """The receiving half of a stream of messages.
 
     Attributes:
@@ -45,29 +34,13 @@ class Inbox(Stream):
             before it are still returned.
     """
 
-    __slots__ = (
-        "_begin",
-        "_chunk",
-        "_end",
-        "_given_back",
-        "_more",
-        "_reader",
-        "_size",
-        "_unjudged",
-        "_wanted",
-        "broken",
-        "discarding",
-    )
+    __slots__ = ("_given_back", "_reader", "_unjudged", "_wanted", "broken", "discarding")
 
     def __init__(self) -> None:
-        Stream.__init__(self)  # super() would take as long as half of this
+        Pieces.__init__(self)  # super() would take as long as half of this
         self.broken: Exception | None = None
         self.discarding = False  # nobody will read what comes
-        self._chunk: bytes | bytearray | memoryview = NOTHING  # unread from _begin to _end
-        self._begin = self._end = 0
-        self._more: list[bytes | bytearray | memoryview] = []  # behind it
-        self._size = 0  # bytes in all of them
-        self._given_back = 0  # of these, bytes that the peer may send again already
+        self._given_back = 0  # of the bytes that are there, those that the peer may send again already
         self._reader: asyncio.Future[None] | None = None  # who waits; done if that task was cancelled
         self._wanted = 0  # bytes that the reader waits for
         self._unjudged = -1  # length up to which an uncompressed message is good, which spares a call
@@ -80,37 +53,52 @@ class Inbox(Stream):
         if self.discarding or self.broken is not None:
             self._give_back(size)
             return
-        if not self._size:
-            if size * 4 >= len(data):
-                self._chunk, self._begin, self._end = data, start, end
-            else:  # a view or a large read would be kept for a small part of it
-                self._chunk, self._begin, self._end = data[start:end], 0, size
-        else:
+        if self._size or size >= VIEW:
             self._append(data, start, end)
+        else:  # as `_append` does
+            self._chunk, self._begin, self._end = data[start:end], 0, size
         self._size = total = self._size + size
-        if self._reader is not None and not self._reader.done():
+        if self._reader is not None and self._source is None:
             if total >= self._wanted:
                 self._wake_reader()
             else:
-                self._given_back += size
-                self._give_back(size)
+                self._tell_reader()
+
+    def on_data_run(self, data: bytes, start: int, length: int, stride: int, count: int) -> int:
+        """As `on_data` for several parts; the reader hears of them once."""
+        size = length * count
+        if self.discarding or self.broken is not None:
+            self._give_back(size)
+            return count
+        self._append_run(data, start, length, stride, count)
+        self._size += size
+        if self._reader is not None and self._source is None:
+            self._tell_reader()
+        return count
+
+    def settle(self) -> None:
+        """Copy our part of what was read, if it is a small one, and tell the reader of all of it at once."""
+        Pieces.settle(self)
+        if self._reader is not None:
+            self._tell_reader()
+
+    def _tell_reader(self) -> None:
+        """Wake who waits, if all is there; else let as many bytes come again as have come."""
+        if self._reader is None or self._reader.done():
+            return
+        if self._size >= self._wanted:
+            self._wake_reader()
+        else:
+            self._give_held_back()
+
+    def _give_held_back(self) -> None:
+        held = self._size - self._given_back
+        self._given_back = self._size
+        self._give_back(held)
 
     def on_end(self) -> None:
         """The peer has sent everything."""
         self._wake_reader()
-
-    def _append(self, data: bytes, start: int, end: int) -> None:
-        size, more = end - start, self._more
-        if size < SMALL:
-            last = more[-1] if more else None
-            if not isinstance(last, bytearray) or len(last) >= COLLECTED:
-                last = bytearray()
-                more.append(last)
-            last += memoryview(data)[start:end]
-        elif size >= VIEW and size * 4 >= len(data):
-            more.append(memoryview(data)[start:end])
-        else:
-            more.append(data[start:end])
 
     # -- for the reader
 
@@ -141,7 +129,7 @@ class Inbox(Stream):
                 body = bytes(body)
             self._begin = begin + size
         else:
-            body = self._take_pieces(size)
+            body = self._take_pieces(size, PREFIX_SIZE)
         self._size -= size
         back = size - self._given_back
         self._given_back = 0 if back > 0 else -back
@@ -177,9 +165,8 @@ class Inbox(Stream):
                 self.spoil(_cut_off())
                 raise _cut_off()
             return None
-        if held := self._size - self._given_back:
-            self._given_back = self._size
-            self._give_back(held)
+        if self._size != self._given_back:
+            self._give_held_back()
         return self._new_reader()
 
     async def _wait_for_end(self) -> None:
@@ -219,6 +206,7 @@ class Inbox(Stream):
         self.discarding = True
         if self._size:
             held = self._size - self._given_back
+            self._given_back = 0
             self._clear()
             if held > 0:
                 self._give_back(held)
@@ -241,55 +229,10 @@ class Inbox(Stream):
         """Let the peer send so many bytes again."""
         raise NotImplementedError
 
-    # -- the bytes
-
     def _wake_reader(self) -> None:
         reader, self._reader = self._reader, None  # it waits no more, so nobody has to ask whether it is done
         if reader is not None and not reader.done():
             reader.set_result(None)
-
-    def _clear(self) -> None:
-        self._chunk, self._begin, self._end, self._size, self._given_back = NOTHING, 0, 0, 0, 0
-        self._more = []
-
-    def _join(self) -> None:
-        """Put all into one piece: a prefix is cut in two."""
-        self._chunk = b"".join((memoryview(self._chunk)[self._begin : self._end], *self._more))
-        self._begin, self._end = 0, len(self._chunk)
-        self._more = []
-
-    def _take_pieces(self, size: int) -> bytes:
-        """Remove the body of a message of ``size`` bytes that lies in several pieces."""
-        parts = [memoryview(self._chunk)[self._begin + PREFIX_SIZE : self._end]]
-        missing = size - (self._end - self._begin)
-        taken = 0
-        for piece in self._more:
-            if len(piece) > missing:
-                break
-            parts.append(memoryview(piece))
-            missing -= len(piece)
-            taken += 1
-        self._begin = self._end = 0
-        self._chunk = NOTHING
-        if missing:
-            rest = self._more[taken]
-            parts.append(memoryview(rest)[:missing])
-            self._chunk, self._begin, self._end = rest, missing, len(rest)
-            taken += 1
-        del self._more[:taken]
-        return b"".join(parts)
-
-    def _advance(self) -> None:
-        """The first piece is read: go on with the next."""
-        more = self._more
-        count, size = 1, len(more[0])
-        while count < len(more) and size < COLLECTED:
-            size += len(more[count])
-            count += 1
-        # Small ones together: to take a list apart from its front, one by one, is slow.
-        self._chunk = more[0] if count == 1 else b"".join(more[:count])
-        self._begin, self._end = 0, size
-        del more[:count]
 
 
 def _cut_off() -> GRPCError:

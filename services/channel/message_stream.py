@@ -108,6 +108,9 @@ class MessageStream(Inbox):
             if core.out_size != before:
                 protocol.flush_soon()
 
+    def _settle_later(self) -> None:
+        self.protocol.borrowers.append(self)
+
     # -- sending
 
     async def _send(self, body: bytes, *, gzip: bool, end: bool) -> None:

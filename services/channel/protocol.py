@@ -48,6 +48,7 @@ class Protocol(asyncio.Protocol):
         lifted: whether `lift_limits` was called.
         max_message_size: of what is received on a new stream, in bytes; ``None`` without a limit.
         streams_started: how many there were.
+        borrowers: streams that have views of what is being read.
     """
 
     core: Connection
@@ -84,6 +85,7 @@ class Protocol(asyncio.Protocol):
         limit, initial = options.max_message_size, options.initial_message_size
         self.max_message_size = limit if initial is None else min(initial, 0xFFFFFFFF if limit is None else limit)
         self._blocked: dict[MessageStream, None] = {}  # those that wait for the transport
+        self.borrowers: list[MessageStream] = []
 
     @property
     def peer(self) -> Peer:
@@ -121,13 +123,22 @@ class Protocol(asyncio.Protocol):
         try:
             self.core.receive(data)
         except RemoteProtocolError as error:
+            self._settle()
             self.fail(f"HTTP/2 protocol error: {one_line(str(error))}")
             return
+        if self.borrowers:
+            self._settle()
         # Behind the tasks that this has woken, so that what they send leaves in the same turn of the loop. A large read
         # is mostly a part of a large message, which wakes nobody: that turn would be one too many.
         if not self.scheduled and (self.core.out or len(data) < LARGE_READ):
             self.scheduled = True
             self._loop.call_soon(self.flush)
+
+    def _settle(self) -> None:
+        """Let streams with a small part of what was read keep a copy of it."""
+        for stream in self.borrowers:
+            stream.settle()
+        self.borrowers.clear()
 
     def look_at(self, data: bytes) -> bytes:
         """Judge what arrived, while the protocol is ``watched``. Return what the core is to have."""

@@ -73,14 +73,12 @@ class FrameReader(ABC):
         if self._rest:
             position = self._take_rest(data)
         elif self._preface or self._tail:
-            self._tail += data
-            if len(self._tail) < self._wanted and not self._preface:
-                return
-            data, self._tail = bytes(self._tail), bytearray()
+            data, position = self._behind_tail(data)
             size = len(data)
-            if self._preface and not (position := self._take_preface(data)):
+            if position == size:
                 return
         self._wanted = FRAME_HEADER_SIZE
+        previous = 0  # whose DATA came before
         while size - position >= FRAME_HEADER_SIZE and not self.failed:
             high, low, kind, flags, stream_id = parse_frame_header(data, position)
             length = high << 8 | low
@@ -96,10 +94,13 @@ class FrameReader(ABC):
                 if length > self.max_frame_size:
                     raise _too_large(kind, length)
                 ends = flags & END_STREAM != 0
+                if stream_id == previous and not ends and length and position <= size:
+                    position = self._run(stream_id, data, start, length)
+                    continue
+                previous = stream_id
                 stream = self._data_begins(stream_id, length, ends)
                 if position > size:
                     self._rest, self._rest_stream, self._rest_ends = position - size, stream, ends
-                    position = size
                     self._pass_on(stream, data, start, size, False)
                     return
                 if ends or not length or stream is None:
@@ -115,6 +116,30 @@ class FrameReader(ABC):
             self._frame(kind, flags, stream_id, data[start:position])
         if position < size:
             self._tail += data[position:] if position else data
+
+    def _run(self, stream_id: int, data: bytes, start: int, length: int) -> int:
+        """Pass on a frame of DATA, and all that follow with the same header, judged as one. Return where they end."""
+        header, stride = data[start - FRAME_HEADER_SIZE : start], length + FRAME_HEADER_SIZE
+        end, last = start + length, len(data) - stride
+        while end <= last and data.startswith(header, end):
+            end += stride
+        count = (end - start) // stride + 1
+        stream = self._data_begins(stream_id, length * count, False)
+        taken = 0 if stream is None else stream.on_data_run(data, start, length, stride, count)
+        if taken < count:
+            self._pass_on(None, data, 0, length * (count - taken), False)
+        return end
+
+    def _behind_tail(self, data: bytes) -> tuple[bytes, int]:
+        """Return the rest of what came before and ``data``, and where a frame begins in it; nothing if too little."""
+        self._tail += data
+        if len(self._tail) < self._wanted and not self._preface:
+            return b"", 0
+        data, self._tail = bytes(self._tail), bytearray()
+        if not self._preface:
+            return data, 0
+        start = self._take_preface(data)
+        return (data, start) if start else (b"", 0)
 
     def _take_rest(self, data: bytes) -> int:
         """Pass on what comes of a DATA frame that was not whole; return how much that is."""

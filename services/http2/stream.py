@@ -81,6 +81,22 @@ class Stream:
     def on_data(self, data: bytes, start: int, end: int) -> None:
         """A part of the body has come: ``data[start:end]``. Call `Connection.read` when it is read, or thrown away."""
 
+    def on_data_run(self, data: bytes, start: int, length: int, stride: int, count: int) -> int:
+        """As `on_data` for ``count`` parts of ``length`` bytes that lie ``stride`` bytes apart.
+
+        A large message comes in many frames with one and the same header, and so do many small ones. A stream that has
+        use for all of them at once overrides this.
+
+        Returns:
+            How many parts it has taken: the rest is thrown away, for a stream that was closed meanwhile.
+        """
+        for taken in range(count):
+            if self.closed:
+                return taken
+            begin = start + taken * stride
+            self.on_data(data, begin, begin + length)
+        return count
+
     def on_end(self) -> None:
         """The peer has sent everything. Called after the last of it."""
 

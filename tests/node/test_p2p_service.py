@@ -382,17 +382,18 @@ async def test_our_own_addresses_of_every_network_are_neither_kept_nor_dialled()
     own, other = NetAddress.parse("9.9.9.9:16611"), NetAddress.parse("10.0.0.1:16611")
     node = Node(network, "10.0.0.2", replace(SETTINGS, externalip=own, addpeer=(own,), nodnsseed=True))
     node.service.onion = ONION
-    node.book.add([own, ONION, other])  # as a file of an earlier version may have them
+    node.book.add([own, ONION, replace(ONION, port=5), other])  # as a file of an earlier version may have them
     part = node.service.adaptor._context.part(AddressNetwork.ONION)
     with capture_logs() as logs:
         async with node.service, anyio.create_task_group() as tasks:
             tasks.start_soon(node.service.run)
             await anyio.sleep(120)
             tasks.cancel_scope.cancel()
-        await part.learn([own, ONION])
+        await part.learn([own, ONION, replace(ONION, port=1)])
 
     assert {uri.host for uri in network.dials} == {"10.0.0.1"}
-    assert node.book.sample(told_by=AddressNetwork.ONION) == [ONION]  # only what was there
+    # Only what was there.
+    assert set(node.book.sample(told_by=AddressNetwork.ONION)) == {ONION, replace(ONION, port=5)}
     assert {line["reason"] for line in logs if line["event"] == "settings.ineffective"} == {
         f"the peer {own} is this node itself"
     }

@@ -15,6 +15,7 @@ REAL = (
     "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion",
     "duckduckgogg42xjoc72x3sjasowoarfbgcmvfimaftt6twagswzczad.onion",
 )
+ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 V2 = "3g2upl4pq6kufc4m.onion"
 
 
@@ -57,6 +58,15 @@ def test_any_other_character_is_noticed_but_for_one_in_65_536() -> None:
     assert undetected == ["23zyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion"]
 
 
+@pytest.mark.parametrize("character", [chr(code) for code in range(128) if chr(code).lower() not in ALPHABET])
+@pytest.mark.parametrize("place", [0, 30, 55])
+def test_every_other_character_is_named(character: str, place: int) -> None:
+    name = REAL[0][:place] + character + REAL[0][place + 1 :]
+
+    assert complaint(name) is not None
+    assert character == "." or "a character other than a-z and 2-7" in str(complaint(name))
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -68,6 +78,8 @@ def test_any_other_character_is_noticed_but_for_one_in_65_536() -> None:
         ("onion", "has 0 characters"),
         ("8" + REAL[0][1:], "a character other than a-z and 2-7"),
         ("é" + REAL[0][1:], "a character other than a-z and 2-7"),
+        ("\u0663" + REAL[0][1:], "a character other than a-z and 2-7"),  # a digit, to Python
+        ("\x1c" + REAL[0][1:], "a character other than a-z and 2-7"),  # white space
         (REAL[0][:55] + "e.onion", "is of version 4, not 3"),
         ("a" + REAL[0][1:], "the checksum of"),
     ],

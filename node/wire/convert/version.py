@@ -11,12 +11,24 @@ from ziggurat.node.wire.convert.integers import unsigned
 from ziggurat.node.wire.convert.net_address import net_address_from_wire, net_address_to_wire
 from ziggurat.node.wire.p2p_pb2 import VersionMessage
 
-__all__ = ["MAX_USER_AGENT", "PEER_ID_BYTES", "Version", "truncated_user_agent", "version_from_wire", "version_to_wire"]
+__all__ = [
+    "MAX_USER_AGENT",
+    "ONION_SERVICES",
+    "PEER_ID_BYTES",
+    "Version",
+    "truncated_user_agent",
+    "version_from_wire",
+    "version_to_wire",
+]
 
 MAX_USER_AGENT = 256
 """Bytes of UTF-8."""
 
 PEER_ID_BYTES = 16
+
+ONION_SERVICES = 1 << 23
+"""The bit of ``services`` of a node that can dial onion services, and so may be told of them. It is that of
+rusty-kaspa's pull request 755; kaspad 2.1.0 knows no bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +41,8 @@ class Version:
         id: the sender's id, 16 bytes, random for each process.
         user_agent: the sender's user agent, which may be any text; e.g. ``/kaspad:2.1.0/``.
         timestamp: the sender's clock, in milliseconds since 1970. Neither kaspad nor we check it.
-        services: 0; no bit has a meaning.
-        address: the address that the sender advertises; ``None`` for none.
+        services: bits, of which `ONION_SERVICES` is the only one with a meaning.
+        address: the address that the sender advertises; ``None`` for none. It is never an onion service.
         disable_relay_tx: requests no transaction inventories. kaspad sends them anyway.
         subnetwork_id: 20 bytes; ``None`` for all subnetworks.
     """

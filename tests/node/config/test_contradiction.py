@@ -7,7 +7,7 @@ import pytest
 from ziggurat.node.address import AddressNetwork, NetAddress, parse_peer_address
 from ziggurat.node.config.contradiction import find_contradiction
 from ziggurat.node.config.network_proxy import parse_network_proxy
-from ziggurat.node.config.proxy import parse_socks5_proxy
+from ziggurat.node.config.proxy import parse_proxy_url, parse_socks5_proxy
 from ziggurat.node.config.ways import Ways
 
 TOR = Ways(general=parse_socks5_proxy("127.0.0.1"))
@@ -83,3 +83,26 @@ def test_a_peer_that_no_way_leads_to_is_told_at_the_start(peer: str) -> None:
 
     assert text is not None
     assert text.startswith(f"the peer {peer} cannot be dialled: ")
+
+
+@pytest.mark.parametrize(
+    ("ways", "reason"),
+    [
+        (Ways(), "an onion service is reached through Tor only"),
+        (Ways(entries=(parse_network_proxy("onion=0"),)), "proxy-net forbids onion: its proxy is 0"),
+        (Ways(general=parse_proxy_url("http://u:S3CRET@proxy:1")), "http://***:***@proxy:1 is not known to be Tor"),
+        (Ways(general=parse_socks5_proxy("tor"), onlynet=frozenset({IPV6})), "onlynet leaves them out"),
+    ],
+)
+def test_an_onion_service_that_nobody_is_told_of_is_not_public(ways: Ways, reason: str) -> None:
+    text = find_contradiction(ways, onion_public=True)
+
+    assert text is not None
+    assert text.startswith("onion-public tells nobody, as only nodes that dial onion services tell of any: " + reason)
+    assert "\n" not in text
+    assert find_contradiction(ways) is None
+
+
+def test_a_public_onion_service_may_wait_for_tors_proxy() -> None:
+    assert find_contradiction(Ways(awaited=True), onion_public=True) is None
+    assert find_contradiction(Ways(general=parse_socks5_proxy("tor")), onion_public=True) is None

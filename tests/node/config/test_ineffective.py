@@ -57,6 +57,10 @@ from tests.node.config.test_resolution import read
             ["--no-proxyrandomize", "--proxy=http://h:1"],
             "no-proxyrandomize (--no-proxyrandomize) has no effect: there is no SOCKS5 proxy",
         ),
+        (
+            ["--tor-control=127.0.0.1", "--listen-onion", "--socks5-proxy=none"],
+            "listen-onion (--listen-onion) publishes a service that no peer is told of",
+        ),
         (["--proxy=tor", "--onlynet=onion"], "onlynet (--onlynet) leaves out the DNS seeders: they know no onion"),
         (["--proxy=tor", "--tor-only"], "tor-only (--tor-only) leaves out the DNS seeders: they know no onion"),
         (["--onion=tor"], "onion (--onion) leaves out the DNS seeders: ipv4 has no proxy, and once any is set"),

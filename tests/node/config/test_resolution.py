@@ -195,3 +195,30 @@ def test_a_file_and_variables_have_the_settings_of_networks(tmp_path: Path) -> N
 def test_what_contradicts_is_one_line_of_the_settings() -> None:
     with pytest.raises(SettingsError, match=r"^tor-only leaves nothing to dial: .*127\.0\.0\.1:9050 names its proxy$"):
         read("--tor-only")
+
+
+@pytest.mark.parametrize("source", ["flag", "variable", "file"])
+def test_a_public_onion_service_comes_from_each_source_and_is_shown(source: str, tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    path.write_text("onion-public = true\n" if source == "file" else "")
+    flags = ["--onion-public"] if source == "flag" else []
+    variables = {"ZIGGURAT_ONION_PUBLIC": "true"} if source == "variable" else {}
+    resolved = read("--tor-control=127.0.0.1", "--listen-onion", *flags, file=path, **variables)
+
+    assert resolved.settings.onion_public
+    assert resolved.values["onion-public"] is True
+    assert (
+        resolved.sources["onion-public"]
+        == {
+            "flag": "--onion-public",
+            "variable": "ZIGGURAT_ONION_PUBLIC",
+            "file": str(path),
+        }[source]
+    )
+
+
+def test_a_public_onion_service_without_one_is_refused_in_one_line() -> None:
+    with pytest.raises(SettingsError, match=r"^onion-public needs listen-onion, the onion service that it tells of$"):
+        read("--onion-public")
+    with pytest.raises(SettingsError, match=r"^onion-public tells nobody, as .*: onion forbids onion: its proxy is 0$"):
+        read("--onion-public", "--listen-onion", "--tor-control=127.0.0.1", "--onion=0")

@@ -96,6 +96,7 @@ def contradiction(
     password_file: Path | None = None,
     cookie: Path | None = None,
     listen_onion: bool = False,
+    onion_public: bool = False,
     onion_bind: OnionBind | None = None,
     accepts_peers: bool = True,
 ) -> str | None:
@@ -104,6 +105,7 @@ def contradiction(
         password_file=password_file,
         cookie=cookie,
         listen_onion=listen_onion,
+        onion_public=onion_public,
         onion_bind=onion_bind,
         accepts_peers=accepts_peers,
     )
@@ -113,6 +115,7 @@ def test_what_works_together() -> None:
     assert contradiction(None) is None
     assert contradiction(cookie=Path("c")) is None
     assert contradiction(listen_onion=True) is None
+    assert contradiction(listen_onion=True, onion_public=True) is None
     assert contradiction(Uri("unix", path="/c"), listen_onion=True) is None
     assert contradiction(AWAY) is None
     assert contradiction(AWAY, listen_onion=True, onion_bind=Path("/p")) is None
@@ -122,6 +125,7 @@ def test_what_does_not() -> None:
     file = Path("f")
     assert "mutually exclusive" in str(contradiction(password_file=file, cookie=file))
     assert "listen-onion needs tor-control" in str(contradiction(None, listen_onion=True))
+    assert contradiction(onion_public=True) == "onion-public needs listen-onion, the onion service that it tells of"
     assert "tor-cookie needs tor-control" in str(contradiction(None, cookie=file))
     assert "tor-password-file needs tor-control" in str(contradiction(None, password_file=file))
     assert "needs inbound peers" in str(contradiction(listen_onion=True, accepts_peers=False))

@@ -6,7 +6,7 @@ import pytest
 
 from ziggurat.node.address import AddressNetwork, parse_peer_address
 from ziggurat.node.config.network_proxy import parse_network_proxy
-from ziggurat.node.config.proxy import Proxy, parse_socks5_proxy
+from ziggurat.node.config.proxy import Proxy, parse_proxy_url, parse_socks5_proxy
 from ziggurat.node.config.ways import Ways
 from ziggurat.services.uri import Uri
 
@@ -84,6 +84,28 @@ def test_what_the_node_dials_by_itself() -> None:
     assert [ways("general").dials(peer) for peer in peers] == [True] * 4
     assert [ways(None).dials(peer) for peer in peers] == [True, True, False, True]
     assert [ways("general", tor_only=True).dials(peer) for peer in peers] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("table", "known"),
+    [
+        (ways(None), False),
+        (ways("general"), True),
+        (ways("general", "onion=0"), False),
+        (ways(None, "onion=a"), True),
+        (ways(None, "onion=http://a:8118"), True),  # named for onion services: perhaps Tor's HTTPTunnelPort
+        (Ways(general=parse_proxy_url("http://proxy:8080")), False),
+        (Ways(general=parse_proxy_url("socks4://proxy")), False),
+        (Ways(general=parse_proxy_url("unix:/run/tor/socks")), True),
+        (ways(None, awaited=True), False),  # until Tor has told its proxy
+        (ways(None, awaited=True).with_tor(Proxy(Uri("socks5", "tor", 9050))), True),
+        (replace(ways("general"), onlynet=frozenset({AddressNetwork.IPV4})), False),
+        (ways("general", tor_only=True), True),
+    ],
+)
+def test_onion_services_are_of_use_where_a_proxy_may_be_tor(table: Ways, known: bool) -> None:
+    assert table.knows_onions is known
+    assert table.dials(parse_peer_address(f"{ONION}:1")) is known
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
@@ -17,11 +17,14 @@ from anyio.abc import SocketAttribute
 from tests.node.running import AUDITED_COMMAND, RunningNode, running
 from tests.node.tor.control_port import SERVICE, ControlPort
 from ziggurat.layers.testing import Socks5Server
-from ziggurat.node.address import NetAddress
+from ziggurat.node.adaptor import Adaptor
+from ziggurat.node.address import NetAddress, NodeAddress
 from ziggurat.node.config import Settings
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.daemon.daemon import CannotRun, tor_of
 from ziggurat.node.daemon.tor import NodeTor
+from ziggurat.node.flows import FlowContext, NoAddressBook, OnionGossip
+from ziggurat.node.handshake import NodeIdentity
 from ziggurat.node.testing import KaspaPeer
 from ziggurat.services import Uri
 
@@ -42,6 +45,27 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class Told(NoAddressBook):
+    def __init__(self) -> None:
+        self.addresses: list[NodeAddress] = []
+        self.came = anyio.Event()
+
+    async def learn(self, addresses: Sequence[NodeAddress]) -> None:
+        self.addresses += addresses
+        self.came.set()
+
+
+async def told_by(address: NetAddress) -> list[str]:
+    """Connect as a node that can dial onion services, and return the addresses that it is told."""
+    book = Told()
+    context = FlowContext(book, onions=OnionGossip(lambda: True))
+    async with Adaptor(ConnectionHandler(), NodeIdentity("kaspa-devnet"), context=context) as adaptor:
+        await adaptor.connect_peer(address)
+        with anyio.fail_after(5):
+            await book.came.wait()
+    return list(map(str, book.addresses))
 
 
 def audited(node: RunningNode, event: str) -> set[str]:
@@ -69,6 +93,7 @@ async def test_a_node_waits_for_tor_dials_through_it_only_and_is_reached_by_its_
                 target = added.partition(",")[2]
                 await caller.dial(NetAddress.parse(target))
                 by_onion = await node.wait_for("peer.connected", direction="inbound")
+                told = await told_by(NetAddress.parse(target))
             await node.wait_for("onion.withdrawn")
             assert await node.stop() == 0
 
@@ -76,6 +101,8 @@ async def test_a_node_waits_for_tor_dials_through_it_only_and_is_reached_by_its_
     assert up["via"] == connected["via"] == socks.authority
     assert publishing["onion"] == f"{SERVICE}.onion:16611"
     assert by_onion["via"] == "onion"
+    assert told == [f"{SERVICE}.onion:16611"]  # who can dial it, and came in by it; kaspad would leave
+    assert caller.sessions[0].told == []
     assert len([each for each in node.events if each["event"] == "tor.down" and each["level"] == "warning"]) == 2
     assert audited(node, "getaddrinfo") == set()
     ours = (f"('127.0.0.1', {number})", f"('127.0.0.1', {socks.port})")

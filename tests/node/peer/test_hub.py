@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
 from tests.node.lines import ADDRESS, FakeStream, info
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import AddressNetwork, NetAddress, OnionNetAddress
 from ziggurat.node.handshake.rejection import HandshakeError, Kind
 from ziggurat.node.peer.events import PeerConnected, PeerDisconnected
-from ziggurat.node.peer.hub import CONNECTED_TWICE, INBOUND_LIMIT_REACHED, Hub
-from ziggurat.node.peer.info import Direction
+from ziggurat.node.peer.hub import CONNECTED_TWICE, CROSSED, INBOUND_LIMIT_REACHED, Hub
+from ziggurat.node.peer.info import ONION, PROXIED, Direction
 from ziggurat.node.peer.router import Router
 from ziggurat.node.wire.p2p_pb2 import KaspadMessage, PingMessage
 
@@ -129,3 +131,79 @@ async def test_closing_the_hub_ends_the_event_streams() -> None:
     hub.close()
     with anyio.fail_after(1):
         assert [event async for event in events] == []
+
+
+SERVICE = OnionNetAddress.parse("2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion:16611")
+
+
+def by_onion(direction: Direction, connected_at: float = 0.0, *, via: str = ONION) -> Router:
+    """Return a connection to an onion service, or to a peer with its id that came in by ours."""
+    known = replace(info(PEER, direction), address_network=AddressNetwork.ONION, connected_at=connected_at)
+    known = replace(known, via=via) if direction == "inbound" else replace(known, address=SERVICE, via="proxy:9050")
+    return Router(FakeStream(), known)
+
+
+@pytest.mark.parametrize("via", [ONION, PROXIED])
+async def test_an_inbound_peer_with_the_id_of_an_onion_service_that_we_have_dialled_is_refused(via: str) -> None:
+    hub = Hub()
+    hub.add(by_onion("outbound"), SMALLER)
+
+    with pytest.raises(HandshakeError) as caught, hub.reserve(by_onion("inbound", via=via).info.key, "inbound"):
+        pass
+    assert caught.value.kind is Kind.DUPLICATE
+    elsewhere = replace(info(PEER, "inbound"), via=PROXIED)  # the same id, but not by onion
+    with hub.reserve(elsewhere.key, "inbound"):
+        pass
+
+
+@pytest.mark.parametrize("our_id", [SMALLER, LARGER])
+async def test_an_inbound_peer_that_shows_another_ones_id_does_not_keep_us_from_it(our_id: bytes) -> None:
+    hub, impostor, real = Hub(), by_onion("inbound"), by_onion("outbound", CROSSED + 1)
+    hub.add(impostor, our_id)
+    with hub.reserve(real.info.key, "outbound"):
+        hub.add(real, our_id)
+
+    # Nor does it lose its connection: perhaps it is the other one that shows an id which is not its own.
+    assert hub.peers() == [impostor.info, real.info]
+    assert impostor.reason is None
+
+
+@pytest.mark.parametrize("first", ["inbound", "outbound"])
+@pytest.mark.parametrize(("our_id", "stays"), [(SMALLER, "outbound"), (LARGER, "inbound")])
+async def test_of_two_dials_by_onion_that_crossed_both_sides_keep_the_same(
+    first: Direction, our_id: bytes, stays: Direction
+) -> None:
+    hub = Hub()
+    second: Direction = "outbound" if first == "inbound" else "inbound"
+    routers = {first: by_onion(first), second: by_onion(second, 1.0)}
+    hub.add(routers[first], our_id)
+
+    if second == stays:
+        hub.add(routers[second], our_id)
+    else:
+        with pytest.raises(HandshakeError):
+            hub.add(routers[second], our_id)
+    assert hub.peers() == [routers[stays].info]
+
+
+async def test_a_service_whose_node_turns_out_to_be_connected_needs_no_dial_until_it_leaves() -> None:
+    hub, inbound, key = Hub(), by_onion("inbound"), by_onion("outbound").info.key
+    hub.add(inbound, SMALLER)
+    for kind, by_peer in ((Kind.BUSY, True), (Kind.DUPLICATE, False), (Kind.DUPLICATE, True)):
+        assert hub.connected_services() == set()
+        with pytest.raises(HandshakeError), hub.reserve(key, "outbound"):
+            raise HandshakeError(kind, "DUPLICATE_CONNECTION", by_peer=by_peer)
+    assert hub.connected_services() == {SERVICE.host}
+
+    hub.remove(inbound, "gone")
+    assert hub.connected_services() == set()
+    hub.add(by_onion("inbound"), SMALLER)
+    assert hub.connected_services() == set()  # another connection, of which nothing is known
+
+
+async def test_a_duplicate_at_an_ip_address_is_not_remembered() -> None:
+    hub = Hub()
+    hub.add(by_onion("inbound"), SMALLER)
+    with pytest.raises(HandshakeError), hub.reserve(info(PEER).key, "outbound"):
+        raise HandshakeError(Kind.DUPLICATE, "DUPLICATE_CONNECTION", by_peer=True)
+    assert hub.connected_services() == set()

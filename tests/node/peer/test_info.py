@@ -6,7 +6,9 @@ import pytest
 
 from tests.node.lines import info
 from ziggurat.node.address import AddressNetwork, NamedAddress, NetAddress, OnionNetAddress, parse_peer_address
-from ziggurat.node.peer.info import PROXIED, PeerKey, network_of, peer_key
+from ziggurat.node.peer.info import ONION as BY_ONION
+from ziggurat.node.peer.info import PROXIED, Link, PeerKey, network_of, peer_info, peer_key
+from ziggurat.node.wire import ONION_SERVICES, Version
 from ziggurat.services import OnionAddress, Uri
 
 ID = b"i" * 16
@@ -80,3 +82,25 @@ def test_a_peer_in_two_networks_has_two_keys() -> None:
 def test_the_network_of_an_address() -> None:
     addresses = (NetAddress.parse("[2001:db8::1]:5"), OnionNetAddress.parse(ONION, 5), NamedAddress("a.example", 5))
     assert [str(network_of(address)) for address in addresses] == ["ipv6", "onion", "ipv4"]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "agreed"), [(0, 1, False), (1, 0, False), (1, 1, True), (0, 0, False)])
+@pytest.mark.asyncio_only
+async def test_onion_services_are_agreed_on_if_both_sides_set_the_bit(ours: int, theirs: int, agreed: bool) -> None:
+    others = ~ONION_SERVICES & 0xFFFF_FFFF
+    version = Version(11, "kaspa-devnet", ID, services=theirs * ONION_SERVICES | others)
+    link = Link.to(NetAddress.parse("1.2.3.4:5"), None)
+
+    assert peer_info(version, link, ours * ONION_SERVICES | others).onions is agreed
+    assert peer_info(version, link).onions is False
+
+
+def test_by_onion_is_a_service_that_was_dialled_or_who_came_in_by_ours() -> None:
+    service = OnionNetAddress.parse(ONION, 5)
+    inbound = info(ID, "inbound")
+
+    assert dataclasses.replace(info(ID), address=service, via="127.0.0.1:9050").by_onion
+    assert dataclasses.replace(inbound, via=BY_ONION).by_onion
+    assert not dataclasses.replace(inbound, via=PROXIED).by_onion
+    assert not inbound.by_onion
+    assert not dataclasses.replace(info(ID), via="127.0.0.1:9050").by_onion

@@ -324,3 +324,30 @@ async def test_a_restarted_tor_is_not_up_before_it_has_told_its_new_socks_port()
 
     assert [each["via"] for each in logs if each["event"] == "tor.up"] == ["127.0.0.1:9050", "127.0.0.1:9999"]
     assert [uri.port for uri in told] == [9050, 9999]
+
+
+async def test_who_waits_for_the_onion_is_told_once_it_can_be_found_and_again_after_a_loss() -> None:
+    port = ControlPort()
+    told = list[str]()
+    async with running(port) as (link, _), anyio.create_task_group() as tasks:
+
+        async def wait() -> None:
+            told.append(await link.wait_published())
+
+        tasks.start_soon(wait)
+        link.publish(ONION)
+        await anyio.sleep(1)
+        assert told == []
+        await port.drop()  # before it is published
+        await anyio.sleep(5)
+        await port.upload_all()
+        await anyio.sleep(1)
+        assert told == [f"{SERVICE}.onion:16111"]
+        await port.drop()
+        await anyio.sleep(0.1)
+        tasks.start_soon(wait)
+        await anyio.sleep(5)
+        assert len(told) == 1
+        await port.upload_all()
+        await anyio.sleep(1)
+        assert told == [f"{SERVICE}.onion:16111"] * 2

@@ -94,7 +94,13 @@ def test_every_message_has_the_networks_fields(name: str) -> None:
         for number, field, kind in messages()[name]
     ]
 
-    assert [shape(f) for f in p2p_pb2.DESCRIPTOR.message_types_by_name[name].fields] == expected
+    assert sorted(shape(f) for f in p2p_pb2.DESCRIPTOR.message_types_by_name[name].fields) == expected
+
+
+def test_an_address_is_an_ip_or_an_onion_service() -> None:
+    oneof = p2p_pb2.NetAddress.DESCRIPTOR.oneofs_by_name["host"]
+
+    assert [field.name for field in oneof.fields] == ["ip", "onion"]
 
 
 def test_the_rpc_schema_of_kaspad_can_be_loaded_beside_ours() -> None:

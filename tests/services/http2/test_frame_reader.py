@@ -68,6 +68,51 @@ def test_the_pieces_that_bytes_come_in_make_no_difference(cut: int) -> None:
     assert rig.sent() == whole.sent()
 
 
+@pytest.mark.parametrize("size", [0, 1, 1000])
+def test_frames_with_one_header_are_passed_on_as_if_each_came_alone(size: int) -> None:
+    rig, single = Rig(), Rig()
+    streams = [(one.open(), one.open()) for one in (rig, single)]
+    frames = [frame(DATA, 0, 1, bytes([number]) * size) for number in range(20)]
+    frames += [frame(DATA, 0, 3, b"other"), frame(DATA, 0, 1, b"behind"), frame(DATA, END_STREAM, 1, b"behind")]
+    for one in (rig, single):
+        one.feed(one.headers(1, RESPONSE_FIELDS), one.headers(3, RESPONSE_FIELDS))
+
+    rig.connection.receive(b"".join(frames))
+    for data in frames:
+        single.connection.receive(data)
+
+    for ours, theirs in zip(*streams, strict=True):
+        assert ours.events == theirs.events
+        assert ours.receive_window == theirs.receive_window
+    assert rig.connection.unread == single.connection.unread
+
+
+def test_a_stream_that_is_reset_in_a_run_of_frames_gets_no_more_of_them() -> None:
+    """What is thrown away is given back to the connection's window."""
+    rig = Rig()
+    stream = rig.open()
+    stream.on_data_do = lambda: rig.connection.reset(stream)
+    rig.feed(rig.headers(1, RESPONSE_FIELDS))
+    before = rig.connection.unread
+
+    rig.connection.receive(frame(DATA, 0, 1, b"12345") * 10)
+
+    assert stream.body == b"12345"
+    assert rig.connection.unread - before == (0 if stream.reads else 5)
+
+
+def test_a_run_of_frames_that_is_too_long_for_the_window_is_an_error_of_its_stream() -> None:
+    """RFC 9113 6.9."""
+    rig = Rig(local=LocalSettings(stream_window=100_000, connection_window=1_000_000))
+    stream, other = rig.open(), rig.open()
+    rig.feed(rig.headers(1, RESPONSE_FIELDS), rig.headers(3, RESPONSE_FIELDS))
+
+    rig.connection.receive(frame(DATA, 0, 1, bytes(16_000)) * 7 + frame(DATA, 0, 3, b"fine"))
+
+    assert stream.events[-1] == ("fault", "more data than the stream's window allows")
+    assert other.body == b"fine"
+
+
 def test_the_payload_of_data_is_passed_on_before_the_frame_is_whole() -> None:
     """A frame may be megabytes long."""
     rig = Rig()

@@ -165,7 +165,7 @@ def test_all_that_lies_unread_is_bounded() -> None:
     rig.feed(rig.headers(1, RESPONSE_FIELDS))
 
     with pytest.raises(RemoteProtocolError) as caught:
-        rig.feed(*[frame(DATA, 0, 1, bytes(1000))] * 1000)
+        rig.feed(*[frame(DATA, 0, 1, bytes(1000))] * 1000, cut=1009)
 
     assert caught.value.code is ErrorCode.FLOW_CONTROL_ERROR
     assert rig.connection.unread == 200_000

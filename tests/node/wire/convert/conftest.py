@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from hypothesis import strategies as st
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NetAddress, OnionNetAddress
 from ziggurat.node.wire.convert.block import Block
 from ziggurat.node.wire.convert.header import Header
 from ziggurat.node.wire.convert.transaction import (
@@ -18,6 +18,7 @@ from ziggurat.node.wire.convert.transaction import (
     TransactionOutput,
 )
 from ziggurat.node.wire.convert.version import Version, truncated_user_agent
+from ziggurat.services.onion import OnionAddress
 
 
 def unsigned(bits: int) -> st.SearchStrategy[int]:
@@ -82,8 +83,12 @@ net_addresses = st.builds(
     ip=st.builds(IPv4Address, unsigned(32)) | st.builds(IPv6Address, unsigned(128)),
     port=unsigned(16),
 )
+onion_addresses = st.builds(
+    OnionNetAddress, onion=st.builds(OnionAddress, st.binary(min_size=32, max_size=32)), port=unsigned(16)
+)
 
 st.register_type_strategy(NetAddress, net_addresses)
+st.register_type_strategy(OnionNetAddress, onion_addresses)
 st.register_type_strategy(Header, headers)
 st.register_type_strategy(Transaction, any_transaction)
 st.register_type_strategy(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ziggurat.node.address import NetAddress
+from ziggurat.node.address import NetAddress, NodeAddress, OnionNetAddress
 from ziggurat.node.wire import p2p_pb2
 from ziggurat.node.wire.convert.errors import OUT_OF_RANGE, ConversionError
 from ziggurat.node.wire.convert.net_address import (
@@ -15,6 +15,8 @@ from ziggurat.node.wire.convert.net_address import (
     net_address_from_wire,
     net_address_to_wire,
 )
+
+ONION = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion"
 
 ONE = NetAddress(IPv4Address("106.10.138.240"), 123)
 
@@ -59,9 +61,50 @@ def test_a_port_above_65535_is_refused_and_port_0_is_not() -> None:
     assert net_address_from_wire(p2p_pb2.NetAddress(ip=bytes(4), port=0)).port == 0
 
 
-@given(st.lists(st.from_type(NetAddress), max_size=20))
-def test_a_list_keeps_its_order(addresses: list[NetAddress]) -> None:
-    assert addresses_from_wire(addresses_to_wire(addresses)) == tuple(addresses)
+@given(st.lists(st.from_type(NetAddress) | st.from_type(OnionNetAddress), max_size=20))
+def test_a_list_keeps_its_order(addresses: list[NodeAddress]) -> None:
+    assert addresses_from_wire(addresses_to_wire(addresses), onions=True) == tuple(addresses)
+
+
+@given(st.lists(st.from_type(NetAddress) | st.from_type(OnionNetAddress), max_size=20))
+def test_onion_services_that_were_not_agreed_on_are_left_out(addresses: list[NodeAddress]) -> None:
+    known = tuple(address for address in addresses if isinstance(address, NetAddress))
+
+    assert addresses_from_wire(addresses_to_wire(addresses)) == known
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ONION.replace("w", "x", 1),  # the checksum
+        f"{'a' * 56}.onion",
+        "expyuzz4wqqyqhjn.onion",  # version 2
+        f"www.{ONION}",
+        f"{ONION}.",
+        ONION.removesuffix(".onion"),
+        f"{'é' * 56}.onion",
+        "",
+    ],
+)
+def test_a_name_that_is_no_onion_service_is_left_out_alone(name: str) -> None:
+    entries = [net_address_to_wire(ONE), p2p_pb2.NetAddress(onion=name, port=1), p2p_pb2.NetAddress(onion=ONION)]
+
+    taken = addresses_from_wire(p2p_pb2.AddressesMessage(addressList=entries), onions=True)
+
+    assert taken == (ONE, OnionNetAddress.parse(ONION, 0))
+
+
+@pytest.mark.parametrize("onions", [False, True])
+def test_a_port_above_65535_is_refused_with_an_onion_service_too(onions: bool) -> None:
+    message = p2p_pb2.AddressesMessage(addressList=[p2p_pb2.NetAddress(onion=ONION, port=65536)])
+
+    with pytest.raises(ConversionError, match=OUT_OF_RANGE):
+        addresses_from_wire(message, onions=onions)
+
+
+def test_an_onion_service_in_place_of_an_ip_is_refused_as_kaspad_does() -> None:
+    with pytest.raises(ConversionError, match=r"^IP has illegal length 0$"):
+        net_address_from_wire(p2p_pb2.NetAddress(onion=ONION, port=1))
 
 
 def test_lists_are_limited_to_1000_sent_and_2500_received() -> None:
@@ -70,7 +113,7 @@ def test_lists_are_limited_to_1000_sent_and_2500_received() -> None:
         addresses_to_wire([ONE] * 1001)
     message = p2p_pb2.AddressesMessage(addressList=[net_address_to_wire(ONE)] * 2500)
     assert len(addresses_from_wire(message)) == 2500
-    message.addressList.append(net_address_to_wire(ONE))
+    message.addressList.append(p2p_pb2.NetAddress(onion=ONION, port=1))  # counted, though it is left out
     with pytest.raises(ConversionError, match=r"^address count 2501 exceeded 2500$"):
         addresses_from_wire(message)
 
