@@ -21,8 +21,10 @@ from unittest import mock
 import griffe
 from reference_entries import describe, exported, find, markdown
 
-# The only private modules that this script imports or names.
+# TorReply aside, the only private modules that this script imports or names.
+from ziggurat.layers import TorReply
 from ziggurat.node.cli import main as ziggurat
+from ziggurat.node.cli.tor_reply import FAULTS, RETRIES
 from ziggurat.node.config.options import IGNORED_FLAGS, IGNORED_VALUES, OPTIONS
 
 ERRORS = "ziggurat.services.errors"
@@ -53,6 +55,12 @@ def errors() -> Iterator[str]:
         yield from describe(name, thing)
         if transient := thing.all_members.get("_transient"):
             yield f"`transient` by default: `{find(transient.canonical_path).value}`"
+
+
+def tor_codes() -> Iterator[str]:
+    """What ``ziggurat probe`` says of each reply code of Tor."""
+    rows = ([f"`{code:#04x}`", code.meaning, FAULTS[code.fault], RETRIES[code.retry], code.hint] for code in TorReply)
+    yield from table("code | means | whose fault | the same dial | what to do", rows)
 
 
 def table(head: str, rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -193,7 +201,7 @@ def usage(*command: str) -> str:
     return out.getvalue()
 
 
-PARTS = (docstring, package, errors, settings, ignored, phases, notes, events, event_keys, command_line)
+PARTS = (docstring, package, errors, tor_codes, settings, ignored, phases, notes, events, event_keys, command_line)
 
 
 def main(folder: Path) -> None:

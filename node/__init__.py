@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         Route,
         Router,
         TransactionsAnnounced,
+        Tunnel,
     )
     from ziggurat.node.wire import (
         Block,
@@ -141,6 +142,7 @@ __all__ = [
     "TransactionInput",
     "TransactionOutput",
     "TransactionsAnnounced",
+    "Tunnel",
     "UserAgentPattern",
     "Way",
     "Ways",

@@ -154,7 +154,7 @@ class Adaptor:
             async with closing_with_reject(stream):
                 with phase("handshake"):
                     await stream.open()
-                    link = Link.to(address, self.connection_handler.via(address))
+                    link = Link.to(address, self.connection_handler.via(address), stream.tunnel)
                     return await self._add_peer(stream, link, OUTBOUND_LIMITS, current.ledger)
 
     def peers(self) -> list[PeerInfo]:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Literal, TypeAlias
 
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute
 
 from ziggurat.layers import (
     DirectLayer,
@@ -32,6 +32,7 @@ from ziggurat.node.address import AddressNetwork, PeerAddress
 from ziggurat.node.config import Proxy, Way, Ways
 from ziggurat.node.handshake import HANDSHAKE_MESSAGE_SIZE
 from ziggurat.node.outbound import NOT_SUPPORTED, OutboundStream, failure_level
+from ziggurat.node.peer import Tunnel, isolation_of
 from ziggurat.node.wire import MessageCodec
 from ziggurat.services import (
     Connecting,
@@ -203,9 +204,18 @@ class ConnectionHandler:
             ValueError: the address has port 0.
         """
         uri, codec = address.uri(), MessageCodec()  # a codec belongs to one connection
-        with dial(uri):
+        stack, proxy, source = self.stack(uri), self.proxy_of(self.ways.of(uri)), list[int | None]()
+
+        async def noted(target: Uri, /) -> ByteStream:
+            stream = await stack(target)
+            source.append(_local_port(stream))
+            return stream
+
+        with dial(uri) as current:
             endpoint = dataclasses.replace(self.endpoint(uri), codec=codec, initial_message_size=HANDSHAKE_MESSAGE_SIZE)
-            return OutboundStream(await endpoint.connect(self.stack(uri)), codec)
+            channel = await endpoint.connect(noted)
+            tunnel = None if proxy is None else Tunnel(isolation_of(proxy, current.ledger), source[-1])
+            return OutboundStream(channel, codec, tunnel)
 
     async def reach_control_port(self, control: Uri) -> ByteStream:
         """Open a connection to Tor's control port, directly.
@@ -245,6 +255,11 @@ class ConnectionHandler:
         credentials = credentials_source(proxy.auth)(target)
         with dial(target), Limit(LOOKUP_TIMEOUT, "look-up"):
             return [await resolve_name(below, proxy.proxy, host, credentials)]
+
+
+def _local_port(stream: ByteStream) -> int | None:
+    local: object = stream.extra(SocketAttribute.local_address, None)
+    return int(local[1]) if isinstance(local, tuple) else None  # else a unix socket's path, or no socket at all
 
 
 def _refusal(way: Way) -> FilterLayer | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeAlias, cast
 
@@ -72,7 +73,20 @@ def _started(event: Fields) -> str:
 def _status(event: Fields) -> str:
     return (
         f"{event.get('outbound')} of {event.get('outbound_target')} outbound peers, {event.get('inbound')} of at most "
-        f"{event.get('inbound_limit')} inbound, {event.get('addresses')} known addresses"
+        f"{event.get('inbound_limit')} inbound, {event.get('addresses')} known addresses{_tunnels(event)}"
+    )
+
+
+def _tunnels(event: Fields) -> str:
+    tunnels = cast("list[Fields]", event.get("tunnels") or [])
+    if not tunnels:
+        return ""
+    networks = Counter(str(each["network"]) for each in tunnels)
+    circuits = {each["circuit"] for each in tunnels} - {None}
+    shared = sum(each["isolation"] == "none" for each in tunnels)
+    return (
+        f"; through a proxy: {', '.join(f'{count} {network}' for network, count in sorted(networks.items()))}"
+        f"{f' on {len(circuits)} circuits' if circuits else ''}{f', {shared} not isolated' if shared else ''}"
     )
 
 

@@ -65,6 +65,11 @@ class Proxy:
     uri: Uri
     credentials: UserPass | None = None
 
+    @property
+    def is_socks5(self) -> bool:
+        """Whether it is a SOCKS5 proxy, the only kind whose credentials isolate dials from one another."""
+        return self.uri.is_unix or self.uri.scheme.startswith("socks5")
+
     def __str__(self) -> str:
         """Return it as the user would write it, with the credentials masked."""
         if self.uri.scheme == "unix":

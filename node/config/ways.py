@@ -161,6 +161,10 @@ class Ways:
                 return Way(AddressNetwork.IPV4, ipv6.setting, ipv6.entry)
         return self.of_network(AddressNetwork.IPV4)
 
+    def randomizes(self, way: Way) -> bool:
+        """Whether each dial of a way offers new credentials to its proxy, so that Tor gives it a circuit of its own."""
+        return self.randomize and way.proxy is not None and way.proxy.is_socks5 and way.proxy.credentials is None
+
     def dials(self, target: PeerAddress) -> bool:
         """Whether the node dials an address that nobody named."""
         way = self.of(target)

@@ -51,7 +51,7 @@ class RequestRefused(ValueError):
 @asynccontextmanager
 async def serve_control(
     directory: Path,
-    handlers: Mapping[str, Callable[[], object]],
+    handlers: Mapping[str, Callable[[], Awaitable[object]]],
     commands: Mapping[str, Callable[[Arguments], Awaitable[object]]] | None = None,
 ) -> AsyncGenerator[None, None]:
     """Answer requests for the length of an ``async with`` block.
@@ -95,7 +95,7 @@ async def serve_control(
 
 async def _serve(
     connection: socket.socket,
-    handlers: Mapping[str, Callable[[], object]],
+    handlers: Mapping[str, Callable[[], Awaitable[object]]],
     commands: Mapping[str, Callable[[Arguments], Awaitable[object]]],
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -115,12 +115,12 @@ async def _serve(
 
 async def _reply(
     line: str,
-    handlers: Mapping[str, Callable[[], object]],
+    handlers: Mapping[str, Callable[[], Awaitable[object]]],
     commands: Mapping[str, Callable[[Arguments], Awaitable[object]]],
 ) -> dict[str, object]:
     request, _, text = line.strip().partition(" ")
     if (handler := handlers.get(request)) is not None:
-        return {"answer": handler()}
+        return {"answer": await handler()}
     if (command := commands.get(request)) is None:
         known = ", ".join(sorted((*handlers, *commands)))
         return {"error": f"unknown request {request[:50]!r}; this node knows {known}"}

@@ -17,6 +17,7 @@ from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import AddressManager, is_worth_dialling
 from ziggurat.node.config import OnionBind, Resolved, Settings, locked
 from ziggurat.node.connection_handler import ConnectionHandler
+from ziggurat.node.daemon.circuits import PeerCircuits, networks_record
 from ziggurat.node.daemon.control import serve_control
 from ziggurat.node.daemon.descriptors import fit_descriptors
 from ziggurat.node.daemon.requests import NodeRequests
@@ -102,7 +103,8 @@ async def _run(
         tor_ready=None if tor is None else tor.link.wait_up,
         onion_published=None if tor is None or tor.key is None else tor.wait_onion,
     )
-    requests = NodeRequests(service)
+    circuits = PeerCircuits(None if tor is None else tor.link)
+    requests = NodeRequests(service, circuits)
     try:
         await service.__aenter__()
     except OSError as error:
@@ -123,7 +125,7 @@ async def _run(
             tasks.start_soon(service.run)
             if tor is not None:
                 tasks.start_soon(tor.run, settings, service)
-            tasks.start_soon(report_status, service, book)
+            tasks.start_soon(report_status, service, book, circuits)
             sd_notify("READY=1")
             await stopped()
             sd_notify("STOPPING=1")
@@ -144,12 +146,21 @@ async def tor_of(settings: Settings, handler: ConnectionHandler) -> NodeTor | No
         raise CannotRun(str(error)) from error
 
 
-async def report_status(service: P2pService, book: AddressManager) -> None:
-    """Write ``node.status`` each minute, until cancelled."""
+async def report_status(service: P2pService, book: AddressManager, circuits: PeerCircuits | None = None) -> None:
+    """Write ``node.status`` each minute, until cancelled. No event has the path of a circuit."""
+    circuits = PeerCircuits() if circuits is None else circuits
     while True:
         await anyio.sleep(STATUS_INTERVAL)
-        status = service.manager.status()
-        write_event(None, "info", "node.status", **asdict(status), addresses=len(book))
+        status, peers = service.manager.status(), service.adaptor.peers()
+        write_event(
+            None,
+            "info",
+            "node.status",
+            **asdict(status),
+            addresses=len(book),
+            networks=networks_record(service.adaptor.connection_handler.ways, peers),
+            tunnels=circuits.tunnels(peers),
+        )
         sd_notify(f"STATUS={status.outbound} outbound and {status.inbound} inbound peers, {len(book)} addresses")
 
 

@@ -7,6 +7,7 @@ import time
 import anyio
 
 from ziggurat.layers.events import write_event
+from ziggurat.node.daemon.circuits import PeerCircuits
 from ziggurat.node.daemon.control import Arguments
 from ziggurat.node.inbound import Ban, BanTarget, ban_text, parse_ban
 from ziggurat.node.p2p_service import P2pService
@@ -20,22 +21,25 @@ class NodeRequests:
 
     Args:
         service: the node's P2P service.
+        circuits: the circuits of its peers; ``None`` knows none.
 
     Attributes:
         questions: the requests without arguments, by name.
         commands: those with arguments.
     """
 
-    def __init__(self, service: P2pService) -> None:
+    def __init__(self, service: P2pService, circuits: PeerCircuits | None = None) -> None:
         self._service = service
+        self._circuits = PeerCircuits() if circuits is None else circuits
         self._bans = service.bans
         self.questions = {"peers": self._peers, "banned": self._banned}
         self.commands = {"ban": self._ban, "unban": self._unban}
 
-    def _peers(self) -> list[dict[str, object]]:
-        return [_peer(peer) for peer in self._service.adaptor.peers()]
+    async def _peers(self) -> list[dict[str, object]]:
+        paths = await self._circuits.paths()
+        return [{**_peer(peer), **self._circuits.record(peer, paths)} for peer in self._service.adaptor.peers()]
 
-    def _banned(self) -> list[dict[str, object]]:
+    async def _banned(self) -> list[dict[str, object]]:
         now = time.time()
         return [_ban(ban, now) for ban in self._bans.bans()]
 

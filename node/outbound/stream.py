@@ -9,6 +9,7 @@ from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError
 
 from ziggurat.node.handshake import HandshakeError, HandshakeTimeout, Kind
+from ziggurat.node.peer import Tunnel
 from ziggurat.node.wire import (
     MESSAGE_STREAM,
     STREAM_ENDED,
@@ -33,9 +34,14 @@ a GOAWAY follows right behind it."""
 
 
 class OutboundStream:
-    """A `MessageStream`, made by `ConnectionHandler.connect`. It owns its channel."""
+    """A `MessageStream`, made by `ConnectionHandler.connect`. It owns its channel.
 
-    def __init__(self, channel: Channel, codec: MessageCodec) -> None:
+    Attributes:
+        tunnel: how it goes through the proxy; ``None`` when direct.
+    """
+
+    def __init__(self, channel: Channel, codec: MessageCodec, tunnel: Tunnel | None = None) -> None:
+        self.tunnel = tunnel
         self._codec = codec  # the channel's codec
         self._channel = channel
         # No deadline: the stream lasts as long as the peers are connected.

@@ -18,6 +18,7 @@ from ziggurat.node.peer.hub import INBOUND_LIMIT_REACHED, Hub
 from ziggurat.node.peer.info import ONION, PROXIED, Direction, Link, PeerInfo, PeerKey, peer_info
 from ziggurat.node.peer.route import Flow, FlowError, PeerClosed, Route
 from ziggurat.node.peer.router import Router
+from ziggurat.node.peer.tunnel import Isolation, Tunnel, isolation_of
 from ziggurat.node.peer.turns import Turns
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Flow",
     "FlowError",
     "Hub",
+    "Isolation",
     "Link",
     "PeerClosed",
     "PeerConnected",
@@ -41,6 +43,8 @@ __all__ = [
     "Route",
     "Router",
     "TransactionsAnnounced",
+    "Tunnel",
     "Turns",
+    "isolation_of",
     "peer_info",
 ]

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import anyio
 
 from ziggurat.node.address import AddressNetwork, NamedAddress, OnionNetAddress, PeerAddress
+from ziggurat.node.peer.tunnel import Tunnel
 from ziggurat.node.wire import ONION_SERVICES, Version
 
 __all__ = ["ONION", "PROXIED", "Direction", "Link", "PeerInfo", "PeerKey", "network_of", "peer_info", "peer_key"]
@@ -61,11 +62,12 @@ class Link(NamedTuple):
     direction: Direction
     via: str | None
     network: AddressNetwork
+    tunnel: Tunnel | None = None
 
     @classmethod
-    def to(cls, address: PeerAddress, via: str | None) -> Link:
+    def to(cls, address: PeerAddress, via: str | None, tunnel: Tunnel | None = None) -> Link:
         """Return the link to a peer that we dial."""
-        return cls(address, "outbound", via, network_of(address))
+        return cls(address, "outbound", via, network_of(address), tunnel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class PeerInfo:
             Inbound peers of an onion service come from onion, though their address is that of our Tor.
         onions: whether both sides can dial onion services, and have said so in their Versions: whether they may be told
             of.
+        tunnel: how the dial went through the proxy; ``None`` for inbound peers, and when direct.
     """
 
     id: bytes
@@ -102,6 +105,7 @@ class PeerInfo:
     ping: float | None = None
     address_network: AddressNetwork = AddressNetwork.IPV4
     onions: bool = False
+    tunnel: Tunnel | None = None
 
     @property
     def by_onion(self) -> bool:
@@ -133,4 +137,5 @@ def peer_info(version: Version, link: Link, services: int = 0) -> PeerInfo:
         connected_at=anyio.current_time(),
         address_network=link.network,
         onions=bool(version.services & services & ONION_SERVICES),
+        tunnel=link.tunnel,
     )

@@ -1,9 +1,8 @@
 """A `Controller` on aiostem, of which only the public face is used. Importing this module imports the library.
 
 Its ``authenticate`` prefers NULL, falls back to plain COOKIE and takes no cookie path; its ``ADD_ONION`` takes no unix
-socket as the target; its parsers refuse a method of authentication that they do not know, read the octal escapes in a
-path as digits, and drop an event with a word that they do not know. So these commands are our own, for which it has
-``request``, and events are taken out of the stream before it sees them, see `EventReader`.
+socket as the target; its parsers refuse a method of authentication that they do not know, and read the octal escapes in
+a path as digits. So these commands are our own, for which it has ``request``. Events do not reach it: see `EventLines`.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ import anyio
 from aiostem import Controller as AiostemController
 from aiostem.command import Command, CommandAuthenticate
 from aiostem.connector import ControlConnector
-from aiostem.event import Event, EventWord, EventWordInternal
-from aiostem.exceptions import AiostemError, ControllerError, CryptographyError, ReplyStatusError
-from aiostem.utils import Message
+from aiostem.event import Event, EventWordInternal
+from aiostem.exceptions import AiostemError, ControllerError, CryptographyError
+from aiostem.utils import Message, MessageData
 from anyio.abc import ByteStream
 
 from ziggurat.node.tor.authentication import ControlCredentials, choose_method, read_cookie, read_password
 from ziggurat.node.tor.controller import TorError, TorEvent, TorRefused
-from ziggurat.node.tor.event_lines import EventReader
+from ziggurat.node.tor.events import MAX_LINE, WORDS, EventLines, parse_event
 from ziggurat.node.tor.fields import unescape
 from ziggurat.node.tor.protocol_info import ProtocolInfo
 from ziggurat.services.errors import one_line
@@ -38,22 +37,42 @@ T = TypeVar("T")
 REPLY_TIMEOUT = 10.0
 """Seconds for the reply to a command. Tor gives it at once; what takes long comes as events."""
 
+MAX_REPLY = 4 * 1024 * 1024
+"""Bytes of a reply. The longest that is asked for lists Tor's circuits."""
+
 ALIVE_TIMEOUT = 60.0
 """Seconds for the reply to a question that only asks whether Tor is there. Losing a Tor that is merely busy would
 withdraw the onion service."""
 
 
+class Replies(asyncio.StreamReaderProtocol):
+    """Feeds a reader with all but the events."""
+
+    def __init__(self, reader: asyncio.StreamReader, events: EventLines) -> None:
+        super().__init__(reader)
+        self._replies = reader
+        self._events = events
+
+    def data_received(self, data: bytes) -> None:
+        replies = self._events.receive(data)
+        if self._events.unfinished > MAX_REPLY:  # the library collects its lines
+            self._replies.set_exception(ValueError(f"a reply of more than {MAX_REPLY} bytes"))
+        elif replies:
+            # The library gives up at what is not ASCII.
+            super().data_received(replies.decode("ascii", "backslashreplace").encode())
+
+
 class OpenStream(ControlConnector):
     """Hands aiostem a stream that is open already: in a node, only the connection handler opens any."""
 
-    def __init__(self, stream: ByteStream) -> None:
-        self.take: Callable[[TorEvent], object] = lambda event: None
+    def __init__(self, stream: ByteStream, events: EventLines) -> None:
         self._stream = stream
+        self._events = events
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         loop = asyncio.get_running_loop()
-        reader = EventReader(lambda event: self.take(event), loop)
-        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        reader = asyncio.StreamReader(limit=MAX_LINE, loop=loop)
+        protocol = Replies(reader, self._events)
         return reader, asyncio.StreamWriter(StreamTransport(self._stream, protocol), protocol, reader, loop)
 
 
@@ -70,11 +89,11 @@ class Line(Command):
 class Connection:
     """A `Controller`; `open_controller` makes it."""
 
-    def __init__(self, inner: AiostemController, opened: OpenStream) -> None:
+    def __init__(self, stream: ByteStream) -> None:
         self.version = "unknown"
-        self._inner = inner
-        self._opened = opened
+        self.inner = AiostemController(OpenStream(stream, EventLines(self._on_event)))
         self._closed = anyio.Event()
+        self._take: Callable[[TorEvent], object] = lambda event: None
 
     async def authenticate(self, credentials: ControlCredentials) -> None:
         """Authenticate as `choose_method` says; for a cookie Tor proves first that it knows the cookie, too.
@@ -82,7 +101,7 @@ class Connection:
         Raises:
             TorError: we cannot, or Tor refuses.
         """
-        await self._inner.add_event_handler(EventWordInternal.DISCONNECT, self._on_disconnect)
+        await self.inner.add_event_handler(EventWordInternal.DISCONNECT, self._on_disconnect)
         try:
             answer = await self._ask("PROTOCOLINFO 1")
         except TorError as error:
@@ -101,15 +120,11 @@ class Connection:
                 raise TorError("Tor does not say where its cookie is; give --tor-cookie")
             token = await self._answer_challenge(read_cookie(path))
         command = CommandAuthenticate(token=token)
-        self._succeeded(await self._reply(self._inner.request(command)), "authentication")
+        self._succeeded(await self._reply(self.inner.request(command)), "authentication")
 
     async def watch(self, take: Callable[[TorEvent], object]) -> None:
-        self._opened.take = take
-        for word in (EventWord.STATUS_CLIENT, EventWord.HS_DESC):
-            try:
-                await self._reply(self._inner.add_event_handler(word, _ignore))
-            except TorRefused as error:
-                raise TorRefused(f"Tor refuses SETEVENTS {word.value}: {error}") from error
+        self._take = take
+        await self._ask(f"SETEVENTS {' '.join(WORDS)}")
 
     async def check_alive(self) -> None:
         try:
@@ -128,7 +143,7 @@ class Connection:
         for item in message.items:
             name, _, value = item.header.partition("=")
             if name == key:
-                return value
+                return item.data if isinstance(item, MessageData) else value
         raise TorError(f"Tor does not answer GETINFO {key}")
 
     async def add_onion(self, key: str, port: int, target: str) -> str:
@@ -156,7 +171,7 @@ class Connection:
         await self._closed.wait()
 
     async def _answer_challenge(self, cookie: bytes) -> bytes:
-        reply = await self._reply(self._inner.auth_challenge())
+        reply = await self._reply(self.inner.auth_challenge())
         challenge = reply.data
         if challenge is None:
             text = one_line(reply.status_text or "")
@@ -168,7 +183,7 @@ class Connection:
         return challenge.build_client_hash(cookie)
 
     async def _ask(self, command: str, shown: str | None = None, limit: float = REPLY_TIMEOUT) -> Message:
-        message = await self._reply(self._inner.request(Line(command)), limit)
+        message = await self._reply(self.inner.request(Line(command)), limit)
         self._succeeded(message, shown or command)
         return message
 
@@ -182,16 +197,18 @@ class Connection:
             with anyio.fail_after(limit):
                 return await answer
         except TimeoutError as error:
-            self._closed.set()
+            self._closed.set()  # of no more use: a late reply would be taken for that to the next command
             raise TorError(f"Tor's control port does not answer within {limit:g} s") from error
-        except ReplyStatusError as error:
-            raise TorRefused(f"{one_line(str(error))} ({error.code})") from error
         except (AiostemError, OSError, ValueError) as error:  # ValueError: pydantic's
             text = one_line(str(error)) or type(error).__name__
             raise TorError(f"the control connection failed: {text}") from error
 
     def _on_disconnect(self, event: Event) -> None:
         self._closed.set()
+
+    def _on_event(self, text: str) -> None:
+        if (event := parse_event(text)) is not None:
+            self._take(event)
 
 
 @asynccontextmanager
@@ -201,12 +218,7 @@ async def open_controller(stream: ByteStream, credentials: ControlCredentials) -
     Raises:
         TorError: the other end is no control port, refuses us, or does not answer.
     """
-    opened = OpenStream(stream)
-    async with AiostemController(opened) as inner:
-        connection = Connection(inner, opened)
+    connection = Connection(stream)
+    async with connection.inner:
         await connection.authenticate(credentials)
         yield connection
-
-
-def _ignore(event: Event) -> None:
-    """The library must know that events are wanted; the stream's reader has them."""

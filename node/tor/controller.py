@@ -8,7 +8,16 @@ from typing import Protocol, TypeAlias
 
 from ziggurat.node.tor.fields import parse_fields
 
-__all__ = ["Bootstrap", "Circuits", "Controller", "DescriptorUpload", "TorError", "TorEvent", "TorRefused"]
+__all__ = [
+    "Bootstrap",
+    "Circuits",
+    "Controller",
+    "DescriptorUpload",
+    "StreamChange",
+    "TorError",
+    "TorEvent",
+    "TorRefused",
+]
 
 
 class TorError(OSError):
@@ -42,11 +51,11 @@ class Bootstrap:
         Raises:
             TorError: it has no progress.
         """
-        fields = parse_fields(text)
-        progress = fields.get("PROGRESS", "")
+        found = parse_fields(text)
+        progress = found.get("PROGRESS", "")
         if not (progress.isascii() and progress.isdigit()):
             raise TorError(f"Tor tells no progress of its start: {text[:100]!r}")
-        return cls(int(progress), fields.get("TAG", ""), fields.get("SUMMARY", ""), fields.get("WARNING"))
+        return cls(int(progress), found.get("TAG", ""), found.get("SUMMARY", ""), found.get("WARNING"))
 
     @property
     def done(self) -> bool:
@@ -84,7 +93,27 @@ class DescriptorUpload:
     reason: str | None = None
 
 
-TorEvent: TypeAlias = Bootstrap | Circuits | DescriptorUpload
+@dataclass(frozen=True, slots=True)
+class StreamChange:
+    """What became of a stream: a connection through Tor, of ours or of another program.
+
+    Attributes:
+        stream: Tor's number of it.
+        status: ``NEW``, ``SENTCONNECT``, ``SUCCEEDED``, ``DETACHED``, ``CLOSED``, and others.
+        circuit: the number of its circuit; ``None`` while it has none.
+        target: what it leads to, ``host:port`` in lower case; an IPv6 address has no brackets.
+        source: the port that its program connected from, which Tor says only of a new one; ``None`` otherwise, and on
+            a unix socket.
+    """
+
+    stream: str
+    status: str
+    circuit: str | None
+    target: str
+    source: int | None = None
+
+
+TorEvent: TypeAlias = Bootstrap | Circuits | DescriptorUpload | StreamChange
 
 
 class Controller(Protocol):
@@ -100,11 +129,11 @@ class Controller(Protocol):
         ...
 
     async def watch(self, take: Callable[[TorEvent], object], /) -> None:
-        """From now on, call ``take`` with each event. It must not raise."""
+        """From now on, call ``take`` with each event. It must not raise. An event that cannot be read is left out."""
         ...
 
     async def info(self, key: str, /) -> str:
-        """Return the value of a key of ``GETINFO`` that has one line."""
+        """Return the value of a key of ``GETINFO``, which may have many lines."""
         ...
 
     async def setting(self, name: str, /) -> list[str]:

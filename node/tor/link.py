@@ -6,28 +6,31 @@ is away or starts, the node's dials wait for `TorLink.wait_up`: nothing is diall
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass, field
 
 import anyio
+from anyio.abc import TaskGroup
 
 from ziggurat.layers.events import Level, write_event
+from ziggurat.node.tor.circuits import Circuit, parse_circuits
 from ziggurat.node.tor.controller import (
     Bootstrap,
     Circuits,
     Controller,
     DescriptorUpload,
+    StreamChange,
     TorError,
     TorEvent,
     TorRefused,
 )
-from ziggurat.node.tor.publication import Publication
+from ziggurat.node.tor.publication import OnionService, Publication
 from ziggurat.node.tor.socks_port import choose_socks_port
 from ziggurat.node.tor.status import TorStatus
+from ziggurat.node.tor.streams import StreamTable
 from ziggurat.services import Backoff, Uri
 
-__all__ = ["OnionService", "TorLink"]
+__all__ = ["TorLink"]
 
 BACKOFF = Backoff(1.0, factor=1.5, maximum=60.0)
 """Bitcoin Core's begins and grows in the same way."""
@@ -36,28 +39,8 @@ ALIVE_INTERVAL = 60.0
 """Seconds between two questions whether Tor is still there. A host that was switched off closes no connection, and then
 an onion service would be believed in for ever."""
 
-TRY_INTERVAL = 30.0
-"""Seconds between two dials that go through to a Tor that is there but not ready. One that sleeps (it has had nothing
-to do for a day, or has built no circuit since the clock jumped) wakes for nothing but a request, so to wait for it
-would be to wait for ever. Without a network it is one failed dial each time."""
-
 SLOW_PUBLICATION = 120.0
 """Seconds after which an onion service that is not published yet is worth a warning."""
-
-
-@dataclass(frozen=True, slots=True)
-class OnionService:
-    """An onion service to publish.
-
-    Attributes:
-        key: its private key, see `make_onion_key`.
-        port: its virtual port.
-        target: where Tor connects to, ``IP:PORT`` or ``unix:PATH``.
-    """
-
-    key: str = field(repr=False)
-    port: int
-    target: str
 
 
 class TorLink:
@@ -78,6 +61,7 @@ class TorLink:
         status: Tor's state.
         socks: the SOCKS port that Tor names; ``None`` before, and if it is not asked.
         onion: the name of our service with ``.onion``, while it is published; ``None`` otherwise.
+        streams: the streams that Tor has told of, to find the circuit of a tunnel.
     """
 
     def __init__(
@@ -91,6 +75,7 @@ class TorLink:
         self.status = TorStatus(control.authority)
         self.socks: Uri | None = None
         self.onion: str | None = None
+        self.streams = StreamTable()
         self._control = control
         self._open = open_controller
         self._take_socks = take_socks
@@ -106,6 +91,37 @@ class TorLink:
         self._published = anyio.Event()
         self._asked = False  # whether this connection has told all that it is asked
         self._changed = anyio.Event()
+        self._connection: tuple[Controller, TaskGroup] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a control connection, so that ``streams`` is up to date."""
+        return self._connection is not None
+
+    async def circuits(self) -> Mapping[str, Circuit]:
+        """Ask Tor for its circuits.
+
+        Raises:
+            TorError: there is no connection, or Tor does not answer.
+        """
+        if self._connection is None:
+            raise TorError("there is no connection to Tor's control port")
+        (controller, tasks), answers, done = self._connection, list[str](), anyio.Event()
+
+        async def ask() -> None:
+            try:
+                answers.append(await controller.info("circuit-status"))
+            except TorError:
+                pass  # there is no answer, as is said below
+            finally:
+                done.set()
+
+        # Not in the caller's task: a command that is cancelled would leave its reply to the next one.
+        tasks.start_soon(ask)
+        await done.wait()
+        if not answers:
+            raise TorError("Tor does not tell its circuits")
+        return parse_circuits(answers[0])
 
     async def wait_up(self) -> None:
         """Wait until Tor can be used; or, where it is there but not ready, now and then for a try."""
@@ -158,20 +174,25 @@ class TorLink:
                     error = failed
                 tasks.cancel_scope.cancel()
 
-            tasks.start_soon(follow, self._follow)
+            async def drive(controller: Controller) -> None:
+                await self._follow(controller, tasks)
+
+            tasks.start_soon(follow, drive)
             tasks.start_soon(follow, _keep_asking)
-            tasks.start_soon(self._let_try)
-            await controller.wait_closed()
+            tasks.start_soon(self.status.keep_trying)
+            try:
+                await controller.wait_closed()
+            finally:
+                self._connection = None
             tasks.cancel_scope.cancel()
         return error
 
-    async def _let_try(self) -> None:
-        while True:
-            await anyio.sleep(TRY_INTERVAL)
-            self.status.let_try()
-
-    async def _follow(self, controller: Controller) -> None:
+    async def _follow(self, controller: Controller, tasks: TaskGroup) -> None:
+        self.streams.doubt()
         await controller.watch(self._take)  # first, so that no step is missed
+        if len(self.streams):
+            self.streams.refresh(await controller.info("stream-status"))
+        self._connection = controller, tasks
         self._take(Bootstrap.parse(await controller.info("status/bootstrap-phase")))
         if not self._bootstrapped.is_set():
             with suppress(TorError):  # it may have none yet
@@ -208,6 +229,8 @@ class TorLink:
                 self.status.down(f"Tor can build no circuits ({event.reason})")
             elif self._asked:
                 self._say_up()
+        elif isinstance(event, StreamChange):
+            self.streams.take(event)
         elif self._publication is None:
             if self._service is not None:
                 self._early.append(event)

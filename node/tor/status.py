@@ -11,6 +11,11 @@ from ziggurat.node.tor.controller import Bootstrap
 
 __all__ = ["TorStatus"]
 
+TRY_INTERVAL = 30.0
+"""Seconds between two dials that go through to a Tor that is there but not ready. One that sleeps (it has had nothing
+to do for a day, or has built no circuit since the clock jumped) wakes for nothing but a request, so to wait for it
+would be to wait for ever. Without a network it is one failed dial each time."""
+
 
 class TorStatus:
     """Tor's state, as the control port tells it.
@@ -51,6 +56,12 @@ class TorStatus:
         if not self.is_up:
             self._may_try = True
             self._change()
+
+    async def keep_trying(self) -> None:
+        """Let one dial go now and then, while there is a Tor to ask, until cancelled."""
+        while True:
+            await anyio.sleep(TRY_INTERVAL)
+            self.let_try()
 
     def bootstrap(self, step: Bootstrap) -> None:
         """Note a step of Tor's start. One that was said is not said again: each relay that fails is a step."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from anyio.abc import ByteStream, SocketAttribute
+
+from ziggurat.layers.testing import ScriptedProxy
+from ziggurat.layers.testing.memory import MemoryStream
+from ziggurat.layers.testing.socks5_server import relay
 from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import NetAddress, PeerAddress
 from ziggurat.node.connection_handler import ConnectionHandler
@@ -16,8 +22,8 @@ from ziggurat.node.inbound.bans import BanList
 from ziggurat.node.inbound.limits import InboundLimits
 from ziggurat.node.ip_network import parse_network
 from ziggurat.node.outbound.stream import OutboundStream
-from ziggurat.node.testing import MemoryNetwork
-from ziggurat.services import dial, phase
+from ziggurat.node.testing import KaspaPeer, MemoryNetwork
+from ziggurat.services import Connector, Uri, dial, phase
 from ziggurat.services.channel.message_stream import MessageStream
 from ziggurat.services.errors import copy_error
 
@@ -85,3 +91,33 @@ async def send_raw(call: MessageStream, data: bytes, *, end: bool = False) -> No
         position += step
         protocol.core.send_data(call, (part,), step, end=end and position == len(data))
         protocol.flush_soon()
+
+
+@asynccontextmanager
+async def proxy_to_peer(
+    method: int | None = None, *, ports: Sequence[int | None] = (40123,)
+) -> AsyncGenerator[tuple[Connector, ScriptedProxy], None]:
+    """A proxy behind which every target is a kaspad, and the leaf that reaches it.
+
+    Args:
+        method: the method that it chooses; ``None`` takes credentials if they are offered.
+        ports: the source port of each connection to it, in order; ``None`` is a connection without one.
+    """
+    network, kaspad, left = MemoryNetwork(), KaspaPeer(), iter(ports)
+    far = network.host("10.0.0.3")
+
+    async def target(client: ByteStream) -> None:
+        await relay(client, await far(Uri("tcp", "10.0.0.2", PORT)))
+
+    proxy = ScriptedProxy(method=method, target=target)
+    near = proxy.connector()
+
+    async def leaf(uri: Uri, /) -> ByteStream:
+        stream, port = await near(uri), next(left)
+        assert isinstance(stream, MemoryStream)
+        if port is not None:
+            stream.attributes[SocketAttribute.local_address] = lambda: ("127.0.0.1", port)
+        return stream
+
+    async with proxy, kaspad.run(), kaspad.listen(network.host("10.0.0.2").listener(PORT)):
+        yield leaf, proxy

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -39,6 +39,15 @@ sys.exit(main())
 """,
 )
 """`COMMAND`, which also reports each address it connects to or binds and each name it resolves (PEP 578)."""
+
+
+def answering(value: object) -> Callable[[], Awaitable[object]]:
+    """Return a function that answers a request on the control socket with a value."""
+
+    async def answer() -> object:
+        return value
+
+    return answer
 
 
 def environment(**variables: str) -> dict[str, str]:

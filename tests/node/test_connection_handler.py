@@ -10,13 +10,14 @@ import anyio
 import pytest
 import structlog
 
-from tests.node.nodes import dial_and_run
+from tests.node.nodes import dial_and_run, proxy_to_peer
 from ziggurat.layers import HttpConnectLayer, Isolated, Socks4Layer, Socks5Layer, TimeoutLayer, UserPass
 from ziggurat.layers.testing import ScriptedProxy, Socks5Server, mock_connector, stream_pair
 from ziggurat.node.address import NamedAddress, NetAddress
 from ziggurat.node.connection_handler import ConnectionHandler, proxy_layer
 from ziggurat.node.handshake.rejection import HandshakeError, HandshakeTimeout, Kind
 from ziggurat.node.outbound.stream import OutboundStream
+from ziggurat.node.peer import Tunnel
 from ziggurat.node.testing import KaspaPeer, MemoryNetwork
 from ziggurat.services import (
     ConnectError,
@@ -340,3 +341,34 @@ async def test_with_a_proxy_only_the_proxy_resolves_names(monkeypatch: pytest.Mo
             await dial_and_run(handler, NamedAddress("seed.example", 16611), first_message)
         tasks.cancel_scope.cancel()
     assert {uri.host for uri in asked} == {"proxy"}
+
+
+# --- tunnels ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("proxy", "method", "port", "tunnel"),
+    [
+        (proxy_layer("h"), None, 40123, Tunnel("dial", 40123)),
+        (proxy_layer("h"), 0, 40123, Tunnel("none", 40123)),
+        (proxy_layer("h", UserPass("u", "p")), None, 40123, Tunnel("none", 40123)),
+        (Socks5Layer("h", auth=Isolated(lambda uri: uri.host)), None, 40123, Tunnel("key", 40123)),
+        (proxy_layer("unix:/run/tor/socks"), None, None, Tunnel("dial", None)),
+    ],
+    ids=["dial", "no authentication", "fixed", "key", "unix"],
+)
+async def test_a_stream_knows_how_its_tunnel_was_isolated_and_its_source_port(
+    proxy: Socks5Layer, method: int | None, port: int | None, tunnel: Tunnel
+) -> None:
+    async with proxy_to_peer(method, ports=[port]) as (leaf, _):
+        stream = await ConnectionHandler(proxy, leaf).connect(NamedAddress("peer.example", 16611))
+        assert stream.tunnel == tunnel
+        await stream.aclose()
+
+
+async def test_a_direct_stream_has_no_tunnel() -> None:
+    network, kaspad = MemoryNetwork(), KaspaPeer()
+    async with kaspad.run(), kaspad.listen(network.host("10.0.0.2").listener(16611)) as address:
+        stream = await ConnectionHandler(leaf=network.host("10.0.0.1")).connect(address)
+        assert stream.tunnel is None
+        await stream.aclose()

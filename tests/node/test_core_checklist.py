@@ -14,13 +14,18 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 from anyio.abc import ByteStream
 
+from tests.node.nodes import proxy_to_peer
 from ziggurat.layers.testing import ScriptedProxy
 from ziggurat.layers.testing.socks5_messages import CONNECT
+from ziggurat.node.adaptor import Adaptor
 from ziggurat.node.address import parse_peer_address
+from ziggurat.node.cli.commands.node import config_lines
 from ziggurat.node.config import Settings, SettingsError, Ways, add_settings, parse_onion_proxy, resolve
 from ziggurat.node.config.networks import MAINNET
 from ziggurat.node.connection_handler import ConnectionHandler
+from ziggurat.node.daemon.circuits import networks_record
 from ziggurat.node.handshake import NodeIdentity
+from ziggurat.node.peer import Isolation, Tunnel
 from ziggurat.services import ResolveError, RouteRefused, Uri
 
 pytestmark = pytest.mark.asyncio_only
@@ -162,16 +167,87 @@ async def test_each_network_arrives_at_its_proxy(
     assert rig.looked_up == []
 
 
-def test_8_the_table_says_which_proxy_serves_which_network() -> None:
-    ways = settings(f"--socks5-proxy={ONE}", f"--onion={TWO}").ways
-    shown = {name: (str(way), way.setting) for name, way in ways.table()}
-    general = (f"socks5://{ONE}", "socks5-proxy")
-    assert shown == {
-        "ipv4": general,
-        "ipv6": general,
-        "onion": (f"socks5://{TWO}", "onion"),
-        "names": general,
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        # For each network: the proxy, the setting, and whether each dial has credentials of its own.
+        (
+            [f"--socks5-proxy={ONE}", f"--onion={TWO}"],
+            {**dict.fromkeys(["ipv4", "ipv6", "names"], (ONE, "socks5-proxy", True)), "onion": (TWO, "onion", True)},
+        ),
+        (
+            [f"--socks5-proxy={ONE}", f"--onion={TWO}", "--no-proxyrandomize"],
+            {**dict.fromkeys(["ipv4", "ipv6", "names"], (ONE, "socks5-proxy", False)), "onion": (TWO, "onion", False)},
+        ),
+        # What Core does not have: fixed credentials, an HTTP proxy, a unix socket, and a network without a proxy.
+        (
+            ["--proxy-net=ipv4=socks5://u:S3CRET@127.0.0.1:9001", "--proxy-net=ipv6=http://127.0.0.1:3128"],
+            {
+                **dict.fromkeys(["ipv4", "names"], (ONE, "proxy-net", False)),
+                "ipv6": ("127.0.0.1:3128", "proxy-net", False),
+                "onion": (None, "socks5-proxy", False),
+            },
+        ),
+        (
+            [f"--onion={UNIX}", "--proxy-net=ipv4=direct", "--proxy-net=ipv6=direct"],
+            {**dict.fromkeys(["ipv4", "ipv6", "names"], (None, "proxy-net", False)), "onion": (UNIX, "onion", True)},
+        ),
+    ],
+)
+def test_8_each_network_says_its_proxy_and_whether_credentials_are_randomized(
+    flags: list[str], expected: Mapping[str, tuple[str | None, str, bool]]
+) -> None:
+    ways = settings(*flags).ways
+    assert {name: (way.via, way.setting, ways.randomizes(way)) for name, way in ways.table()} == expected
+
+    status = networks_record(ways, [])
+    assert {name: (record["via"], record["randomized"]) for name, record in status.items()} == {
+        name: (via, randomized) for name, (via, _, randomized) in expected.items() if name != "names"
     }
+
+
+@pytest.mark.parametrize(
+    ("flags", "shown"),
+    [
+        ([f"--onion={TWO}"], "# onion: socks5://127.0.0.1:9002, credentials randomized (onion)"),
+        (
+            [f"--onion={TWO}", "--no-proxyrandomize"],
+            "# onion: socks5://127.0.0.1:9002, credentials not randomized (onion)",
+        ),
+        (
+            ["--proxy-net=ipv4=socks5://u:S3CRET@127.0.0.1:9001"],
+            "# ipv4: socks5://***:***@127.0.0.1:9001, credentials not randomized (proxy-net)",
+        ),
+        (["--proxy-net=ipv4=http://127.0.0.1:3128"], "# ipv4: http://127.0.0.1:3128 (proxy-net)"),
+    ],
+)
+def test_8_show_config_says_so(flags: list[str], shown: str) -> None:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_settings(parser, node=True)
+    lines = config_lines(resolve(parser.parse_args(["--appdir=/nowhere", *flags]), {}))
+
+    assert shown in lines
+    assert "S3CRET" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("where", "flags", "isolation"),
+    [
+        (ONE, [], "none"),  # it takes no credentials
+        (TWO, [], "dial"),
+        (TWO, ["--no-proxyrandomize"], "none"),
+    ],
+)
+async def test_8_a_peer_says_what_was_done(where: str, flags: list[str], isolation: Isolation) -> None:
+    """What the flag says is what we offer; a proxy may take less."""
+    ways = settings(f"--socks5-proxy={where}", *flags).ways
+    async with (
+        proxy_to_peer(0 if where == ONE else None) as (leaf, _),
+        Adaptor(ConnectionHandler(ways, leaf), NodeIdentity("kaspa-devnet")) as adaptor,
+    ):
+        peer = await adaptor.connect_peer(parse_peer_address(ONION, MAINNET.port))
+
+    assert peer.tunnel == Tunnel(isolation, 40123)
 
 
 @pytest.mark.parametrize("flags", [[f"--socks5-proxy={ONE}"], [f"--onion={ONE}"], [f"--proxy-net=ipv6={ONE}"]])

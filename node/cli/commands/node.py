@@ -82,24 +82,31 @@ def config_lines(resolved: Resolved) -> list[str]:
         else:
             value = int(given) if option.number else option.mask(given) if isinstance(given, str) else given
         lines.append(f"{option.name} = {_toml(value)}  # {fold(resolved.sources[option.name])}")
-    lines += [f"# {way_text(network, way, shown)}" for network, way in settings.ways.table()]
+    lines += [
+        f"# {way_text(network, way, shown, randomized=settings.ways.randomizes(way))}"
+        for network, way in settings.ways.table()
+    ]
     lines += [f"# {fold(text)}" for text in resolved.ineffective]
     lines += [f"# {name}: ignored; it has no effect here" for name in resolved.ignored_settings]
     return lines + [f"# {name}: ignored; set a proxy with proxy or socks5-proxy" for name in resolved.ignored_variables]
 
 
-def way_text(network: str, way: Way, general: str) -> str:
+def way_text(network: str, way: Way, general: str, *, randomized: bool) -> str:
     """Return a line of the table of ways: what serves a network, by which setting, and who resolves names.
+
+    For a SOCKS5 proxy it says whether each dial has credentials of its own, and so in Tor a circuit of its own.
 
     Args:
         network: the network.
         way: its way.
         general: the name under which the general proxy was given.
+        randomized: whether each dial offers new credentials.
     """
     if way.refusal is not None:
         return fold(f"{network}: refused: {way.refusal}")
     resolved = f", resolved by {way.resolver}" if network == "names" else ""
-    return f"{network}: {way}{resolved} ({general if way.setting == PROXY_SETTINGS[0] else way.setting})"
+    isolated = f", credentials {'' if randomized else 'not '}randomized" if way.proxy and way.proxy.is_socks5 else ""
+    return f"{network}: {way}{isolated}{resolved} ({general if way.setting == PROXY_SETTINGS[0] else way.setting})"
 
 
 def _toml(value: object) -> str:

@@ -13,6 +13,7 @@ from ziggurat.node.cli.exit_code import FAILED, OK, PROXY_FAILED
 from ziggurat.node.cli.json_output import dial_as_json, peer_record
 from ziggurat.node.cli.probe import ProbeResult, probe
 from ziggurat.node.cli.terminal import Paint, paint_for, print_lines
+from ziggurat.node.cli.tor_reply import explain_reply, reply_of
 from ziggurat.node.cli.waterfall import waterfall
 from ziggurat.node.config import Resolved, SettingsError, add_settings
 from ziggurat.services.errors import fold
@@ -54,7 +55,8 @@ def run(options: argparse.Namespace, resolved: Resolved) -> int:
         outcome = result.error if result.peer is None else peer_record(result.peer)
         print_lines(json.dumps(dial_as_json(result.target, result.via, result.ledger, outcome)))
     else:
-        print_lines(*_as_text(result, paint_for(sys.stdout)))
+        known = settings.tor_control is not None or settings.tor_only
+        print_lines(*_as_text(result, paint_for(sys.stdout), tor=known))
     if result.error is None:
         return OK
     return PROXY_FAILED if result.proxy_failed else FAILED
@@ -72,12 +74,16 @@ def _seconds(text: str | None) -> float | None:
     return seconds
 
 
-def _as_text(result: ProbeResult, paint: Paint) -> list[str]:
+def _as_text(result: ProbeResult, paint: Paint, *, tor: bool) -> list[str]:
     way = f"through {result.via}" if result.via else "directly"
     lines = [paint("bold", f"The dial to {result.target}, {way}:")]
     lines += [f"  {line}" for line in waterfall(result.ledger.phases if result.ledger else [], paint)]
     lines.append("")
     if result.peer is None:
-        return [*lines, paint("red", f"Failed: {result.error}")]
+        lines.append(paint("red", f"Failed: {result.error}"))
+        if (reply := reply_of(result.error, tor=tor)) is not None:
+            meaning, hint = explain_reply(reply)
+            lines += [meaning, f"  {hint}"]
+        return lines
     lines.append(paint("bold", "The peer:"))
     return lines + [f"  {name.replace('_', ' '):17} {fold(str(v))}" for name, v in peer_record(result.peer).items()]

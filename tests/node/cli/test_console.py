@@ -72,6 +72,23 @@ LAYERS = Path(__file__).parents[3] / "layers"
             "3 of 8 outbound peers, 1 of at most 128 inbound, 40 known addresses",
         ),
         (
+            {
+                "event": "node.status",
+                "outbound": 3,
+                "outbound_target": 8,
+                "inbound": 1,
+                "inbound_limit": 128,
+                "addresses": 40,
+                "tunnels": [
+                    {"network": "onion", "circuit": "17", "isolation": "dial"},
+                    {"network": "ipv4", "circuit": "18", "isolation": "dial"},
+                    {"network": "onion", "circuit": None, "isolation": "none"},
+                ],
+            },
+            "3 of 8 outbound peers, 1 of at most 128 inbound, 40 known addresses; through a proxy: 1 ipv4, 2 onion "
+            "on 2 circuits, 1 not isolated",
+        ),
+        (
             {"event": "node.started", "network": "kaspa-devnet", "listen": None, "via": "x:1", "directory": "/d"},
             "node started on kaspa-devnet: not listening, dialling through x:1; data in /d",
         ),

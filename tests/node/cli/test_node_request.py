@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
+from tests.node.running import answering
 from ziggurat.node.cli.node_request import ask_node, flag_of
 from ziggurat.node.config.networks import DEVNET, MAINNET, numbered_testnet
 from ziggurat.node.config.settings import Settings
@@ -25,8 +26,8 @@ async def test_a_node_of_another_network_is_named_with_the_flag_to_use(tmp_path:
     (tmp_path / "kaspa-simnet").mkdir()
     (tmp_path / "kaspa-simnet" / "control.sock").touch()  # no node
     async with (
-        serve_control(tmp_path / "kaspa-devnet", {"peers": lambda: 1}),
-        serve_control(tmp_path / "kaspa-testnet-12", {"peers": lambda: 2}),
+        serve_control(tmp_path / "kaspa-devnet", {"peers": answering(1)}),
+        serve_control(tmp_path / "kaspa-testnet-12", {"peers": answering(2)}),
     ):
         with pytest.raises(NotRunning) as caught:
             await asked(Settings(appdir=tmp_path, network=MAINNET))

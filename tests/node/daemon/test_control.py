@@ -10,6 +10,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from tests.node.running import answering
 from ziggurat.node.daemon.control import Arguments, NotRunning, RequestRefused, ask, is_running, serve_control
 
 pytestmark = [pytest.mark.asyncio_only, pytest.mark.real_io]
@@ -20,7 +21,7 @@ async def asked(directory: Path, request: str, arguments: Arguments | None = Non
 
 
 async def test_a_request_gets_its_reply(tmp_path: Path) -> None:
-    async with serve_control(tmp_path, {"peers": lambda: [{"a": 1}], "none": lambda: None}):
+    async with serve_control(tmp_path, {"peers": answering([{"a": 1}]), "none": answering(None)}):
         assert await asked(tmp_path, "peers") == [{"a": 1}]
         assert await asked(tmp_path, "none") is None
 
@@ -34,7 +35,7 @@ async def test_an_unknown_request_gets_an_error(tmp_path: Path) -> None:
     async def ban(arguments: Arguments) -> object:
         return None
 
-    async with serve_control(tmp_path, {"peers": list}, {"ban": ban}):
+    async with serve_control(tmp_path, {"peers": answering([])}, {"ban": ban}):
         for request in ("stop", "", "peer", "stop {}"):
             with pytest.raises(RequestRefused, match=r"unknown request '(stop|peer|)'; this node knows ban, peers"):
                 await asked(tmp_path, request)
@@ -56,7 +57,7 @@ async def test_a_command_gets_its_arguments_and_a_value_error_is_its_reply(tmp_p
 
 
 async def test_a_request_that_is_too_long_gets_no_reply(tmp_path: Path) -> None:
-    async with serve_control(tmp_path, {"peers": list}):
+    async with serve_control(tmp_path, {"peers": answering([])}):
         with pytest.raises(NotRunning):
             await asked(tmp_path, "peers " + " " * 5000)
 
@@ -77,7 +78,7 @@ async def test_a_malformed_request_does_not_disturb_others(tmp_path: Path) -> No
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it hangs up once the line is too long
                 client.sendall(b"x" * 100_000)
 
-    async with serve_control(tmp_path, {"peers": list}):
+    async with serve_control(tmp_path, {"peers": answering([])}):
         await anyio.to_thread.run_sync(send_garbage)
         assert await asked(tmp_path, "peers") == []
 
@@ -88,7 +89,7 @@ async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
     with pytest.raises(NotRunning, match="Connection refused"):
         await asked(tmp_path, "peers")
 
-    async with serve_control(tmp_path, {"peers": lambda: 1}):
+    async with serve_control(tmp_path, {"peers": answering(1)}):
         assert await asked(tmp_path, "peers") == 1
 
 
@@ -105,13 +106,13 @@ async def test_nothing_is_left_behind(tmp_path: Path) -> None:
 async def test_a_deep_directory_works(tmp_path: Path) -> None:
     deep = tmp_path / ("x" * 100) / ("y" * 100)
     deep.mkdir(parents=True)
-    async with serve_control(deep, {"peers": lambda: 1}):
+    async with serve_control(deep, {"peers": answering(1)}):
         assert await asked(deep, "peers") == 1
 
 
 async def test_a_connection_that_is_open_at_the_end_does_not_delay_it_and_is_closed(tmp_path: Path) -> None:
     with contextlib.ExitStack() as clients, anyio.fail_after(3):
-        async with serve_control(tmp_path, {"peers": lambda: 1}):
+        async with serve_control(tmp_path, {"peers": answering(1)}):
             silent, slow = (clients.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
             for client in (silent, slow):
                 client.connect(str(tmp_path / "control.sock"))
@@ -130,7 +131,7 @@ async def test_a_request_may_come_in_pieces(tmp_path: Path) -> None:
                 client.sendall(piece)
             return client.recv(100)
 
-    async with serve_control(tmp_path, {"peers": lambda: 1}):
+    async with serve_control(tmp_path, {"peers": answering(1)}):
         assert await anyio.to_thread.run_sync(send_slowly) == b'{"answer": 1}\n'
 
 

@@ -17,6 +17,8 @@ from ziggurat.node.p2p_service import P2pService
 
 pytestmark = pytest.mark.asyncio_only
 
+DIRECT = {"way": "direct", "via": None, "randomized": False, "outbound": 0, "inbound": 0}
+
 
 async def test_the_status_is_written_each_minute() -> None:
     book = AddressManager()
@@ -37,4 +39,6 @@ async def test_the_status_is_written_each_minute() -> None:
         "inbound_limit": 0,
         "requests": 0,
         "addresses": 1,
+        "networks": dict.fromkeys(("ipv4", "ipv6"), DIRECT) | {"onion": {**DIRECT, "way": "refuse"}},
+        "tunnels": [],
     }

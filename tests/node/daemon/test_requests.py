@@ -51,7 +51,7 @@ async def node(
 async def test_peers_are_told_with_their_age_and_direction() -> None:
     async with node() as (requests, kaspad):
         await anyio.sleep(130)
-        [peer] = requests.questions["peers"]()
+        [peer] = await requests.questions["peers"]()
         assert (peer["direction"], peer["via"], peer["user_agent"]) == ("inbound", None, kaspad.user_agent)
         assert str(peer["address"]).startswith("10.0.0.2:")
         assert float(str(peer["age"])) >= 130
@@ -61,12 +61,12 @@ async def test_peers_are_told_with_their_age_and_direction() -> None:
 async def test_a_ban_says_until_when_and_how_many_peers_were_dropped() -> None:
     async with node() as (requests, _):
         ban: Any = await requests.commands["ban"]({"what": "10.0.0.0/8", "seconds": 3600})
-        [banned] = requests.questions["banned"]()
+        [banned] = await requests.questions["banned"]()
 
         assert (ban["what"], ban["dropped"], ban["notes"], ban["by"]) == ("10.0.0.0/8", 1, [], "command")
         assert ban["until"] == banned["until"]
         assert banned["seconds_left"] == pytest.approx(3600, abs=10)
-        assert requests.questions["peers"]() == []
+        assert await requests.questions["peers"]() == []
         again: Any = await requests.commands["ban"]({"what": "10.0.0.0/8", "seconds": None})
         assert (again["until"], again["seconds_left"], again["dropped"]) == (None, None, 0)
 
@@ -108,7 +108,7 @@ async def test_arguments_that_are_wrong_are_a_value_error(arguments: dict[str, o
     async with node() as (requests, _):
         with pytest.raises(ValueError, match=r"what must be|neither an IP|seconds must be|a ban lasts"):
             await requests.commands["ban"](arguments)
-        assert requests.questions["banned"]() == []
+        assert await requests.questions["banned"]() == []
 
 
 @pytest.mark.real_io

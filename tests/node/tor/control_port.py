@@ -39,6 +39,8 @@ class ControlPort:
         phase: the value of status/bootstrap-phase.
         listeners: the value of net/listeners/socks.
         socks_ports: the values of the setting SocksPort, as they stand in the reply.
+        circuits: the lines of circuit-status.
+        streams: the lines of stream-status.
         away: whether it cannot be reached.
         refuses: the reply to a command that begins with this word.
         silent: the commands that it does not answer.
@@ -53,6 +55,8 @@ class ControlPort:
     phase: str = 'NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY="Done"'
     listeners: str = '"127.0.0.1:9050"'
     socks_ports: tuple[str, ...] = ()
+    circuits: list[str] = field(default_factory=list)
+    streams: list[str] = field(default_factory=list)
     away: bool = False
     refuses: dict[str, str] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
@@ -79,7 +83,7 @@ class ControlPort:
     async def event(self, text: str) -> None:
         """Send an event."""
         assert self.far is not None
-        await self.far.send(f"650 {text}\r\n".encode())
+        await self.far.send(f"650 {text}\r\n".encode("latin-1"))
         await anyio.wait_all_tasks_blocked()
 
     async def bootstrap(self, progress: int, tag: str, more: str = "") -> None:
@@ -149,6 +153,9 @@ class ControlPort:
         if command == "GETCONF SocksPort":
             lines = [f"SocksPort={each}" for each in self.socks_ports] or ["SocksPort"]
             return "\r\n".join([*(f"250-{each}" for each in lines[:-1]), f"250 {lines[-1]}"])
+        for key, lines in (("circuit-status", self.circuits), ("stream-status", self.streams)):
+            if command == f"GETINFO {key}":
+                return "\r\n".join([f"250+{key}=", *lines, ".", "250 OK"]) if lines else f"250-{key}=\r\n250 OK"
         if word == "ADD_ONION":
             return f"250-ServiceID={SERVICE}\r\n250 OK"
         return "250 OK" if word == "SETEVENTS" else f'510 Unrecognized command "{word}"'

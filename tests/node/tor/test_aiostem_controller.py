@@ -1,13 +1,25 @@
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import pytest
+from anyio import BrokenResourceError, ClosedResourceError
 
 from tests.node.tor.control_port import DESCRIPTORS, DIRECTORIES, SERVICE, ControlPort
 from ziggurat.layers.testing import stream_pair
-from ziggurat.node.tor import Bootstrap, Circuits, ControlCredentials, DescriptorUpload, TorError, TorEvent, TorRefused
+from ziggurat.node.tor import (
+    Bootstrap,
+    Circuits,
+    ControlCredentials,
+    DescriptorUpload,
+    StreamChange,
+    TorError,
+    TorEvent,
+    TorRefused,
+)
 from ziggurat.node.tor.aiostem_controller import open_controller
 
 pytestmark = pytest.mark.asyncio_only
@@ -145,7 +157,7 @@ async def test_who_hangs_up_is_no_control_port() -> None:
     [
         ("PROTOCOLINFO", r"^Tor refuses PROTOCOLINFO 1: Command filtered \(510\)$"),
         ("AUTHCHALLENGE", r"^Tor refuses AUTHCHALLENGE SAFECOOKIE: Command filtered \(510\)$"),
-        ("SETEVENTS", r"^Tor refuses SETEVENTS STATUS_CLIENT: Command filtered \(510\)$"),
+        ("SETEVENTS", r"^Tor refuses SETEVENTS STATUS_CLIENT HS_DESC STREAM: Command filtered \(510\)$"),
     ],
 )
 async def test_a_filter_before_tor_is_named_with_what_it_refuses(word: str, message: str, tmp_path: Path) -> None:
@@ -197,6 +209,46 @@ async def test_events_arrive_as_our_own() -> None:
         DescriptorUpload("FAILED", SERVICE, DIRECTORIES[1], None, "UPLOAD_REJECTED"),
     ]
     assert len(DESCRIPTORS) == 2
+
+
+BAD_EVENTS = [
+    "STREAM",
+    'STREAM 7 A_NEW_STATUS -1 no-port SOCKS_USERNAME="S3CRET',
+    "STREAM 7 \xff\xfe S3CRET",
+    "STATUS_CLIENT",
+    "STATUS_CLIENT A_NEW_LEVEL BOOTSTRAP PROGRESS=many",
+    "STATUS_CLIENT NOTICE A_NEW_ACTION",
+    "HS_DESC A_NEW_ACTION",
+    f"HS_DESC UPLOAD {SERVICE}",
+    "A_NEW_EVENT with=anything",
+    "",
+    "STREAM " + "x" * 150_000,
+]
+
+
+@pytest.mark.parametrize("text", BAD_EVENTS, ids=lambda text: repr(text[:30]))
+async def test_an_event_that_cannot_be_read_costs_that_event_and_not_the_connection(
+    text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The library would log all of it, with the credentials of a stream."""
+    port, events = ControlPort(), list[TorEvent]()
+    async with port.open() as controller:
+        await controller.watch(events.append)
+        with caplog.at_level(logging.DEBUG):
+            await port.event(text)
+            await port.event("STREAM 7 NEW 0 h:80 SOURCE_ADDR=127.0.0.1:40000 PURPOSE=USER")
+        assert "OK" not in await controller.info("status/bootstrap-phase")
+
+    assert events[-1] == StreamChange("7", "NEW", None, "h:80", 40000)
+    assert len(events) <= 2
+    assert [record for record in caplog.records if record.name.startswith("aiostem")] == []
+
+
+async def test_a_value_of_many_lines() -> None:
+    port = ControlPort(circuits=["1 BUILT $A", "2 LAUNCHED"])
+    async with port.open() as controller:
+        assert await controller.info("circuit-status") == "1 BUILT $A\n2 LAUNCHED"
+        assert await controller.info("stream-status") == ""
 
 
 @pytest.mark.parametrize("target", ["127.0.0.1:16112", "unix:/run/p2p"])
@@ -265,6 +317,42 @@ async def test_a_late_answer_is_not_taken_for_that_to_the_next_question() -> Non
         assert not isinstance(caught.value, TorRefused)
         with anyio.fail_after(1):
             await controller.wait_closed()
+
+
+@pytest.mark.parametrize("line", [b"250-x=" + b"y" * 5000, b"250-x=" + b"y" * 200_000, b"250+x=\r\n" + b"y" * 5000])
+async def test_a_reply_without_an_end_is_not_collected_for_ever(line: bytes) -> None:
+    """bitcoin/bitcoin#35087: a limit on lines alone leaves the number of them open."""
+    port = ControlPort(silent=frozenset({"GETINFO"}))
+    async with port.open() as controller, anyio.create_task_group() as tasks:
+        far = port.far
+        assert far is not None
+        began = anyio.current_time()
+
+        async def pour() -> None:
+            with suppress(BrokenResourceError, ClosedResourceError):
+                while True:
+                    await far.send((line + b"\r\n") * 20)
+
+        tasks.start_soon(pour)
+        with pytest.raises(TorError, match="disconnected"):
+            await controller.info("x")
+        assert anyio.current_time() == began, "the limit on time has not ended it"
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_is_not_ascii_is_shown_and_does_not_end_the_connection() -> None:
+    port = ControlPort(refuses={"GETINFO": "551 caf\u00e9"})
+    async with port.open() as controller:
+        for _ in range(2):
+            with pytest.raises(TorRefused, match=r"caf\\xc3\\xa9 \(551\)"):
+                await controller.info("x")
+
+
+async def test_many_long_replies_are_not_one() -> None:
+    port = ControlPort(refuses={"GETINFO": "250-x=" + "y" * 90_000 + "\r\n250 OK"})
+    async with port.open() as controller:
+        for _ in range(60):
+            assert len(await controller.info("x")) == 90_000
 
 
 async def test_a_busy_tor_has_a_minute_to_say_that_it_is_there() -> None:

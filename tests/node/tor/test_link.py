@@ -10,7 +10,7 @@ from structlog.typing import EventDict
 
 from tests.node.tor.control_port import SERVICE, ControlPort
 from ziggurat.node.address import OnionNetAddress
-from ziggurat.node.tor import OnionService, TorLink
+from ziggurat.node.tor import Circuit, OnionService, Relay, TorError, TorLink
 from ziggurat.services import Backoff, Uri
 
 pytestmark = pytest.mark.asyncio_only
@@ -351,3 +351,67 @@ async def test_who_waits_for_the_onion_is_told_once_it_can_be_found_and_again_af
         await port.upload_all()
         await anyio.sleep(1)
         assert told == [f"{SERVICE}.onion:16111"] * 2
+
+
+# --- circuits ---------------------------------------------------------------------------------------------------------
+
+GUARD = f"{7:040X}"
+
+
+async def test_the_circuit_of_a_tunnel_is_found_by_its_source_port_and_described_by_tor() -> None:
+    port = ControlPort(circuits=[f'3 BUILT ${GUARD}~guard SOCKS_USERNAME="S3CRET" SOCKS_PASSWORD="S3CRET"'])
+    async with running(port) as (link, logs):
+        await port.event("STREAM 17 NEW 0 h:80 SOURCE_ADDR=127.0.0.1:40000 PURPOSE=USER")
+        await port.event('STREAM 17 SENTCONNECT 3 h:80 SOCKS_USERNAME="S3CRET"')
+
+        assert link.connected
+        assert link.streams.circuit_of(40000, "h:80") == "3"
+        assert await link.circuits() == {"3": Circuit("3", (Relay(GUARD, "guard"),))}
+    assert "S3CRET" not in repr(logs)
+
+
+async def test_without_a_connection_there_are_no_circuits() -> None:
+    async with running(ControlPort(away=True)) as (link, _):
+        assert not link.connected
+        with pytest.raises(TorError, match="no connection"):
+            await link.circuits()
+
+
+async def test_streams_survive_a_lost_connection_as_far_as_tor_still_has_them() -> None:
+    port = ControlPort(streams=["17 SUCCEEDED 9 h:80"])
+    async with running(port) as (link, _):
+        for stream, source in ((17, 40000), (18, 40001)):
+            await port.event(f"STREAM {stream} NEW 0 h:80 SOURCE_ADDR=127.0.0.1:{source} PURPOSE=USER")
+            await port.event(f"STREAM {stream} SENTCONNECT 3 h:80")
+        await port.drop()
+        assert not link.connected
+        await link.wait_up()
+
+        assert link.streams.circuit_of(40000, "h:80") == "9"
+        assert link.streams.circuit_of(40001, "h:80") is None
+
+
+async def test_who_gives_up_on_the_circuits_does_not_disturb_the_next_command() -> None:
+    """Its reply comes later, and must not be taken for the next one's."""
+    port = ControlPort(circuits=["3 LAUNCHED"])
+    async with running(port) as (link, _):
+        await link.wait_up()
+        port.silent = frozenset({"GETINFO"})
+        with anyio.move_on_after(2) as gave_up:
+            await link.circuits()
+        assert gave_up.cancelled_caught
+        assert port.far is not None
+        await port.far.send(b"250+circuit-status=\r\n4 LAUNCHED\r\n.\r\n250 OK\r\n")
+        port.silent = frozenset()
+
+        assert await link.circuits() == {"3": Circuit("3", ())}
+        assert port.connections == 1
+
+
+async def test_a_tor_that_does_not_tell_its_circuits() -> None:
+    port = ControlPort()
+    async with running(port) as (link, _):
+        port.refuses["GETINFO"] = "551 Internal error"
+        with pytest.raises(TorError, match="does not tell its circuits"):
+            await link.circuits()
+        assert link.status.is_up

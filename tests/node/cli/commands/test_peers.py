@@ -7,8 +7,9 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
+from tests.node.running import answering
 from ziggurat.node.cli.command import main
-from ziggurat.node.cli.commands.peers import COLUMNS, peer_cells
+from ziggurat.node.cli.commands.peers import COLUMNS, peer_cells, peer_table
 from ziggurat.node.cli.table import table_lines
 from ziggurat.node.daemon.control import serve_control
 
@@ -73,6 +74,54 @@ def test_the_longest_ipv4_row_through_a_proxy_fits_into_80_columns() -> None:
     assert lines[1].endswith("/kaspad:2.1.0/…")
 
 
+DIALLED: dict[str, object] = {
+    **PEER,
+    "direction": "outbound",
+    "via": "127.0.0.1:9050",
+    "isolation": "dial",
+    "circuit": {
+        "id": "17",
+        "path": [
+            {"fingerprint": "A" * 40, "nickname": "guard"},
+            {"fingerprint": "0123456789" * 4, "nickname": None},
+            {"fingerprint": "C" * 40, "nickname": "exit"},
+        ],
+    },
+    "circuit_unknown": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("peers", "titles", "cells"),
+    [
+        ([PEER], [], [[]]),
+        ([DIALLED], ["net", "iso", "circuit"], [["ipv4", "dial", "17 guard,$01234567,exit"]]),
+        (
+            [DIALLED, PEER],  # of the second nothing is known, as a node of an earlier version says nothing
+            ["net", "iso", "circuit"],
+            [["ipv4", "dial", "17 guard,$01234567,exit"], ["ipv4", "-", "-"]],
+        ),
+        ([{**DIALLED, "circuit": {"id": "17", "path": None}}], ["net", "iso", "circuit"], [["ipv4", "dial", "17"]]),
+        # Without a control port there is no column.
+        ([{**DIALLED, "circuit": None, "circuit_unknown": "no control port"}], ["net", "iso"], [["ipv4", "dial"]]),
+        (
+            [{**DIALLED, "circuit": None, "circuit_unknown": "not known to Tor", "isolation": "none"}],
+            ["net", "iso", "circuit"],
+            [["ipv4", "none", "not known to Tor"]],
+        ),
+        ([{**PEER, "via": "onion", "network": "onion"}], ["net", "iso"], [["onion", "-"]]),
+    ],
+    ids=["direct", "tor", "mixed", "path unknown", "no control port", "unknown", "inbound onion"],
+)
+def test_network_isolation_and_circuit_are_columns_where_there_is_something_to_say(
+    peers: list[dict[str, object]], titles: list[str], cells: list[list[str]]
+) -> None:
+    columns, rows = peer_table(peers)
+
+    assert [column.title for column in columns] == ["dir", "address", "via", *titles, "age", "ping", "user agent"]
+    assert [row[3:-3] for row in rows] == cells
+
+
 @pytest.mark.asyncio_only
 @pytest.mark.real_io
 @pytest.mark.parametrize(
@@ -96,7 +145,7 @@ async def test_the_peers_of_the_running_node_are_a_table(
     shown: str,
 ) -> None:
     (tmp_path / "kaspa-devnet").mkdir()
-    async with serve_control(tmp_path / "kaspa-devnet", {"peers": lambda: peers}):
+    async with serve_control(tmp_path / "kaspa-devnet", {"peers": answering(peers)}):
         code = await anyio.to_thread.run_sync(main, ["peers", "--appdir", str(tmp_path), "--devnet", *arguments])
 
     assert (code, capsys.readouterr().out) == (0, shown)
