@@ -31,6 +31,10 @@ TOR = "127.0.0.1:9050"
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL."""
 
+LEAVING = 0.5
+"""Seconds for children to end after the command. What runs longer is in the background, and what it does there would be
+seen no more."""
+
 RESOLV_CONF = "nameserver 10.254.254.53\noptions timeout:1 attempts:1\n"
 """A name server that nobody has: each question to it is a look-up past the proxy."""
 
@@ -103,12 +107,15 @@ class _Check:
             self._stack.callback(relay.close)
         code, stopped = self._wait(pid, seconds)
         elapsed = time.monotonic() - self._began
-        for left in self._processes.pids():
-            _kill(os.kill, left, signal.SIGKILL)
+        left = tuple(map(self._processes.name, [] if stopped else self._left_behind()))
+        for survivor in self._processes.pids():
+            _kill(os.kill, survivor, signal.SIGKILL)
         lost = recorder.finish()
         for relay in (relay for relays in self._relays.values() for relay in relays):
             relay.settle()
-        return LeakReport(self._judge.findings(), tuple(map(self._use, self._places)), code, stopped, elapsed, lost)
+        return LeakReport(
+            self._judge.findings(), tuple(map(self._use, self._places)), code, stopped, elapsed, lost, left
+        )
 
     def _mounts(self) -> list[tuple[str, str]]:
         """Make the files that replace those of the system, and the sockets."""
@@ -164,6 +171,14 @@ class _Check:
             _kill(os.killpg, pid, signal.SIGKILL)
             code = self._inside.wait(GRACE)
         return code, True
+
+    def _left_behind(self) -> list[int]:
+        """Return the processes that go on after the command: not those that are just ending, too."""
+        assert self._processes is not None
+        deadline = time.monotonic() + LEAVING
+        while (pids := self._processes.pids()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return pids
 
     def _owner(self, packet: Packet) -> str:
         return UNKNOWN if self._processes is None else self._processes.of(packet)

@@ -35,6 +35,7 @@ class LeakReport:
         stopped: whether it was ended by the check, since its time was up.
         elapsed: how long it ran, in seconds.
         lost: how many packets came faster than they could be recorded; then the findings are incomplete.
+        left: the processes that it left running when it ended by itself, as ``name (pid)``; the check ended them.
     """
 
     findings: tuple[Finding, ...]
@@ -43,6 +44,7 @@ class LeakReport:
     stopped: bool
     elapsed: float
     lost: int
+    left: tuple[str, ...] = ()
 
     @property
     def failure(self) -> str | None:
@@ -55,6 +57,8 @@ class LeakReport:
         if self.code and not self.stopped:
             ended = f"with {self.code}" if self.code > 0 else f"by signal {-self.code}"
             return f"the program ended {ended}"
+        if self.left:
+            return f"the program went on in the background, as {', '.join(self.left)}; let it run in the foreground"
         return None
 
     @property

@@ -16,7 +16,8 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from importlib import import_module
 from types import TracebackType
 from typing import cast
 
@@ -30,7 +31,14 @@ __all__ = ["LeakGuard", "no_leaks"]
 CONNECTIONS = {"socket.connect": "connection", "socket.sendto": "datagram", "socket.sendmsg": "message"}
 LOOKUPS = {"socket.getaddrinfo", "socket.gethostbyname"}
 REVERSE_LOOKUPS = {"socket.gethostbyaddr", "socket.getnameinfo"}
-PROCESSES = {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "os.startfile"}
+FORK_EXEC = "_posixsubprocess.fork_exec"
+"""How multiprocessing starts processes (``spawn``, ``forkserver``). Only a later Python has the event
+(python/cpython#115322); until then we raise it, see `_report_fork_exec`."""
+
+PROCESSES = {
+    *("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "os.startfile"),
+    *("_winapi.CreateProcess", FORK_EXEC),
+}
 EVENTS = {*CONNECTIONS, *LOOKUPS, *REVERSE_LOOKUPS, *PROCESSES}
 
 STANDARD_LIBRARY = socket.__file__.rpartition("socket")[0]
@@ -144,7 +152,23 @@ def _install() -> None:
     with _lock:
         if not _installed:
             sys.addaudithook(_hook)
+            _report_fork_exec()
             _installed = True
+
+
+def _report_fork_exec() -> None:
+    """Let ``_posixsubprocess.fork_exec`` raise an event, for whom looks it up at each call: multiprocessing."""
+    try:
+        module = import_module("_posixsubprocess")
+    except ImportError:  # Windows
+        return
+    fork_exec: Callable[..., int] = module.fork_exec
+
+    def reported(*arguments: object) -> int:
+        sys.audit(FORK_EXEC, arguments[1], arguments[0], arguments[5])  # where to look for it, arguments, environment
+        return fork_exec(*arguments)
+
+    setattr(module, "fork_exec", reported)  # noqa: B010  (mypy knows no such attribute)
 
 
 def _hook(event: str, arguments: tuple[object, ...]) -> None:
@@ -178,6 +202,8 @@ def _line() -> str:
 
 
 def _shown(place: object) -> str:
+    if isinstance(place, list):
+        place = cast("list[object]", place)[0]
     if isinstance(place, bytes):
         return fold(place.decode("utf-8", "backslashreplace"))
     if not isinstance(place, tuple):

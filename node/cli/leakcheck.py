@@ -45,6 +45,7 @@ def report_as_json(report: LeakReport) -> dict[str, object]:
         "stopped": report.stopped,
         "elapsed": report.elapsed,
         "lost": report.lost,
+        "left": list(report.left),
     }
 
 

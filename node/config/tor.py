@@ -7,8 +7,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeAlias
 
-from ziggurat.node.address import NetAddress
-from ziggurat.services.uri import Uri
+from ziggurat.node.address import NetAddress, why_undiallable
+from ziggurat.services.host import literal
+from ziggurat.services.uri import Uri, split_authority
 
 __all__ = [
     "CONTROL_SYNTAX",
@@ -40,12 +41,15 @@ def parse_tor_control(text: str) -> Uri:
     """
     if text.startswith("unix:"):
         return Uri("unix", path=str(_socket_path(text)))
+    if text.startswith("/"):
+        raise ValueError(f"a unix socket is written unix:{text}")
     if "://" in text or "@" in text:
         raise ValueError("a control port has no scheme and no credentials")
-    try:
-        return Uri.parse(f"tcp://{text}")
-    except ValueError:
-        return Uri.parse(f"tcp://{text}:{CONTROL_PORT}")
+    host, port = split_authority(text)
+    control = Uri("tcp", host, CONTROL_PORT if port is None else port)
+    if (address := literal(control.host)) is not None and (address.is_unspecified or address.is_multicast):
+        raise ValueError(f"nothing is reached at {address}; a Tor that listens on all interfaces here is at 127.0.0.1")
+    return control
 
 
 def parse_onion_bind(text: str, port: int) -> OnionBind:
@@ -55,10 +59,17 @@ def parse_onion_bind(text: str, port: int) -> OnionBind:
         ValueError: it is none, or Tor could not connect to it.
     """
     if text.startswith("unix:"):
-        return _socket_path(text)
+        path = _socket_path(text)
+        if not text.isascii() or any(character in text for character in '\r\n "'):
+            raise ValueError("Tor's control protocol cannot say such a path")
+        return path
     address = NetAddress.parse(text, port)
     if address.ip.is_unspecified:
         raise ValueError("Tor needs an address that it can connect to, not that of all interfaces")
+    if address.ip.version == 6 and address.ip.is_link_local:
+        raise ValueError("a link-local address needs a zone, which Tor's control protocol cannot say")
+    if (reason := why_undiallable(address.ip)) is not None:
+        raise ValueError(f"Tor cannot connect to {reason}")
     return address
 
 
@@ -122,6 +133,6 @@ def _socket_path(text: str) -> Path:
         raise ValueError("a unix socket needs its whole path")
     if len(os.fsencode(path)) > MAX_UNIX_PATH:
         raise ValueError(f"the path of a unix socket is limited to {MAX_UNIX_PATH} bytes")
-    if any(character in path for character in '\0\r\n "'):
-        raise ValueError("Tor's control protocol cannot say such a path")
+    if "\0" in path:
+        raise ValueError("not a path")
     return Path(path)

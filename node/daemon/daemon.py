@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -14,7 +15,7 @@ import anyio
 from ziggurat.layers.events import write_event
 from ziggurat.node.address import NetAddress
 from ziggurat.node.address_manager import AddressManager, is_worth_dialling
-from ziggurat.node.config import Resolved, Settings, locked
+from ziggurat.node.config import OnionBind, Resolved, Settings, locked
 from ziggurat.node.connection_handler import ConnectionHandler
 from ziggurat.node.daemon.circuits import PeerCircuits, networks_record
 from ziggurat.node.daemon.control import serve_control
@@ -107,7 +108,7 @@ async def _run(
     try:
         await service.__aenter__()
     except OSError as error:
-        raise CannotRun(f"{error.strerror or error}; choose another address with --listen") from error
+        raise CannotRun(_why_not_listening(error, settings.onion_listener)) from error
     try:
         async with serve_control(directory, requests.questions, requests.commands), anyio.create_task_group() as tasks:
             write_event(
@@ -178,6 +179,16 @@ def _warn_about_external_address(settings: Settings, advertised: NetAddress | No
         reason = "others could not reach it" if settings.listen_addresses else "the node does not listen"
         shown = str(external if external.port else external.ip)
         write_event(None, "warning", "externalip.ignored", address=shown, reason=reason)
+
+
+def _why_not_listening(error: OSError, onion: OnionBind | None) -> str:
+    """Return why the node cannot listen, with the setting that is about the address that failed."""
+    text = error.strerror or str(error)
+    shown = f"unix:{onion}" if isinstance(onion, Path) else str(onion)
+    if onion is not None and f"cannot listen on {shown}:" in text:
+        return f"{text}; --onion-bind names another place for what Tor hands over"
+    outer = " (0.0.0.0, and this address to --externalip)" if error.errno == errno.EADDRNOTAVAIL else ""
+    return f"{text}; choose another address with --listen{outer}"
 
 
 def _error_text(error: OSError) -> str:

@@ -13,7 +13,7 @@ __all__ = ["needs_v6only", "open_listening_socket"]
 
 HINTS = {
     errno.EADDRINUSE: "another program uses the port",
-    errno.EADDRNOTAVAIL: "no interface of this machine has the address: listen on 0.0.0.0, and pass it to --externalip",
+    errno.EADDRNOTAVAIL: "no interface of this machine has the address",
     errno.EACCES: "ports below 1024 are for root",
     errno.EAFNOSUPPORT: "this system has no IPv6",
     errno.EINVAL: "a link-local address needs its interface, as in [fe80::1%eth0]",

@@ -17,10 +17,12 @@ from ziggurat.node.tor.controller import (
     StreamChange,
     TorError,
     TorEvent,
+    TorRefused,
 )
-from ziggurat.node.tor.link import OnionService, TorLink
+from ziggurat.node.tor.link import TorLink
 from ziggurat.node.tor.onion_key import make_onion_key, read_onion_key
 from ziggurat.node.tor.opening import controller_opener, load_library
+from ziggurat.node.tor.publication import OnionService
 from ziggurat.node.tor.status import TorStatus
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "TorError",
     "TorEvent",
     "TorLink",
+    "TorRefused",
     "TorStatus",
     "controller_opener",
     "load_library",

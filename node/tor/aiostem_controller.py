@@ -1,8 +1,8 @@
 """A `Controller` on aiostem, of which only the public face is used. Importing this module imports the library.
 
-Its ``authenticate`` prefers NULL, falls back to plain COOKIE and takes no cookie path, and its ``ADD_ONION`` takes no
-unix socket as the target; so both are commands of our own, for which it has ``request``. Events do not reach it: see
-`EventLines`.
+Its ``authenticate`` prefers NULL, falls back to plain COOKIE and takes no cookie path; its ``ADD_ONION`` takes no unix
+socket as the target; its parsers refuse a method of authentication that they do not know, and read the octal escapes in
+a path as digits. So these commands are our own, for which it has ``request``. Events do not reach it: see `EventLines`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TypeVar
 
 import anyio
@@ -18,14 +17,17 @@ from aiostem import Controller as AiostemController
 from aiostem.command import Command, CommandAuthenticate
 from aiostem.connector import ControlConnector
 from aiostem.event import Event, EventWordInternal
-from aiostem.exceptions import AiostemError, CryptographyError
+from aiostem.exceptions import AiostemError, ControllerError, CryptographyError
 from aiostem.utils import Message, MessageData
 from anyio.abc import ByteStream
 
 from ziggurat.node.tor.authentication import ControlCredentials, choose_method, read_cookie, read_password
-from ziggurat.node.tor.controller import TorError, TorEvent
+from ziggurat.node.tor.controller import TorError, TorEvent, TorRefused
 from ziggurat.node.tor.events import MAX_LINE, WORDS, EventLines, parse_event
+from ziggurat.node.tor.fields import unescape
+from ziggurat.node.tor.protocol_info import ProtocolInfo
 from ziggurat.services.errors import one_line
+from ziggurat.services.onion import OnionAddress
 from ziggurat.services.stream_transport import StreamTransport
 
 __all__ = ["open_controller"]
@@ -35,17 +37,29 @@ T = TypeVar("T")
 REPLY_TIMEOUT = 10.0
 """Seconds for the reply to a command. Tor gives it at once; what takes long comes as events."""
 
+MAX_REPLY = 4 * 1024 * 1024
+"""Bytes of a reply. The longest that is asked for lists Tor's circuits."""
+
+ALIVE_TIMEOUT = 60.0
+"""Seconds for the reply to a question that only asks whether Tor is there. Losing a Tor that is merely busy would
+withdraw the onion service."""
+
 
 class Replies(asyncio.StreamReaderProtocol):
     """Feeds a reader with all but the events."""
 
     def __init__(self, reader: asyncio.StreamReader, events: EventLines) -> None:
         super().__init__(reader)
+        self._replies = reader
         self._events = events
 
     def data_received(self, data: bytes) -> None:
-        if replies := self._events.receive(data):
-            super().data_received(replies)
+        replies = self._events.receive(data)
+        if self._events.unfinished > MAX_REPLY:  # the library collects its lines
+            self._replies.set_exception(ValueError(f"a reply of more than {MAX_REPLY} bytes"))
+        elif replies:
+            # The library gives up at what is not ASCII.
+            super().data_received(replies.decode("ascii", "backslashreplace").encode())
 
 
 class OpenStream(ControlConnector):
@@ -88,22 +102,41 @@ class Connection:
             TorError: we cannot, or Tor refuses.
         """
         await self.inner.add_event_handler(EventWordInternal.DISCONNECT, self._on_disconnect)
-        known = (await self._reply(self.inner.protocol_info())).data
-        if known is None:
-            raise TorError("what answers is no control port of Tor")
-        self.version = known.tor_version
-        method, token = choose_method([str(each.value) for each in known.auth_methods], credentials), None
+        try:
+            answer = await self._ask("PROTOCOLINFO 1")
+        except TorError as error:
+            if not isinstance(error.__cause__, ControllerError):
+                raise
+            # A container's published port, too: it is open, whether or not Tor listens behind it.
+            raise TorError("what answers hangs up: no control port of Tor, or not open to this machine") from error
+        known = ProtocolInfo.parse(item.header for item in answer.items)
+        self.version = known.version
+        method, token = choose_method(known.methods, credentials), None
         if method == "HASHEDPASSWORD" and credentials.password_file is not None:
             token = read_password(credentials.password_file).encode()
         elif method == "SAFECOOKIE":
-            if credentials.cookie is None and known.auth_cookie_file is None:
+            path = credentials.cookie or known.cookie
+            if path is None:
                 raise TorError("Tor does not say where its cookie is; give --tor-cookie")
-            token = await self._answer_challenge(read_cookie(credentials.cookie or Path(known.auth_cookie_file or "")))
-        self._succeeded(await self._reply(self.inner.request(CommandAuthenticate(token=token))), "authentication")
+            token = await self._answer_challenge(read_cookie(path))
+        command = CommandAuthenticate(token=token)
+        self._succeeded(await self._reply(self.inner.request(command)), "authentication")
 
     async def watch(self, take: Callable[[TorEvent], object]) -> None:
         self._take = take
         await self._ask(f"SETEVENTS {' '.join(WORDS)}")
+
+    async def check_alive(self) -> None:
+        try:
+            await self._ask("GETINFO version", limit=ALIVE_TIMEOUT)
+        except TorRefused:
+            pass  # a filter before Tor is alive, too
+
+    async def setting(self, name: str) -> list[str]:
+        message = await self._ask(f"GETCONF {name}")
+        lines = [*(item.header for item in message.items), message.header]
+        values = [value for key, equals, value in (line.partition("=") for line in lines) if equals and key == name]
+        return [unescape(each[1:-1]) if each.startswith('"') else each for each in values]
 
     async def info(self, key: str) -> str:
         message = await self._ask(f"GETINFO {key}")
@@ -116,10 +149,21 @@ class Connection:
     async def add_onion(self, key: str, port: int, target: str) -> str:
         if any(character in target for character in ' "\r\n'):
             raise TorError(f"Tor's control protocol cannot say {target!r}")
-        message = await self._ask(f"ADD_ONION {key} Flags=DiscardPK Port={port},{target}", "ADD_ONION")
+        try:
+            message = await self._ask(f"ADD_ONION {key} Flags=DiscardPK Port={port},{target}", "ADD_ONION")
+        except TorRefused as error:
+            if "collision" not in str(error):
+                raise
+            raise TorRefused(
+                f"{error}; another program has a service with this key, or our last connection still has"
+            ) from error
         for item in message.items:
             name, _, value = item.header.partition("=")
             if name == "ServiceID":
+                try:
+                    OnionAddress.parse(f"{value}.onion")
+                except ValueError as error:
+                    raise TorError(f"Tor published the onion service under a name that is none: {value!r}") from error
                 return value
         raise TorError("Tor published the onion service, but does not say its name")
 
@@ -127,25 +171,37 @@ class Connection:
         await self._closed.wait()
 
     async def _answer_challenge(self, cookie: bytes) -> bytes:
-        challenge = (await self._reply(self.inner.auth_challenge())).data
+        reply = await self._reply(self.inner.auth_challenge())
+        challenge = reply.data
         if challenge is None:
-            raise TorError("Tor refuses SAFECOOKIE")
+            text = one_line(reply.status_text or "")
+            raise TorRefused(f"Tor refuses AUTHCHALLENGE SAFECOOKIE: {text} ({reply.status})")
         try:
             challenge.raise_for_server_hash_error(cookie)
         except CryptographyError as error:
             raise TorError("what answers does not know Tor's cookie; it gets no answer from us") from error
         return challenge.build_client_hash(cookie)
 
-    async def _ask(self, command: str, shown: str | None = None) -> Message:
-        message = await self._reply(self.inner.request(Line(command)))
+    async def _ask(self, command: str, shown: str | None = None, limit: float = REPLY_TIMEOUT) -> Message:
+        message = await self._reply(self.inner.request(Line(command)), limit)
         self._succeeded(message, shown or command)
         return message
 
     def _succeeded(self, message: Message, command: str) -> None:
         if not message.is_success:
-            raise TorError(f"Tor refuses {command}: {one_line(message.header)} ({message.status})")
+            raise TorRefused(f"Tor refuses {command}: {one_line(message.header)} ({message.status})")
 
-    # -- events
+    async def _reply(self, answer: Awaitable[T], limit: float = REPLY_TIMEOUT) -> T:
+        """Await a reply of aiostem's, and map what it raises."""
+        try:
+            with anyio.fail_after(limit):
+                return await answer
+        except TimeoutError as error:
+            self._closed.set()  # of no more use: a late reply would be taken for that to the next command
+            raise TorError(f"Tor's control port does not answer within {limit:g} s") from error
+        except (AiostemError, OSError, ValueError) as error:  # ValueError: pydantic's
+            text = one_line(str(error)) or type(error).__name__
+            raise TorError(f"the control connection failed: {text}") from error
 
     def _on_disconnect(self, event: Event) -> None:
         self._closed.set()
@@ -153,18 +209,6 @@ class Connection:
     def _on_event(self, text: str) -> None:
         if (event := parse_event(text)) is not None:
             self._take(event)
-
-    async def _reply(self, answer: Awaitable[T]) -> T:
-        """Await a reply of aiostem's, and map what it raises."""
-        try:
-            with anyio.fail_after(REPLY_TIMEOUT):
-                return await answer
-        except TimeoutError as error:
-            self._closed.set()  # of no more use: a late reply would be taken for that to the next command
-            raise TorError(f"Tor's control port does not answer within {REPLY_TIMEOUT:g} s") from error
-        except (AiostemError, OSError, ValueError) as error:  # ValueError: pydantic's
-            text = one_line(str(error)) or type(error).__name__
-            raise TorError(f"the control connection failed: {text}") from error
 
 
 @asynccontextmanager

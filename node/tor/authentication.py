@@ -7,11 +7,14 @@ file to whoever listens.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ziggurat.node.tor.controller import TorError
+from ziggurat.services.errors import one_line
 
 __all__ = ["ControlCredentials", "choose_method", "read_cookie", "read_password"]
 
@@ -72,10 +75,10 @@ def read_password(path: Path) -> str:
         TorError: the file cannot be read, or the line is empty. The message does not contain the password.
     """
     try:
-        with path.open(encoding="utf-8") as file:
-            password = file.readline(MAX_PASSWORD_FILE).rstrip("\r\n")
+        line = _read(path, MAX_PASSWORD_FILE).decode("utf-8").partition("\n")[0]
     except (OSError, ValueError) as error:
         raise TorError(f"cannot read the password of Tor's control port from {path}: {_reason(error)}") from error
+    password = line.rstrip("\r").removeprefix("\ufeff")  # an editor's byte order mark is no part of it
     if not password:
         raise TorError(f"{path} has no password of Tor's control port in its first line")
     return password
@@ -88,14 +91,26 @@ def read_cookie(path: Path) -> bytes:
         TorError: the file cannot be read, or has another size.
     """
     try:
-        with path.open("rb") as file:
-            cookie = file.read(COOKIE_SIZE + 1)
-    except OSError as error:
-        hint = "; is this user in Tor's group?" if isinstance(error, PermissionError) else ""
-        raise TorError(f"cannot read Tor's cookie {path}: {_reason(error)}{hint}") from error
+        cookie = _read(path, COOKIE_SIZE + 1)
+    except (OSError, ValueError) as error:
+        hint = ""
+        if isinstance(error, PermissionError):
+            hint = "; this user must be in the group that may read it and its directory, since before the node's start"
+        elif isinstance(error, FileNotFoundError):
+            hint = "; where Tor runs in a container, --tor-cookie names it as it is seen here"
+        raise TorError(f"cannot read Tor's cookie {one_line(str(path))}: {_reason(error)}{hint}") from error
     if len(cookie) != COOKIE_SIZE:
         raise TorError(f"{path} is no cookie of Tor's control port: it has not {COOKIE_SIZE} bytes")
     return cookie
+
+
+def _read(path: Path, size: int) -> bytes:
+    """Read the beginning of a file. What is none is refused, and not waited for: the path may be another's word."""
+    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+    with open(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("not a regular file")
+        return file.read(size)
 
 
 def _listed(methods: Collection[str]) -> str:
@@ -103,4 +118,6 @@ def _listed(methods: Collection[str]) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text"
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

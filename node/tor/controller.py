@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+from ziggurat.node.tor.fields import parse_fields
 
 __all__ = [
     "Bootstrap",
@@ -15,19 +16,16 @@ __all__ = [
     "StreamChange",
     "TorError",
     "TorEvent",
-    "fields",
+    "TorRefused",
 ]
-
-_FIELD = re.compile(r'([A-Z_]+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
 
 
 class TorError(OSError):
     """Tor's control port was not reached, refused us or the command, or was lost. The message is one line."""
 
 
-def fields(text: str) -> dict[str, str]:
-    """Return the named fields of an event or a value, quoted or not. What is inside of quotes is no field."""
-    return {name: quoted or plain for name, quoted, plain in _FIELD.findall(text)}
+class TorRefused(TorError):
+    """Tor answered that it does not do what it was asked to. The connection is still good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ class Bootstrap:
         Raises:
             TorError: it has no progress.
         """
-        found = fields(text)
+        found = parse_fields(text)
         progress = found.get("PROGRESS", "")
         if not (progress.isascii() and progress.isdigit()):
             raise TorError(f"Tor tells no progress of its start: {text[:100]!r}")
@@ -119,7 +117,11 @@ TorEvent: TypeAlias = Bootstrap | Circuits | DescriptorUpload | StreamChange
 
 
 class Controller(Protocol):
-    """An authenticated control connection. Every method raises `TorError` if Tor refuses or the connection is lost."""
+    """An authenticated control connection.
+
+    Every method raises `TorRefused` if Tor refuses, and else `TorError` if the connection is lost. It also is once Tor
+    has not answered in time: a late answer would pass for that to the next question.
+    """
 
     @property
     def version(self) -> str:
@@ -132,6 +134,14 @@ class Controller(Protocol):
 
     async def info(self, key: str, /) -> str:
         """Return the value of a key of ``GETINFO``, which may have many lines."""
+        ...
+
+    async def setting(self, name: str, /) -> list[str]:
+        """Return the values of one of Tor's settings (``GETCONF``), flags included; none where it is not set."""
+        ...
+
+    async def check_alive(self) -> None:
+        """Ask Tor whether it is there. A busy one may take a minute."""
         ...
 
     async def add_onion(self, key: str, port: int, target: str, /) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from ziggurat.node.tor.controller import Bootstrap, Circuits, DescriptorUpload, StreamChange, TorError, TorEvent, fields
+from ziggurat.node.tor.controller import Bootstrap, Circuits, DescriptorUpload, StreamChange, TorError, TorEvent
+from ziggurat.node.tor.fields import parse_fields
 
 __all__ = ["WORDS", "EventLines", "parse_event"]
 
@@ -42,21 +43,21 @@ def _status(words: list[str]) -> TorEvent | None:
     if action == "BOOTSTRAP":
         return Bootstrap.parse(" ".join(rest))
     if action == "CIRCUIT_NOT_ESTABLISHED":
-        return Circuits(fields(" ".join(rest)).get("REASON", "no reason given"))
+        return Circuits(parse_fields(" ".join(rest)).get("REASON", "no reason given"))
     return Circuits(None) if action == "CIRCUIT_ESTABLISHED" else None
 
 
 def _upload(words: list[str]) -> TorEvent:
     action, service, _, directory, *rest = words
     descriptor = rest[0] if rest and _DESCRIPTOR.fullmatch(rest[0]) else None
-    reason = fields(" ".join(rest)).get("REASON")
+    reason = parse_fields(" ".join(rest)).get("REASON")
     return DescriptorUpload(action, service.removesuffix(".onion"), directory, descriptor, reason)
 
 
 def _stream(words: list[str]) -> TorEvent:
     stream, status, circuit, target, *rest = words
     # A program on a unix socket has the socket's path there, and port 0.
-    source = _PORT.fullmatch(fields(" ".join(rest)).get("SOURCE_ADDR", ""))
+    source = _PORT.fullmatch(parse_fields(" ".join(rest)).get("SOURCE_ADDR", ""))
     port = 0 if source is None else int(source[1])
     return StreamChange(stream, status, None if circuit == "0" else circuit, target.lower(), port or None)
 
@@ -79,9 +80,13 @@ class EventLines:
 
     Args:
         take: called with the text of each event of one line, without its ``650``. It must not raise.
+
+    Attributes:
+        unfinished: bytes of the reply so far, if its last line has not come yet.
     """
 
     def __init__(self, take: Callable[[str], object]) -> None:
+        self.unfinished = 0
         self._take = take
         self._line = b""  # the beginning of a line
         self._in_data = False  # in the lines of a reply that end with a dot (control-spec 2.3)
@@ -94,7 +99,12 @@ class EventLines:
         if self._skipping and lines:
             del lines[0]
             self._skipping = False
-        left = [line + b"\n" for line in lines if not self._is_taken(line)]
+        left: list[bytes] = []
+        for line in lines:
+            in_data = self._in_data
+            if not self._is_taken(line):
+                left.append(line + b"\n")
+                self.unfinished = 0 if line[3:4] == b" " and not in_data else self.unfinished + len(line)
         if len(self._line) > MAX_LINE or self._skipping:
             if self._skipping or (self._line.startswith(PREFIX) and not self._in_data):
                 self._skipping = True

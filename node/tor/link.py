@@ -6,9 +6,8 @@ is away or starts, the node's dials wait for `TorLink.wait_up`: nothing is diall
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 
 import anyio
 from anyio.abc import TaskGroup
@@ -23,35 +22,25 @@ from ziggurat.node.tor.controller import (
     StreamChange,
     TorError,
     TorEvent,
+    TorRefused,
 )
-from ziggurat.node.tor.publication import Publication
+from ziggurat.node.tor.publication import OnionService, Publication
 from ziggurat.node.tor.socks_port import choose_socks_port
 from ziggurat.node.tor.status import TorStatus
 from ziggurat.node.tor.streams import StreamTable
 from ziggurat.services import Backoff, Uri
 
-__all__ = ["OnionService", "TorLink"]
+__all__ = ["TorLink"]
 
 BACKOFF = Backoff(1.0, factor=1.5, maximum=60.0)
-"""Between two attempts to reach the control port; Bitcoin Core's begins and grows in the same way."""
+"""Bitcoin Core's begins and grows in the same way."""
+
+ALIVE_INTERVAL = 60.0
+"""Seconds between two questions whether Tor is still there. A host that was switched off closes no connection, and then
+an onion service would be believed in for ever."""
 
 SLOW_PUBLICATION = 120.0
 """Seconds after which an onion service that is not published yet is worth a warning."""
-
-
-@dataclass(frozen=True, slots=True)
-class OnionService:
-    """An onion service to publish.
-
-    Attributes:
-        key: its private key, see `make_onion_key`.
-        port: its virtual port.
-        target: where Tor connects to, ``IP:PORT`` or ``unix:PATH``.
-    """
-
-    key: str = field(repr=False)
-    port: int
-    target: str
 
 
 class TorLink:
@@ -64,7 +53,9 @@ class TorLink:
     Args:
         control: the address of the control port.
         open_controller: opens an authenticated connection; raises `TorError`.
-        take_socks: called with Tor's SOCKS port before each ``tor.up``; ``None`` does not ask for it.
+        take_socks: called with Tor's SOCKS port when it is told first, and when it is another; ``None`` does not ask
+            for it.
+        backoff: between two attempts to reach the control port, and to publish what Tor refuses.
 
     Attributes:
         status: Tor's state.
@@ -79,6 +70,7 @@ class TorLink:
         open_controller: Callable[[], AbstractAsyncContextManager[Controller]],
         *,
         take_socks: Callable[[Uri], object] | None = None,
+        backoff: Backoff = BACKOFF,
     ) -> None:
         self.status = TorStatus(control.authority)
         self.socks: Uri | None = None
@@ -87,6 +79,7 @@ class TorLink:
         self._control = control
         self._open = open_controller
         self._take_socks = take_socks
+        self._backoff = backoff
         self._service: OnionService | None = None
         self._take_name: Callable[[str], object] | None = None
         self._service_given = anyio.Event()
@@ -131,7 +124,7 @@ class TorLink:
         return parse_circuits(answers[0])
 
     async def wait_up(self) -> None:
-        """Wait until Tor can be used."""
+        """Wait until Tor can be used; or, where it is there but not ready, now and then for a try."""
         await self.status.wait_up()
 
     async def wait_published(self) -> str:
@@ -163,7 +156,7 @@ class TorLink:
             self.status.down(str(error))
             self._withdraw("the connection to Tor's control port was lost")
             failures += 1
-            await anyio.sleep(BACKOFF.delay(failures))
+            await anyio.sleep(self._backoff.delay(failures))
 
     # -- one connection
 
@@ -173,15 +166,20 @@ class TorLink:
         self._bootstrapped, self._asked = anyio.Event(), False
         async with anyio.create_task_group() as tasks:
 
-            async def follow() -> None:
+            async def follow(run: Callable[[Controller], Awaitable[None]]) -> None:
                 nonlocal error
                 try:
-                    await self._follow(controller, tasks)
+                    await run(controller)
                 except TorError as failed:
                     error = failed
                 tasks.cancel_scope.cancel()
 
-            tasks.start_soon(follow)
+            async def drive(controller: Controller) -> None:
+                await self._follow(controller, tasks)
+
+            tasks.start_soon(follow, drive)
+            tasks.start_soon(follow, _keep_asking)
+            tasks.start_soon(self.status.keep_trying)
             try:
                 await controller.wait_closed()
             finally:
@@ -196,15 +194,27 @@ class TorLink:
             self.streams.refresh(await controller.info("stream-status"))
         self._connection = controller, tasks
         self._take(Bootstrap.parse(await controller.info("status/bootstrap-phase")))
-        await self._bootstrapped.wait()
-        if self._take_socks is not None:
-            self.socks = choose_socks_port(await controller.info("net/listeners/socks"), self._control)
-            self._take_socks(self.socks)
+        if not self._bootstrapped.is_set():
+            with suppress(TorError):  # it may have none yet
+                await self._tell_socks(controller)
+            await self._bootstrapped.wait()
+        await self._tell_socks(controller)
         self._version, self._asked = controller.version, True
         self._say_up()
         await self._service_given.wait()
         await self._keep_published(controller)
         await anyio.sleep_forever()  # the service lives as long as the connection
+
+    async def _tell_socks(self, controller: Controller) -> None:
+        if self._take_socks is None:
+            return
+        listeners, settings = await controller.info("net/listeners/socks"), list[str]()
+        with suppress(TorRefused):  # only flags are missed
+            settings = await controller.setting("SocksPort")
+        chosen = choose_socks_port(listeners, self._control, settings)
+        if chosen != self.socks:
+            self.socks = chosen
+            self._take_socks(chosen)
 
     def _say_up(self) -> None:
         self.status.up(self._version, None if self.socks is None else self.socks.authority)
@@ -236,14 +246,14 @@ class TorLink:
         while True:
             try:
                 await self._publish(controller)
-            except TorError as error:
+            except TorRefused as error:
                 level: Level = "debug" if str(error) == said else "warning"
                 said = str(error)
                 write_event(None, level, "onion.publishing", onion=None, error=said)
             else:
                 return
             failures += 1
-            await anyio.sleep(BACKOFF.delay(failures))
+            await anyio.sleep(self._backoff.delay(failures))
 
     async def _publish(self, controller: Controller) -> None:
         service, began = self._service, anyio.current_time()
@@ -279,3 +289,10 @@ class TorLink:
         self._name = self.onion = self._publication = None
         if self._published.is_set():
             self._published = anyio.Event()
+
+
+async def _keep_asking(controller: Controller) -> None:
+    """Ask Tor now and then whether it is there, until it is not."""
+    while True:
+        await anyio.sleep(ALIVE_INTERVAL)
+        await controller.check_alive()

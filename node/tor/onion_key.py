@@ -11,6 +11,8 @@ import binascii
 import hashlib
 import os
 import secrets
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["expand_seed", "make_onion_key", "read_onion_key"]
@@ -39,23 +41,13 @@ def make_onion_key(path: Path) -> str:
         OSError: the file cannot be read or written.
         ValueError: what is there is no key, or others may read it; the message is one line.
     """
-    try:
+    with suppress(FileNotFoundError):
         return read_onion_key(path)
-    except FileNotFoundError:
-        pass
     key = PREFIX + base64.b64encode(expand_seed(secrets.token_bytes(32))).decode()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    # A half-written key would be refused at the next start, so the name appears only with all of it.
-    unfinished.unlink(missing_ok=True)
     try:
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(f"{key}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(unfinished, path)  # fails if there is one meanwhile, which rename would replace
-    finally:
-        unfinished.unlink(missing_ok=True)
+        _store(path, f"{key}\n")
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from error  # whatever file it was about
     return key
 
 
@@ -66,8 +58,12 @@ def read_onion_key(path: Path) -> str:
         OSError: it cannot be read.
         ValueError: it is no key, or others may read it; the message is one line.
     """
-    with path.open("rb") as file:
+    # Not waited for: a FIFO without a writer would hold up the whole node, its stop included.
+    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+    with open(os.open(path, flags), "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(mode):
+            raise ValueError(f"the onion key {path} is not a regular file")
         content = file.read(MAX_FILE)
     if mode & 0o077:
         raise ValueError(f"others may read the onion key {path} (mode {mode & 0o777:04o}); run chmod 600 on it")
@@ -79,3 +75,25 @@ def read_onion_key(path: Path) -> str:
     if not valid:
         raise ValueError(f"{path} is no onion key; expected {PREFIX} and {KEY_SIZE} bytes in base64")
     return key
+
+
+def _store(path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    # A half-written key would be refused at the next start, so the name appears only with all of it.
+    unfinished.unlink(missing_ok=True)
+    try:
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            path.hardlink_to(unfinished)  # fails if there is one meanwhile, which rename would replace
+        except FileExistsError:
+            raise
+        except (OSError, NotImplementedError):  # FAT, some network file systems and Android have no hard links
+            if path.exists():
+                raise
+            unfinished.rename(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Whether an onion service can be found yet.
+"""The node's onion service, and whether it can be found yet.
 
 A service of version 3 has two descriptors, for this time period and the next, and uploads each to several directories
 (rend-spec-v3 2.2). A client that asks a directory too early gets none and does not ask it again for a while, so one
@@ -8,12 +8,28 @@ successful upload is not enough.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 
 from ziggurat.node.tor.controller import DescriptorUpload
 
-__all__ = ["Publication"]
+__all__ = ["OnionService", "Publication"]
 
 DESCRIPTORS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class OnionService:
+    """An onion service to publish.
+
+    Attributes:
+        key: its private key, see `make_onion_key`.
+        port: its virtual port.
+        target: where Tor connects to, ``IP:PORT`` or ``unix:PATH``.
+    """
+
+    key: str = field(repr=False)
+    port: int
+    target: str
 
 
 class Publication:

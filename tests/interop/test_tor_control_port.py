@@ -29,6 +29,7 @@ from ziggurat.node.tor import (
     make_onion_key,
 )
 from ziggurat.node.tor import onion_key as onion_key_module
+from ziggurat.node.tor.socks_port import choose_socks_port
 from ziggurat.services import OnionAddress, SocketConnector, TcpConnector, Uri
 
 pytestmark = [pytest.mark.real_io, pytest.mark.asyncio_only]
@@ -65,6 +66,18 @@ async def until(logs: list[EventDict], *events: str) -> None:
             if all(event in names for event in events):
                 return
             await anyio.sleep(0.05)
+
+
+async def test_paths_with_spaces_quotes_and_accents(tor: TorNetwork) -> None:
+    """zcash/zcash#2210, lightningnetwork/lnd#6829: Tor escapes them as C does; and what GETCONF says goes with them."""
+    odd = r"{folder}/od d \303\251\"q "
+    lines = f'SocksPort {{address}}:9050 OnionTrafficOnly\nSocksPort unix:"{odd}socks" WorldWritable\n'
+    with tor.another("odd", f'{lines}{COOKIE}CookieAuthFile "{odd}cookie"\n') as process:
+        async with opener(unix(process.folder))() as controller:
+            listeners, settings = await controller.info("net/listeners/socks"), await controller.setting("SocksPort")
+
+    socks = choose_socks_port(listeners, unix(process.folder), settings)
+    assert socks == Uri("unix", path=str(process.folder / 'od d é"q socks'))
 
 
 async def test_a_tor_without_authentication(tor: TorNetwork) -> None:

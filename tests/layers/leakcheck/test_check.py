@@ -103,6 +103,36 @@ def test_a_program_that_fails_is_not_clean() -> None:
     assert report.failure == "the program ended with 7"
 
 
+BACKGROUND = """
+import os, time
+if not os.fork():
+    os.setsid()
+    if not os.fork():
+        time.sleep({seconds})
+        quietly(socket.create_connection, ('192.0.2.1', 1))
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_a_program_that_goes_to_the_background_is_not_clean() -> None:
+    """monero-project/monero#6218, rofl0r/proxychains-ng#283: the first process ends at once, with 0 and no leak."""
+    with echo() as proxy:
+        report = leakcheck(python(USE + BACKGROUND.format(seconds=60), proxy), proxies=[proxy])
+
+    assert (report.findings, report.code, len(report.left)) == ((), 0, 1)
+    assert "went on in the background" in str(report.failure)
+    assert not report.clean
+
+
+def test_what_ends_a_moment_after_the_program_is_seen_and_no_obstacle() -> None:
+    with echo() as proxy:
+        report = leakcheck(python(USE + BACKGROUND.format(seconds=0.05), proxy), proxies=[proxy])
+
+    assert [each.where for each in report.findings] == ["192.0.2.1:1"]
+    assert report.failure is None
+
+
 def test_when_the_time_is_up_the_program_is_ended() -> None:
     with echo() as proxy:
         report = leakcheck(python(f"{USE}\nimport time; time.sleep(60)", proxy), proxies=[proxy], seconds=0.5)

@@ -17,6 +17,10 @@ GOOD = LeakReport((), (ProxyUse("127.0.0.1:9050", 2, 2),), 0, False, 1.0, 0)
         (replace(GOOD, code=-11), "the program ended by signal 11"),
         (replace(GOOD, code=3), "the program ended with 3"),
         (replace(GOOD, lost=5), "5 packets were not recorded"),
+        (
+            replace(GOOD, left=("torrentd (7)", "sh (8)")),
+            "the program went on in the background, as torrentd (7), sh (8); let it run in the foreground",
+        ),
         (replace(GOOD, proxies=(ProxyUse("p", 3, 0),)), "the proxy did not answer (3 tries)"),
         (replace(GOOD, proxies=()), "the program never used the proxy"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -39,6 +40,10 @@ def send_message(address: tuple[str, int]) -> None:
         endpoint.sendmsg([b""], [], 0, address)
 
 
+def spawn() -> multiprocessing.process.BaseProcess:
+    return multiprocessing.get_context("spawn").Process(target=print)
+
+
 LEAKS: list[tuple[str, str, Callable[[], object]]] = [
     ("connection", "192.0.2.77:80", lambda: connect(ELSEWHERE)),
     ("connection", "[2001:db8::5]:80", lambda: connect(("2001:db8::5", 80), socket.AF_INET6)),
@@ -54,6 +59,7 @@ LEAKS: list[tuple[str, str, Callable[[], object]]] = [
     ("look-up", "192.0.2.77", lambda: socket.getnameinfo(ELSEWHERE, 0)),
     ("process", sys.executable, lambda: subprocess.run([sys.executable, "-V"], check=True)),
     ("process", "true", lambda: os.system("true")),
+    ("process", sys.executable, lambda: spawn().start()),  # python/cpython#115322
     ("process", "os.fork", lambda: os.fork() or os._exit(0)),
 ]
 

@@ -21,6 +21,7 @@ NEAR, AWAY = Uri("tcp", "127.0.0.1", 9051), Uri("tcp", "tor", 9051)
         ("[::1]:9151", Uri("tcp", "::1", 9151)),
         ("unix:/run/tor/control", Uri("unix", path="/run/tor/control")),
         ("unix:///run/tor/control", Uri("unix", path="/run/tor/control")),
+        ('unix:/od d/é"q/control', Uri("unix", path='/od d/é"q/control')),
     ],
 )
 def test_a_control_port(text: str, control: Uri) -> None:
@@ -37,6 +38,24 @@ def test_no_control_port(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("127.0.0.1:0", "bad port: 0 "),
+        ("127.0.0.1:99999", "bad port: 99999 "),
+        ("127.0.0.1:def", "bad port: 'def' "),
+        ("::1", "an IPv6 address needs brackets"),
+        ("0.0.0.0:9051", "nothing is reached at 0.0.0.0; .* is at 127.0.0.1"),
+        ("[::]", "nothing is reached at ::; "),
+        ("/run/tor/control", "a unix socket is written unix:/run/tor/control"),
+    ],
+)
+def test_the_message_is_about_what_was_written(text: str, message: str) -> None:
+    """ElementsProject/lightning#1938, bitcoin/bitcoin#13397: not about the text with the default port behind it."""
+    with pytest.raises(ValueError, match=message):
+        parse_tor_control(text)
+
+
+@pytest.mark.parametrize(
     ("text", "bind"),
     [
         ("172.17.0.1", NetAddress.parse("172.17.0.1:16112")),
@@ -48,9 +67,27 @@ def test_where_tor_connects_to(text: str, bind: OnionBind) -> None:
     assert parse_onion_bind(text, 16112) == bind
 
 
-@pytest.mark.parametrize("text", ["0.0.0.0", "[::]:16112", "host.docker.internal", "unix:relative", 'unix:/a "b"', ""])
+@pytest.mark.parametrize(
+    "text", ["0.0.0.0", "[::]:16112", "host.docker.internal", "unix:relative", 'unix:/a "b"', "unix:/é", ""]
+)
 def test_where_tor_cannot_connect_to(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
+        parse_onion_bind(text, 16112)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fe80::1%eth0", "cannot say"),
+        ("[fe80::1%eth0]:5", "cannot say"),
+        ("fe80::1", "cannot say"),
+        ("224.0.0.1", "cannot connect to a multicast address"),
+        ("255.255.255.255", "cannot connect to the broadcast address"),
+    ],
+)
+def test_what_tor_would_refuse_later_is_refused_at_once(text: str, message: str) -> None:
+    """bitcoin/bitcoin#24981: Tor was asked to connect to a place that is none, and refused the service."""
+    with pytest.raises(ValueError, match=message):
         parse_onion_bind(text, 16112)
 
 

@@ -170,7 +170,21 @@ def test_a_port_in_use_prints_one_line_and_exits_with_1(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert f"cannot listen on {address}" in done.stderr
+    assert "choose another address with --listen\n" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_port_of_the_onion_service_in_use_names_its_own_setting(tmp_path: Path) -> None:
+    """bitcoin/bitcoin#31133, #22668: two nodes on one machine. To choose another --listen would not help."""
+    pytest.importorskip("aiostem", reason="extra tor")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        options = ("--tor-control", "127.0.0.1:1", "--listen-onion", "--onion-bind", address)
+        done = run("node", "--devnet", "-b", tmp_path, *options, "--outpeers=0")
+
+    assert done.returncode == 1
+    assert f"cannot listen on {address}" in done.stderr
+    assert "; --onion-bind names another place" in done.stderr
 
 
 def test_a_directory_that_cannot_be_created_prints_one_line_and_exits_with_1(tmp_path: Path) -> None:

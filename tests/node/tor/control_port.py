@@ -38,6 +38,7 @@ class ControlPort:
         cookie_file: where it says that the cookie is.
         phase: the value of status/bootstrap-phase.
         listeners: the value of net/listeners/socks.
+        socks_ports: the values of the setting SocksPort, as they stand in the reply.
         circuits: the lines of circuit-status.
         streams: the lines of stream-status.
         away: whether it cannot be reached.
@@ -53,6 +54,7 @@ class ControlPort:
     cookie_file: str = ""
     phase: str = 'NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY="Done"'
     listeners: str = '"127.0.0.1:9050"'
+    socks_ports: tuple[str, ...] = ()
     circuits: list[str] = field(default_factory=list)
     streams: list[str] = field(default_factory=list)
     away: bool = False
@@ -146,6 +148,11 @@ class ControlPort:
             return f"250-status/bootstrap-phase={self.phase}\r\n250 OK"
         if command == "GETINFO net/listeners/socks":
             return f"250-net/listeners/socks={self.listeners}\r\n250 OK"
+        if command == "GETINFO version":
+            return "250-version=0.4.9.11\r\n250 OK"
+        if command == "GETCONF SocksPort":
+            lines = [f"SocksPort={each}" for each in self.socks_ports] or ["SocksPort"]
+            return "\r\n".join([*(f"250-{each}" for each in lines[:-1]), f"250 {lines[-1]}"])
         for key, lines in (("circuit-status", self.circuits), ("stream-status", self.streams)):
             if command == f"GETINFO {key}":
                 return "\r\n".join([f"250+{key}=", *lines, ".", "250 OK"]) if lines else f"250-{key}=\r\n250 OK"

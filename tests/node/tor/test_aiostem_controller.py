@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import pytest
+from anyio import BrokenResourceError, ClosedResourceError
 
 from tests.node.tor.control_port import DESCRIPTORS, DIRECTORIES, SERVICE, ControlPort
 from ziggurat.layers.testing import stream_pair
@@ -16,6 +18,7 @@ from ziggurat.node.tor import (
     StreamChange,
     TorError,
     TorEvent,
+    TorRefused,
 )
 from ziggurat.node.tor.aiostem_controller import open_controller
 
@@ -98,6 +101,72 @@ async def test_nothing_weaker_replaces_a_cookie_or_a_password(methods: str, tmp_
                 pass
 
     assert sent(port, "AUTH") == []
+
+
+async def test_a_cookie_in_a_folder_with_an_odd_name(tmp_path: Path) -> None:
+    """zcash/zcash#2210, lightningnetwork/lnd#6829, torproject/stem#57: Tor escapes it as C does."""
+    folder = tmp_path / 'od d é"q'
+    folder.mkdir()
+    path = str(cookie_file(folder)).replace('"', '\\"').replace("é", r"\303\251")
+    port = ControlPort("COOKIE,SAFECOOKIE", cookie_file=path)
+    async with port.open():
+        pass
+
+    assert len(sent(port, "AUTHENTICATE")) == 1
+
+
+async def test_the_cookie_of_a_restarted_tor_is_read_anew(tmp_path: Path) -> None:
+    """WalletWasabi/WalletWasabi#7945: "Safe cookie response did not match expected value"."""
+    port = ControlPort("SAFECOOKIE", cookie_file=str(cookie_file(tmp_path)))
+    async with port.open():
+        pass
+    port.cookie = b"d" * 32
+    cookie_file(tmp_path, port.cookie)
+    async with port.open():
+        pass
+
+    assert port.connections == 2
+
+
+async def test_a_method_that_nobody_knows_yet_is_no_obstacle() -> None:
+    """control-spec 3.21: controllers ignore those."""
+    port = ControlPort("LATER,NULL")
+    async with port.open():
+        pass
+
+    assert sent(port, "AUTHENTICATE") == ["AUTHENTICATE"]
+
+
+async def test_who_hangs_up_is_no_control_port() -> None:
+    """dperson/torproxy#21, #37: a container's published port is open, whether or not Tor listens behind it."""
+    near, far = stream_pair()
+
+    async def hang_up() -> None:
+        await far.receive()
+        await anyio.aclose_forcefully(far)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hang_up)
+        with pytest.raises(TorError, match="hangs up: no control port of Tor, or not open to this machine"):
+            async with open_controller(near, ControlCredentials()):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("PROTOCOLINFO", r"^Tor refuses PROTOCOLINFO 1: Command filtered \(510\)$"),
+        ("AUTHCHALLENGE", r"^Tor refuses AUTHCHALLENGE SAFECOOKIE: Command filtered \(510\)$"),
+        ("SETEVENTS", r"^Tor refuses SETEVENTS STATUS_CLIENT HS_DESC STREAM: Command filtered \(510\)$"),
+    ],
+)
+async def test_a_filter_before_tor_is_named_with_what_it_refuses(word: str, message: str, tmp_path: Path) -> None:
+    """bisq-network/bisq2#2205, HelloZeroNet/ZeroNet#484: onion-grater, on Whonix and Tails."""
+    methods = "SAFECOOKIE" if word == "AUTHCHALLENGE" else "NULL"
+    port = ControlPort(methods, cookie_file=str(cookie_file(tmp_path)), refuses={word: "510 Command filtered"})
+    with pytest.raises(TorRefused, match=message):
+        async with port.open() as controller:
+            await controller.watch(print)
 
 
 async def test_a_plain_cookie_is_never_used(tmp_path: Path) -> None:
@@ -194,8 +263,25 @@ async def test_an_onion_service_is_added_and_neither_detached_nor_its_key_asked_
 async def test_a_refusal_does_not_show_the_key() -> None:
     port = ControlPort(refuses={"ADD_ONION": "550 Onion address collision"})
     async with port.open() as controller:
-        with pytest.raises(TorError, match=r"^Tor refuses ADD_ONION: Onion address collision \(550\)$"):
+        with pytest.raises(TorError, match=r"^Tor refuses ADD_ONION: Onion address collision \(550\); another program"):
             await controller.add_onion("ED25519-V3:key", 16111, "127.0.0.1:16112")
+
+
+@pytest.mark.parametrize("name", ["", "short", "x" * 56, "../../../etc/passwd", "a" * 56 + "\\x00"])
+async def test_a_service_under_a_name_that_is_none(name: str) -> None:
+    """bitcoin/bitcoin#36142: what Tor says is checked before it goes anywhere."""
+    port = ControlPort(refuses={"ADD_ONION": f"250-ServiceID={name}\r\n250 OK"})
+    async with port.open() as controller:
+        with pytest.raises(TorError, match="under a name that is none"):
+            await controller.add_onion("ED25519-V3:key", 16111, "127.0.0.1:16112")
+
+
+async def test_a_setting_is_asked_for_with_its_flags() -> None:
+    port = ControlPort(socks_ports=("9050", r'"unix:\"/a \303\251\" WorldWritable"'))
+    async with port.open() as controller:
+        assert await controller.setting("SocksPort") == ["9050", 'unix:"/a é" WorldWritable']
+        port.socks_ports = ()
+        assert await controller.setting("SocksPort") == []
 
 
 async def test_a_target_cannot_smuggle_a_command() -> None:
@@ -222,13 +308,66 @@ async def test_a_tor_that_does_not_answer() -> None:
             pass
 
 
-async def test_after_a_reply_that_did_not_come_the_connection_is_given_up() -> None:
-    """A late reply would be taken for that to the next command."""
-    async with ControlPort(silent=frozenset({"ADD_ONION"})).open() as controller:
-        with pytest.raises(TorError, match="does not answer within 10 s"):
+async def test_a_late_answer_is_not_taken_for_that_to_the_next_question() -> None:
+    """TryQuiet/quiet#3594: a slow Tor takes the service, and later tries collide with it. So the connection ends."""
+    port = ControlPort(silent=frozenset({"ADD_ONION"}))
+    async with port.open() as controller:
+        with pytest.raises(TorError, match="does not answer within 10 s") as caught:
             await controller.add_onion("ED25519-V3:key", 16111, "127.0.0.1:16112")
+        assert not isinstance(caught.value, TorRefused)
         with anyio.fail_after(1):
             await controller.wait_closed()
+
+
+@pytest.mark.parametrize("line", [b"250-x=" + b"y" * 5000, b"250-x=" + b"y" * 200_000, b"250+x=\r\n" + b"y" * 5000])
+async def test_a_reply_without_an_end_is_not_collected_for_ever(line: bytes) -> None:
+    """bitcoin/bitcoin#35087: a limit on lines alone leaves the number of them open."""
+    port = ControlPort(silent=frozenset({"GETINFO"}))
+    async with port.open() as controller, anyio.create_task_group() as tasks:
+        far = port.far
+        assert far is not None
+        began = anyio.current_time()
+
+        async def pour() -> None:
+            with suppress(BrokenResourceError, ClosedResourceError):
+                while True:
+                    await far.send((line + b"\r\n") * 20)
+
+        tasks.start_soon(pour)
+        with pytest.raises(TorError, match="disconnected"):
+            await controller.info("x")
+        assert anyio.current_time() == began, "the limit on time has not ended it"
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_is_not_ascii_is_shown_and_does_not_end_the_connection() -> None:
+    port = ControlPort(refuses={"GETINFO": "551 caf\u00e9"})
+    async with port.open() as controller:
+        for _ in range(2):
+            with pytest.raises(TorRefused, match=r"caf\\xc3\\xa9 \(551\)"):
+                await controller.info("x")
+
+
+async def test_many_long_replies_are_not_one() -> None:
+    port = ControlPort(refuses={"GETINFO": "250-x=" + "y" * 90_000 + "\r\n250 OK"})
+    async with port.open() as controller:
+        for _ in range(60):
+            assert len(await controller.info("x")) == 90_000
+
+
+async def test_a_busy_tor_has_a_minute_to_say_that_it_is_there() -> None:
+    port = ControlPort(silent=frozenset({"GETINFO"}))
+    async with port.open() as controller:
+        began = anyio.current_time()
+        with pytest.raises(TorError, match="does not answer within 60 s"):
+            await controller.check_alive()
+        assert anyio.current_time() - began == 60
+
+
+async def test_a_filter_that_answers_is_alive() -> None:
+    port = ControlPort(refuses={"GETINFO": "510 Command filtered"})
+    async with port.open() as controller:
+        await controller.check_alive()
 
 
 async def test_something_else_than_tor() -> None:

@@ -9,12 +9,16 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from tests.node.tor.control_port import SERVICE, ControlPort
+from ziggurat.node.address import OnionNetAddress
 from ziggurat.node.tor import Circuit, OnionService, Relay, TorError, TorLink
-from ziggurat.services import Uri
+from ziggurat.services import Backoff, Uri
 
 pytestmark = pytest.mark.asyncio_only
 
 CONTROL = Uri("tcp", "127.0.0.1", 9051)
+STEADY = Backoff(1.0, factor=1.5, jitter=0.0, maximum=60.0)
+"""Without jitter, as the virtual clock cannot end every limit that begins at an odd time."""
+
 ONION = OnionService("ED25519-V3:key", 16111, "127.0.0.1:16112")
 
 
@@ -24,7 +28,7 @@ async def running(
 ) -> AsyncGenerator[tuple[TorLink, list[EventDict]], None]:
     """Run a link until the end of the block, and yield what it logs."""
     with capture_logs() as logs:
-        link = TorLink(CONTROL, port.open, take_socks=take_socks)
+        link = TorLink(CONTROL, port.open, take_socks=take_socks, backoff=STEADY)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(link.run)
             await anyio.wait_all_tasks_blocked()
@@ -116,6 +120,83 @@ async def test_a_tor_that_lost_its_circuits_is_down_until_it_has_some() -> None:
 
     assert shown(logs) == ["tor.bootstrap", "tor.up", "tor.down", "tor.up"]
     assert port.connections == 1
+
+
+async def test_a_tor_that_has_no_circuits_is_asked_all_the_same() -> None:
+    """ricochet-im/ricochet#245: it builds none before it is asked, so to wait for one would be to wait for ever."""
+    port = ControlPort()
+    async with running(port) as (link, _):
+        await port.event("STATUS_CLIENT NOTICE CIRCUIT_NOT_ESTABLISHED REASON=CLOCK_JUMPED")
+        with anyio.fail_after(31):
+            await link.wait_up()
+
+        assert not link.status.is_up
+
+
+async def test_a_tor_that_sleeps_from_its_start_on_is_asked_all_the_same() -> None:
+    """``DormantOnFirstStartup``, or a restart after a day without use. Its SOCKS port is there, and so is known."""
+    port = ControlPort(phase='NOTICE BOOTSTRAP PROGRESS=0 TAG=starting SUMMARY="Starting"')
+    told = list[Uri]()
+    async with running(port, take_socks=told.append) as (link, _):
+        with anyio.fail_after(31):
+            await link.wait_up()
+
+        assert told == [Uri("socks5", "127.0.0.1", 9050)]
+        assert not link.status.is_up
+
+
+async def test_a_tor_whose_machine_was_switched_off_is_noticed() -> None:
+    """lightningnetwork/lnd#5166, meejah/txtorcon#327: no packet says that it is gone, and the service with it."""
+    port = ControlPort()
+    async with running(port) as (link, logs):
+        link.publish(ONION)
+        await anyio.wait_all_tasks_blocked()
+        await port.upload_all()
+        port.silent = frozenset({"GETINFO"})
+        await anyio.sleep(125)
+        assert (link.status.is_up, link.onion) == (False, None)
+        port.silent = frozenset()
+        await anyio.sleep(20)
+        await port.upload_all()
+
+        assert link.onion == f"{SERVICE}.onion"
+    assert [each["error"] for each in logs if each["event"] == "tor.down" and each["log_level"] == "warning"] == [
+        "Tor's control port does not answer within 60 s"
+    ]
+
+
+async def test_a_service_that_tor_took_without_saying_so_is_published_on_a_new_connection() -> None:
+    """TryQuiet/quiet#3594: on the same one, each try would end in an onion address collision, for ever."""
+    port = ControlPort(silent=frozenset({"ADD_ONION"}))
+    async with running(port) as (link, _):
+        link.publish(ONION)
+        await anyio.sleep(11)
+        port.silent = frozenset()
+        await anyio.sleep(5)
+        await port.upload_all()
+
+        assert link.onion == f"{SERVICE}.onion"
+    assert port.connections == 2
+
+
+async def test_a_service_under_a_name_that_is_none_does_not_end_the_node() -> None:
+    """bitcoin/bitcoin#36142."""
+    port = ControlPort(refuses={"ADD_ONION": "250-ServiceID=nonsense\r\n250 OK"})
+    async with running(port) as (link, logs):
+        link.publish(ONION, OnionNetAddress.parse)
+        await anyio.sleep(60)
+
+        assert link.onion is None
+    assert "under a name that is none" in next(each["error"] for each in logs if each["event"] == "tor.down")
+
+
+async def test_the_flags_of_the_socks_ports_are_asked_for_and_can_be_refused() -> None:
+    listeners, settings = '"127.0.0.1:9050" "127.0.0.1:9150"', ("9050 OnionTrafficOnly", "9150")
+    async with running(ControlPort(listeners=listeners, socks_ports=settings), take_socks=print) as (link, _):
+        assert link.socks == Uri("socks5", "127.0.0.1", 9150)
+    filtered = ControlPort(listeners=listeners, refuses={"GETCONF": "510 Command filtered"})
+    async with running(filtered, take_socks=print) as (link, _):
+        assert (link.socks, link.status.is_up) == (Uri("socks5", "127.0.0.1", 9050), True)
 
 
 async def test_a_tor_without_a_socks_port_is_not_up() -> None:
@@ -222,7 +303,7 @@ async def test_nothing_is_sent_but_questions_and_the_service() -> None:
         await anyio.wait_all_tasks_blocked()
 
     words = {command.split()[0] for command in port.commands}
-    assert words == {"PROTOCOLINFO", "AUTHENTICATE", "SETEVENTS", "GETINFO", "ADD_ONION"}
+    assert words == {"PROTOCOLINFO", "AUTHENTICATE", "SETEVENTS", "GETINFO", "GETCONF", "ADD_ONION"}
 
 
 async def test_a_restarted_tor_is_not_up_before_it_has_told_its_new_socks_port() -> None:

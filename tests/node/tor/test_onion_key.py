@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import errno
+import os
 import stat
 from pathlib import Path
 
@@ -65,6 +67,47 @@ def test_what_is_no_key_is_neither_used_nor_replaced(content: bytes, tmp_path: P
     with pytest.raises(ValueError, match="is no onion key"):
         make_onion_key(path)
     assert path.read_bytes() == content
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """A FIFO held up the event loop, and no signal ended the node."""
+    os.mkfifo(tmp_path / "key", 0o600)
+    with pytest.raises(ValueError, match=r"the onion key .*/key is not a regular file"):
+        make_onion_key(tmp_path / "key")
+
+
+def test_a_key_behind_a_link_with_either_end_of_line(tmp_path: Path) -> None:
+    key = make_onion_key(tmp_path / "key")
+    (tmp_path / "key").write_bytes(f"{key}\r\n".encode())
+    (tmp_path / "link").symlink_to(tmp_path / "key")
+
+    assert make_onion_key(tmp_path / "link") == key
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.EACCES, None])
+def test_a_system_without_hard_links(number: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mkj/dropbear#89, termux/termux-app#837, termux/termux-packages#18666: FAT has none, and Android allows none."""
+
+    def link(source: object, target: object) -> None:
+        assert number is not None
+        raise OSError(number, os.strerror(number))
+
+    if number is None:
+        monkeypatch.delattr(os, "link")
+    else:
+        monkeypatch.setattr(os, "link", link)
+    key = make_onion_key(tmp_path / "key")
+
+    assert read_onion_key(tmp_path / "key") == key
+    assert [each.name for each in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_key_that_cannot_be_stored_is_named_itself(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "key", Path("/proc/key")):
+        with pytest.raises(OSError, match=f"{path}'"):
+            make_onion_key(path)
 
 
 PRIME = 2**255 - 19
