@@ -18,10 +18,8 @@ from tests.node.nodes import proxy_to_peer
 from ziggurat.layers.testing import ScriptedProxy
 from ziggurat.layers.testing.socks5_messages import CONNECT
 from ziggurat.node.adaptor import Adaptor
-from ziggurat.node.address import parse_peer_address
-from ziggurat.node.cli.commands.node import config_lines
-from ziggurat.node.config import Settings, SettingsError, Ways, add_settings, parse_onion_proxy, resolve
 from ziggurat.node.address import AddressNetwork, parse_peer_address
+from ziggurat.node.cli.commands.node import config_lines
 from ziggurat.node.config import Proxy, Settings, SettingsError, Ways, add_settings, parse_onion_proxy, resolve
 from ziggurat.node.config.networks import MAINNET
 from ziggurat.node.connection_handler import ConnectionHandler
