@@ -39,6 +39,9 @@ SIZES: Final = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
 """Types of frames whose payload has one size only. RFC 9113 6.3 lets a PRIORITY of another size live on as an error of
 its stream, which 5.4.1 lets us treat as one of the connection."""
 
+LARGE: Final = 4096
+"""Bytes of a frame of DATA that is mostly one of many: a small one is, if another one of its stream came before."""
+
 
 class FrameReader(ABC):
     """Cuts what a connection receives into frames.
@@ -94,7 +97,7 @@ class FrameReader(ABC):
                 if length > self.max_frame_size:
                     raise _too_large(kind, length)
                 ends = flags & END_STREAM != 0
-                if stream_id == previous and not ends and length and position <= size:
+                if (length >= LARGE or (stream_id == previous and length)) and not ends and position <= size:
                     position = self._run(stream_id, data, start, length)
                     continue
                 previous = stream_id
