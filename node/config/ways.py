@@ -17,7 +17,9 @@ __all__ = ["SOCKS5_SCHEMES", "TOR_CONTROL", "Way", "WayKind", "Ways"]
 
 WayKind = Literal["direct", "proxy", "refuse"]
 
-ONION_NEEDS_PROXY = "an onion service is reached through Tor only; --onion 127.0.0.1:9050 names its proxy"
+ONION_NEEDS_PROXY = (
+    "an onion service is reached through Tor only; --onion 127.0.0.1:9050 names its proxy, --tor-control asks Tor"
+)
 
 TOR_CONTROL = "tor-control"
 """The setting of a way that is refused for the moment only, until Tor's control port has told its proxy."""

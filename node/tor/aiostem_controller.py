@@ -124,7 +124,10 @@ class Connection:
 
     async def watch(self, take: Callable[[TorEvent], object]) -> None:
         self._take = take
-        await self._ask(f"SETEVENTS {' '.join(WORDS)}")
+        try:
+            await self._ask(f"SETEVENTS {' '.join(WORDS)}")
+        except TorRefused:  # a filter may keep streams back, which show where every program of Tor's goes
+            await self._ask(f"SETEVENTS {' '.join(word for word in WORDS if word != 'STREAM')}")
 
     async def check_alive(self) -> None:
         try:

@@ -191,7 +191,8 @@ class TorLink:
         self.streams.doubt()
         await controller.watch(self._take)  # first, so that no step is missed
         if len(self.streams):
-            self.streams.refresh(await controller.info("stream-status"))
+            with suppress(TorRefused):  # they are forgotten as they end
+                self.streams.refresh(await controller.info("stream-status"))
         self._connection = controller, tasks
         self._take(Bootstrap.parse(await controller.info("status/bootstrap-phase")))
         if not self._bootstrapped.is_set():

@@ -193,7 +193,7 @@ def test_a_file_and_variables_have_the_settings_of_networks(tmp_path: Path) -> N
 
 
 def test_what_contradicts_is_one_line_of_the_settings() -> None:
-    with pytest.raises(SettingsError, match=r"^tor-only leaves nothing to dial: .*127\.0\.0\.1:9050 names its proxy$"):
+    with pytest.raises(SettingsError, match=r"^tor-only leaves nothing to dial: .*127\.0\.0\.1:9050 names its proxy, "):
         read("--tor-only")
 
 

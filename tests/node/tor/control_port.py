@@ -131,8 +131,9 @@ class ControlPort:
         word, _, rest = command.partition(" ")
         if word in self.silent:
             return None
-        if word in self.refuses:
-            return self.refuses[word]
+        for refused in (word, command):
+            if refused in self.refuses:
+                return self.refuses[refused]
         if word == "PROTOCOLINFO":
             file = f' COOKIEFILE="{self.cookie_file}"' if self.cookie_file else ""
             auth = f"250-AUTH METHODS={self.methods}{file}"

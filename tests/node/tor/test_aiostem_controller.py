@@ -157,7 +157,7 @@ async def test_who_hangs_up_is_no_control_port() -> None:
     [
         ("PROTOCOLINFO", r"^Tor refuses PROTOCOLINFO 1: Command filtered \(510\)$"),
         ("AUTHCHALLENGE", r"^Tor refuses AUTHCHALLENGE SAFECOOKIE: Command filtered \(510\)$"),
-        ("SETEVENTS", r"^Tor refuses SETEVENTS STATUS_CLIENT HS_DESC STREAM: Command filtered \(510\)$"),
+        ("SETEVENTS", r"^Tor refuses SETEVENTS STATUS_CLIENT HS_DESC: Command filtered \(510\)$"),
     ],
 )
 async def test_a_filter_before_tor_is_named_with_what_it_refuses(word: str, message: str, tmp_path: Path) -> None:
@@ -167,6 +167,14 @@ async def test_a_filter_before_tor_is_named_with_what_it_refuses(word: str, mess
     with pytest.raises(TorRefused, match=message):
         async with port.open() as controller:
             await controller.watch(print)
+
+
+async def test_a_filter_that_keeps_streams_back_costs_only_these() -> None:
+    port = ControlPort(refuses={"SETEVENTS STATUS_CLIENT HS_DESC STREAM": "510 Command filtered"})
+    async with port.open() as controller:
+        await controller.watch(print)
+
+    assert sent(port, "SETEVENTS")[-1] == "SETEVENTS STATUS_CLIENT HS_DESC"
 
 
 async def test_a_plain_cookie_is_never_used(tmp_path: Path) -> None:
