@@ -55,7 +55,7 @@ class NodeTor:
 
     async def wait_onion(self) -> OnionNetAddress:
         """Wait until the onion service can be found, and return its address."""
-        return OnionNetAddress.parse(await self.link.wait_published())
+        return OnionNetAddress.parse(await self.link.onion.wait_published())
 
     async def run(self, settings: Settings, service: P2pService) -> None:
         """Keep the link, and publish the onion service of a service that has started, until cancelled."""
@@ -65,5 +65,5 @@ class NodeTor:
             def take_name(name: str) -> None:
                 service.onion = OnionNetAddress.parse(name)  # from now on never dialled
 
-            self.link.publish(OnionService(self.key, settings.network.port, service.onion_target), take_name)
+            self.link.onion.publish(OnionService(self.key, settings.network.port, service.onion_target), take_name)
         await self.link.run()

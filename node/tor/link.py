@@ -1,4 +1,4 @@
-"""The control connection that is kept to Tor, and the onion service that lives as long as it does.
+"""The control connection that is kept to Tor, with what lives as long as it does.
 
 A lost connection is opened again after a backoff, and then the service is published again with the same key. While Tor
 is away or starts, the node's dials wait for `TorLink.wait_up`: nothing is dialled another way.
@@ -12,19 +12,17 @@ from contextlib import AbstractAsyncContextManager, suppress
 import anyio
 from anyio.abc import TaskGroup
 
-from ziggurat.layers.events import Level, write_event
 from ziggurat.node.tor.circuits import Circuit, parse_circuits
 from ziggurat.node.tor.controller import (
     Bootstrap,
     Circuits,
     Controller,
-    DescriptorUpload,
     StreamChange,
     TorError,
     TorEvent,
     TorRefused,
 )
-from ziggurat.node.tor.publication import OnionService, Publication
+from ziggurat.node.tor.onion_publisher import OnionPublisher
 from ziggurat.node.tor.socks_port import choose_socks_port
 from ziggurat.node.tor.status import TorStatus
 from ziggurat.node.tor.streams import StreamTable
@@ -39,16 +37,11 @@ ALIVE_INTERVAL = 60.0
 """Seconds between two questions whether Tor is still there. A host that was switched off closes no connection, and then
 an onion service would be believed in for ever."""
 
-SLOW_PUBLICATION = 120.0
-"""Seconds after which an onion service that is not published yet is worth a warning."""
-
 
 class TorLink:
-    """Keeps a control connection: `run` it, and `publish` a service.
+    """Keeps a control connection: `run` it, and give ``onion`` a service to publish.
 
-    Events: those of `TorStatus`; ``onion.publishing`` (``onion``, ``error``) when the service's descriptors are being
-    uploaded, again as a warning when that takes long; ``onion.published`` (``onion``, ``elapsed``) when it can be
-    found; ``onion.withdrawn`` (``onion``, ``reason``) when it no longer can.
+    Events: those of `TorStatus` and of `OnionPublisher`.
 
     Args:
         control: the address of the control port.
@@ -60,7 +53,7 @@ class TorLink:
     Attributes:
         status: Tor's state.
         socks: the SOCKS port that Tor names; ``None`` before, and if it is not asked.
-        onion: the name of our service with ``.onion``, while it is published; ``None`` otherwise.
+        onion: our onion service.
         streams: the streams that Tor has told of, to find the circuit of a tunnel.
     """
 
@@ -74,23 +67,15 @@ class TorLink:
     ) -> None:
         self.status = TorStatus(control.authority)
         self.socks: Uri | None = None
-        self.onion: str | None = None
+        self.onion = OnionPublisher(backoff)
         self.streams = StreamTable()
         self._control = control
         self._open = open_controller
         self._take_socks = take_socks
         self._backoff = backoff
-        self._service: OnionService | None = None
-        self._take_name: Callable[[str], object] | None = None
-        self._service_given = anyio.Event()
         self._version = ""
-        self._name: str | None = None  # with the port, of the service that Tor knows
-        self._publication: Publication | None = None
-        self._early: list[DescriptorUpload] = []  # events from before Tor has told the service's name
         self._bootstrapped = anyio.Event()
-        self._published = anyio.Event()
         self._asked = False  # whether this connection has told all that it is asked
-        self._changed = anyio.Event()
         self._connection: tuple[Controller, TaskGroup] | None = None
 
     @property
@@ -127,21 +112,6 @@ class TorLink:
         """Wait until Tor can be used; or, where it is there but not ready, now and then for a try."""
         await self.status.wait_up()
 
-    async def wait_published(self) -> str:
-        """Wait until our service can be found; return its name and port, ``NAME.onion:PORT``."""
-        while self.onion is None or self._name is None:
-            await self._published.wait()
-        return self._name
-
-    def publish(self, service: OnionService, take_name: Callable[[str], object] | None = None) -> None:
-        """Publish a service, now or once Tor is there, and after each loss of the connection again.
-
-        ``take_name`` is called each time that Tor has taken it, with its name and port: ``NAME.onion:PORT``.
-        """
-        self._service = service
-        self._take_name = take_name
-        self._service_given.set()
-
     async def run(self) -> None:
         """Keep the connection until cancelled."""
         failures = 0
@@ -154,7 +124,7 @@ class TorLink:
             if self.status.is_up:
                 failures = 0
             self.status.down(str(error))
-            self._withdraw("the connection to Tor's control port was lost")
+            self.onion.withdraw("the connection to Tor's control port was lost")
             failures += 1
             await anyio.sleep(self._backoff.delay(failures))
 
@@ -202,9 +172,7 @@ class TorLink:
         await self._tell_socks(controller)
         self._version, self._asked = controller.version, True
         self._say_up()
-        await self._service_given.wait()
-        await self._keep_published(controller)
-        await anyio.sleep_forever()  # the service lives as long as the connection
+        await self.onion.keep_published(controller)
 
     async def _tell_socks(self, controller: Controller) -> None:
         if self._take_socks is None:
@@ -232,64 +200,8 @@ class TorLink:
                 self._say_up()
         elif isinstance(event, StreamChange):
             self.streams.take(event)
-        elif self._publication is None:
-            if self._service is not None:
-                self._early.append(event)
         else:
-            self._publication.take(event)
-            self._changed.set()
-
-    # -- the onion service
-
-    async def _keep_published(self, controller: Controller) -> None:
-        """Publish the service. What Tor refuses is said once, and tried again: an old one may not be gone yet."""
-        failures, said = 0, None
-        while True:
-            try:
-                await self._publish(controller)
-            except TorRefused as error:
-                level: Level = "debug" if str(error) == said else "warning"
-                said = str(error)
-                write_event(None, level, "onion.publishing", onion=None, error=said)
-            else:
-                return
-            failures += 1
-            await anyio.sleep(self._backoff.delay(failures))
-
-    async def _publish(self, controller: Controller) -> None:
-        service, began = self._service, anyio.current_time()
-        assert service is not None
-        self._early.clear()
-        name = await controller.add_onion(service.key, service.port, service.target)
-        self._name = f"{name}.onion:{service.port}"
-        if self._take_name is not None:
-            self._take_name(self._name)
-        self._publication = publication = Publication(name)
-        for upload in self._early:
-            publication.take(upload)
-        write_event(None, "info", "onion.publishing", onion=self._name, error=None)
-        with anyio.move_on_after(SLOW_PUBLICATION) as slow:
-            await self._wait_published(publication)
-        if slow.cancelled_caught:
-            reason = publication.last_failure or "Tor's uploads are not answered"
-            write_event(None, "warning", "onion.publishing", onion=self._name, error=reason)
-            await self._wait_published(publication)
-        self.onion = f"{name}.onion"
-        self._published.set()
-        elapsed = round(anyio.current_time() - began, 3)
-        write_event(None, "info", "onion.published", onion=self._name, elapsed=elapsed)
-
-    async def _wait_published(self, publication: Publication) -> None:
-        while not publication.published:
-            self._changed = anyio.Event()
-            await self._changed.wait()
-
-    def _withdraw(self, reason: str) -> None:
-        if self._name is not None:
-            write_event(None, "warning", "onion.withdrawn", onion=self._name, reason=reason)
-        self._name = self.onion = self._publication = None
-        if self._published.is_set():
-            self._published = anyio.Event()
+            self.onion.take(event)
 
 
 async def _keep_asking(controller: Controller) -> None:

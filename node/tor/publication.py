@@ -35,6 +35,9 @@ class OnionService:
 class Publication:
     """The uploads of one service, so far.
 
+    Tor uploads a descriptor again every hour or so, and another one each day. What counts is how the latest uploads of
+    the two went.
+
     Args:
         service: its name without ``.onion``; events of other services are ignored.
 
@@ -44,7 +47,8 @@ class Publication:
 
     def __init__(self, service: str) -> None:
         self._service = service
-        self._succeeded: dict[str, int] = {}  # uploads that succeeded, by descriptor
+        # Uploads that succeeded, by descriptor; the one that was begun last is the last.
+        self._succeeded: dict[str, int] = {}
         # What each directory has not answered. It may be given both descriptors, and its answers name none.
         self._pending: dict[str, deque[str]] = {}
         self.last_failure: str | None = None
@@ -54,19 +58,29 @@ class Publication:
         if upload.service != self._service:
             return
         if upload.action == "UPLOAD" and upload.descriptor is not None:
-            self._succeeded.setdefault(upload.descriptor, 0)
-            self._pending.setdefault(upload.directory, deque()).append(upload.descriptor)
+            self._begin(upload.descriptor, upload.directory)
         elif upload.action in ("UPLOADED", "FAILED") and (waiting := self._pending.get(upload.directory)):
             descriptor = waiting.popleft()
             if not waiting:
                 del self._pending[upload.directory]
-            if upload.action == "UPLOADED":
-                self._succeeded[descriptor] += 1
-            else:
+            if upload.action == "FAILED":
                 self.last_failure = upload.reason
+            elif descriptor in self._succeeded:
+                self._succeeded[descriptor] += 1
+
+    def _begin(self, descriptor: str, directory: str) -> None:
+        if not any(descriptor in waiting for waiting in self._pending.values()):
+            if self._succeeded.pop(descriptor, None) is None and len(self._succeeded) >= DESCRIPTORS:
+                del self._succeeded[next(iter(self._succeeded))]  # its day is over
+            self._succeeded[descriptor] = 0
+        self._pending.setdefault(directory, deque()).append(descriptor)
 
     @property
     def published(self) -> bool:
         """Whether every upload was answered, and at least one of each of the two descriptors succeeded."""
-        good = sum(count > 0 for count in self._succeeded.values())
-        return not self._pending and good >= DESCRIPTORS and good == len(self._succeeded)
+        return not self._pending and len(self._succeeded) >= DESCRIPTORS and all(self._succeeded.values())
+
+    @property
+    def failed(self) -> bool:
+        """Whether every upload was answered, and none of one of the descriptors succeeded."""
+        return not self._pending and not all(self._succeeded.values())

@@ -155,9 +155,9 @@ async def test_an_onion_service_is_reached_once_it_is_said_to_be_and_keeps_its_n
             for _ in range(2):  # the second is another run of the node
                 link = TorLink(unix(process.folder), opener(unix(process.folder)))
                 async with following(link) as logs:
-                    link.publish(service)
+                    link.onion.publish(service)
                     await until(logs, "tor.up", "onion.publishing", "onion.published")
-                    assert link.onion == name
+                    assert link.onion.name == name
                     async with await connector(Uri("tcp", name, 16111)) as stream:
                         assert await read_exactly(stream, len(BANNER)) == BANNER
     assert "error" not in [each["log_level"] for each in logs]

@@ -1,44 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-
 import anyio
 import pytest
-from structlog.testing import capture_logs
-from structlog.typing import EventDict
 
 from tests.node.tor.control_port import SERVICE, ControlPort
+from tests.node.tor.links import ONION, running, shown
 from ziggurat.node.address import OnionNetAddress
-from ziggurat.node.tor import Circuit, OnionService, Relay, TorError, TorLink
-from ziggurat.services import Backoff, Uri
+from ziggurat.node.tor import Circuit, Relay, TorError
+from ziggurat.services import Uri
 
 pytestmark = pytest.mark.asyncio_only
-
-CONTROL = Uri("tcp", "127.0.0.1", 9051)
-STEADY = Backoff(1.0, factor=1.5, jitter=0.0, maximum=60.0)
-"""Without jitter, as the virtual clock cannot end every limit that begins at an odd time."""
-
-ONION = OnionService("ED25519-V3:key", 16111, "127.0.0.1:16112")
-
-
-@asynccontextmanager
-async def running(
-    port: ControlPort, *, take_socks: Callable[[Uri], object] | None = None
-) -> AsyncGenerator[tuple[TorLink, list[EventDict]], None]:
-    """Run a link until the end of the block, and yield what it logs."""
-    with capture_logs() as logs:
-        link = TorLink(CONTROL, port.open, take_socks=take_socks, backoff=STEADY)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(link.run)
-            await anyio.wait_all_tasks_blocked()
-            yield link, logs
-            tasks.cancel_scope.cancel()
-
-
-def shown(logs: list[EventDict]) -> list[str]:
-    """Return the names of the events but those of level debug."""
-    return [str(each["event"]) for each in logs if each["log_level"] != "debug"]
 
 
 async def test_a_tor_that_is_ready() -> None:
@@ -149,17 +120,17 @@ async def test_a_tor_whose_machine_was_switched_off_is_noticed() -> None:
     """lightningnetwork/lnd#5166, meejah/txtorcon#327: no packet says that it is gone, and the service with it."""
     port = ControlPort()
     async with running(port) as (link, logs):
-        link.publish(ONION)
+        link.onion.publish(ONION)
         await anyio.wait_all_tasks_blocked()
         await port.upload_all()
         port.silent = frozenset({"GETINFO"})
         await anyio.sleep(125)
-        assert (link.status.is_up, link.onion) == (False, None)
+        assert (link.status.is_up, link.onion.name) == (False, None)
         port.silent = frozenset()
         await anyio.sleep(20)
         await port.upload_all()
 
-        assert link.onion == f"{SERVICE}.onion"
+        assert link.onion.name == f"{SERVICE}.onion"
     assert [each["error"] for each in logs if each["event"] == "tor.down" and each["log_level"] == "warning"] == [
         "Tor's control port does not answer within 60 s"
     ]
@@ -169,13 +140,13 @@ async def test_a_service_that_tor_took_without_saying_so_is_published_on_a_new_c
     """TryQuiet/quiet#3594: on the same one, each try would end in an onion address collision, for ever."""
     port = ControlPort(silent=frozenset({"ADD_ONION"}))
     async with running(port) as (link, _):
-        link.publish(ONION)
+        link.onion.publish(ONION)
         await anyio.sleep(11)
         port.silent = frozenset()
         await anyio.sleep(5)
         await port.upload_all()
 
-        assert link.onion == f"{SERVICE}.onion"
+        assert link.onion.name == f"{SERVICE}.onion"
     assert port.connections == 2
 
 
@@ -183,10 +154,10 @@ async def test_a_service_under_a_name_that_is_none_does_not_end_the_node() -> No
     """bitcoin/bitcoin#36142."""
     port = ControlPort(refuses={"ADD_ONION": "250-ServiceID=nonsense\r\n250 OK"})
     async with running(port) as (link, logs):
-        link.publish(ONION, OnionNetAddress.parse)
+        link.onion.publish(ONION, OnionNetAddress.parse)
         await anyio.sleep(60)
 
-        assert link.onion is None
+        assert link.onion.name is None
     assert "under a name that is none" in next(each["error"] for each in logs if each["event"] == "tor.down")
 
 
@@ -209,55 +180,19 @@ async def test_a_tor_without_a_socks_port_is_not_up() -> None:
     assert "give --socks5-proxy" in logs[1]["error"]
 
 
-async def test_a_service_is_published_only_when_it_can_be_found() -> None:
-    port, names = ControlPort(), list[str]()
-    async with running(port) as (link, logs):
-        link.publish(ONION, names.append)
-        await anyio.wait_all_tasks_blocked()
-        assert shown(logs)[2:] == ["onion.publishing"]
-        assert names == [f"{SERVICE}.onion:16111"]  # known at once, so that nobody dials it
-        await port.upload("UPLOAD", 0, 0)
-        await port.upload("UPLOADED", 0)
-        assert link.onion is None
-        await port.upload("UPLOAD", 1, 1)
-        assert link.onion is None
-        await port.upload("UPLOADED", 1)
-
-        assert link.onion == f"{SERVICE}.onion"
-    assert shown(logs)[2:] == ["onion.publishing", "onion.published"]
-    assert logs[-1]["onion"] == f"{SERVICE}.onion:16111"
-    assert "ED25519-V3" not in str(logs) + repr(ONION)
-
-
-async def test_a_service_that_cannot_be_uploaded_is_a_warning_with_the_reason() -> None:
-    port = ControlPort()
-    async with running(port) as (link, logs):
-        link.publish(ONION)
-        await anyio.wait_all_tasks_blocked()
-        await port.upload("UPLOAD", 0, 0)
-        await port.upload("FAILED", 0, more=" REASON=UPLOAD_REJECTED")
-        await anyio.sleep(1000)
-        assert link.onion is None
-        await port.upload_all()
-        assert link.onion == f"{SERVICE}.onion"
-
-    assert [each["log_level"] for each in logs[2:]] == ["info", "warning", "info"]
-    assert logs[3]["error"] == "UPLOAD_REJECTED"
-
-
 async def test_a_lost_service_is_withdrawn_and_published_again_with_the_same_key() -> None:
     port = ControlPort()
     async with running(port) as (link, logs):
-        link.publish(ONION)
+        link.onion.publish(ONION)
         await anyio.wait_all_tasks_blocked()
         await port.upload_all()
         await port.drop()
-        assert link.onion is None
+        assert link.onion.name is None
         await link.wait_up()
         await anyio.wait_all_tasks_blocked()
         await port.upload_all()
 
-        assert link.onion == f"{SERVICE}.onion"
+        assert link.onion.name == f"{SERVICE}.onion"
     assert shown(logs)[3:] == [
         *("onion.published", "tor.down", "onion.withdrawn"),
         *("tor.bootstrap", "tor.up", "onion.publishing", "onion.published"),
@@ -266,40 +201,10 @@ async def test_a_lost_service_is_withdrawn_and_published_again_with_the_same_key
     assert commands == [f"ADD_ONION {ONION.key} Flags=DiscardPK Port=16111,127.0.0.1:16112"] * 2
 
 
-async def test_a_refused_service_is_said_once_and_tried_again() -> None:
-    """After a restart the old service may live for a moment."""
-    port = ControlPort(refuses={"ADD_ONION": "550 Onion address collision"})
-    async with running(port) as (link, logs):
-        link.publish(ONION)
-        await anyio.sleep(30)
-        assert (shown(logs)[2:], link.status.is_up) == (["onion.publishing"], True)
-        port.refuses.clear()
-        await anyio.sleep(30)
-        await port.upload_all()
-
-        assert link.onion == f"{SERVICE}.onion"
-
-
-async def test_uploads_that_begin_before_the_name_is_known_count() -> None:
-    port = ControlPort(silent=frozenset({"ADD_ONION"}))
-    async with running(port) as (link, _):
-        link.publish(ONION)
-        await anyio.wait_all_tasks_blocked()
-        await port.upload("UPLOAD", 0, 0)
-        await port.upload("UPLOAD", 1, 1)
-        await port.upload("UPLOADED", 0)
-        assert port.far is not None
-        await port.far.send(f"250-ServiceID={SERVICE}\r\n250 OK\r\n".encode())
-        await anyio.wait_all_tasks_blocked()
-        await port.upload("UPLOADED", 1)
-
-        assert link.onion == f"{SERVICE}.onion"
-
-
 async def test_nothing_is_sent_but_questions_and_the_service() -> None:
     port = ControlPort()
     async with running(port, take_socks=print) as (link, _):
-        link.publish(ONION)
+        link.onion.publish(ONION)
         await anyio.wait_all_tasks_blocked()
 
     words = {command.split()[0] for command in port.commands}
@@ -332,10 +237,10 @@ async def test_who_waits_for_the_onion_is_told_once_it_can_be_found_and_again_af
     async with running(port) as (link, _), anyio.create_task_group() as tasks:
 
         async def wait() -> None:
-            told.append(await link.wait_published())
+            told.append(await link.onion.wait_published())
 
         tasks.start_soon(wait)
-        link.publish(ONION)
+        link.onion.publish(ONION)
         await anyio.sleep(1)
         assert told == []
         await port.drop()  # before it is published

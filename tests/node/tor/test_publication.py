@@ -45,6 +45,24 @@ def test_published(steps: list[str]) -> None:
     assert after(*steps).published
 
 
+@pytest.mark.parametrize(
+    ("steps", "failed"),
+    [
+        ([], False),
+        (["UPLOAD 1 a", "UPLOAD 2 a", "FAILED 1", "FAILED 2"], True),
+        (["UPLOAD 1 a", "UPLOAD 2 a", "FAILED 1", "UPLOADED 2"], False),
+        (["UPLOAD 1 a", "UPLOAD 2 a", "FAILED 1"], False),  # not answered
+        (["UPLOAD 1 a", "FAILED 1", "UPLOAD 1 a", "UPLOADED 1"], False),  # tried again
+        (["UPLOAD 1 a", "FAILED 1", "UPLOAD 2 b", "UPLOADED 2", "UPLOAD 3 c", "UPLOADED 3"], False),  # a's day is over
+    ],
+)
+def test_what_counts_is_how_the_latest_uploads_went(steps: list[str], failed: bool) -> None:
+    good = ["UPLOAD 1 a", "UPLOAD 2 b", "UPLOADED 1", "UPLOADED 2"]
+    assert after(*steps).failed == failed
+    assert after(*good, *steps).failed == failed
+    assert after(*good).published
+
+
 def test_other_services_do_not_count() -> None:
     assert not after("UPLOAD 1 a", "UPLOAD 2 b", "UPLOADED 2", "UPLOADED 1", service="another").published
 
