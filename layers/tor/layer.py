@@ -15,8 +15,9 @@ from anyio.abc import ByteStream
 from ziggurat.layers.socks5.auth import Auth, Isolated, credentials_source
 from ziggurat.layers.socks5.layer import Socks5, Socks5Layer
 from ziggurat.layers.socks5.proxy import parse_proxy
+from ziggurat.layers.tor.reply import TorReply
 from ziggurat.services.dial import dial
-from ziggurat.services.errors import ResolveError
+from ziggurat.services.errors import ProxyRefused, ResolveError
 from ziggurat.services.onion import OnionAddress, is_onion
 from ziggurat.services.service import Connector
 from ziggurat.services.uri import Uri
@@ -90,17 +91,29 @@ class Tor:
 
         Raises:
             ResolveError: the target is under ``.onion`` and no valid address; nothing was sent.
-            ProxyRefused: ``reply_code`` may be a `TorReply`.
+            ProxyRefused: ``reply_code`` may be a `TorReply`, whose hint it then has.
             ConnectError: as for `Socks5`.
         """
         with dial(uri) as current:
             if not is_onion(uri.host):
-                return current.established(await self.exits(uri))
+                return current.established(await _through(self.exits, uri))
             try:
                 OnionAddress.parse(uri.host)
             except ValueError as error:
                 raise ResolveError(str(error), hint="check the address", transient=False) from error
-            return current.established(await self.onions(uri))
+            return current.established(await _through(self.onions, uri))
+
+
+async def _through(tunnels: Socks5, uri: Uri) -> ByteStream:
+    """Open a tunnel. This is Tor, so a code means what Tor means by it, and not what any SOCKS5 proxy may."""
+    try:
+        return await tunnels(uri)
+    except ProxyRefused as error:
+        known = {each.value: each.hint for each in TorReply}
+        # A proxy before Tor's SOCKS port may have refused as well.
+        if error.via == tunnels.settings.proxy.authority and error.reply_code in known:
+            error.hint = known[error.reply_code]
+        raise
 
 
 def socks_port(socks: str | Uri) -> Uri:

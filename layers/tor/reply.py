@@ -44,7 +44,7 @@ class TorReply(enum.IntEnum):
 
     @property
     def hint(self) -> str:
-        """What to do about it, in one line. It holds for Tor; the hint of an error is for any SOCKS5 proxy."""
+        """What to do about it, in one line. `TorLayer`'s errors have it, those of `Socks5Layer` one for any proxy."""
         return _JUDGED[self].hint
 
     @property

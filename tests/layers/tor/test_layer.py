@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ziggurat.layers import ServiceBuilder, TorLayer
+from ziggurat.layers import Isolated, ServiceBuilder, Socks5Layer, TorLayer, TorReply
 from ziggurat.layers.testing import ScriptedProxy, check_layer
 from ziggurat.services import ConnectTimeout, OnionAddress, ProxyRefused, ResolveError, Uri
 
@@ -96,6 +96,33 @@ async def test_tors_codes_arrive() -> None:
             await TorLayer().layer(proxy.connector())(ONION)
 
     assert caught.value.reply_code == 0xF0
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        (0x01, TorReply.GENERAL_FAILURE.hint),
+        (0xF4, TorReply.CLIENT_AUTH_MISSING.hint),
+        (0x77, None),  # none of Tor's
+    ],
+)
+async def test_an_error_has_the_hint_for_tor(code: int, hint: str | None) -> None:
+    for target in (EXIT, ONION):
+        async with tor(reply=code) as proxy:
+            with pytest.raises(ProxyRefused) as caught:
+                await TorLayer().layer(proxy.connector())(target)
+
+        assert caught.value.hint == hint
+
+
+async def test_what_a_proxy_before_tor_replies_has_its_own_hint() -> None:
+    async with tor(reply=0x01) as proxy:
+        through = Socks5Layer("192.0.2.1:1080", auth=Isolated()).layer(proxy.connector())
+        with pytest.raises(ProxyRefused) as caught:
+            await TorLayer().layer(through)(EXIT)
+
+    assert caught.value.via == "192.0.2.1:1080"
+    assert caught.value.hint not in (None, TorReply.GENERAL_FAILURE.hint)
 
 
 def test_the_builder_passes_its_arguments_on() -> None:
