@@ -138,6 +138,8 @@ class Inbox(Pieces):
                 self._advance()
             else:
                 self._chunk, self._begin, self._end = NOTHING, 0, 0
+        if self._size * 4 < self._pinned:
+            self._join()
         if back > 0:
             self._give_back(back)
         return self._inflate(body) if flag else body

@@ -28,7 +28,7 @@ NOTHING: Final = b""
 class Pieces(Stream):
     """A stream that keeps what arrives."""
 
-    __slots__ = ("_begin", "_borrowed", "_chunk", "_end", "_more", "_size", "_source")
+    __slots__ = ("_begin", "_borrowed", "_chunk", "_end", "_more", "_pinned", "_size", "_source")
 
     def __init__(self) -> None:
         Stream.__init__(self)  # super() would take as long as half of this
@@ -38,6 +38,7 @@ class Pieces(Stream):
         self._size = 0  # bytes in all of them
         self._source: bytes | None = None  # what is being taken apart, while we have views of it
         self._borrowed = 0  # bytes in these views, those in _chunk left out
+        self._pinned = 0  # bytes of the largest read that a view may keep
 
     def _append(self, data: bytes, start: int, end: int) -> None:
         """Keep ``data[start:end]`` behind the rest, but for counting it."""
@@ -82,6 +83,7 @@ class Pieces(Stream):
     def _borrow(self, data: bytes) -> None:
         if self._source is not data:
             self._source, self._borrowed = data, 0
+            self._pinned = max(self._pinned, len(data))
             self._settle_later()
 
     def settle(self) -> None:
@@ -117,7 +119,8 @@ class Pieces(Stream):
         self._more = []
 
     def _join(self) -> None:
-        """Put all into one piece: a prefix is cut in two."""
+        """Put all into one piece: a prefix is cut in two, or little is left of a large read."""
+        self._pinned = 0
         self._chunk = b"".join((memoryview(self._chunk)[self._begin : self._end], *self._more))
         self._begin, self._end = 0, len(self._chunk)
         self._more = []

@@ -201,6 +201,21 @@ async def test_discarding_gives_everything_back_also_later() -> None:
     assert inbox._size == 0
 
 
+@pytest.mark.parametrize("rest", [0, 1, 5, 5000])
+async def test_the_rest_behind_a_large_message_does_not_keep_what_was_read(rest: int) -> None:
+    """A server could leave a byte on each of a thousand streams, and have 256 KiB kept for it."""
+    inbox = Held(1_000_000)
+    read = message(bytes(200_000)) + message(bytes(10_000))[:rest]
+    inbox.on_data(read, 0, len(read))
+    inbox.settle()
+    assert await inbox.message() == (0, bytes(200_000))
+
+    assert inbox._chunk is not read
+    assert len(inbox._chunk) == rest
+    inbox.add(message(bytes(10_000))[rest:])
+    assert await inbox.message() == (0, bytes(10_000))
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     bodies=st.lists(st.binary(max_size=40) | st.integers(200, 40_000).map(bytes), max_size=8),
