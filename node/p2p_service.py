@@ -118,9 +118,9 @@ class P2pService:
         interfaces: a function that returns the machine's addresses. It is called only without a proxy, if the node
             listens on all interfaces and is not told an address to advertise.
         tor_ready: waits until Tor can be used, see `TorLink.wait_up`; what the node dials other than directly waits for
-            it. ``None`` does not wait. Whoever passes it replaces `ConnectionHandler.ways` once Tor has told its proxy.
+            it. ``None`` does not wait. The caller replaces `ConnectionHandler.ways` once Tor has told its proxy.
         onion_published: waits until our onion service can be found, and returns its address, which peers are then told
-            of; ``None`` tells nobody.
+            of; ``None`` if there is none to tell.
         rng: the source of randomness; ``None`` uses the system's.
 
     Attributes:

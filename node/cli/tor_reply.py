@@ -14,7 +14,7 @@ ONLY_TOR = range(0xF0, 0x100)
 FAULTS = {
     "target": "the target's fault, Tor works",
     "ours": "the fault is on this side",
-    "unknown": "nobody's fault for certain",
+    "unknown": "the cause is unclear",
 }
 
 RETRIES = {

@@ -27,8 +27,8 @@ class Hub:
     """The connected peers, and places reserved for peers in their handshake.
 
     An onion service that we have dialled and an inbound peer that came in by ours have nothing in common but the id in
-    their Version. Whoever has dialled a service knows by Tor who it is, while an inbound peer may show anybody's id. So
-    an inbound one is refused if we have dialled a service with its id, and it does not keep us from dialling that: if
+    their Version. A service that we dialled is known by its name, while an inbound peer may show anybody's id. So an
+    inbound one is refused if we have dialled a service with its id, and it does not keep us from dialling that: if
     it is the same node, that node has dialled us, and refuses us for the same reason.
 
     Args:

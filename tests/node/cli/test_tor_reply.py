@@ -15,7 +15,7 @@ from ziggurat.services import ConnectRefused, ProxyRefused, Uri
 
 ONION = "2gzyxa5ihm7nsggfxnu52rck2vv4rvmdlkiu3zzui5du4xyclen53wid.onion"
 
-TARGETS, OURS, NOBODY = "the target's fault", "on this side", "nobody's fault"
+TARGETS, OURS, NOBODY = "the target's fault", "on this side", "the cause is unclear"
 
 CODES: list[tuple[int, str, str, str, str, int]] = [
     # The code, its meaning, whose fault it is, when to try again, a part of what to do, and the exit code.

@@ -63,8 +63,10 @@ def test_an_event_is_read(text: str, event: TorEvent | None) -> None:
 
 @given(st.text())
 def test_no_event_is_an_error(text: str) -> None:
-    for word in ("", "STREAM ", "HS_DESC ", "STATUS_CLIENT NOTICE BOOTSTRAP "):
-        parse_event(word + text)
+    words = {"STREAM": StreamChange, "HS_DESC": DescriptorUpload, "STATUS_CLIENT NOTICE BOOTSTRAP": Bootstrap}
+    for word, kind in words.items():
+        assert isinstance(parse_event(f"{word} {text}"), kind | None)
+    assert parse_event(f"CIRC {text}") is None
 
 
 def test_credentials_are_not_kept() -> None:
